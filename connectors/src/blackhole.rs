@@ -1,0 +1,1 @@
+//! The sink that takes everything and keeps nothing.

@@ -1,0 +1,237 @@
+//! The nouns that cross every border: operation, table, a batch of changes.
+//!
+//! A change is one row-level event. A batch holds changes of one table with one Arrow schema, in
+//! source order. What a row means by operation:
+//!
+//! - create, read, update: the row after. A value that the source did not send (R14) is null in
+//!   the column and set in [`Changes::unset`]: it means "unchanged" and is left out of the update.
+//! - delete: the row before where the source sent a full image; else only the key columns hold
+//!   values and every other column is unset.
+//! - truncate: all columns null and unset; it concerns the whole table (R13).
+//!
+//! Types that Arrow cannot say travel as text with a [`Logical`] type in the field's metadata, so
+//! that nothing becomes a float or loses digits (R3). Timestamps `i64::MAX` and `i64::MIN` are
+//! `infinity` and `-infinity`; a time of 24:00:00 is one unit past the last of the day.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
+
+use crate::record::Records;
+
+/// What happened to a row; Debezium's letters (R1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `c`: inserted.
+    Create,
+    /// `u`: updated.
+    Update,
+    /// `d`: deleted.
+    Delete,
+    /// `r`: read by a snapshot.
+    Read,
+    /// `t`: the whole table was emptied.
+    Truncate,
+}
+
+impl Operation {
+    /// Debezium's letter.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Create => "c",
+            Self::Update => "u",
+            Self::Delete => "d",
+            Self::Read => "r",
+            Self::Truncate => "t",
+        }
+    }
+}
+
+/// A table as the source names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Table {
+    /// The topic or file that the changes came from.
+    pub topic: Arc<str>,
+    /// Database, where the source says it.
+    pub database: Option<Arc<str>>,
+    /// Schema, where the source says it.
+    pub schema: Option<Arc<str>>,
+    /// Table name; the last part of the topic where the source does not say it.
+    pub name: Arc<str>,
+}
+
+/// Changes of one table with one schema, in source order. All vectors have one entry a row.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    /// The source's table.
+    pub table: Arc<Table>,
+    /// Names of the key columns as the record key or the source's configuration gives them (R2);
+    /// `None` where neither does. They name columns of the *decoded* rows; an operator that renames
+    /// a column renames it here.
+    pub key: Option<Arc<[String]>>,
+    /// The row values; see the module docs for what they are by operation.
+    pub rows: RecordBatch,
+    /// For each column, the rows in which the source did not send it (R14); `None` for a column
+    /// that is set in every row.
+    pub unset: Vec<Option<BooleanBuffer>>,
+    /// What happened to each row.
+    pub operations: Vec<Operation>,
+    /// When it happened at the source, milliseconds since the epoch: `source.ts_ms`, else `ts_ms`,
+    /// else the record's time; `None` where nothing says it. Never used to order changes (R5).
+    pub event_times_ms: Vec<Option<i64>>,
+    /// Index into [`Changes::records`] of the record that each row came from. Two rows share one
+    /// where a key change became a delete and a create (R10).
+    pub origins: Vec<u32>,
+    /// The raw records, for `_key`, `_offset` and the like, and for the quarantine.
+    pub records: Arc<Records>,
+}
+
+impl Changes {
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    /// The Arrow schema of the rows.
+    pub fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
+
+    /// The changes at `indices`, in that order.
+    ///
+    /// # Errors
+    /// Where Arrow cannot take from a column (an index past the end).
+    pub fn take(&self, indices: &[u32]) -> Result<Self, ArrowError> {
+        let index_array = UInt32Array::from(indices.to_vec());
+        let columns = self
+            .rows
+            .columns()
+            .iter()
+            .map(|column| arrow::compute::take(column, &index_array, None))
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(indices.len()));
+        let pick = |mask: &BooleanBuffer| {
+            let taken =
+                BooleanBuffer::collect_bool(indices.len(), |i| mask.value(indices[i] as usize));
+            (taken.count_set_bits() > 0).then_some(taken)
+        };
+        Ok(Self {
+            table: self.table.clone(),
+            key: self.key.clone(),
+            rows: RecordBatch::try_new_with_options(self.rows.schema(), columns, &options)?,
+            unset: self
+                .unset
+                .iter()
+                .map(|mask| mask.as_ref().and_then(pick))
+                .collect(),
+            operations: indices
+                .iter()
+                .map(|&i| self.operations[i as usize])
+                .collect(),
+            event_times_ms: indices
+                .iter()
+                .map(|&i| self.event_times_ms[i as usize])
+                .collect(),
+            origins: indices.iter().map(|&i| self.origins[i as usize]).collect(),
+            records: self.records.clone(),
+        })
+    }
+
+    /// The changes whose bit in `mask` is true; a null bit is false.
+    ///
+    /// # Errors
+    /// As [`Changes::take`].
+    pub fn filter(&self, mask: &BooleanArray) -> Result<Self, ArrowError> {
+        if mask.true_count() == self.len() {
+            return Ok(self.clone());
+        }
+        let indices: Vec<u32> = (0..self.len())
+            .filter(|&i| mask.is_valid(i) && mask.value(i))
+            .map(|i| i as u32)
+            .collect();
+        self.take(&indices)
+    }
+
+    /// Whether column `column` of row `row` was not sent by the source (R14).
+    pub fn is_unset(&self, column: usize, row: usize) -> bool {
+        self.unset[column]
+            .as_ref()
+            .is_some_and(|mask| mask.value(row))
+    }
+
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&ArrayRef> {
+        self.rows.column_by_name(name)
+    }
+
+    /// Memory held by the rows, in bytes; the raw records are counted on their own.
+    pub fn size(&self) -> usize {
+        self.rows.get_array_memory_size()
+    }
+}
+
+/// A type that Arrow cannot say, carried as text or bytes with this name in the field's metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Logical {
+    /// Utf8: a JSON document.
+    Json,
+    /// Utf8: a UUID.
+    Uuid,
+    /// Utf8: a decimal of any precision and scale, or `NaN`, `Infinity`, `-Infinity`.
+    Numeric,
+    /// Utf8 of `0` and `1`, most significant first, of this many bits.
+    Bits(u32),
+    /// Utf8: a time of day with an offset.
+    TimeTz,
+    /// Utf8: an ISO 8601 duration, which may hold months.
+    Interval,
+    /// Utf8: an XML document.
+    Xml,
+}
+
+/// The metadata key of [`Logical`].
+const LOGICAL: &str = "syncline.logical";
+
+impl Logical {
+    /// The logical type of a field.
+    pub fn of(field: &Field) -> Option<Self> {
+        let text = field.metadata().get(LOGICAL)?;
+        Some(match text.as_str() {
+            "json" => Self::Json,
+            "uuid" => Self::Uuid,
+            "numeric" => Self::Numeric,
+            "timetz" => Self::TimeTz,
+            "interval" => Self::Interval,
+            "xml" => Self::Xml,
+            bits => Self::Bits(bits.strip_prefix("bits:")?.parse().ok()?),
+        })
+    }
+
+    /// A nullable text field of this logical type.
+    pub fn field(&self, name: impl Into<String>) -> Field {
+        Field::new(name, DataType::Utf8, true).with_metadata(self.metadata())
+    }
+
+    /// The metadata that says so.
+    pub fn metadata(&self) -> HashMap<String, String> {
+        let text = match self {
+            Self::Json => "json".to_owned(),
+            Self::Uuid => "uuid".to_owned(),
+            Self::Numeric => "numeric".to_owned(),
+            Self::Bits(length) => format!("bits:{length}"),
+            Self::TimeTz => "timetz".to_owned(),
+            Self::Interval => "interval".to_owned(),
+            Self::Xml => "xml".to_owned(),
+        };
+        HashMap::from([(LOGICAL.to_owned(), text)])
+    }
+}

@@ -1,0 +1,1 @@
+//! Files: a source of lines and a sink of JSON lines.

@@ -1,0 +1,1 @@
+//! Wrappers around any sink: retry, breaker, throttle, metering.

@@ -1,0 +1,23 @@
+//! Everything in Syncline that touches the outside world.
+//!
+//! A [`source::Source`] hands over raw records with the positions they span, a [`format`] turns
+//! them into Arrow [`change::Changes`], and a [`sink::Sink`] makes changes, conflicts and positions
+//! durable together. This crate knows no operator and no pipeline: the crate `syncline` stands on
+//! it, never the other way round.
+
+pub mod blackhole;
+pub mod change;
+pub mod conflict;
+pub mod error;
+pub mod file;
+pub mod format;
+pub mod kafka;
+pub mod layer;
+pub mod postgres;
+pub mod record;
+pub mod sink;
+pub mod source;
+pub mod sql;
+pub mod sqlite;
+
+pub mod conformance;

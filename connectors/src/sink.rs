@@ -1,0 +1,93 @@
+//! The contract of a sink, the list of what exists, and [`connect`].
+//!
+//! **One write is one transaction** (C10, R4): rows, conflict decisions and positions become
+//! durable together or nothing does. A sink that cannot keep positions says so by returning
+//! `None` from [`Sink::positions`]; it is then at-least-once.
+
+use async_trait::async_trait;
+
+use crate::change::Changes;
+use crate::conflict::ConflictCounts;
+use crate::error::Result;
+use crate::record::{Positions, Span};
+
+/// Who writes: the name under which positions are kept. Two lanes of one source share it; they
+/// never share a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// The sink's name in the pipeline.
+    pub sink: String,
+    /// The source's name in the pipeline.
+    pub source: String,
+}
+
+/// What one transaction makes durable.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Batches in source order; two of one table keep their order.
+    pub changes: Vec<Changes>,
+    /// The positions to move, by compare-and-set from `from` to `next`. May move past records that
+    /// left no change.
+    pub spans: Vec<Span>,
+}
+
+impl Write {
+    /// Number of changes.
+    pub fn len(&self) -> usize {
+        self.changes.iter().map(Changes::len).sum()
+    }
+
+    /// Whether there is no change; the spans may move all the same.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What became of every change of a write (R17): `written + superseded + kept` is their number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Applied to the target, deletes of missing rows among them.
+    pub written: u64,
+    /// Folded into a later change of the same key in the same write (R8).
+    pub superseded: u64,
+    /// Lost against the target's row by the strategy.
+    pub kept: u64,
+    /// Conflicts by type, whoever won.
+    pub conflicts: ConflictCounts,
+}
+
+impl std::ops::AddAssign<&Outcome> for Outcome {
+    fn add_assign(&mut self, other: &Outcome) {
+        self.written += other.written;
+        self.superseded += other.superseded;
+        self.kept += other.kept;
+        self.conflicts += &other.conflicts;
+    }
+}
+
+/// Where rows go. One value is one connection and belongs to one lane.
+#[async_trait]
+pub trait Sink: Send {
+    /// Where each partition stands in the target, read afresh. `None`: this sink keeps no positions
+    /// and is at-least-once.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Configuration`.
+    async fn positions(&mut self) -> Result<Option<Positions>>;
+
+    /// Makes a write durable, wholly or not at all. After `Unavailable` the same write may be tried
+    /// again on the same sink, which connects anew by itself: where the reply to a commit was lost,
+    /// the sink finds its positions moved and returns the outcome that it had.
+    ///
+    /// # Errors
+    /// Every kind of [`crate::error::Error`]; nothing is durable then, but for a commit whose reply was lost.
+    async fn write(&mut self, write: &Write) -> Result<Outcome>;
+
+    /// Flushes and closes.
+    ///
+    /// # Errors
+    /// `Unavailable` where the last flush did not get through.
+    async fn close(self: Box<Self>) -> Result<()>;
+}

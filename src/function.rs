@@ -1,0 +1,1 @@
+//! Functions and expressions: DataFusion, compiled once and evaluated on columns.

@@ -1,0 +1,12 @@
+//! Syncline: what happens between a source and a sink.
+//!
+//! Imports flow one way: problem ← function ← operator ← config ← plan ← run ← cli.
+
+pub mod cli;
+pub mod config;
+pub mod function;
+pub mod operator;
+pub mod plan;
+pub mod problem;
+pub mod quarantine;
+pub mod run;

@@ -1,0 +1,1 @@
+//! Where rejected changes are kept.
