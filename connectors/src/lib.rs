@@ -19,5 +19,6 @@ pub mod sink;
 pub mod source;
 pub mod sql;
 pub mod sqlite;
+mod text;
 
 pub mod conformance;
