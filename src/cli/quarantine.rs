@@ -1,0 +1,121 @@
+//! `syncline quarantine list|show`: what was rejected, and why.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::{Exit, Output, load_all, print_results};
+use crate::plan::Plan;
+use crate::quarantine::{self, Entry, Payload};
+
+/// Look at rejected changes.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineArgs {
+    #[command(subcommand)]
+    command: QuarantineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum QuarantineCommand {
+    /// List the rejected changes of a pipeline, oldest first.
+    List {
+        /// The pipeline file.
+        file: PathBuf,
+    },
+    /// Show one rejected change whole, with its original bytes.
+    Show {
+        /// The pipeline file.
+        file: PathBuf,
+        /// The id that `list` shows.
+        id: String,
+    },
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &QuarantineArgs, output: &Output) -> Exit {
+    let (file, id) = match &args.command {
+        QuarantineCommand::List { file } => (file, None),
+        QuarantineCommand::Show { file, id } => (file, Some(id)),
+    };
+    let files = match load_all(std::slice::from_ref(file), output) {
+        Ok(files) => files,
+        Err(exit) => return exit,
+    };
+    let mut entries = Vec::new();
+    let mut exit = Exit::Done;
+    for file in &files {
+        let plan = Plan::new(file);
+        match futures::executor::block_on(quarantine::list(&plan.quarantine, &plan.name)) {
+            Ok(listing) => {
+                for place in &listing.damaged {
+                    tracing::error!("damaged: {place}");
+                    exit = Exit::Failed;
+                }
+                entries.extend(listing.entries);
+            }
+            Err(error) => {
+                tracing::error!("{}", error.chain());
+                return Exit::Unreachable;
+            }
+        }
+    }
+    let Some(id) = id else {
+        print_results(output, &entries, |entries| list_text(entries));
+        return exit;
+    };
+    match entries.iter().find(|entry| entry.id() == *id) {
+        Some(entry) => {
+            print_results(output, entry, show_text);
+            exit
+        }
+        None => {
+            tracing::error!("no entry {id} in the quarantine; `syncline quarantine list` shows the ids");
+            Exit::Failed
+        }
+    }
+}
+
+fn list_text(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        let field = entry.field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default();
+        text.push_str(&format!(
+            "{}  {}  {}  {field}{}\n",
+            entry.id(),
+            entry.time,
+            entry.rule,
+            entry.reason
+        ));
+    }
+    text.push_str(&format!("{} rejected changes\n", entries.len()));
+    text
+}
+
+fn show_text(entry: &Entry) -> String {
+    let mut rows = vec![
+        ("id", entry.id()),
+        ("time", entry.time.clone()),
+        ("pipeline", entry.pipeline.clone()),
+        ("stage", entry.stage.clone()),
+        ("rule", entry.rule.clone()),
+        ("reason", entry.reason.clone()),
+        ("topic", entry.topic.clone()),
+        ("partition", entry.partition.to_string()),
+        ("offset", entry.offset.to_string()),
+    ];
+    if let Some(field) = &entry.field {
+        rows.insert(5, ("field", field.clone()));
+    }
+    let payloads = [("key", &entry.key), ("headers", &entry.headers), ("value", &entry.value)];
+    for (name, payload) in payloads {
+        rows.push((name, payload.as_ref().map_or_else(|| "(none)".to_owned(), payload_text)));
+    }
+    rows.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+}
+
+fn payload_text(payload: &Payload) -> String {
+    match payload {
+        Payload::Text(text) => text.clone(),
+        Payload::Binary { base64 } => format!("base64 {base64}"),
+    }
+}
