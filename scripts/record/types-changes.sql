@@ -16,3 +16,7 @@ DELETE FROM toasted;
 UPDATE toasted_full SET counter = 1;
 DELETE FROM toasted_full;
 TRUNCATE toasted;
+
+-- What is no number, and what has no end.
+INSERT INTO numerics VALUES (1, 'NaN', NULL), (2, NULL, 'NaN');
+INSERT INTO numerics VALUES (3, 'Infinity', NULL), (4, '-Infinity', NULL);

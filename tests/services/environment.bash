@@ -96,19 +96,51 @@ await() {
 
 port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# start_postgres FOLDER: sets POSTGRES_PID and POSTGRES_PORT.
+# start_postgres FOLDER: sets POSTGRES_PORT.
 start_postgres() {
   POSTGRES_PORT="$(free_port)"
   "$SERVICES/postgres" "$1/postgres" "$POSTGRES_PORT" >"$1/postgres.log" 2>&1 &
   POSTGRES_PID=$!
+  SERVICES_PIDS+=("$POSTGRES_PID")
   await "$POSTGRES_PID" "$1/postgres.log" 60 \
     "$SYNCLINE_SERVICES_POSTGRES/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT"
 }
 
-# start_kafka FOLDER: sets KAFKA_PID and KAFKA_PORT.
+# start_kafka FOLDER: sets KAFKA_PORT.
 start_kafka() {
   KAFKA_PORT="$(free_port)"
   "$SERVICES/kafka" "$1/kafka" "$KAFKA_PORT" "$(free_port)" >"$1/kafka.log" 2>&1 &
   KAFKA_PID=$!
+  SERVICES_PIDS+=("$KAFKA_PID")
   await "$KAFKA_PID" "$1/kafka.log" 120 port_open "$KAFKA_PORT"
+}
+
+# start_services: PostgreSQL and Kafka until the script ends, however it ends; exports where they are.
+start_services() {
+  SERVICES_WORK="$(mktemp -d)"
+  chmod 711 "$SERVICES_WORK"
+  SERVICES_PIDS=()
+  trap stop_services EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  say "starting PostgreSQL and Kafka"
+  start_postgres "$SERVICES_WORK"
+  start_kafka "$SERVICES_WORK"
+  export SYNCLINE_TEST_KAFKA="127.0.0.1:$KAFKA_PORT"
+  export SYNCLINE_TEST_POSTGRES="postgres://syncline:syncline@127.0.0.1:$POSTGRES_PORT/"
+}
+
+# Stops what start_services and others put into SERVICES_PIDS; the script's exit code stays. The data goes
+# with the processes, so that nobody waits for an orderly shutdown.
+stop_services() {
+  local code=$? pid
+  trap - EXIT
+  for pid in "${SERVICES_PIDS[@]}"; do
+    # A killed PostgreSQL leaves its children behind for a moment; an immediate shutdown takes them along.
+    if [ "$pid" = "${POSTGRES_PID:-}" ]; then kill -QUIT "$pid"; else kill -KILL "$pid"; fi 2>/dev/null || true
+  done
+  wait 2>/dev/null || true
+  rm -rf "$SERVICES_WORK"
+  if [ "$code" != 0 ]; then say "failed with exit code $code"; fi
+  exit "$code"
 }
