@@ -95,7 +95,7 @@ async fn every_type_and_operation_arrives_as_it_was() {
     assert_eq!(target.number(counts).await.expect("the table is there"), 8);
     process.terminate();
     let finished = pipeline.finish(process, Duration::from_secs(30)).await;
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    finished.expect_success();
     let quarantined = std::fs::read_dir(pipeline.folder().join("state/quarantine"));
     assert_eq!(
         quarantined.map_or(0, Iterator::count),

@@ -23,7 +23,7 @@ pub(crate) use changes::Workload;
 pub(crate) use connect::Connect;
 pub(crate) use database_server::DatabaseServer;
 pub(crate) use kafka::{Kafka, Message};
-pub(crate) use pipeline::{Finished, Pipeline};
+pub(crate) use pipeline::Pipeline;
 pub(crate) use postgres::Database;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;

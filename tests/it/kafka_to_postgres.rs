@@ -1,8 +1,6 @@
 //! `pipelines/kafka-to-postgres.toml` as it is shipped, from Kafka to PostgreSQL.
 
-use crate::harness::{
-    Database, Finished, PATIENCE, Pipeline, Workload, eventually, kafka, postgres,
-};
+use crate::harness::{Database, PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
 
 const TARGET: &str = "CREATE TABLE clients (id bigint PRIMARY KEY, name text, email text, balance numeric(12, 2), updated_at timestamptz)";
 
@@ -33,23 +31,19 @@ async fn setting(label: &str) -> Setting {
     }
 }
 
-fn expect_success(finished: &Finished) {
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_changes_arrive_and_a_second_run_changes_nothing() {
     let setting = setting("hundred").await;
     let workload = Workload::generate(1, 100, 20, true);
     kafka().produce(&setting.topic, &workload.messages);
 
-    expect_success(&setting.pipeline.run_once(PATIENCE).await);
+    setting.pipeline.run_once(PATIENCE).await.expect_success();
     assert_eq!(setting.target.rows(QUERY).await, workload.expected_mapped());
 
     // R4: a replay is a no-op, down to the row versions.
     let versions = "SELECT id, xmin FROM clients ORDER BY id";
     let before = setting.target.rows(versions).await;
-    expect_success(&setting.pipeline.run_once(PATIENCE).await);
+    setting.pipeline.run_once(PATIENCE).await.expect_success();
     assert_eq!(setting.target.rows(versions).await, before);
 }
 
@@ -75,7 +69,11 @@ async fn it_follows_the_topic_until_sigterm_then_commits_and_exits_with_0() {
     kafka.produce(&setting.topic, second);
     arrived(workload.messages.len()).await;
     process.terminate();
-    expect_success(&setting.pipeline.finish(process, PATIENCE).await);
+    setting
+        .pipeline
+        .finish(process, PATIENCE)
+        .await
+        .expect_success();
 
     assert_eq!(setting.target.rows(QUERY).await, workload.expected_mapped());
     let committed = kafka.committed(&setting.topic, &setting.topic);

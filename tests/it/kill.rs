@@ -52,7 +52,7 @@ async fn kills_at_any_moment_lose_nothing_and_duplicate_nothing() {
 
     proxy.heal();
     let finished = pipeline.run_once(4 * PATIENCE).await;
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    finished.expect_success();
     assert_eq!(position().await, total);
     let (found, expected) = (target.rows(Workload::QUERY).await, workload.expected());
     let differing = found

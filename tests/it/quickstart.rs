@@ -50,7 +50,7 @@ async fn the_newest_side_wins_and_what_breaks_a_rule_stays_out() {
     );
 
     let finished = pipeline.run_once(2 * PATIENCE).await;
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    finished.expect_success();
     let found = read(&target);
     for (id, row) in &expected {
         assert_eq!(found.get(id), Some(row), "client {id}");

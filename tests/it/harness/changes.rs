@@ -248,7 +248,7 @@ fn wrap(schema: &Option<String>, payload: &str) -> String {
 
 /// A big-endian two's-complement integer without the bytes that only repeat its sign.
 fn minimal(bytes: &[u8]) -> &[u8] {
-    let repeats = |pair: &[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..]);
+    let repeats = |pair: &[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
     let skip = bytes.windows(2).take_while(|pair| repeats(pair)).count();
     &bytes[skip..]
 }

@@ -26,6 +26,14 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
+impl Finished {
+    /// Fails the test, with what it said, unless it ended with exit code 0.
+    pub(crate) fn expect_success(&self) {
+        let (code, stdout, stderr) = (self.code, &self.stdout, &self.stderr);
+        assert_eq!(code, Some(0), "stdout:\n{stdout}\nstderr:\n{stderr}");
+    }
+}
+
 impl Pipeline {
     /// A pipeline from the text of its file.
     pub(crate) fn new(text: &str) -> Self {

@@ -1,11 +1,16 @@
 //! A database on a PostgreSQL server, of this test alone; rows come back as text, as `psql` shows
 //! them, so that any type can be compared cell by cell.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row, ValueRef};
 use url::Url;
 
 use super::services::unique;
+
+/// How long a query waits for a server that is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Database {
     url: String,
@@ -33,6 +38,7 @@ impl Database {
         let options: PgConnectOptions = server.as_str().parse().expect("the URL is valid");
         let pool = PgPoolOptions::new()
             .max_connections(4)
+            .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options.options([("timezone", "UTC"), ("extra_float_digits", "1")]));
         Self {
             url: server.into(),
