@@ -9,7 +9,9 @@ pub mod target;
 
 pub mod fold;
 
+pub mod catalogue;
 pub mod conflict;
+pub mod types;
 pub mod version;
 
 use schemars::JsonSchema;
