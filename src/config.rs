@@ -34,6 +34,7 @@ mod reference;
 mod golden;
 
 pub use document::Document;
+pub(crate) use kinds::operator_kind;
 pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 pub use read::{load, load_text, pipeline_files};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};

@@ -531,7 +531,9 @@ mod tests {
                 help: did you mean email?
             "#]],
         );
-        check(&["normalise_email(email)", "frobnicate(id)"], expect![[r#"
+        check(
+            &["normalise_email(email)", "frobnicate(id)"],
+            expect![[r#"
             normalise_email(email)
             ^^^^^^^^^^^^^^^
             no function normalise_email
@@ -541,7 +543,8 @@ mod tests {
             ^^^^^^^^^^
             no function frobnicate
             help: syncline list shows the functions
-        "#]]);
+        "#]],
+        );
         check(
             &[
                 "abs(email)",

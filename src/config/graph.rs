@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shape::{nearest, suggest};
+use super::shape::suggest;
+use crate::function::nearest;
 use crate::problem::Problem;
 
 /// One component as far as the graph is concerned.
@@ -36,6 +37,13 @@ impl Section {
             Self::Sources => "source",
             Self::Operators => "operator",
             Self::Sinks => "sink",
+        }
+    }
+
+    fn article(self) -> &'static str {
+        match self {
+            Self::Operators => "an",
+            Self::Sources | Self::Sinks => "a",
         }
     }
 }
@@ -78,12 +86,12 @@ fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
         let path = [one.section.key(), one.name.as_str()];
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if one.name.is_empty() || !one.name.chars().all(plain) {
-            let message = format!("`{}` is no name for a {}", one.name, one.section.noun());
+            let message = format!("`{}` is no name for {} {}", one.name, one.section.article(), one.section.noun());
             let help = "letters, digits, `_` and `-` make a name";
             problems.push(Problem::new(&path, message).help(help));
         }
         if let Some(other) = first.get(one.name.as_str()) {
-            let message = format!("`{}` is the name of a {} already", one.name, other.noun());
+            let message = format!("`{}` is the name of {} {} already", one.name, other.article(), other.noun());
             let help = "sources, operators and sinks share their names: choose another";
             problems.push(Problem::new(&path, message).help(help));
         } else {

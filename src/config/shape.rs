@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use super::document::{Entry, Node, Text, Value};
 use super::report::Flaw;
 use super::size::{self, ByteSize};
+use crate::function::nearest;
 
 /// Reads `root` by `schema`, which holds its own `$defs`. The JSON is as good as it gets where
 /// something is wrong.
@@ -24,29 +25,6 @@ pub(crate) fn read(root: &Node, schema: &Json) -> (Json, Vec<Flaw>) {
     };
     let json = reader.node(root, schema);
     (json, reader.flaws)
-}
-
-/// The nearest of `names` to what was written, where one is near enough to be meant.
-pub(crate) fn nearest<'n>(
-    written: &str,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Option<&'n str> {
-    let written = written.to_lowercase().replace('-', "_");
-    names
-        .into_iter()
-        .map(|name| {
-            let plain = name.to_lowercase().replace('-', "_");
-            let distance = strsim::damerau_levenshtein(&written, &plain);
-            let prefix = plain.starts_with(&written) || written.starts_with(&plain);
-            (
-                distance,
-                prefix && plain.len().min(written.len()) >= 3,
-                name,
-            )
-        })
-        .filter(|(distance, prefix, name)| *prefix || *distance <= 1.max(name.len() / 3))
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(_, _, name)| name)
 }
 
 struct Reader<'s> {
