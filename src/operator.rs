@@ -8,6 +8,38 @@ use syncline_connectors::change::Changes;
 
 use crate::problem::Problem;
 
+pub mod filter;
+pub mod literal;
+pub mod map;
+pub mod validate;
+
+pub use filter::FilterConfig;
+pub use map::MapConfig;
+pub use validate::ValidateConfig;
+
+/// The operators that exist, each with its settings. Not tagged for serde, which would lose the
+/// positions of errors: the configuration reads `type` first and then the struct that it names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorConfig {
+    /// `type = "map"`
+    Map(MapConfig),
+    /// `type = "filter"`
+    Filter(FilterConfig),
+    /// `type = "validate"`
+    Validate(ValidateConfig),
+}
+
+impl OperatorConfig {
+    /// The sources or operators whose changes come in.
+    pub fn inputs(&self) -> &[String] {
+        match self {
+            Self::Map(config) => &config.inputs,
+            Self::Filter(config) => &config.inputs,
+            Self::Validate(config) => &config.inputs,
+        }
+    }
+}
+
 /// A row that a rule refused, with enough to explain it to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {

@@ -91,3 +91,50 @@ pub trait Sink: Send {
     /// `Unavailable` where the last flush did not get through.
     async fn close(self: Box<Self>) -> Result<()>;
 }
+
+/// Writes postgres.
+///
+/// ```toml
+/// [sinks.billing]
+/// type   = "postgres"
+/// inputs = ["crm"]
+/// url    = "${env:BILLING_URL}"
+/// table  = "clients"
+/// ```
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSink {
+    /// URL.
+    pub url: String,
+    /// Table.
+    #[serde(default)]
+    pub table: String,
+    /// Key columns.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// Conflict.
+    #[serde(default)]
+    pub conflict: crate::conflict::ConflictPolicy,
+}
+
+/// The sinks that exist.
+#[derive(Debug, Clone)]
+pub enum SinkConfig {
+    /// Postgres.
+    Postgres(PostgresSink),
+}
+impl SinkConfig {
+    /// Kinds.
+    pub const KINDS: &[crate::kind::Kind<Self>] = &[crate::kind::Kind {
+        name: "postgres",
+        schema: <PostgresSink as schemars::JsonSchema>::json_schema,
+        read: |value| serde_json::from_value(value).map(Self::Postgres),
+    }];
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}

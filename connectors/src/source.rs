@@ -90,3 +90,49 @@ pub trait Source: Send {
     /// `Unavailable` where the goodbye did not get through.
     async fn close(self: Box<Self>) -> Result<()>;
 }
+
+/// STANDIN
+/// Reads topics.
+///
+/// ```toml
+/// [sources.crm]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = ["crm.public.clients"]
+/// group   = "syncline-clients"
+/// ```
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSource {
+    /// Brokers to begin with.
+    pub brokers: String,
+    /// Topics, names or one regular expression.
+    pub topics: Vec<String>,
+    /// Consumer group.
+    pub group: String,
+    /// Format.
+    #[serde(default)]
+    pub format: Option<String>,
+}
+
+/// The sources that exist.
+#[derive(Debug, Clone)]
+pub enum SourceConfig {
+    /// Kafka.
+    Kafka(KafkaSource),
+}
+impl SourceConfig {
+    /// Kinds.
+    pub const KINDS: &[crate::kind::Kind<Self>] = &[crate::kind::Kind {
+        name: "kafka",
+        schema: <KafkaSource as schemars::JsonSchema>::json_schema,
+        read: |value| serde_json::from_value(value).map(Self::Kafka),
+    }];
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+        }
+    }
+}

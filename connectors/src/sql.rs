@@ -1,1 +1,114 @@
-//! What SQL sinks share.
+//! What the SQL sinks share: their options, names, folding, conflicts compiled to SQL, evolution.
+//!
+//! Nothing here opens a connection. A sink reads the target's catalogue, asks [`catalogue`] what to
+//! do about a schema, [`fold`] for one net change a key, [`conflict`] for the predicates of its bulk
+//! statement, and runs the result in one transaction.
+
+pub mod identifier;
+pub mod target;
+
+pub mod fold;
+
+pub mod catalogue;
+pub mod conflict;
+pub mod types;
+pub mod version;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conflict::ConflictPolicy;
+
+/// The table in the target that holds `(pipeline, sink, source, topic, partition) → position`.
+pub const POSITIONS_TABLE: &str = "_syncline_positions";
+
+/// The table in the target that remembers the versions of deleted keys, so that an older change
+/// does not bring the row back (R12).
+pub const TOMBSTONES_TABLE: &str = "_syncline_tombstones";
+
+/// What every SQL sink can be told about its tables. A sink's own configuration repeats these
+/// fields (a flattened struct would lose the place of an error) and turns into this.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Target table, with placeholders; see [`target::Target`].
+    pub table: String,
+    /// Key columns in the target; `None`: those that the changes name.
+    pub key: Option<Vec<String>>,
+    /// What a delete does.
+    pub delete: DeleteMode,
+    /// The boolean column of [`DeleteMode::Soft`].
+    pub soft_delete_column: String,
+    /// What a schema difference does.
+    pub evolution: Evolution,
+    /// What a truncate does.
+    pub truncate: TruncateMode,
+    /// Who wins when source and target disagree.
+    pub conflict: ConflictPolicy,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            table: default_table(),
+            key: None,
+            delete: DeleteMode::default(),
+            soft_delete_column: default_soft_delete_column(),
+            evolution: Evolution::default(),
+            truncate: TruncateMode::default(),
+            conflict: ConflictPolicy::default(),
+        }
+    }
+}
+
+/// What a delete does to the target's row (R12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteMode {
+    /// The row is deleted.
+    #[default]
+    Hard,
+    /// The row is marked in `soft_delete_column`; a re-insert clears the mark.
+    Soft,
+    /// The row stays as it is.
+    Ignore,
+}
+
+/// What happens where the target's table and the changes differ in their columns (R15). Nothing
+/// ever drops a column or narrows a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Evolution {
+    /// Create the table, add columns, widen types; stop at a type change that is not a widening.
+    Evolve,
+    /// Leave out columns that the target does not have; stop at a type that does not fit.
+    Ignore,
+    /// Stop, and say which column.
+    #[default]
+    Fail,
+    /// As `evolve`; a type change renames the old column and adds a new one.
+    Lenient,
+}
+
+/// What a truncate does to the target's table (R13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TruncateMode {
+    /// Apply it where it came from the only partition of its topic; else it is rejected.
+    #[default]
+    Auto,
+    /// Apply it always: the one who writes this says that its order against rows of other
+    /// partitions does not matter.
+    Apply,
+    /// Leave the target as it is.
+    Ignore,
+}
+
+/// The default of `table`: the source's name of the table.
+pub fn default_table() -> String {
+    "{table}".to_owned()
+}
+
+/// The default of `soft_delete_column`.
+pub fn default_soft_delete_column() -> String {
+    "_deleted".to_owned()
+}

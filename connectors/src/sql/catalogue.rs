@@ -1,0 +1,553 @@
+//! What the target's table looks like, and what to do where the changes look different (R15).
+//!
+//! The plan never drops a column, never narrows a type and never goes back: a replay of an older
+//! schema finds its columns in a table that has more of them, or wider ones, and writes those. Under
+//! `lenient` a type change renames the old column to `NAME_v1` and adds a new one; rows of the older
+//! schema then go into `NAME_v1`.
+
+use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::sql::Evolution;
+use crate::sql::identifier::{Dialect, quote};
+use crate::sql::types::{Fit, arrow_field, default_type, fit};
+
+/// A table that exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetTable {
+    /// Its columns, in order.
+    pub columns: Vec<TargetColumn>,
+    /// The columns of each unique index that holds for every row, the primary key among them.
+    pub unique: Vec<Vec<String>>,
+}
+
+impl TargetTable {
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&TargetColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The Arrow schema of the rows, for sources that bring none.
+    pub fn arrow_schema(&self, dialect: Dialect) -> SchemaRef {
+        let fields: Fields = self
+            .columns
+            .iter()
+            .filter(|column| !column.generated)
+            .map(|column| arrow_field(dialect, &column.name, &column.sql_type))
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// A column that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type with length and scale, as the database writes it.
+    pub sql_type: String,
+    /// Whether it takes nulls.
+    pub nullable: bool,
+    /// Whether a row that does not name it gets a value.
+    pub has_default: bool,
+    /// Whether the database computes it, so that it cannot be written.
+    pub generated: bool,
+}
+
+/// One step of evolution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Create the table.
+    Create {
+        /// Names and types.
+        columns: Vec<(String, String)>,
+        /// The primary key.
+        key: Vec<String>,
+    },
+    /// Add a nullable column, or one with a default where the type says it.
+    Add {
+        /// Its name.
+        column: String,
+        /// Its type.
+        sql_type: String,
+    },
+    /// Give a column a wider type.
+    Widen {
+        /// Its name.
+        column: String,
+        /// The wider type.
+        sql_type: String,
+    },
+    /// Rename a column whose type changed.
+    Rename {
+        /// Its name.
+        column: String,
+        /// Its new name.
+        to: String,
+    },
+}
+
+/// What to do before the changes can be written, and where each of their columns goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be run in this order; the catalogue is then read and planned again, which gives none.
+    pub actions: Vec<Action>,
+    /// For each column of the changes, the target's column; `None` where it is left out.
+    pub columns: Vec<Option<String>>,
+}
+
+/// What the changes need of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The target's name, for messages.
+    pub target: &'a str,
+    /// The columns of the changes.
+    pub schema: &'a Schema,
+    /// The key columns.
+    pub key: &'a [String],
+    /// The mark of soft deletes, where they are on.
+    pub soft_delete_column: Option<&'a str>,
+}
+
+/// Plans how `wanted` is written to `found`; `None` where the table does not exist.
+///
+/// # Errors
+/// `Configuration` where the policy does not allow what it takes; names the column and the remedy.
+pub fn plan(
+    dialect: Dialect,
+    wanted: &Wanted<'_>,
+    found: Option<&TargetTable>,
+    evolution: Evolution,
+) -> Result<Plan> {
+    match found {
+        Some(table) => Planner {
+            dialect,
+            wanted,
+            table,
+            evolution,
+            actions: Vec::new(),
+        }
+        .plan(),
+        None => create(dialect, wanted, evolution),
+    }
+}
+
+/// The statements of an action; `table` is the quoted name.
+///
+/// # Errors
+/// As [`quote`].
+pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<String> {
+    let name = |column: &String| quote(dialect, column);
+    Ok(match action {
+        Action::Create { columns, key } => {
+            let columns = columns
+                .iter()
+                .map(|(column, sql_type)| {
+                    let not_null = if key.contains(column) { " NOT NULL" } else { "" };
+                    Ok(format!("{} {sql_type}{not_null}", name(column)?))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let key = key.iter().map(name).collect::<Result<Vec<_>>>()?;
+            format!(
+                "CREATE TABLE {table} ({}, PRIMARY KEY ({}))",
+                columns.join(", "),
+                key.join(", ")
+            )
+        }
+        Action::Add { column, sql_type } => {
+            format!("ALTER TABLE {table} ADD COLUMN {} {sql_type}", name(column)?)
+        }
+        Action::Widen { column, sql_type } => format!(
+            "ALTER TABLE {table} ALTER COLUMN {} TYPE {sql_type}",
+            name(column)?
+        ),
+        Action::Rename { column, to } => format!(
+            "ALTER TABLE {table} RENAME COLUMN {} TO {}",
+            name(column)?,
+            name(to)?
+        ),
+    })
+}
+
+/// The type of the mark of soft deletes.
+const MARK_TYPE: &str = "boolean NOT NULL DEFAULT false";
+
+fn evolves(evolution: Evolution) -> bool {
+    matches!(evolution, Evolution::Evolve | Evolution::Lenient)
+}
+
+fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
+    if !evolves(evolution) {
+        return Err(Error::configuration(format!(
+            "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
+            wanted.target
+        )));
+    }
+    let mut columns = Vec::new();
+    for field in wanted.schema.fields() {
+        columns.push((field.name().clone(), default_type(dialect, field)?));
+    }
+    if let Some(mark) = wanted.soft_delete_column
+        && wanted.schema.index_of(mark).is_err()
+    {
+        columns.push((mark.to_owned(), MARK_TYPE.to_owned()));
+    }
+    Ok(Plan {
+        columns: columns
+            .iter()
+            .take(wanted.schema.fields().len())
+            .map(|(name, _)| Some(name.clone()))
+            .collect(),
+        actions: vec![Action::Create {
+            columns,
+            key: wanted.key.to_vec(),
+        }],
+    })
+}
+
+struct Planner<'a> {
+    dialect: Dialect,
+    wanted: &'a Wanted<'a>,
+    table: &'a TargetTable,
+    evolution: Evolution,
+    actions: Vec<Action>,
+}
+
+impl Planner<'_> {
+    fn plan(mut self) -> Result<Plan> {
+        let columns = self
+            .wanted
+            .schema
+            .fields()
+            .iter()
+            .map(|field| self.place(field))
+            .collect::<Result<Vec<_>>>()?;
+        if let Some(mark) = self.wanted.soft_delete_column
+            && self.table.column(mark).is_none()
+        {
+            if !evolves(self.evolution) {
+                return Err(self.refusal(
+                    mark,
+                    "is missing, which delete = \"soft\" sets: add it as boolean not null default false, or name another one in soft_delete_column",
+                ));
+            }
+            self.actions.push(Action::Add {
+                column: mark.to_owned(),
+                sql_type: MARK_TYPE.to_owned(),
+            });
+        }
+        self.check_key()?;
+        self.check_required(&columns)?;
+        Ok(Plan {
+            actions: self.actions,
+            columns,
+        })
+    }
+
+    /// Where one column of the changes goes.
+    fn place(&mut self, field: &Field) -> Result<Option<String>> {
+        let name = field.name();
+        let Some(column) = self.table.column(name) else {
+            return self.place_new(field);
+        };
+        if column.generated {
+            return Ok(None);
+        }
+        match (fit(self.dialect, field, &column.sql_type), self.evolution) {
+            (Fit::Fits, _)
+            | (Fit::Checked, Evolution::Evolve | Evolution::Ignore | Evolution::Fail)
+            | (Fit::Widen(_), Evolution::Ignore | Evolution::Fail) => Ok(Some(name.clone())),
+            (Fit::Widen(sql_type), Evolution::Evolve | Evolution::Lenient) => {
+                self.actions.push(Action::Widen {
+                    column: name.clone(),
+                    sql_type,
+                });
+                Ok(Some(name.clone()))
+            }
+            (Fit::Checked, Evolution::Lenient) if is_foreign(self.dialect, column) => {
+                Ok(Some(name.clone()))
+            }
+            (Fit::Checked | Fit::Mismatch, Evolution::Lenient) => self.rename_and_add(field),
+            (Fit::Mismatch, _) => Err(self.refusal(
+                name,
+                &format!(
+                    "has the type {}, which {} does not fit without loss: cast it in a map operator, alter the column, or write evolution = \"lenient\"",
+                    column.sql_type,
+                    field.data_type()
+                ),
+            )),
+        }
+    }
+
+    fn place_new(&mut self, field: &Field) -> Result<Option<String>> {
+        let name = field.name();
+        match self.evolution {
+            Evolution::Ignore => Ok(None),
+            Evolution::Fail => Err(self.refusal(
+                name,
+                "is missing: add it, drop it in a map operator, or write evolution = \"evolve\" or \"ignore\"",
+            )),
+            Evolution::Evolve | Evolution::Lenient => {
+                self.actions.push(Action::Add {
+                    column: name.clone(),
+                    sql_type: default_type(self.dialect, field)?,
+                });
+                Ok(Some(name.clone()))
+            }
+        }
+    }
+
+    /// A type change. Rows of an older schema find the column that was renamed for them.
+    fn rename_and_add(&mut self, field: &Field) -> Result<Option<String>> {
+        let name = field.name();
+        if self.wanted.key.contains(name) {
+            return Err(self.refusal(
+                name,
+                "is part of the key and its type changed: a key column cannot be renamed, alter it by hand",
+            ));
+        }
+        let mut number = 1;
+        loop {
+            let older = format!("{name}_v{number}");
+            match self.table.column(&older) {
+                None => {
+                    self.actions.push(Action::Rename {
+                        column: name.clone(),
+                        to: older,
+                    });
+                    self.actions.push(Action::Add {
+                        column: name.clone(),
+                        sql_type: default_type(self.dialect, field)?,
+                    });
+                    return Ok(Some(name.clone()));
+                }
+                Some(column) if fit(self.dialect, field, &column.sql_type) == Fit::Fits => {
+                    return Ok(Some(older));
+                }
+                Some(_) => number += 1,
+            }
+        }
+    }
+
+    /// An upsert needs a unique index over exactly the key.
+    fn check_key(&self) -> Result<()> {
+        let key = self.wanted.key;
+        let same = |unique: &Vec<String>| {
+            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
+        };
+        if self.table.unique.iter().any(same) {
+            return Ok(());
+        }
+        let known: Vec<String> = self
+            .table
+            .unique
+            .iter()
+            .map(|unique| format!("({})", unique.join(", ")))
+            .collect();
+        Err(Error::configuration(format!(
+            "table {:?} has no unique index over the key ({}), it has {}: create one, or correct key = […] in the sink",
+            self.wanted.target,
+            key.join(", "),
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        )))
+    }
+
+    /// A column that must have a value and gets none would refuse every insert.
+    fn check_required(&self, columns: &[Option<String>]) -> Result<()> {
+        let required = self.table.columns.iter().find(|column| {
+            !column.nullable
+                && !column.has_default
+                && !column.generated
+                && !columns.iter().flatten().any(|name| *name == column.name)
+                && Some(column.name.as_str()) != self.wanted.soft_delete_column
+        });
+        match required {
+            Some(column) => Err(self.refusal(
+                &column.name,
+                "takes no null, has no default and is not among the changes: give it a default, or compute it in a map operator",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn refusal(&self, column: &str, problem: &str) -> Error {
+        Error::configuration(format!(
+            "column {column:?} of table {:?} {problem}",
+            self.wanted.target
+        ))
+    }
+}
+
+/// A type that the changes can only carry as text (`inet`, an enum): text is no change of it.
+fn is_foreign(dialect: Dialect, column: &TargetColumn) -> bool {
+    let read = arrow_field(dialect, &column.name, &column.sql_type);
+    default_type(dialect, &read).is_ok_and(|text| text == "text")
+        || column.sql_type.starts_with("bit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+
+    fn column(name: &str, sql_type: &str) -> TargetColumn {
+        TargetColumn {
+            name: name.to_owned(),
+            sql_type: sql_type.to_owned(),
+            nullable: name != "id",
+            has_default: false,
+            generated: false,
+        }
+    }
+
+    /// `fields` against a table of `columns` with the primary key `id`: the statements and where
+    /// the columns go, or a part of the error.
+    fn check(
+        evolution: Evolution,
+        fields: &[(&str, DataType)],
+        columns: Option<&[(&str, &str)]>,
+        expect: Result<(&[&str], &str), &str>,
+    ) {
+        let fields: Fields = fields
+            .iter()
+            .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
+            .collect();
+        let schema = Schema::new(fields);
+        let table = columns.map(|columns| TargetTable {
+            columns: columns.iter().map(|(name, text)| column(name, text)).collect(),
+            unique: vec![vec!["id".to_owned()]],
+        });
+        let key = ["id".to_owned()];
+        let wanted = Wanted {
+            target: "t",
+            schema: &schema,
+            key: &key,
+            soft_delete_column: None,
+        };
+        let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
+        match (plan, expect) {
+            (Ok(plan), Ok((statements, columns))) => {
+                let found: Vec<String> = plan
+                    .actions
+                    .iter()
+                    .map(|action| statement(Dialect::Postgres, "t", action).unwrap())
+                    .collect();
+                assert_eq!(found, statements);
+                let found: Vec<&str> = plan
+                    .columns
+                    .iter()
+                    .map(|column| column.as_deref().unwrap_or("-"))
+                    .collect();
+                assert_eq!(found.join(" "), columns);
+            }
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (found, expect) => panic!("found {found:?}, expected {expect:?}"),
+        }
+    }
+
+    const ID: (&str, DataType) = ("id", DataType::Int64);
+
+    #[test]
+    fn tables_are_created_and_columns_added_where_evolution_allows() {
+        use Evolution::{Evolve, Fail, Ignore, Lenient};
+        let fields = [ID, ("name", DataType::Utf8)];
+        let create = "CREATE TABLE t (\"id\" bigint NOT NULL, \"name\" text, PRIMARY KEY (\"id\"))";
+        check(Evolve, &fields, None, Ok((&[create], "id name")));
+        check(Lenient, &fields, None, Ok((&[create], "id name")));
+        check(Fail, &fields, None, Err("evolution = \"evolve\""));
+        check(Ignore, &fields, None, Err("does not exist"));
+        let older: &[(&str, &str)] = &[("id", "bigint")];
+        let add = "ALTER TABLE t ADD COLUMN \"name\" text";
+        check(Evolve, &fields, Some(older), Ok((&[add], "id name")));
+        check(Ignore, &fields, Some(older), Ok((&[], "id -")));
+        check(Fail, &fields, Some(older), Err("column \"name\" of table \"t\" is missing"));
+    }
+
+    #[test]
+    fn types_are_widened_and_an_older_schema_never_narrows_r15() {
+        use Evolution::{Evolve, Fail};
+        let narrow: &[(&str, &str)] = &[("id", "bigint"), ("n", "integer")];
+        let wide: &[(&str, &str)] = &[("id", "bigint"), ("n", "bigint"), ("more", "text")];
+        let widen = "ALTER TABLE t ALTER COLUMN \"n\" TYPE bigint";
+        let newer = [ID, ("n", DataType::Int64)];
+        let older = [ID, ("n", DataType::Int32)];
+        check(Evolve, &newer, Some(narrow), Ok((&[widen], "id n")));
+        check(Fail, &newer, Some(narrow), Ok((&[], "id n")));
+        check(Evolve, &older, Some(wide), Ok((&[], "id n")));
+        let float = [ID, ("n", DataType::Float64)];
+        check(Evolve, &float, Some(narrow), Err("cast it in a map operator"));
+    }
+
+    #[test]
+    fn lenient_renames_once_and_the_older_schema_finds_its_column() {
+        use Evolution::Lenient;
+        let integer: &[(&str, &str)] = &[("id", "bigint"), ("n", "integer")];
+        let renamed: &[(&str, &str)] = &[("id", "bigint"), ("n_v1", "integer"), ("n", "text")];
+        let text = [ID, ("n", DataType::Utf8)];
+        check(
+            Lenient,
+            &text,
+            Some(integer),
+            Ok((
+                &[
+                    "ALTER TABLE t RENAME COLUMN \"n\" TO \"n_v1\"",
+                    "ALTER TABLE t ADD COLUMN \"n\" text",
+                ],
+                "id n",
+            )),
+        );
+        check(Lenient, &text, Some(renamed), Ok((&[], "id n")));
+        let float: &[(&str, &str)] = &[("id", "bigint"), ("n_v1", "text"), ("n", "integer")];
+        check(Lenient, &text, Some(float), Ok((&[], "id n_v1")));
+        let key = [("id", DataType::Float64)];
+        check(Lenient, &key, Some(integer), Err("part of the key"));
+    }
+
+    #[test]
+    fn a_key_without_a_unique_index_and_a_required_column_are_refused() {
+        let table = TargetTable {
+            columns: vec![column("id", "bigint")],
+            unique: Vec::new(),
+        };
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
+        let key = ["id".to_owned()];
+        let wanted = Wanted {
+            target: "t",
+            schema: &schema,
+            key: &key,
+            soft_delete_column: None,
+        };
+        let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+        assert!(error.to_string().contains("no unique index over the key (id)"), "{error}");
+
+        let mut required = column("must", "text");
+        required.nullable = false;
+        let table = TargetTable {
+            columns: vec![column("id", "bigint"), required],
+            unique: vec![key.to_vec()],
+        };
+        let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+        assert!(error.to_string().contains("column \"must\""), "{error}");
+    }
+
+    #[test]
+    fn soft_deletes_bring_their_column() {
+        let table = TargetTable {
+            columns: vec![column("id", "bigint")],
+            unique: vec![vec!["id".to_owned()]],
+        };
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
+        let key = ["id".to_owned()];
+        let wanted = Wanted {
+            target: "t",
+            schema: &schema,
+            key: &key,
+            soft_delete_column: Some("_deleted"),
+        };
+        let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();
+        assert_eq!(planned.actions.len(), 1);
+        let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+        assert!(error.to_string().contains("_deleted"), "{error}");
+    }
+}
