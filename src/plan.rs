@@ -3,15 +3,12 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
-use std::time::Duration;
-
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
-use crate::config::PipelineFile;
+use crate::config::{FileQuarantine, PipelineFile, QuarantineConfig};
 use crate::operator::{self, OperatorConfig};
-use crate::quarantine::{FileQuarantine, QuarantineConfig};
 
 /// Where rejected changes go when a file says nothing.
 const QUARANTINE_PATH: &str = "state/quarantine";
@@ -88,8 +85,8 @@ impl Plan {
             memory_bytes: file.memory_bytes,
             limits: Limits {
                 rows: batch.rows,
-                bytes: batch.bytes,
-                linger: Duration::from_millis(batch.linger_ms),
+                bytes: usize::try_from(batch.bytes.0).unwrap_or(usize::MAX),
+                linger: batch.linger(),
             },
             sources: file.sources.iter().map(|(name, config)| source(file, name, config)).collect(),
             quarantine: file.quarantine.clone().unwrap_or_else(|| {

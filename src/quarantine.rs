@@ -10,60 +10,15 @@ mod file;
 mod topic;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use syncline_connectors::error::{Error, Result};
 
+pub(crate) use entry::Verdict;
 pub use entry::{Entry, Payload};
 
+use crate::config::QuarantineConfig;
 use file::FileStore;
 use topic::TopicStore;
-
-/// `[quarantine]`: where rejected changes are kept.
-#[derive(Debug, Clone, PartialEq)]
-pub enum QuarantineConfig {
-    /// `type = "file"`
-    File(FileQuarantine),
-    /// `type = "kafka"`
-    Kafka(KafkaQuarantine),
-}
-
-/// JSON lines in a folder, each with a checksum.
-///
-/// ```toml
-/// [quarantine]
-/// type = "file"
-/// path = "state/quarantine"
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FileQuarantine {
-    /// A folder, made where it is absent; relative to the working directory.
-    pub path: PathBuf,
-}
-
-/// A Kafka topic: key and value as they came, everything else in headers that begin with
-/// `syncline.`.
-///
-/// ```toml
-/// [quarantine]
-/// type    = "kafka"
-/// brokers = "localhost:9092"
-/// topic   = "clients.quarantine"
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaQuarantine {
-    /// Bootstrap servers, `host:port` with commas between.
-    pub brokers: String,
-    /// The topic; it has to exist, or the brokers have to make it.
-    pub topic: String,
-    /// Settings of the Kafka client, from the list that the Kafka source takes.
-    #[serde(default)]
-    pub properties: BTreeMap<String, String>,
-}
 
 /// An open quarantine, shared by the lanes of a pipeline.
 #[derive(Debug)]
@@ -111,10 +66,10 @@ pub struct Listing {
 ///
 /// # Errors
 /// `Unavailable` where the folder or the brokers do not answer.
-pub async fn list(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
+pub fn list(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
     let mut listing = match config {
         QuarantineConfig::File(config) => file::list(&config.path, pipeline)?,
-        QuarantineConfig::Kafka(config) => topic::list(config, pipeline).await?,
+        QuarantineConfig::Kafka(config) => topic::list(config, pipeline)?,
     };
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
     for (index, entry) in listing.entries.iter().enumerate() {
