@@ -244,7 +244,8 @@ mod tests {
             └─ old (file source)
                ├─ tidy (map operator) …
                └─ copy (file sink)
-        "#]].assert_eq(&graph().text());
+        "#]]
+        .assert_eq(&graph().text());
     }
 
     #[test]
@@ -263,7 +264,8 @@ mod tests {
               "tidy" -> "copy"
               "old" -> "copy"
             }
-        "#]].assert_eq(&graph().dot());
+        "#]]
+        .assert_eq(&graph().dot());
         expect![[r#"
             flowchart LR
               n0(["crm<br/>kafka"])
@@ -276,7 +278,8 @@ mod tests {
               n2 --> n3
               n2 --> n4
               n1 --> n4
-        "#]].assert_eq(&graph().mermaid());
+        "#]]
+        .assert_eq(&graph().mermaid());
         expect![[r#"{"pipeline":"clients","nodes":[{"name":"crm","kind":"source","type":"kafka"},{"name":"old","kind":"source","type":"file"},{"name":"tidy","kind":"operator","type":"map"},{"name":"end","kind":"sink","type":"postgres"},{"name":"copy","kind":"sink","type":"file"}],"edges":[{"from":"crm","to":"tidy"},{"from":"old","to":"tidy"},{"from":"tidy","to":"end"},{"from":"tidy","to":"copy"},{"from":"old","to":"copy"}]}"#]].assert_eq(&graph().json().to_string());
     }
 }

@@ -64,14 +64,14 @@ pub(crate) fn check(components: &[Component]) -> Vec<Problem> {
         }
     }
     check_names(components, &mut problems);
-    let read = check_inputs(components, &mut problems);
+    let readers_known = check_inputs(components, &mut problems);
     check_cycles(components, &mut problems);
-    let all_known = components.iter().all(|one| one.inputs.is_some());
     for one in components {
-        if all_known && one.section != Section::Sinks && !read.contains(one.name.as_str()) {
+        let Some(read) = &readers_known else { break };
+        if one.section != Section::Sinks && !read.contains(one.name.as_str()) {
             let message = format!("nothing reads the {} `{}`", one.section.noun(), one.name);
             let help = format!(
-                "name it in the `inputs` of an operator or a sink, or remove it: `inputs = [\"{}\"]`",
+                "write `inputs = [\"{}\"]` in an operator or a sink, or remove it",
                 one.name
             );
             problems.push(Problem::new(&[one.section.key(), &one.name], message).help(help));
@@ -86,12 +86,22 @@ fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
         let path = [one.section.key(), one.name.as_str()];
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if one.name.is_empty() || !one.name.chars().all(plain) {
-            let message = format!("`{}` is no name for {} {}", one.name, one.section.article(), one.section.noun());
+            let message = format!(
+                "`{}` is no name for {} {}",
+                one.name,
+                one.section.article(),
+                one.section.noun()
+            );
             let help = "letters, digits, `_` and `-` make a name";
             problems.push(Problem::new(&path, message).help(help));
         }
         if let Some(other) = first.get(one.name.as_str()) {
-            let message = format!("`{}` is the name of {} {} already", one.name, other.article(), other.noun());
+            let message = format!(
+                "`{}` is the name of {} {} already",
+                one.name,
+                other.article(),
+                other.noun()
+            );
             let help = "sources, operators and sinks share their names: choose another";
             problems.push(Problem::new(&path, message).help(help));
         } else {
@@ -100,9 +110,14 @@ fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Checks every input, and returns the names that someone reads or surely meant to read.
-fn check_inputs<'c>(components: &'c [Component], problems: &mut Vec<Problem>) -> BTreeSet<&'c str> {
+/// Checks every input, and returns the names that someone reads or surely meant to read; `None`
+/// where an input is missing or wrong, so that it might have been any of them.
+fn check_inputs<'c>(
+    components: &'c [Component],
+    problems: &mut Vec<Problem>,
+) -> Option<BTreeSet<&'c str>> {
     let mut read = BTreeSet::new();
+    let mut certain = true;
     let sinks_only = |name: &str| {
         let mut named = components.iter().filter(|one| one.name == name).peekable();
         named.peek().is_some() && named.all(|one| one.section == Section::Sinks)
@@ -113,9 +128,13 @@ fn check_inputs<'c>(components: &'c [Component], problems: &mut Vec<Problem>) ->
         .map(|one| one.name.as_str())
         .collect();
     for one in components {
-        let Some(inputs) = &one.inputs else { continue };
+        let Some(inputs) = &one.inputs else {
+            certain = false;
+            continue;
+        };
         let path = [one.section.key(), one.name.as_str(), "inputs"];
         if inputs.is_empty() && one.section != Section::Sources {
+            certain = false;
             let message = format!("the {} `{}` has no inputs", one.section.noun(), one.name);
             let help = suggest(None, "name at least one of", &names);
             problems.push(Problem::new(&path, message).help(help));
@@ -139,13 +158,14 @@ fn check_inputs<'c>(components: &'c [Component], problems: &mut Vec<Problem>) ->
                     names.iter().copied().filter(|name| *name != one.name),
                 );
                 read.extend(near);
+                certain &= near.is_some();
                 let message = format!("unknown input `{input}`");
                 let help = suggest(near, "an input is one of", &names);
                 problems.push(Problem::new(&path, message).help(help));
             }
         }
     }
-    read
+    certain.then_some(read)
 }
 
 /// Names each loop once, at the input that closes it.

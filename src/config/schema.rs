@@ -79,7 +79,6 @@ fn build() -> Json {
         "description": "Where rejected changes are kept.",
         "oneOf": kinds(&mut generator, QUARANTINES, None),
     });
-    root["required"] = json!(["sources", "sinks"]);
     root["title"] = json!("Syncline pipeline");
     root["description"] = json!("One pipeline: sources, operators and sinks, a graph by `inputs`.");
     root["$defs"] = Json::Object(generator.take_definitions(true));

@@ -225,7 +225,7 @@ impl<'s> Reader<'s> {
                 continue;
             }
             let wanted = &schema["properties"][name];
-            let mut help = expected_of(self.definitions, wanted);
+            let mut help = format!("expected {}", expected_of(self.definitions, wanted));
             if let Some(description) = wanted["description"].as_str() {
                 help = format!("{help}: {}", first_sentence(description));
             }
