@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{Exit, Output, load_all, print_results};
+use super::{Exit, Global, load_all, print, print_json};
 use crate::plan::Plan;
 use crate::quarantine::{self, Entry, Payload};
 
-/// Look at rejected changes.
 #[derive(Debug, Args)]
-pub(crate) struct QuarantineArgs {
+pub(crate) struct Arguments {
     #[command(subcommand)]
     command: QuarantineCommand,
 }
@@ -31,13 +30,12 @@ enum QuarantineCommand {
     },
 }
 
-/// Runs the command.
-pub(crate) fn run(args: &QuarantineArgs, output: &Output) -> Exit {
-    let (file, id) = match &args.command {
+pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let (file, id) = match &arguments.command {
         QuarantineCommand::List { file } => (file, None),
         QuarantineCommand::Show { file, id } => (file, Some(id)),
     };
-    let files = match load_all(std::slice::from_ref(file), output) {
+    let files = match load_all(std::slice::from_ref(file), global) {
         Ok(files) => files,
         Err(exit) => return exit,
     };
@@ -45,7 +43,7 @@ pub(crate) fn run(args: &QuarantineArgs, output: &Output) -> Exit {
     let mut exit = Exit::Done;
     for file in &files {
         let plan = Plan::new(file);
-        match futures::executor::block_on(quarantine::list(&plan.quarantine, &plan.name)) {
+        match quarantine::list(&plan.quarantine, &plan.name) {
             Ok(listing) => {
                 for place in &listing.damaged {
                     tracing::error!("damaged: {place}");
@@ -60,19 +58,34 @@ pub(crate) fn run(args: &QuarantineArgs, output: &Output) -> Exit {
         }
     }
     let Some(id) = id else {
-        print_results(output, &entries, |entries| list_text(entries));
-        return exit;
+        let printed = if global.json {
+            print_json(&entries.iter().map(with_id).collect())
+        } else {
+            print(&list_text(&entries))
+        };
+        return if printed == Exit::Done { exit } else { printed };
     };
     match entries.iter().find(|entry| entry.id() == *id) {
         Some(entry) => {
-            print_results(output, entry, show_text);
-            exit
+            let printed =
+                if global.json { print_json(&with_id(entry)) } else { print(&show_text(entry)) };
+            if printed == Exit::Done { exit } else { printed }
         }
         None => {
             tracing::error!("no entry {id} in the quarantine; `syncline quarantine list` shows the ids");
             Exit::Failed
         }
     }
+}
+
+fn with_id(entry: &Entry) -> serde_json::Value {
+    let mut json = serde_json::json!({ "id": entry.id() });
+    if let (Some(json), Ok(serde_json::Value::Object(fields))) =
+        (json.as_object_mut(), serde_json::to_value(entry))
+    {
+        json.extend(fields);
+    }
+    json
 }
 
 fn list_text(entries: &[Entry]) -> String {

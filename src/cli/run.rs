@@ -13,15 +13,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cli::progress::Progress;
-use crate::cli::{Exit, Output, load_all, print_results, summary};
+use super::progress::Progress;
+use super::{Exit, Global, load_all, print, print_json, refuse, summary};
 use crate::config::PipelineFile;
 use crate::plan::Plan;
 use crate::run::{Failure, Options, Running};
 
-/// Run pipelines until they are stopped, or once.
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct Arguments {
     /// Pipeline files, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
@@ -43,9 +42,8 @@ struct Pipeline {
     running: Running,
 }
 
-/// Runs the command.
-pub(crate) fn run(args: &RunArgs, output: &Output) -> Exit {
-    let files = match load_all(&args.paths, output) {
+pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let files = match load_all(&arguments.paths, global) {
         Ok(files) => files,
         Err(exit) => return exit,
     };
@@ -62,17 +60,17 @@ pub(crate) fn run(args: &RunArgs, output: &Output) -> Exit {
         }
     };
     let options = Options {
-        once: args.once,
-        lanes_max: args.lanes.map_or(cores, usize::from),
-        drain_deadline: Duration::from_secs(args.drain_timeout),
+        once: arguments.once,
+        lanes_max: arguments.lanes.map_or(cores, usize::from),
+        drain_deadline: Duration::from_secs(arguments.drain_timeout),
     };
-    let exit = runtime.block_on(run_all(files, &options, output));
+    let exit = runtime.block_on(run_all(files, &options, global));
     // A task that is wedged past the drain deadline must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit
 }
 
-async fn run_all(files: Vec<PipelineFile>, options: &Options, output: &Output) -> Exit {
+async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -> Exit {
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(terminate), Ok(interrupt)) = signals else {
         tracing::error!("cannot listen for signals");
@@ -85,7 +83,7 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, output: &Output) -
     for file in files {
         let plan = match prepare(&file).await {
             Ok(plan) => plan,
-            Err(failure) => return report(&file, &failure, output),
+            Err(failure) => return report(&file, &failure, global),
         };
         let running = Running::new(&plan);
         watched.push(running.clone());
@@ -96,25 +94,29 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, output: &Output) -
             (pipeline, result)
         });
     }
-    let progress = Progress::start(watched, !output.json && std::io::stderr().is_terminal());
+    let progress = Progress::start(watched, !global.json && std::io::stderr().is_terminal());
     let mut exit = Exit::Done;
     let mut summaries = Vec::new();
     while let Some(ended) = tasks.join_next().await {
         let Ok((pipeline, result)) = ended else {
             tracing::error!("a pipeline panicked");
-            exit = exit.worse(Exit::Failed);
+            exit = worse(exit, Exit::Failed);
             continue;
         };
         if let Err(failure) = &result {
             progress.clear();
-            exit = exit.worse(report(&pipeline.file, failure, output));
+            exit = worse(exit, report(&pipeline.file, failure, global));
         }
         summaries.push(pipeline.running.summary());
     }
     progress.clear();
     signals.abort();
-    print_results(output, &summaries, |summaries| summary::text(summaries));
-    exit
+    let printed = if global.json {
+        print_json(&serde_json::json!(summaries))
+    } else {
+        print(&summary::text(&summaries))
+    };
+    worse(exit, printed)
 }
 
 /// The plan of a file, with what only the outside knows (the sinks' catalogues).
@@ -124,11 +126,10 @@ async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-fn report(file: &PipelineFile, failure: &Failure, output: &Output) -> Exit {
+fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
     match failure {
         Failure::Problems(problems) => {
-            output.report(&file.report(problems.clone()));
-            Exit::Configuration
+            refuse(&file.document.report(problems.clone()), global)
         }
         Failure::Configuration(message) => {
             tracing::error!(pipeline = file.name, "{message}");
@@ -143,6 +144,18 @@ fn report(file: &PipelineFile, failure: &Failure, output: &Output) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Of two ends the one that a person has to act on first: a wrong configuration, then something that is
+/// not reachable, then a failure.
+fn worse(left: Exit, right: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Done => 0,
+        Exit::Failed => 1,
+        Exit::Unreachable => 2,
+        Exit::Configuration => 3,
+    };
+    if rank(right) > rank(left) { right } else { left }
 }
 
 async fn listen(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sender<bool>) {
