@@ -18,9 +18,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::layer::retry::Retry;
+use syncline_connectors::layer::retry::{Pauses, Retry, Watch};
 use syncline_connectors::record::Positions;
-use syncline_connectors::sink::{self, Identity};
+use syncline_connectors::sink::{self, Identity, Sink};
 use syncline_connectors::source;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -279,6 +279,15 @@ impl Running {
         };
         Ok((handle, writer))
     }
+}
+
+/// Wraps a sink so that an outage is waited for and seen in the status.
+fn patient(sink: Box<dyn Sink>, part: String, status: Arc<Status>) -> Box<dyn Sink> {
+    let watch: Watch = Arc::new(move |error| match error {
+        Some(error) => status.stall(&part, &error.chain()),
+        None => status.resume(&part),
+    });
+    Box::new(Retry::new(sink, Pauses::default(), watch))
 }
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
