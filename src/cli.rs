@@ -153,6 +153,12 @@ pub(crate) fn refuse(report: &Report, global: &Global) -> Exit {
     Exit::Configuration
 }
 
+/// Says on stderr why a command cannot do what was asked.
+pub(crate) fn complain(message: &str) {
+    // There is nowhere left to say that stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}");
+}
+
 /// Whether `stream` takes colour: a terminal, and no `NO_COLOR`.
 pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())

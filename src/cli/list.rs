@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::{Exit, Global, print, print_json};
+use super::{Exit, Global, complain, print, print_json};
 use crate::config::{Entry, EntryOption, entries};
 use crate::function::nearest;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "`syncline list` shows what there is".to_owned(),
             };
-            tracing::error!("nothing is called `{name}`: {help}");
+            complain(&format!("nothing is called `{name}`: {help}"));
             return Exit::Configuration;
         }
     }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::schema::pipeline_schema;
 use super::shape::{expected_of, first_sentence, resolve};
+use crate::function;
 
 /// One thing that a pipeline file can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Entry {
     pub description: String,
     /// Its settings; empty for what has none.
     pub options: Vec<EntryOption>,
-    /// TOML that shows it.
+    /// TOML that shows it; of a function, how it is called.
     pub examples: Vec<String>,
 }
 
@@ -119,12 +120,30 @@ pub fn entries() -> Vec<Entry> {
         let kinds = schema.pointer(path).and_then(Json::as_array);
         entries.extend(kinds.into_iter().flatten().map(|one| component(kind, one)));
     }
-    for (kind, definition) in [
-        (EntryKind::Format, "Format"),
-        (EntryKind::Strategy, "Strategy"),
+    for (kind, section, path) in [
+        (EntryKind::Format, "sources", &["format"][..]),
+        (EntryKind::Strategy, "sinks", &["conflict", "strategy"]),
     ] {
-        entries.extend(named_choices(kind, &schema["$defs"][definition]));
+        let kinds = schema["properties"][section]["additionalProperties"]["oneOf"].as_array();
+        for choice in kinds.into_iter().flatten().flat_map(|kind_schema| {
+            let property = path.iter().fold(kind_schema, |schema_at, key| {
+                resolve(schema, &schema_at["properties"][*key])
+            });
+            named_choices(kind, property)
+        }) {
+            if !entries.contains(&choice) {
+                entries.push(choice);
+            }
+        }
     }
+    entries.extend(function::list().into_iter().map(|function| Entry {
+        kind: EntryKind::Function,
+        name: function.name,
+        description: function.summary.clone(),
+        summary: function.summary,
+        options: Vec::new(),
+        examples: vec![function.signature],
+    }));
     entries
 }
 
@@ -272,7 +291,8 @@ pub fn reference_markdown() -> String {
             text.push_str("| name | what it does |\n|---|---|\n");
             for entry in of_kind {
                 let summary = cell(&entry.summary);
-                let _ = writeln!(text, "| `{}` | {summary} |", entry.name);
+                let call = entry.examples.first().unwrap_or(&entry.name);
+                let _ = writeln!(text, "| `{}` | {summary} |", cell(call));
             }
             continue;
         }
@@ -316,4 +336,51 @@ fn write_options(text: &mut String, options: &[EntryOption]) {
 /// Text that can stand in a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::config::{document, shape};
+
+    #[test]
+    fn the_reference_is_what_the_types_say() {
+        expect_file!["../../docs/reference.md"].assert_eq(&reference_markdown());
+    }
+
+    #[test]
+    fn every_component_shows_toml_that_holds() {
+        for entry in entries() {
+            let section = match entry.kind {
+                EntryKind::Source => "sources",
+                EntryKind::Operator => "operators",
+                EntryKind::Sink => "sinks",
+                EntryKind::Quarantine => "quarantine",
+                EntryKind::Format | EntryKind::Strategy | EntryKind::Function => continue,
+            };
+            assert!(!entry.examples.is_empty(), "{} has no example", entry.name);
+            for example in &entry.examples {
+                let root = document::parse(example).expect("it is TOML");
+                let (json, flaws) = shape::read(&root, pipeline_schema());
+                assert_eq!(flaws, [], "{example}");
+                let shown = match section {
+                    "quarantine" => vec![&json[section]],
+                    _ => json[section].as_object().into_iter().flat_map(|all| all.values()).collect(),
+                };
+                assert!(shown.iter().any(|one| one["type"] == *entry.name), "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_means() {
+        for entry in entries() {
+            assert!(!entry.summary.is_empty() || entry.kind == EntryKind::Function, "{}", entry.name);
+            for option in &entry.options {
+                assert!(!option.description.is_empty(), "{}: {}", entry.name, option.name);
+            }
+        }
+    }
 }

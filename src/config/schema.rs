@@ -3,8 +3,9 @@
 //! The same document is what the parser checks a file against, what an editor completes from, and
 //! what `list` and the reference are made of.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
+use regex::Regex;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,31 @@ fn build() -> Json {
     root["$defs"] = Json::Object(generator.take_definitions(true));
     let mut schema = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema" });
     merge(&mut schema, root);
+    plain_descriptions(&mut schema);
     schema
+}
+
+/// Takes out of doc comments what only a reader of the code can follow: the numbers of rules, and
+/// links to types.
+fn plain_descriptions(schema: &mut Json) {
+    static NOT_FOR_USERS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"\s\([A-Z]\d+(?:[,–-] ?[A-Z]\d+)*\)|\[(`[^`]*`)\](?:\([^)]*\))?")
+            .expect("the pattern is valid")
+    });
+    match schema {
+        Json::Object(table) => {
+            for (key, value) in table {
+                match value {
+                    Json::String(text) if key == "description" => {
+                        *text = NOT_FOR_USERS.replace_all(text, "$1").into_owned();
+                    }
+                    value => plain_descriptions(value),
+                }
+            }
+        }
+        Json::Array(items) => items.iter_mut().for_each(plain_descriptions),
+        _ => {}
+    }
 }
 
 /// The schemas of a list of kinds, each with its `type`.
