@@ -76,7 +76,7 @@ topics  = ["{topic}"]
 group   = "{topic}"
 format  = "debezium-json"
 # A killed member leaves its group only when its session is over.
-properties = {{ "session.timeout.ms" = "1500", "heartbeat.interval.ms" = "300" }}
+properties = {{ "session.timeout.ms" = "2000", "heartbeat.interval.ms" = "400" }}
 
 [sources.crm.schema]
 {schema}

@@ -38,10 +38,6 @@ require_postgres() {
   command -v apt-get >/dev/null ||
     die "PostgreSQL's server is not installed: install it, or set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
   say "installing PostgreSQL with apt-get (package postgresql)"
-  # The tests start clusters of their own; the package need not make one.
-  "${root[@]}" mkdir -p /etc/postgresql-common/createcluster.d
-  echo 'create_main_cluster = false' |
-    "${root[@]}" tee /etc/postgresql-common/createcluster.d/syncline-tests.conf >/dev/null
   "${root[@]}" apt-get update -qq >&2
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >&2
   find_postgres || die "apt-get installed postgresql, but its server binaries are in no known folder: set SYNCLINE_SERVICES_POSTGRES"

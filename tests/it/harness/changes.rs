@@ -5,7 +5,6 @@
 //! than the one before it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use chrono::DateTime;
 use serde_json::json;
@@ -264,7 +263,7 @@ fn base64(bytes: &[u8]) -> String {
         for place in 0..4 {
             let letter = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize] as char;
             let letter = if place > chunk.len() { '=' } else { letter };
-            text.write_char(letter).expect("a string takes characters");
+            text.push(letter);
         }
     }
     text
