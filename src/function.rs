@@ -24,6 +24,7 @@ use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::{collect_columns, reassign_expr_columns};
 
 mod clock;
+mod location;
 mod nearest;
 mod planning;
 mod registry;
