@@ -639,7 +639,7 @@ mod tests {
                 "id id",
                 "'open",
                 "",
-                "  ",
+                "-- nothing",
                 "id; drop table x",
                 "select 1",
                 "order + 1",
@@ -671,8 +671,8 @@ mod tests {
                 ^
                 the expression is empty
 
-  
-                ^^
+                -- nothing
+                ^^^^^^^^^^
                 the expression is empty
 
                 id; drop table x
