@@ -53,6 +53,26 @@ pub use properties::check_properties;
 use stand_in::{DeclaredSchema, Format};
 
 /// A source that reads topics of a Kafka cluster.
+///
+/// ```toml
+/// [sources.crm]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = ["crm.public.clients"]
+/// group   = "syncline-clients"
+/// format  = "debezium-json"
+/// ```
+///
+/// A pattern that begins with `^` reads every topic that matches, and joins new ones while it runs:
+///
+/// ```toml
+/// [sources.everything]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = "^crm\\.public\\..*"
+/// group   = "syncline-everything"
+/// format  = "debezium-json"
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSource {

@@ -10,6 +10,7 @@ use crate::change::Changes;
 use crate::conflict::ConflictCounts;
 use crate::error::Result;
 use crate::record::{Positions, Span};
+use crate::sql::Options;
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
 /// never share a partition.
@@ -135,6 +136,16 @@ impl SinkConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// What every SQL sink can be told; `None` for sinks that are no database.
+    pub fn options(&self) -> Option<Options> {
+        match self {
+            Self::Postgres(config) => Some(Options {
+                table: config.table.clone(),
+                ..Options::default()
+            }),
         }
     }
 }

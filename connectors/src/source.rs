@@ -8,8 +8,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 
 use crate::error::Result;
+use crate::kafka::KafkaSource;
+use crate::kind::Kind;
 use crate::record::{Partition, Positions, Records, Span};
 
 /// How much one fetch may hold, and how long it may wait to fill.
@@ -91,41 +94,19 @@ pub trait Source: Send {
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// STANDIN
-/// Reads topics.
-///
-/// ```toml
-/// [sources.crm]
-/// type    = "kafka"
-/// brokers = "localhost:9092"
-/// topics  = ["crm.public.clients"]
-/// group   = "syncline-clients"
-/// ```
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaSource {
-    /// Brokers to begin with.
-    pub brokers: String,
-    /// Topics, names or one regular expression.
-    pub topics: Vec<String>,
-    /// Consumer group.
-    pub group: String,
-    /// Format.
-    #[serde(default)]
-    pub format: Option<String>,
-}
-
-/// The sources that exist.
+/// The sources that exist, each with its settings. Not tagged for serde, which would lose the
+/// positions of errors: who reads a pipeline file reads `type` first.
 #[derive(Debug, Clone)]
 pub enum SourceConfig {
-    /// Kafka.
+    /// `type = "kafka"`
     Kafka(KafkaSource),
 }
+
 impl SourceConfig {
-    /// Kinds.
-    pub const KINDS: &[crate::kind::Kind<Self>] = &[crate::kind::Kind {
+    /// Every source.
+    pub const KINDS: &[Kind<Self>] = &[Kind {
         name: "kafka",
-        schema: <KafkaSource as schemars::JsonSchema>::json_schema,
+        schema: KafkaSource::json_schema,
         read: |value| serde_json::from_value(value).map(Self::Kafka),
     }];
 

@@ -367,9 +367,16 @@ mod tests {
                 assert_eq!(flaws, [], "{example}");
                 let shown = match section {
                     "quarantine" => vec![&json[section]],
-                    _ => json[section].as_object().into_iter().flat_map(|all| all.values()).collect(),
+                    _ => json[section]
+                        .as_object()
+                        .into_iter()
+                        .flat_map(|all| all.values())
+                        .collect(),
                 };
-                assert!(shown.iter().any(|one| one["type"] == *entry.name), "{example}");
+                assert!(
+                    shown.iter().any(|one| one["type"] == *entry.name),
+                    "{example}"
+                );
             }
         }
     }
@@ -377,9 +384,18 @@ mod tests {
     #[test]
     fn every_option_says_what_it_means() {
         for entry in entries() {
-            assert!(!entry.summary.is_empty() || entry.kind == EntryKind::Function, "{}", entry.name);
+            assert!(
+                !entry.summary.is_empty() || entry.kind == EntryKind::Function,
+                "{}",
+                entry.name
+            );
             for option in &entry.options {
-                assert!(!option.description.is_empty(), "{}: {}", entry.name, option.name);
+                assert!(
+                    !option.description.is_empty(),
+                    "{}: {}",
+                    entry.name,
+                    option.name
+                );
             }
         }
     }
