@@ -570,7 +570,8 @@ mod tests {
 
                 substr(email, active)
                        ^^^^^^^^^^^^^
-                internal error: Function 'substr' failed to match any signature, errors: Error during planning: Function 'substr' requires Int64, but received Boolean (DataType: Boolean).,Error during planning: Function 'substr' expects 3 arguments but received 2
+                substring does not take (text, boolean)
+                help: it takes a text, and where it starts and how long it is as whole numbers
 
                 date_trunc('day', email, 3)
                 ^^^^^^^^^^
@@ -626,7 +627,7 @@ mod tests {
                 coalesce(id, born)
                          ^^
                 coalesce does not take int64 here
-                help: function 'coalesce' user-defined coercion failed with: Execution error: Fail to find the coerced type, errors: Execution error: Expect to get struct but got Int64
+                help: cast its arguments to types that go together
             "#]],
         );
         check(

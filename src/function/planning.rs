@@ -178,17 +178,30 @@ impl Search<'_> {
                 };
                 ExpressionError::new(self.span(expr), message)
             }
-            SqlExpr::Function(function) => self.explain_call(function, part, error),
+            SqlExpr::Function(function) => self.explain_call(function, part),
+            SqlExpr::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
+                let types: Vec<String> =
+                    [Some(expr), substring_from.as_ref(), substring_for.as_ref()]
+                        .into_iter()
+                        .flatten()
+                        .map(|argument| self.planner.type_name(argument))
+                        .collect();
+                ExpressionError::new(
+                    self.span(part),
+                    format!("substring does not take ({})", types.join(", ")),
+                )
+                .help("it takes a text, and where it starts and how long it is as whole numbers")
+            }
             _ => ExpressionError::new(self.span(part), words(error)),
         }
     }
 
-    fn explain_call(
-        &self,
-        function: &Function,
-        part: &SqlExpr,
-        error: &DataFusionError,
-    ) -> Box<ExpressionError> {
+    fn explain_call(&self, function: &Function, part: &SqlExpr) -> Box<ExpressionError> {
         let name = function.name.to_string().to_lowercase();
         let arguments = arguments(function);
         let types: Vec<String> = arguments
@@ -212,11 +225,10 @@ impl Search<'_> {
                 format!("{name} does not take ({})", types.join(", ")),
             ),
         };
-        let error = ExpressionError::new(span, message).help(match valid {
+        ExpressionError::new(span, message).help(match valid {
             Some(valid) => format!("it takes {valid}"),
-            None => words(error),
-        });
-        error
+            None => "cast its arguments to types that go together".to_owned(),
+        })
     }
 
     fn registry_signature(&self, name: &str) -> Option<String> {
@@ -276,7 +288,7 @@ fn words(error: &DataFusionError) -> String {
         "Schema error: ",
         "Arrow error: ",
         "Execution error: ",
-        "type_coercion",
+        "Internal error: ",
     ]
     .iter()
     .fold(line, |line, preamble| {
