@@ -31,6 +31,7 @@ mod size;
 
 mod read;
 mod reference;
+mod rows;
 
 #[cfg(test)]
 mod golden;
@@ -41,6 +42,7 @@ pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 pub use read::{load, load_text, pipeline_files};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};
 pub use report::Report;
+pub use rows::{KnownRows, check_rows};
 pub use schema::pipeline_schema;
 pub use size::ByteSize;
 

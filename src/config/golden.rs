@@ -598,3 +598,26 @@ fn the_schema_says_which_draft_it_is() {
         assert!(schema.pointer(pointer).is_some(), "{pointer}");
     }
 }
+
+#[test]
+fn expressions_that_are_no_sql_get_a_caret() {
+    check(
+        &with(
+            "fields.id = \"id\"",
+            "fields.id = \"trim(id\"\nfields.a = \"trm(a)\"",
+        ),
+        expect![[""]],
+    );
+}
+
+#[test]
+fn settings_that_disagree_are_refused() {
+    check(
+        &with("table = \"clients\"", "table = \"{tabel}\"\nconflict.strategy = \"newest_wins\"")
+            .replace(
+                "[operators.tidy]",
+                "properties = { \"sasl.pasword\" = \"${env:WORD}\", \"group.id\" = \"x\" }\n[operators.tidy]",
+            ),
+        expect![[""]],
+    );
+}

@@ -17,6 +17,7 @@ use super::report::{Flaw, Report, Source};
 use super::schema::{Settings, pipeline_schema};
 use super::substitution::{Outside, substitute};
 use super::{ByteSize, PipelineFile, SinkNode, shape};
+use crate::operator::check_without_schema;
 use crate::problem::Problem;
 
 /// The least memory with which a pipeline can work.
@@ -85,6 +86,9 @@ pub fn load_text(
     let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
     for (name, source) in &sources {
         components.add(&["sources", name], check_source(source));
+    }
+    for (name, operator) in &operators {
+        components.add(&["operators", name], check_without_schema(operator));
     }
     for (name, sink) in &sinks {
         components.add(&["sinks", name], check_sink(sink));
