@@ -349,7 +349,6 @@ mod tests {
 
     use super::super::testing::{changes, show_applied, show_problems};
     use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
-    use super::*;
 
     fn config(text: &str) -> OperatorConfig {
         OperatorConfig::Map(toml::from_str(text).expect(text))
@@ -377,7 +376,16 @@ mod tests {
             fields.origin = "'crm'"
             fields.at = "_topic || '/' || cast(_partition as text) || '/' || cast(_offset as text)"
             "#,
-            expect![],
+            expect![[r#"
+                key Some(["client"]): email | client | twice | origin | at
+                c | a@x.org | 1 | 21.00 | crm | crm.public.clients/3/100
+                u | b@y | 2 | -2.00 | crm | crm.public.clients/3/101
+                d | ? | 3 | ? | crm | crm.public.clients/3/102
+                d | d@x.org | 4 | 10.00 | crm | crm.public.clients/3/103
+                t | ? | ? | ? | ? | ?
+                r | null | 5 | 2000000.00 | crm | crm.public.clients/3/105
+                filtered 0 warned 0
+            "#]],
         );
     }
 
@@ -390,9 +398,30 @@ mod tests {
             set.email = "coalesce(normalize_email(email), 'none')"
             set.op = "_op"
             "#,
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | email | state | op
+                c | 1 | a@x.org | open | c
+                u | 2 | b@y | draft | u
+                d | 3 | ? | ? | d
+                d | 4 | d@x.org | draft | d
+                t | ? | ? | ? | ?
+                r | 5 | none | open | r
+                filtered 0 warned 0
+            "#]],
         );
-        check(r#"keep = ["status", "id"]"#, expect![]);
+        check(
+            r#"keep = ["status", "id"]"#,
+            expect![[r#"
+            key Some(["id"]): id | status
+            c | 1 | open
+            u | 2 | draft
+            d | 3 | ?
+            d | 4 | draft
+            t | ? | ?
+            r | 5 | open
+            filtered 0 warned 0
+        "#]],
+        );
     }
 
     #[test]
@@ -405,7 +434,16 @@ mod tests {
             fields.table = "_table"
             fields.late = "_timestamp > timestamp '1970-01-01T00:00:01' and _offset > 102"
             "#,
-            expect![],
+            expect![[r#"
+                key None: key | trace | time | table | late
+                c | 1 | t1 | 1970-01-01T00:00:00Z | clients | false
+                u | 2 | null | null | clients | false
+                d | 3 | null | 1970-01-01T00:00:02Z | clients | false
+                d | 4 | null | 1970-01-01T00:00:03Z | clients | true
+                t | ? | ? | ? | ? | ?
+                r | 6 | null | 1970-01-01T00:00:05Z | clients | true
+                filtered 0 warned 0
+            "#]],
         );
     }
 
@@ -418,7 +456,16 @@ mod tests {
             fields.either = "coalesce(notes, email, 'neither')"
             fields.constant = "1"
             "#,
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | notes | either | constant
+                c | 1 | {"a":1} | {"a":1} | 1
+                u | 2 | ? | ? | 1
+                d | 3 | ? | ? | 1
+                d | 4 | null | d@x.org | 1
+                t | ? | ? | ? | ?
+                r | 5 | {} | {} | 1
+                filtered 0 warned 0
+            "#]],
         );
     }
 
@@ -430,7 +477,16 @@ mod tests {
             fields.share = "100 / (id - 2)"
             fields.domain = "cast(split_part(email, '@', 2) as int)"
             "#,
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | share | domain
+                d | 3 | 100 | ?
+                t | ? | ? | ?
+                r | 5 | 33 | null
+                rejected 0 Some("domain") fields.domain = "cast(split_part(email, '@', 2) as int)": a value cannot be cast to the type that was asked for
+                rejected 1 Some("share") fields.share = "100 / (id - 2)": division by zero
+                rejected 3 Some("domain") fields.domain = "cast(split_part(email, '@', 2) as int)": a value cannot be cast to the type that was asked for
+                filtered 0 warned 0
+            "#]],
         );
     }
 
@@ -485,15 +541,30 @@ mod tests {
             };
             expect.assert_eq(&show_problems(&problems));
         };
-        check("", expect![]);
-        check("fields.a = 'id'\ndrop = ['id']\nset.b = 'id'", expect![]);
+        check(
+            "",
+            expect![[r#"
+            : the map changes nothing (give it fields, or keep, drop, rename or set)
+        "#]],
+        );
+        check(
+            "fields.a = 'id'\ndrop = ['id']\nset.b = 'id'",
+            expect![[r#"
+            drop: drop cannot stand beside fields (fields names every column that goes out; use set to compute some and keep the rest)
+            set: set cannot stand beside fields (fields names every column that goes out; use set to compute some and keep the rest)
+        "#]],
+        );
         check(
             r#"
             fields.a = "trim(emial)"
             fields.b = "id +"
             fields.c = "lower(id)"
             "#,
-            expect![],
+            expect![[r#"
+                fields.a 5..10: no column emial (did you mean email?)
+                fields.b 4..4: expected an expression, found the end
+                fields.c 6..8: lower does not take int64 here (it takes lower(String))
+            "#]],
         );
         check(
             r#"
@@ -501,12 +572,25 @@ mod tests {
             rename = { stat = "state", email = "status", id = "x" }
             set.b = "nope(id)"
             "#,
-            expect![],
+            expect![[r#"
+                drop.0: no column note (did you mean notes?)
+                rename.stat: no column stat (the columns are id, email, status, balance, notes)
+                rename.id: column id is renamed, but does not go on
+                rename: two columns would be named status (drop one of them, or give it another name)
+                set.b 0..4: no function nope (syncline list shows the functions)
+            "#]],
         );
-        check("keep = ['id']\ndrop = ['email']", expect![]);
+        check(
+            "keep = ['id']\ndrop = ['email']",
+            expect![[r#"
+            drop: drop cannot stand beside keep (keep already leaves out all other columns)
+        "#]],
+        );
         check(
             "drop = ['id', 'email', 'status', 'balance', 'notes']",
-            expect![],
+            expect![[r#"
+                : no column is left
+            "#]],
         );
     }
 
@@ -514,7 +598,11 @@ mod tests {
     fn much_is_checked_without_a_schema() {
         let settings =
             config("fields.a = 'trim(anything)'\nfields.b = 'id +'\nfields.c = 'nope(x)'");
-        expect![].assert_eq(&show_problems(&check_without_schema(&settings)));
+        expect![[r#"
+            fields.b 4..4: expected an expression, found the end
+            fields.c 0..4: no function nope (syncline list shows the functions)
+        "#]]
+        .assert_eq(&show_problems(&check_without_schema(&settings)));
     }
 
     #[test]

@@ -516,7 +516,7 @@ impl Validate {
             let reason = match (&rule.message, failure) {
                 (Some(message), _) => message.clone(),
                 (None, Some(failure)) => {
-                    format!("{}: {}", rule.parts[breach.part].rule(), failure.reason)
+                    format!("the check cannot be computed: {}", failure.reason)
                 }
                 (None, None) => rule.parts[breach.part].reason().to_owned(),
             };
@@ -850,11 +850,28 @@ mod tests {
         let Err(problems) = compile("check", &config(text), &changes().schema()) else {
             panic!("compiles");
         };
-        expect![].assert_eq(&show_problems(&problems));
+        expect![[r#"
+            rules.1.min: min needs a field that it is about
+            rules.2: the rule asks for nothing (give it required, type, format, min, max, length, pattern, one_of or check)
+            rules.3.pattern: the pattern is no regular expression: unclosed group
+            rules.4.min: min is greater than max
+            rules.5.length: min is greater than max
+            rules.5.one_of: no value is allowed
+            rules.0.field: no column emial (did you mean email?)
+            rules.6.check 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
+            rules.7.check 6..13: lower does not take decimal(12, 2) here (it takes lower(String))
+        "#]].assert_eq(&show_problems(&problems));
         let problems = check_without_schema(&config("rules = [{ check = 'a b' }, { max = 1 }]"));
-        expect![].assert_eq(&show_problems(&problems));
+        expect![[r#"
+            rules.1.max: max needs a field that it is about
+            rules.0.check 2..3: expected the end of the expression, found b
+        "#]]
+        .assert_eq(&show_problems(&problems));
         let problems = check_without_schema(&config("rules = []"));
-        expect![].assert_eq(&show_problems(&problems));
+        expect![[r#"
+            rules: there are no rules (add one, as in { field = "email", format = "email" })
+        "#]]
+        .assert_eq(&show_problems(&problems));
     }
 
     fn check(text: &str, expect: Expect) {
@@ -879,7 +896,16 @@ mod tests {
               { field = "balance", min = 0 },
               { check = "balance < 1000000", message = "balance over the firm's limit" },
             ]"#,
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                rejected 0 Some("email") format = "email": email is not an e-mail address
+                rejected 1 Some("email") format = "email": email is not an e-mail address; balance is less than 0
+                rejected 5 None check = "balance < 1000000": balance over the firm's limit
+                filtered 0 warned 0
+            "#]],
         );
     }
 
@@ -894,17 +920,64 @@ mod tests {
                 fates[0], fates[1]
             )
         };
-        check(&rules(["warn", "drop"]), expect![]);
-        check(&rules(["drop", "quarantine"]), expect![]);
-        check(&rules(["warn", "warn"]), expect![]);
-        check(&rules(["warn", "stop"]), expect![]);
+        check(
+            &rules(["warn", "drop"]),
+            expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            filtered 1 warned 1
+        "#]],
+        );
+        check(
+            &rules(["drop", "quarantine"]),
+            expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            rejected 1 Some("balance") min = 0: email is not an e-mail address; balance is less than 0
+            filtered 1 warned 0
+        "#]],
+        );
+        check(
+            &rules(["warn", "warn"]),
+            expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            filtered 0 warned 2
+        "#]],
+        );
+        check(
+            &rules(["warn", "stop"]),
+            expect![[r#"
+            operator check stops at crm.public.clients[3] offset 101: email is not an e-mail address; balance is less than 0 (min = 0): mend the row at its source, or set another on_failure
+        "#]],
+        );
     }
 
     #[test]
     fn on_failure_stands_for_the_rules_that_do_not_say() {
         check(
             "on_failure = 'drop'\nrules = [{ field = 'balance', min = 0 }]",
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                r | 5 | null | open | 1000000.00 | {}
+                filtered 1 warned 0
+            "#]],
         );
     }
 
@@ -917,13 +990,34 @@ mod tests {
               { check = "notes is not null" },
               { check = "_op <> 'd'" },
             ]"#,
-            expect![],
+            expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+                u | 2 | b@y | draft | -1.00 | ?
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                r | 5 | null | open | 1000000.00 | {}
+                filtered 0 warned 1
+            "#]],
         );
     }
 
     #[test]
     fn a_check_that_cannot_be_computed_is_broken() {
-        check("rules = [{ check = '10 / (id - 5) < 100' }]", expect![]);
+        check(
+            "rules = [{ check = '10 / (id - 5) < 100' }]",
+            expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            rejected 5 None check = "10 / (id - 5) < 100": check = "10 / (id - 5) < 100": division by zero
+            filtered 0 warned 0
+        "#]],
+        );
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn scaled(text: &str, scale: i8, rounding: Rounding) -> Option<i256> {
         Some(parts) => parts,
         None => (decimal.fraction, ""),
     };
-    let digits = format!("{}{kept}{}", decimal.whole, "0".repeat(scale - kept.len()));
+    let digits = format!("0{}{kept}{}", decimal.whole, "0".repeat(scale - kept.len()));
     let magnitude = i256::from_string(&digits)?;
     let toward_zero = if decimal.is_negative {
         magnitude.checked_neg()?
