@@ -5,6 +5,7 @@
 //! filled. Whatever is wrong is reported at once, each at its place. What compiles expressions and
 //! connects stands in the plan.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ mod substitution;
 mod report;
 mod shape;
 
+mod checks;
 mod graph;
 mod kinds;
 mod quarantine;
@@ -29,6 +31,7 @@ mod size;
 
 mod read;
 mod reference;
+mod rows;
 
 #[cfg(test)]
 mod golden;
@@ -39,11 +42,11 @@ pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 pub use read::{load, load_text, pipeline_files};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};
 pub use report::Report;
+pub use rows::{KnownRows, check_rows};
 pub use schema::pipeline_schema;
 pub use size::ByteSize;
 
 /// A pipeline file that holds to its schema and whose graph is whole.
-#[derive(Debug)]
 pub struct PipelineFile {
     /// The pipeline's name: `name`, else the file's name without its extension.
     pub name: String,
@@ -64,7 +67,7 @@ pub struct PipelineFile {
 }
 
 /// A sink with its place in the graph, of which the connector knows nothing.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SinkNode {
     /// The sources and operators whose changes come in.
     pub inputs: Vec<String>,
@@ -107,6 +110,16 @@ impl Batch {
     /// How long a batch may wait to fill.
     pub fn linger(&self) -> Duration {
         Duration::from_millis(self.linger_ms)
+    }
+}
+
+/// Nothing but names: settings hold secrets.
+impl fmt::Debug for PipelineFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipelineFile")
+            .field("name", &self.name)
+            .field("document", &self.document)
+            .finish_non_exhaustive()
     }
 }
 

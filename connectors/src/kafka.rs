@@ -56,6 +56,26 @@ pub use producer::{KafkaWriter, OutRecord, read_topic};
 pub use properties::check_properties;
 
 /// A source that reads topics of a Kafka cluster.
+///
+/// ```toml
+/// [sources.crm]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = ["crm.public.clients"]
+/// group   = "syncline-clients"
+/// format  = "debezium-json"
+/// ```
+///
+/// A pattern that begins with `^` reads every topic that matches, and joins new ones while it runs:
+///
+/// ```toml
+/// [sources.everything]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = "^crm\\.public\\..*"
+/// group   = "syncline-everything"
+/// format  = "debezium-json"
+/// ```
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSource {

@@ -15,6 +15,7 @@ use crate::file::{self, FileSink};
 use crate::kind::Kind;
 use crate::postgres::{self, PostgresSink};
 use crate::record::{Positions, Span};
+use crate::sql::Options;
 use crate::sqlite::{self, SqliteSink};
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
@@ -99,7 +100,7 @@ pub trait Sink: Send {
 }
 
 /// The sinks that exist.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum SinkConfig {
     /// `type = "postgres"`
     Postgres(PostgresSink),
@@ -143,6 +144,15 @@ impl SinkConfig {
             Self::Sqlite(_) => "sqlite",
             Self::File(_) => "file",
             Self::Blackhole(_) => "blackhole",
+        }
+    }
+
+    /// What every SQL sink can be told; `None` for sinks that are no database.
+    pub fn options(&self) -> Option<Options> {
+        match self {
+            Self::Postgres(config) => Some(config.options()),
+            Self::Sqlite(config) => Some(config.options()),
+            Self::File(_) | Self::Blackhole(_) => None,
         }
     }
 }

@@ -1,13 +1,73 @@
 //! What a schema cannot say: settings of one component that must agree with each other, and
 //! expressions that must at least be SQL.
 
+use regex::Regex;
+use syncline_connectors::change::Table;
 use syncline_connectors::conflict::{ConflictPolicy, Strategy};
+use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
+use syncline_connectors::sink::SinkConfig;
+use syncline_connectors::source::SourceConfig;
+use syncline_connectors::sql::target::Target;
 use syncline_connectors::sql::version::duration_us;
 
 use crate::problem::Problem;
 
+/// What is wrong with a source; paths begin at its own table.
+pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
+    match config {
+        SourceConfig::Kafka(config) => check_kafka(config),
+    }
+}
+
+/// What is wrong with a sink; paths begin at its own table.
+pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
+    let Some(options) = config.options() else {
+        return Vec::new();
+    };
+    let mut problems = check_conflict(&options.conflict);
+    // Every placeholder has a value here: what is refused is the template.
+    let any: std::sync::Arc<str> = "any".into();
+    let table = Table {
+        topic: any.clone(),
+        database: Some(any.clone()),
+        schema: Some(any.clone()),
+        name: any,
+    };
+    if let Err(error) = Target::of(&options.table, &table) {
+        problems.push(Problem::new(&["table"], error.to_string()));
+    }
+    problems
+}
+
+fn check_kafka(config: &KafkaSource) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (key, message, help) in check_properties(config) {
+        let mut problem = Problem::new(&["properties", &key], message);
+        problem.help = help;
+        problems.push(problem);
+    }
+    let names = config.topics.names();
+    if names.is_empty() {
+        problems.push(Problem::new(&["topics"], "no topic is named"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.starts_with('^') && Regex::new(name).is_err() {
+            let index = index.to_string();
+            let path = match config.topics {
+                Topics::One(_) => &["topics"][..],
+                Topics::Many(_) => &["topics", &index],
+            };
+            problems.push(Problem::new(
+                path,
+                "the pattern is not a regular expression",
+            ));
+        }
+    }
+    problems
+}
+
 /// What is wrong with `[sinks.NAME.conflict]`; paths begin at the sink.
-pub(crate) fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
+fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
     let mut problems = Vec::new();
     let by_version = match policy.strategy {
         Strategy::NewestWins | Strategy::OldestWins | Strategy::Merge => true,
@@ -37,7 +97,10 @@ pub(crate) fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
                     "write for example \"250ms\", \"5s\" or \"1h\" where the version is an instant, \"10\" where it is a number",
                 )
             } else {
-                ("not a duration", "write for example \"250ms\", \"5s\", \"10m\", \"2h\" or \"1d\"")
+                (
+                    "not a duration",
+                    "write for example \"250ms\", \"5s\", \"10m\", \"2h\" or \"1d\"",
+                )
             };
             problems.push(Problem::new(&["conflict", name], message).help(help));
         }
@@ -67,16 +130,28 @@ mod tests {
         check("strategy = 'newest_wins'", &[("strategy", unversioned)]);
         check("strategy = 'merge'", &[("strategy", unversioned)]);
         check("strategy = 'newest_wins'\nversion = 'v'", &[]);
-        check("strategy = 'newest_wins'\nversion = 'v'\nthreshold = '5s'\nmax_skew = '1h'", &[]);
-        check("strategy = 'newest_wins'\nversion = 'v'\nthreshold = '10'", &[]);
-        check("version = 'v'\nmax_skew = '10'", &[("max_skew", "not a duration")]);
+        check(
+            "strategy = 'newest_wins'\nversion = 'v'\nthreshold = '5s'\nmax_skew = '1h'",
+            &[],
+        );
+        check(
+            "strategy = 'newest_wins'\nversion = 'v'\nthreshold = '10'",
+            &[],
+        );
+        check(
+            "version = 'v'\nmax_skew = '10'",
+            &[("max_skew", "not a duration")],
+        );
         check(
             "strategy = 'oldest_wins'\nversion = 'v'\nthreshold = 'soon'",
             &[("threshold", "neither a duration nor a number")],
         );
         check(
             "threshold = '5s'",
-            &[("threshold", "`threshold` compares versions, and no `version` is given")],
+            &[(
+                "threshold",
+                "`threshold` compares versions, and no `version` is given",
+            )],
         );
     }
 }

@@ -12,6 +12,7 @@ type = "kafka"
 brokers = "localhost:9092"
 topics = ["crm.public.clients"]
 group = "syncline-clients"
+format = "debezium-json"
 
 [operators.tidy]
 type = "map"
@@ -101,9 +102,9 @@ fn a_problem_found_later_is_placed_under_the_word() {
     let report = file.document.report(vec![problem]);
     expect![[r#"
         error: no column `nam`
-          --> pipelines/clients.toml:11:19
+          --> pipelines/clients.toml:12:19
            |
-        11 | fields.id = "trim(\"nam\")"
+        12 | fields.id = "trim(\"nam\")"
            |                   ^^^^^^^ operators.tidy.fields.id
            |
            = help: did you mean `name`?
@@ -126,12 +127,12 @@ fn misspelt_keys_get_the_nearest_name() {
               = help: did you mean `topics`?
 
             error: unknown key `colour`
-             --> pipelines/clients.toml:8:1
+             --> pipelines/clients.toml:9:1
               |
-            8 | colour = 1
+            9 | colour = 1
               | ^^^^^^ sources.crm.colour
               |
-              = help: the keys here are `type`, `brokers`, `topics`, `group`, `format`
+              = help: the keys here are `type`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `unavailable`, `instance`, `properties`
 
         "#]],
     );
@@ -152,9 +153,9 @@ fn misspelt_keys_get_the_nearest_name() {
         &with("table = \"clients\"", "conflict.verion = \"x\""),
         expect![[r#"
             error: unknown key `verion`
-              --> pipelines/clients.toml:17:10
+              --> pipelines/clients.toml:18:10
                |
-            17 | conflict.verion = "x"
+            18 | conflict.verion = "x"
                |          ^^^^^^ sinks.billing.conflict.verion
                |
                = help: did you mean `version`?
@@ -166,7 +167,7 @@ fn misspelt_keys_get_the_nearest_name() {
 #[test]
 fn wrong_types_say_what_was_found_and_expected() {
     check(
-        &with("topics = [\"crm.public.clients\"]", "topics = \"a\""),
+        &with("topics = [\"crm.public.clients\"]", "topics = 7"),
         expect![[r#"
             error: found a string, expected an array of strings
              --> pipelines/clients.toml:5:10
@@ -237,22 +238,22 @@ fn missing_keys_say_what_they_are_for() {
             2 | [sources.crm]
               | ^^^^^^^^^^^^^ sources.crm
               |
-              = help: expected a string: Brokers to begin with
+              = help: expected a string: Addresses to begin with, `host:port` separated by commas
 
         "#]],
     );
     check(
         &with("type = \"postgres\"\n", ""),
         expect![[r#"
-        error: missing key `type`
-          --> pipelines/clients.toml:13:1
-           |
-        13 | [sinks.billing]
-           | ^^^^^^^^^^^^^^^ sinks.billing
-           |
-           = help: one of `postgres`
+            error: missing key `type`
+              --> pipelines/clients.toml:14:1
+               |
+            14 | [sinks.billing]
+               | ^^^^^^^^^^^^^^^ sinks.billing
+               |
+               = help: one of `postgres`
 
-    "#]],
+        "#]],
     );
 }
 
@@ -262,9 +263,9 @@ fn unknown_values_get_the_nearest_one() {
         &with("type = \"postgres\"", "type = \"postgress\""),
         expect![[r#"
             error: unknown type `postgress`
-              --> pipelines/clients.toml:14:8
+              --> pipelines/clients.toml:15:8
                |
-            14 | type = "postgress"
+            15 | type = "postgress"
                |        ^^^^^^^^^^^ sinks.billing.type
                |
                = help: did you mean `postgres`?
@@ -278,9 +279,9 @@ fn unknown_values_get_the_nearest_one() {
         ),
         expect![[r#"
             error: unknown value `newest_win`
-              --> pipelines/clients.toml:17:25
+              --> pipelines/clients.toml:18:25
                |
-            17 | conflict = { strategy = "newest_win", version = "v" }
+            18 | conflict = { strategy = "newest_win", version = "v" }
                |                         ^^^^^^^^^^^^ sinks.billing.conflict.strategy
                |
                = help: did you mean `newest_wins`?
@@ -294,25 +295,25 @@ fn unknown_values_get_the_nearest_one() {
         ),
         expect![[r#"
             error: unknown value `emial`
-              --> pipelines/clients.toml:11:34
+              --> pipelines/clients.toml:12:34
                |
-            11 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
                |                                  ^^^^^^^ operators.tidy.rules.0.format
                |
                = help: did you mean `email`?
 
             error: unknown key `mn`
-              --> pipelines/clients.toml:11:54
+              --> pipelines/clients.toml:12:54
                |
-            11 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
                |                                                      ^^ operators.tidy.rules.0.length.mn
                |
                = help: did you mean `min`?
 
             error: found a string, expected an integer or a table
-              --> pipelines/clients.toml:11:90
+              --> pipelines/clients.toml:12:90
                |
-            11 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
                |                                                                                          ^^^ operators.tidy.rules.1.length
 
         "#]],
@@ -371,17 +372,17 @@ fn substituted_values_are_never_shown() {
               |              ^^^^^^^^^^^^^^^^^^^^ batch.rows
 
             error: unknown input `${env:WORD}`
-              --> pipelines/clients.toml:16:19
+              --> pipelines/clients.toml:17:19
                |
-            16 | inputs = ["tidy", "${env:WORD}"]
+            17 | inputs = ["tidy", "${env:WORD}"]
                |                   ^^^^^^^^^^^^^ sinks.billing.inputs.1
                |
                = help: an input is one of `crm`, `tidy`
 
             error: the substituted value is not one that is known here
-              --> pipelines/clients.toml:18:21
+              --> pipelines/clients.toml:19:21
                |
-            18 | conflict.strategy = "${env:WORD}"
+            19 | conflict.strategy = "${env:WORD}"
                |                     ^^^^^^^^^^^^^ sinks.billing.conflict.strategy
                |
                = help: one of `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `merge`
@@ -396,9 +397,9 @@ fn the_graph_must_be_whole() {
         &with("inputs = [\"tidy\"]", "inputs = [\"tidi\"]"),
         expect![[r#"
             error: unknown input `tidi`
-              --> pipelines/clients.toml:15:11
+              --> pipelines/clients.toml:16:11
                |
-            15 | inputs = ["tidi"]
+            16 | inputs = ["tidi"]
                |           ^^^^^^ sinks.billing.inputs.0
                |
                = help: did you mean `tidy`?
@@ -409,17 +410,17 @@ fn the_graph_must_be_whole() {
         &with("inputs = [\"tidy\"]", "inputs = [\"crm\", \"crm\"]"),
         expect![[r#"
             error: nothing reads the operator `tidy`
-             --> pipelines/clients.toml:8:1
+             --> pipelines/clients.toml:9:1
               |
-            8 | [operators.tidy]
+            9 | [operators.tidy]
               | ^^^^^^^^^^^^^^^^ operators.tidy
               |
               = help: write `inputs = ["tidy"]` in an operator or a sink, or remove it
 
             error: `crm` is listed twice
-              --> pipelines/clients.toml:15:18
+              --> pipelines/clients.toml:16:18
                |
-            15 | inputs = ["crm", "crm"]
+            16 | inputs = ["crm", "crm"]
                |                  ^^^^^ sinks.billing.inputs.1
                |
                = help: remove one of them
@@ -430,9 +431,9 @@ fn the_graph_must_be_whole() {
         &with("inputs = [\"tidy\"]", "inputs = []"),
         expect![[r#"
             error: the sink `billing` has no inputs
-              --> pipelines/clients.toml:15:10
+              --> pipelines/clients.toml:16:10
                |
-            15 | inputs = []
+            16 | inputs = []
                |          ^^ sinks.billing.inputs
                |
                = help: name at least one of `crm`, `tidy`
@@ -446,9 +447,9 @@ fn the_graph_must_be_whole() {
         ),
         expect![[r#"
             error: the operators run in a circle: `tidy` → `more` → `tidy`
-              --> pipelines/clients.toml:10:11
+              --> pipelines/clients.toml:11:11
                |
-            10 | inputs = ["more", "crm"]
+            11 | inputs = ["more", "crm"]
                |           ^^^^^^ operators.tidy.inputs.0
                |
                = help: take one of these inputs away
@@ -459,9 +460,9 @@ fn the_graph_must_be_whole() {
         &with("operators.tidy", "operators.billing").replace("\"tidy\"", "\"billing\""),
         expect![[r#"
             error: `billing` is the name of an operator already
-              --> pipelines/clients.toml:13:1
+              --> pipelines/clients.toml:14:1
                |
-            13 | [sinks.billing]
+            14 | [sinks.billing]
                | ^^^^^^^^^^^^^^^ sinks.billing
                |
                = help: sources, operators and sinks share their names: choose another
@@ -469,7 +470,7 @@ fn the_graph_must_be_whole() {
         "#]],
     );
     check(
-        "[sources.a]\ntype = \"kafka\"\nbrokers = \"b\"\ntopics = []\ngroup = \"g\"\n",
+        "[sources.a]\ntype = \"kafka\"\nbrokers = \"b\"\ntopics = []\ngroup = \"g\"\nformat = \"debezium-json\"\n",
         expect![[r#"
             error: the pipeline has no sink
             --> pipelines/clients.toml
@@ -482,6 +483,12 @@ fn the_graph_must_be_whole() {
               | ^^^^^^^^^^^ sources.a
               |
               = help: write `inputs = ["a"]` in an operator or a sink, or remove it
+
+            error: no topic is named
+             --> pipelines/clients.toml:4:10
+              |
+            4 | topics = []
+              |          ^^ sources.a.topics
 
         "#]],
     );
@@ -532,25 +539,25 @@ fn many_mistakes_are_one_report() {
               = help: did you mean `group`?
 
             error: unknown type `mapp`
-             --> pipelines/clients.toml:9:8
-              |
-            9 | type = "mapp"
-              |        ^^^^^^ operators.tidy.type
-              |
-              = help: did you mean `map`?
+              --> pipelines/clients.toml:10:8
+               |
+            10 | type = "mapp"
+               |        ^^^^^^ operators.tidy.type
+               |
+               = help: did you mean `map`?
 
             error: unknown input `tydi`
-              --> pipelines/clients.toml:15:11
+              --> pipelines/clients.toml:16:11
                |
-            15 | inputs = ["tydi"]
+            16 | inputs = ["tydi"]
                |           ^^^^^^ sinks.billing.inputs.0
                |
                = help: an input is one of `crm`, `tidy`
 
             error: found a string, expected an array of strings
-              --> pipelines/clients.toml:18:7
+              --> pipelines/clients.toml:19:7
                |
-            18 | key = "id"
+            19 | key = "id"
                |       ^^^^ sinks.billing.key
 
         "#]],
@@ -590,4 +597,27 @@ fn the_schema_says_which_draft_it_is() {
         let pointer = &reference[..reference.find('"').expect("it is closed")];
         assert!(schema.pointer(pointer).is_some(), "{pointer}");
     }
+}
+
+#[test]
+fn expressions_that_are_no_sql_get_a_caret() {
+    check(
+        &with(
+            "fields.id = \"id\"",
+            "fields.id = \"trim(id\"\nfields.a = \"trm(a)\"",
+        ),
+        expect![[""]],
+    );
+}
+
+#[test]
+fn settings_that_disagree_are_refused() {
+    check(
+        &with("table = \"clients\"", "table = \"{tabel}\"\nconflict.strategy = \"newest_wins\"")
+            .replace(
+                "[operators.tidy]",
+                "properties = { \"sasl.pasword\" = \"${env:WORD}\", \"group.id\" = \"x\" }\n[operators.tidy]",
+            ),
+        expect![[""]],
+    );
 }

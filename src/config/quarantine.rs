@@ -1,6 +1,7 @@
 //! `[quarantine]`: where changes that were rejected are kept.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -37,7 +38,7 @@ pub struct FileQuarantine {
 /// brokers = "localhost:9092"
 /// topic   = "syncline.quarantine"
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaQuarantine {
     /// `host:port` of one broker or more, separated by commas.
@@ -49,4 +50,14 @@ pub struct KafkaQuarantine {
     /// Settings of the Kafka client, for example of SASL and TLS.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Everything but the properties, which may hold a password.
+impl fmt::Debug for KafkaQuarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaQuarantine")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
 }

@@ -9,6 +9,7 @@ use syncline_connectors::kind::Kind;
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 
+use super::checks::{check_sink, check_source};
 use super::document::{self, Document};
 use super::graph::{self, Component, Section};
 use super::kinds::{OPERATORS, QUARANTINES};
@@ -16,6 +17,7 @@ use super::report::{Flaw, Report, Source};
 use super::schema::{Settings, pipeline_schema};
 use super::substitution::{Outside, substitute};
 use super::{ByteSize, PipelineFile, SinkNode, shape};
+use crate::operator::check_without_schema;
 use crate::problem::Problem;
 
 /// The least memory with which a pipeline can work.
@@ -82,6 +84,15 @@ pub fn load_text(
     let operators = components.read(Section::Operators, OPERATORS);
     let sinks = components.read(Section::Sinks, SinkConfig::KINDS);
     let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
+    for (name, source) in &sources {
+        components.add(&["sources", name], check_source(source));
+    }
+    for (name, operator) in &operators {
+        components.add(&["operators", name], check_without_schema(operator));
+    }
+    for (name, sink) in &sinks {
+        components.add(&["sinks", name], check_sink(sink));
+    }
     let settings = components.settings();
     let Components {
         flaws, problems, ..
@@ -195,6 +206,12 @@ impl Components<'_> {
                 None
             }
         }
+    }
+
+    /// Takes problems whose paths begin at `path`.
+    fn add(&mut self, path: &[&str], problems: Vec<Problem>) {
+        let problems = problems.into_iter().map(|problem| problem.under(path));
+        self.problems.extend(problems);
     }
 
     /// Reads what belongs to no component.

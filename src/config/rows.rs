@@ -49,21 +49,22 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
         }
     }
     for (name, sink) in &file.sinks {
+        let Some(options) = sink.config.options() else {
+            continue;
+        };
         for schema in incoming(&rows, &sink.inputs).unwrap_or_default() {
-            for (index, column) in sink.config.key().unwrap_or_default().iter().enumerate() {
+            for (index, column) in options.key.iter().flatten().enumerate() {
                 let path = ["sinks", name, "key", &index.to_string()];
                 problems.extend(absent(&path, column, &schema));
             }
-            let policy = sink.config.conflict();
-            let Some(version) = policy.and_then(|policy| policy.version.as_ref()) else {
-                continue;
-            };
-            let path = ["sinks", name, "conflict", "version"];
-            problems.extend(absent(&path, version, &schema));
-            if let Ok(field) = schema.field_with_name(version)
-                && let Err(error) = VersionKind::of(field)
-            {
-                problems.push(Problem::new(&path, error.to_string()));
+            if let Some(version) = &options.conflict.version {
+                let path = ["sinks", name, "conflict", "version"];
+                problems.extend(absent(&path, version, &schema));
+                if let Ok(field) = schema.field_with_name(version)
+                    && let Err(error) = VersionKind::of(field)
+                {
+                    problems.push(Problem::new(&path, error.to_string()));
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Outside<'a> {
 }
 
 /// A value that came from outside, and the reference that is shown in its place.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Secret {
     pub(crate) value: String,
     pub(crate) reference: String,
