@@ -16,6 +16,7 @@ use crate::problem::Problem;
 pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
     match config {
         SourceConfig::Kafka(config) => check_kafka(config),
+        SourceConfig::File(_) => Vec::new(),
     }
 }
 
