@@ -4,16 +4,21 @@
 //! machine. What a command returns is the exit code: see [`Exit`].
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Report;
+use crate::config::{PipelineFile, Report, load, pipeline_files};
 
 mod graph;
 mod list;
+mod progress;
+mod quarantine;
+mod run;
 mod schema;
+mod summary;
 mod validate;
 
 /// Keeps systems in sync: change data capture in, exact and conflict-aware writes out.
@@ -28,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run pipelines until they are stopped, or once.
+    Run(run::Arguments),
     /// Check pipeline files and show everything that is wrong with them.
     Validate(validate::Arguments),
     /// Show the graph of a pipeline.
@@ -36,6 +43,8 @@ enum Command {
     List(list::Arguments),
     /// Print the JSON Schema of a pipeline file, for editors.
     Schema(schema::Arguments),
+    /// Look at rejected changes.
+    Quarantine(quarantine::Arguments),
 }
 
 /// What every command understands.
@@ -89,12 +98,28 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli.global);
     let exit = match &cli.command {
+        Command::Run(arguments) => run::run(arguments, &cli.global),
         Command::Validate(arguments) => validate::run(arguments, &cli.global),
         Command::Graph(arguments) => graph::run(arguments, &cli.global),
         Command::List(arguments) => list::run(arguments, &cli.global),
         Command::Schema(arguments) => schema::run(arguments, &cli.global),
+        Command::Quarantine(arguments) => quarantine::run(arguments, &cli.global),
     };
     exit.into()
+}
+
+/// Reads every pipeline file of `paths`, or shows what is wrong with any of them.
+pub(crate) fn load_all(paths: &[PathBuf], global: &Global) -> Result<Vec<PipelineFile>, Exit> {
+    let paths = pipeline_files(paths).map_err(|report| refuse(&report, global))?;
+    let mut files = Vec::with_capacity(paths.len());
+    let mut wrong = Report::default();
+    for path in &paths {
+        match load(path) {
+            Ok(file) => files.push(file),
+            Err(report) => wrong.append(report),
+        }
+    }
+    if wrong.is_empty() { Ok(files) } else { Err(refuse(&wrong, global)) }
 }
 
 /// Writes a result to stdout. A reader that has gone away is no failure.

@@ -44,13 +44,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::record::Partition;
-use crate::source::Source;
+use crate::format::{DeclaredSchema, Format};
+use crate::source::{Lane, Source};
 use client::{LogOnly, Reports};
 use reader::{Reader, Task};
 
 pub use producer::{KafkaWriter, OutRecord, read_topic};
 pub use properties::check_properties;
-use stand_in::{DeclaredSchema, Format};
 
 /// A source that reads topics of a Kafka cluster.
 ///
@@ -124,15 +124,6 @@ pub enum Start {
     Earliest,
     /// With the first record that comes.
     Latest,
-}
-
-/// A lane's place among the lanes of its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lane {
-    /// Counted from 0.
-    pub number: usize,
-    /// How many there are.
-    pub of: usize,
 }
 
 impl Topics {
@@ -259,17 +250,6 @@ fn refuse_properties(config: &KafkaSource) -> Result<()> {
         Some((_, message, None)) => Err(Error::configuration(message)),
         Some((_, message, Some(help))) => Err(Error::configuration(format!("{message}; {help}"))),
     }
-}
-
-/// Until the formats are here.
-mod stand_in {
-    use super::{Deserialize, JsonSchema, Serialize};
-    #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-    pub enum Format {
-        #[serde(rename = "debezium-json")]
-        DebeziumJson,
-    }
-    pub type DeclaredSchema = std::collections::BTreeMap<String, String>;
 }
 
 #[cfg(test)]

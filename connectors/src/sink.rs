@@ -5,12 +5,18 @@
 //! `None` from [`Sink::positions`]; it is then at-least-once.
 
 use async_trait::async_trait;
+use schemars::JsonSchema as _;
 
+use crate::blackhole::{self, BlackholeSink};
 use crate::change::Changes;
 use crate::conflict::ConflictCounts;
 use crate::error::Result;
+use crate::file::{self, FileSink};
+use crate::kind::Kind;
+use crate::postgres::{self, PostgresSink};
 use crate::record::{Positions, Span};
 use crate::sql::Options;
+use crate::sqlite::{self, SqliteSink};
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
 /// never share a partition.
@@ -93,59 +99,73 @@ pub trait Sink: Send {
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// Writes postgres.
-///
-/// ```toml
-/// [sinks.billing]
-/// type   = "postgres"
-/// inputs = ["crm"]
-/// url    = "${env:BILLING_URL}"
-/// table  = "clients"
-/// ```
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PostgresSink {
-    /// URL.
-    pub url: String,
-    /// Table.
-    #[serde(default)]
-    pub table: String,
-    /// Key columns.
-    #[serde(default)]
-    pub key: Vec<String>,
-    /// Conflict.
-    #[serde(default)]
-    pub conflict: crate::conflict::ConflictPolicy,
-}
-
 /// The sinks that exist.
 #[derive(Debug, Clone)]
 pub enum SinkConfig {
-    /// Postgres.
+    /// `type = "postgres"`
     Postgres(PostgresSink),
+    /// `type = "sqlite"`
+    Sqlite(SqliteSink),
+    /// `type = "file"`
+    File(FileSink),
+    /// `type = "blackhole"`
+    Blackhole(BlackholeSink),
 }
+
 impl SinkConfig {
-    /// Kinds.
-    pub const KINDS: &[crate::kind::Kind<Self>] = &[crate::kind::Kind {
-        name: "postgres",
-        schema: <PostgresSink as schemars::JsonSchema>::json_schema,
-        read: |value| serde_json::from_value(value).map(Self::Postgres),
-    }];
+    /// Every sink.
+    pub const KINDS: &[Kind<Self>] = &[
+        Kind {
+            name: "postgres",
+            schema: PostgresSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Postgres),
+        },
+        Kind {
+            name: "sqlite",
+            schema: SqliteSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Sqlite),
+        },
+        Kind {
+            name: "file",
+            schema: FileSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::File),
+        },
+        Kind {
+            name: "blackhole",
+            schema: BlackholeSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Blackhole),
+        },
+    ];
 
     /// The value of `type`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+            Self::File(_) => "file",
+            Self::Blackhole(_) => "blackhole",
         }
     }
 
     /// What every SQL sink can be told; `None` for sinks that are no database.
     pub fn options(&self) -> Option<Options> {
         match self {
-            Self::Postgres(config) => Some(Options {
-                table: config.table.clone(),
-                ..Options::default()
-            }),
+            Self::Postgres(postgres) => Some(postgres.options()),
+            Self::Sqlite(sqlite) => Some(sqlite.options()),
+            Self::File(_) | Self::Blackhole(_) => None,
         }
+    }
+}
+
+/// Opens the target for one lane.
+///
+/// # Errors
+/// `Unavailable` where the system does not answer, `Configuration` where it refuses.
+pub async fn connect(config: &SinkConfig, identity: &Identity) -> Result<Box<dyn Sink>> {
+    match config {
+        SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity).await,
+        SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity).await,
+        SinkConfig::File(file) => file::connect_sink(file, identity),
+        SinkConfig::Blackhole(_) => Ok(blackhole::connect()),
     }
 }

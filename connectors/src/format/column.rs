@@ -190,7 +190,7 @@ impl Column {
     /// 0, false, or nothing at all.
     pub(super) fn is_zero(&self, index: usize) -> bool {
         with_vector!(&self.values,
-            vector => vector[index] == Default::default(),
+            vector => is_default(&vector[index]),
             bits => !bits.get_bit(index),
             (ends, _bytes) => ends[index] == ends[index + 1],
             (ends, _items) => ends[index] == ends[index + 1]
@@ -265,6 +265,10 @@ impl Column {
             (ends, _items) => ends.reserve(len)
         );
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[cfg(test)]
