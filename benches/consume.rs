@@ -17,31 +17,52 @@ const QUEUE_BYTES: u64 = 64 << 20;
 fn main() {
     let runtime = Runtime::new().expect("a runtime starts");
     let filler = "x".repeat(280);
-    let topic = kafka::fill(&runtime, "bench-consume", 1, MESSAGES, |id| format!("{id:020}{filler}"));
+    let topic = kafka::fill(&runtime, "bench-consume", 1, MESSAGES, |id| {
+        format!("{id:020}{filler}")
+    });
     compare(
         "consume 300-byte messages",
         "bare rdkafka loop",
         Aim::RateAtLeast(0.9),
-        || time(MESSAGES, || assert_eq!(runtime.block_on(consume(&topic)), MESSAGES)),
-        || time(MESSAGES, || assert_eq!(kafka::bare_loop(&topic, 1, MESSAGES), MESSAGES * 300)),
+        || {
+            time(MESSAGES, || {
+                assert_eq!(runtime.block_on(consume(&topic)), MESSAGES)
+            })
+        },
+        || {
+            time(MESSAGES, || {
+                assert_eq!(kafka::bare_loop(&topic, 1, MESSAGES), MESSAGES * 300)
+            })
+        },
     );
 }
 
 async fn consume(topic: &str) -> u64 {
-    let kind = SourceConfig::KINDS.iter().find(|kind| kind.name == "kafka").expect("it exists");
+    let kind = SourceConfig::KINDS
+        .iter()
+        .find(|kind| kind.name == "kafka")
+        .expect("it exists");
     let settings = json!({
         "brokers": kafka::brokers(), "topics": [topic], "group": "bench", "format": "debezium-json",
     });
     let config = (kind.read)(settings).expect("settings that fit");
     let lane = Lane { number: 0, of: 1 };
-    let mut source =
-        source::connect(&config, lane, true, QUEUE_BYTES).await.expect("the broker is there");
-    let limits = Limits { rows: 8192, bytes: 4 << 20, linger: Duration::from_millis(20) };
+    let mut source = source::connect(&config, lane, true, QUEUE_BYTES)
+        .await
+        .expect("the broker is there");
+    let limits = Limits {
+        rows: 8192,
+        bytes: 4 << 20,
+        linger: Duration::from_millis(20),
+    };
     let mut seen = 0;
     loop {
         match source.next(&limits).await.expect("the broker answers") {
             Event::Assigned(partitions) => {
-                source.assign(&Positions::new(), &partitions).await.expect("they exist");
+                source
+                    .assign(&Positions::new(), &partitions)
+                    .await
+                    .expect("they exist");
             }
             Event::Records(fetched) => seen += black_box(fetched.records).len() as u64,
             Event::End => break,

@@ -11,11 +11,14 @@ const EVENTS: u64 = 200_000;
 const BATCH: u64 = 8_192;
 
 fn main() {
-    let batches: Vec<_> =
-        (0..EVENTS / BATCH).map(|batch| events::records(batch * BATCH, BATCH)).collect();
+    let batches: Vec<_> = (0..EVENTS / BATCH)
+        .map(|batch| events::records(batch * BATCH, BATCH))
+        .collect();
     let count = batches.len() as u64 * BATCH;
-    let options =
-        DecoderOptions { declared: Some(events::row_schema()), ..DecoderOptions::default() };
+    let options = DecoderOptions {
+        declared: Some(events::row_schema()),
+        ..DecoderOptions::default()
+    };
     compare(
         "decode debezium-json",
         "arrow-json, nested schema",

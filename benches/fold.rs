@@ -16,9 +16,14 @@ const BATCHES: u64 = 200;
 
 fn main() {
     let records = events::records(0, ROWS);
-    for (name, keys) in [("fold, every key once", ROWS), ("fold, every key four times", ROWS / 4)] {
+    for (name, keys) in [
+        ("fold, every key once", ROWS),
+        ("fold, every key four times", ROWS / 4),
+    ] {
         let rows = events::rows(0, ROWS);
-        let ids: Int64Array = (0..ROWS as i64).map(|id| Some((id * 7919) % keys as i64)).collect();
+        let ids: Int64Array = (0..ROWS as i64)
+            .map(|id| Some((id * 7919) % keys as i64))
+            .collect();
         let mut columns = rows.columns().to_vec();
         columns[0] = std::sync::Arc::new(ids.clone());
         let rows = arrow::array::RecordBatch::try_new(rows.schema(), columns).expect("same types");

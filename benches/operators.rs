@@ -72,7 +72,8 @@ fn main() {
                     let batch = changes.clone();
                     let rows = by_hand(&batch.rows);
                     let id = rows.column(0);
-                    let mask = gt(id, &Scalar::new(Int64Array::from(vec![1000]))).expect("both are integers");
+                    let mask = gt(id, &Scalar::new(Int64Array::from(vec![1000])))
+                        .expect("both are integers");
                     let with_rows = syncline_connectors::change::Changes {
                         unset: vec![None; rows.num_columns()],
                         rows,

@@ -27,15 +27,22 @@ fn main() {
     let file = folder.path().join("events.jsonl");
     let text: String = (0..EVENTS).map(|id| events::event(id) + "\n").collect();
     std::fs::write(&file, text).expect("the folder takes files");
-    let from_file = format!("type = \"file\"\npath = {:?}\nformat = \"debezium-json\"", file.display());
+    let from_file = format!(
+        "type = \"file\"\npath = {:?}\nformat = \"debezium-json\"",
+        file.display()
+    );
     let to_blackhole = "type = \"blackhole\"\n";
     let decode = || {
         let mut decoder = Decoder::new(
             Format::DebeziumJson,
-            DecoderOptions { declared: Some(events::row_schema()), ..DecoderOptions::default() },
+            DecoderOptions {
+                declared: Some(events::row_schema()),
+                ..DecoderOptions::default()
+            },
         );
-        let batches: Vec<_> =
-            (0..EVENTS / BATCH).map(|batch| events::records(batch * BATCH, BATCH)).collect();
+        let batches: Vec<_> = (0..EVENTS / BATCH)
+            .map(|batch| events::records(batch * BATCH, BATCH))
+            .collect();
         time(batches.len() as u64 * BATCH, || {
             for records in &batches {
                 black_box(decoder.decode(records));
@@ -49,7 +56,13 @@ fn main() {
         || run(&runtime, &from_file, to_blackhole),
         decode,
     );
-    let database = |number: usize| folder.path().join(format!("{number}.db")).display().to_string();
+    let database = |number: usize| {
+        folder
+            .path()
+            .join(format!("{number}.db"))
+            .display()
+            .to_string()
+    };
     let mut number = 0;
     let numbers = std::cell::RefCell::new(&mut number);
     let next = || {
@@ -61,9 +74,21 @@ fn main() {
         "the sink alone, fed from memory",
         Aim::RateAtLeast(0.9),
         || run(&runtime, &from_file, &sqlite_text(&next())),
-        || feed(&runtime, "sqlite", json!({"path": next(), "table": "clients", "key": ["id"], "evolution": "evolve"})),
+        || {
+            feed(
+                &runtime,
+                "sqlite",
+                json!({"path": next(), "table": "clients", "key": ["id"], "evolution": "evolve"}),
+            )
+        },
     );
-    let topic = kafka::fill(&runtime, "bench-pipeline", PARTITIONS, EVENTS, events::event);
+    let topic = kafka::fill(
+        &runtime,
+        "bench-pipeline",
+        PARTITIONS,
+        EVENTS,
+        events::event,
+    );
     let from_kafka = format!(
         "type = \"kafka\"\nbrokers = {:?}\ntopics = [{topic:?}]\ngroup = \"bench\"\nformat = \"debezium-json\"",
         kafka::brokers()
@@ -73,12 +98,21 @@ fn main() {
         "bare rdkafka loop",
         Aim::RateAtLeast(0.9),
         || run(&runtime, &from_kafka, to_blackhole),
-        || time(EVENTS, || assert!(kafka::bare_loop(&topic, PARTITIONS, EVENTS) > 0)),
+        || {
+            time(EVENTS, || {
+                assert!(kafka::bare_loop(&topic, PARTITIONS, EVENTS) > 0)
+            })
+        },
     );
-    let url = std::env::var("SYNCLINE_TEST_POSTGRES").expect("SYNCLINE_TEST_POSTGRES: run `make bench`");
+    let url =
+        std::env::var("SYNCLINE_TEST_POSTGRES").expect("SYNCLINE_TEST_POSTGRES: run `make bench`");
     let table = || {
         **numbers.borrow_mut() += 1;
-        format!("bench_pipeline_{}_{}", std::process::id(), **numbers.borrow())
+        format!(
+            "bench_pipeline_{}_{}",
+            std::process::id(),
+            **numbers.borrow()
+        )
     };
     compare(
         "Kafka → PostgreSQL",
@@ -91,20 +125,34 @@ fn main() {
             );
             run(&runtime, &from_kafka, &settings)
         },
-        || feed(&runtime, "postgres", json!({"url": url, "table": table(), "key": ["id"], "evolution": "evolve"})),
+        || {
+            feed(
+                &runtime,
+                "postgres",
+                json!({"url": url, "table": table(), "key": ["id"], "evolution": "evolve"}),
+            )
+        },
     );
-    println!("peak memory of this process, with the benches' own data: {} MiB", peak_memory_kib() / 1024);
+    println!(
+        "peak memory of this process, with the benches' own data: {} MiB",
+        peak_memory_kib() / 1024
+    );
 }
 
 fn sqlite_text(path: &str) -> String {
-    format!("type = \"sqlite\"\npath = {path:?}\ntable = \"clients\"\nkey = [\"id\"]\nevolution = \"evolve\"\n")
+    format!(
+        "type = \"sqlite\"\npath = {path:?}\ntable = \"clients\"\nkey = [\"id\"]\nevolution = \"evolve\"\n"
+    )
 }
 
 /// Runs a pipeline from source to sink over all events.
 fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let mut text = format!("name = \"bench-{}-{number}\"\n[sources.events]\n{source}\n", std::process::id());
+    let mut text = format!(
+        "name = \"bench-{}-{number}\"\n[sources.events]\n{source}\n",
+        std::process::id()
+    );
     text.push_str("[sources.events.schema]\n");
     for (name, kind) in [
         ("id", "int64"),
@@ -120,14 +168,21 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     ] {
         writeln!(text, "{name} = \"{kind}\"").expect("a String takes everything");
     }
-    write!(text, "[sinks.target]\ninputs = [\"events\"]\n{sink}").expect("a String takes everything");
+    write!(text, "[sinks.target]\ninputs = [\"events\"]\n{sink}")
+        .expect("a String takes everything");
     let file = config::load_text("bench.toml", &text).expect("the pipeline is right");
     let plan = Plan::new(&file);
     let running = Running::new(&plan);
-    let options = Options { once: true, lanes_max: 2, drain_deadline: Duration::from_secs(30) };
+    let options = Options {
+        once: true,
+        lanes_max: 2,
+        drain_deadline: Duration::from_secs(30),
+    };
     let (_stop, stopped) = watch::channel(false);
     let run = time(EVENTS, || {
-        runtime.block_on(running.run(&plan, &options, stopped)).expect("the pipeline runs");
+        runtime
+            .block_on(running.run(&plan, &options, stopped))
+            .expect("the pipeline runs");
     });
     let balance = &running.summary().sinks[0].balance;
     assert_eq!((balance.written, balance.adds_up()), (EVENTS, true));
@@ -138,11 +193,16 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
 fn feed(runtime: &Runtime, kind: &str, settings: serde_json::Value) -> Run {
     let mut decoder = Decoder::new(
         Format::DebeziumJson,
-        DecoderOptions { declared: Some(events::row_schema()), ..DecoderOptions::default() },
+        DecoderOptions {
+            declared: Some(events::row_schema()),
+            ..DecoderOptions::default()
+        },
     );
     let writes: Vec<Write> = (0..EVENTS / BATCH)
         .map(|batch| Write {
-            changes: decoder.decode(&events::records(batch * BATCH, BATCH)).changes,
+            changes: decoder
+                .decode(&events::records(batch * BATCH, BATCH))
+                .changes,
             spans: Vec::new(),
         })
         .collect();

@@ -25,14 +25,16 @@ const COLUMNS: &str = "id bigint primary key, first_name text, last_name text, e
 
 fn main() {
     let runtime = Runtime::new().expect("a runtime starts");
-    let batches: Vec<RecordBatch> =
-        (0..BATCHES).map(|batch| events::rows(batch * ROWS, ROWS)).collect();
+    let batches: Vec<RecordBatch> = (0..BATCHES)
+        .map(|batch| events::rows(batch * ROWS, ROWS))
+        .collect();
     sqlite(&runtime, &batches);
     postgres(&runtime, &batches);
 }
 
 fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
-    let url = std::env::var("SYNCLINE_TEST_POSTGRES").expect("SYNCLINE_TEST_POSTGRES: run `make bench`");
+    let url =
+        std::env::var("SYNCLINE_TEST_POSTGRES").expect("SYNCLINE_TEST_POSTGRES: run `make bench`");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let files: Vec<String> = batches
         .iter()
@@ -63,7 +65,9 @@ fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
         || {
             psql(&url, &recreate());
             let mut sink = connect(json!({}));
-            time(total, || runtime.block_on(write_all(&mut *sink, batches, Some(0))))
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, Some(0)))
+            })
         },
         ceiling,
     );
@@ -99,7 +103,9 @@ fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
     let plain = || {
         psql(&url, &recreate());
         let mut sink = connect(json!({}));
-        time(total, || runtime.block_on(write_all(&mut *sink, batches, None)))
+        time(total, || {
+            runtime.block_on(write_all(&mut *sink, batches, None))
+        })
     };
     compare(
         "postgres, exactly once",
@@ -108,7 +114,9 @@ fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
         || {
             psql(&url, &recreate());
             let mut sink = connect(json!({}));
-            time(total, || runtime.block_on(write_all(&mut *sink, batches, Some(0))))
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, Some(0)))
+            })
         },
         plain,
     );
@@ -117,12 +125,18 @@ fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
         "source_wins, all rows exist",
         Aim::TimeAtMost(1.25),
         || {
-            let mut sink = connect(json!({"strategy": "newest_wins", "version": "updated_at", "tie": "source"}));
-            time(total, || runtime.block_on(write_all(&mut *sink, batches, None)))
+            let mut sink = connect(
+                json!({"strategy": "newest_wins", "version": "updated_at", "tie": "source"}),
+            );
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, None))
+            })
         },
         || {
             let mut sink = connect(json!({}));
-            time(total, || runtime.block_on(write_all(&mut *sink, batches, None)))
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, None))
+            })
         },
     );
 }
@@ -152,9 +166,13 @@ fn sqlite(runtime: &Runtime, batches: &[RecordBatch]) {
         || {
             let (path, connection) = (paths.borrow_mut())();
             drop(connection);
-            let mut sink =
-                runtime.block_on(sink("sqlite", json!({"path": path, "table": "clients", "key": ["id"]})));
-            time(ROWS * BATCHES, || runtime.block_on(write_all(&mut *sink, batches, Some(0))))
+            let mut sink = runtime.block_on(sink(
+                "sqlite",
+                json!({"path": path, "table": "clients", "key": ["id"]}),
+            ));
+            time(ROWS * BATCHES, || {
+                runtime.block_on(write_all(&mut *sink, batches, Some(0)))
+            })
         },
         || {
             let (_, mut connection) = (paths.borrow_mut())();
@@ -192,11 +210,21 @@ async fn write_all(sink: &mut dyn Sink, batches: &[RecordBatch], partition: Opti
         let spans = partition.map(|number| {
             let next = from.unwrap_or(0) + count as i64;
             let topic = format!("bench-{}", std::process::id() as u64 + count);
-            let span = Span { partition: Partition { topic: topic.into(), number }, from, next };
+            let span = Span {
+                partition: Partition {
+                    topic: topic.into(),
+                    number,
+                },
+                from,
+                next,
+            };
             from = Some(next);
             span
         });
-        let write = Write { changes, spans: spans.into_iter().collect() };
+        let write = Write {
+            changes,
+            spans: spans.into_iter().collect(),
+        };
         let outcome = sink.write(&write).await.expect("the sink takes the rows");
         assert_eq!(outcome.written, count);
     }
@@ -211,9 +239,8 @@ fn recreate() -> String {
 }
 
 fn copy_script(files: &[String]) -> String {
-    let mut script = String::from(
-        "CREATE TEMP TABLE stage (LIKE bench_clients) ON COMMIT DELETE ROWS;\n",
-    );
+    let mut script =
+        String::from("CREATE TEMP TABLE stage (LIKE bench_clients) ON COMMIT DELETE ROWS;\n");
     for file in files {
         writeln!(
             script,
@@ -248,14 +275,29 @@ fn cells(batch: &RecordBatch) -> Vec<Vec<String>> {
     let columns: Vec<ArrayFormatter<'_>> = batch
         .columns()
         .iter()
-        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("every type is shown"))
+        .map(|column| {
+            ArrayFormatter::try_new(column.as_ref(), &options).expect("every type is shown")
+        })
         .collect();
     (0..batch.num_rows())
-        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect())
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect()
+        })
         .collect()
 }
 
 fn tab_separated(batch: &RecordBatch) -> String {
-    assert!(batch.columns().iter().all(|column| column.null_count() == 0));
-    cells(batch).iter().map(|row| row.join("\t") + "\n").collect()
+    assert!(
+        batch
+            .columns()
+            .iter()
+            .all(|column| column.null_count() == 0)
+    );
+    cells(batch)
+        .iter()
+        .map(|row| row.join("\t") + "\n")
+        .collect()
 }

@@ -119,7 +119,11 @@ pub(crate) fn load_all(paths: &[PathBuf], global: &Global) -> Result<Vec<Pipelin
             Err(report) => wrong.append(report),
         }
     }
-    if wrong.is_empty() { Ok(files) } else { Err(refuse(&wrong, global)) }
+    if wrong.is_empty() {
+        Ok(files)
+    } else {
+        Err(refuse(&wrong, global))
+    }
 }
 
 /// Writes a result to stdout. A reader that has gone away is no failure.

@@ -24,6 +24,7 @@ use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::{collect_columns, reassign_expr_columns};
 
 mod clock;
+mod location;
 mod nearest;
 mod planning;
 mod registry;
@@ -638,7 +639,7 @@ mod tests {
                 "id id",
                 "'open",
                 "",
-                "  ",
+                "-- nothing",
                 "id; drop table x",
                 "select 1",
                 "order + 1",
@@ -670,8 +671,8 @@ mod tests {
                 ^
                 the expression is empty
 
-  
-                ^^
+                -- nothing
+                ^^^^^^^^^^
                 the expression is empty
 
                 id; drop table x

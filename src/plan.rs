@@ -88,9 +88,15 @@ impl Plan {
                 bytes: usize::try_from(batch.bytes.0).unwrap_or(usize::MAX),
                 linger: batch.linger(),
             },
-            sources: file.sources.iter().map(|(name, config)| source(file, name, config)).collect(),
+            sources: file
+                .sources
+                .iter()
+                .map(|(name, config)| source(file, name, config))
+                .collect(),
             quarantine: file.quarantine.clone().unwrap_or_else(|| {
-                QuarantineConfig::File(FileQuarantine { path: QUARANTINE_PATH.into() })
+                QuarantineConfig::File(FileQuarantine {
+                    path: QUARANTINE_PATH.into(),
+                })
             }),
         }
     }
@@ -127,12 +133,17 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
         placed = false;
         for (operator, config) in &file.operators {
             let known = steps.iter().any(|step| step.name == *operator);
-            let waits = config.inputs().iter().any(|input| {
-                reaches(file, name, input) && resolve(name, &steps, input).is_none()
-            });
+            let waits = config
+                .inputs()
+                .iter()
+                .any(|input| reaches(file, name, input) && resolve(name, &steps, input).is_none());
             let inputs = resolve_all(name, &steps, config.inputs());
             if !known && !waits && !inputs.is_empty() {
-                steps.push(StepPlan { name: operator.clone(), config: config.clone(), inputs });
+                steps.push(StepPlan {
+                    name: operator.clone(),
+                    config: config.clone(),
+                    inputs,
+                });
                 placed = true;
             }
         }
@@ -141,7 +152,11 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     for (sink, node) in &file.sinks {
         let inputs = resolve_all(name, &steps, &node.inputs);
         if !inputs.is_empty() {
-            sinks.push(SinkPlan { name: sink.clone(), config: node.config.clone(), inputs });
+            sinks.push(SinkPlan {
+                name: sink.clone(),
+                config: node.config.clone(),
+                inputs,
+            });
         }
     }
     let mut decoding = config.decoding();
@@ -161,7 +176,10 @@ fn reaches(file: &PipelineFile, source: &str, name: &str) -> bool {
     let operator = file.operators.iter().find(|(operator, _)| operator == name);
     name == source
         || operator.is_some_and(|(_, config)| {
-            config.inputs().iter().any(|input| reaches(file, source, input))
+            config
+                .inputs()
+                .iter()
+                .any(|input| reaches(file, source, input))
         })
 }
 
@@ -169,16 +187,25 @@ fn resolve(source: &str, steps: &[StepPlan], name: &str) -> Option<Input> {
     if name == source {
         return Some(Input::Source);
     }
-    steps.iter().position(|step| step.name == name).map(Input::Step)
+    steps
+        .iter()
+        .position(|step| step.name == name)
+        .map(Input::Step)
 }
 
 fn resolve_all(source: &str, steps: &[StepPlan], names: &[String]) -> Vec<Input> {
-    names.iter().filter_map(|name| resolve(source, steps, name)).collect()
+    names
+        .iter()
+        .filter_map(|name| resolve(source, steps, name))
+        .collect()
 }
 
 /// The columns that anyone asks the decoder for; `None` for all of them.
 fn columns(steps: &[StepPlan], sinks: &[SinkPlan]) -> Option<Vec<String>> {
-    if sinks.iter().any(|sink| sink.inputs.contains(&Input::Source)) {
+    if sinks
+        .iter()
+        .any(|sink| sink.inputs.contains(&Input::Source))
+    {
         return None;
     }
     let mut wanted: Vec<Option<Vec<String>>> = Vec::with_capacity(steps.len());
@@ -194,7 +221,10 @@ fn columns(steps: &[StepPlan], sinks: &[SinkPlan]) -> Option<Vec<String>> {
         wanted.push(operator::required_columns(&step.config, below.as_deref()));
     }
     wanted.reverse();
-    let first = steps.iter().zip(wanted).filter(|(step, _)| step.inputs.contains(&Input::Source));
+    let first = steps
+        .iter()
+        .zip(wanted)
+        .filter(|(step, _)| step.inputs.contains(&Input::Source));
     first.fold(Some(Vec::new()), |all, (_, needs)| union(all, needs))
 }
 

@@ -84,5 +84,8 @@ pub fn list(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
 }
 
 fn unavailable(what: &str, path: &std::path::Path, cause: std::io::Error) -> Error {
-    Error::unavailable(format!("cannot {what} the quarantine {}", path.display()), cause)
+    Error::unavailable(
+        format!("cannot {what} the quarantine {}", path.display()),
+        cause,
+    )
 }

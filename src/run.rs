@@ -7,6 +7,8 @@
 
 pub mod account;
 mod chain;
+#[cfg(test)]
+mod engine_tests;
 mod failure;
 mod lane;
 mod patience;
@@ -18,7 +20,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::layer::retry::{Pauses, Retry, Watch};
+use syncline_connectors::layer::{self, Breaker, BreakerConfig, OnStatus, RetryConfig};
 use syncline_connectors::record::Positions;
 use syncline_connectors::sink::{self, Identity, Sink};
 use syncline_connectors::source;
@@ -102,7 +104,11 @@ impl Running {
             let balance = account.balance();
             let finished = balance.entered.saturating_sub(balance.in_flight) as f64;
             let changes_per_second = finished / elapsed.as_secs_f64().max(f64::EPSILON);
-            SinkSummary { sink: sink.clone(), balance, changes_per_second }
+            SinkSummary {
+                sink: sink.clone(),
+                balance,
+                changes_per_second,
+            }
         };
         Summary {
             pipeline: self.name.clone(),
@@ -113,7 +119,9 @@ impl Running {
 
     fn account(&self, sink: &str) -> Arc<Account> {
         let found = self.accounts.iter().find(|(name, _)| name == sink);
-        found.map(|(_, account)| account.clone()).expect("the accounts are made from the plan's sinks")
+        found
+            .map(|(_, account)| account.clone())
+            .expect("the accounts are made from the plan's sinks")
     }
 
     /// Runs the plan to its end: the sources are drained (`once`), `stop` turns true, or something
@@ -128,11 +136,12 @@ impl Running {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Failure> {
         let (stop_lanes, stopped) = watch::channel(false);
+        let (abandon, abandoned) = watch::channel(false);
         let quarantine = Quarantine::open(&plan.quarantine, &plan.name)
             .await
             .map_err(|error| Failure::of("quarantine", error))?;
         let quarantine = Arc::new(quarantine);
-        let lanes = self.connect(plan, options, &quarantine, &stopped).await?;
+        let lanes = self.connect(plan, options, &quarantine, &stopped, &abandoned).await?;
         let mut tasks = JoinSet::new();
         for (number, (lane, writers)) in lanes.into_iter().enumerate() {
             let ended = start(number, lane);
@@ -141,7 +150,10 @@ impl Running {
                 tasks.spawn(writer.run());
             }
         }
-        self.watch(tasks, options, &mut stop, &stop_lanes).await
+        let result = self.watch(tasks, options, &mut stop, &stop_lanes).await;
+        // Whoever still waits for a target that is away gives up now.
+        abandon.send_replace(true);
+        result
     }
 
     async fn watch(
@@ -187,7 +199,11 @@ impl Running {
     }
 
     fn not_drained(&self, deadline: Duration) -> Failure {
-        let in_flight: u64 = self.accounts.iter().map(|(_, account)| account.balance().in_flight).sum();
+        let in_flight: u64 = self
+            .accounts
+            .iter()
+            .map(|(_, account)| account.balance().in_flight)
+            .sum();
         Failure::Failed(format!(
             "not drained within {} s: {in_flight} changes are in flight and come again at the next start",
             deadline.as_secs()
@@ -200,6 +216,7 @@ impl Running {
         options: &Options,
         quarantine: &Arc<Quarantine>,
         stopped: &watch::Receiver<bool>,
+        abandoned: &watch::Receiver<bool>,
     ) -> Result<Vec<(Lane, Vec<Writer>)>, Failure> {
         let mut counts = Vec::with_capacity(plan.sources.len());
         for source in &plan.sources {
@@ -213,16 +230,18 @@ impl Running {
                 let mut handles = Vec::new();
                 let mut writers = Vec::new();
                 for sink_plan in &source_plan.sinks {
-                    let (handle, writer) =
-                        self.connect_sink(source_plan, sink_plan, quarantine).await?;
+                    let (handle, writer) = self
+                        .connect_sink(source_plan, sink_plan, quarantine)
+                        .await?;
                     handles.push(handle);
                     writers.push(writer);
                 }
                 let lane = source::Lane { number, of };
                 let part = source_plan.part();
-                let source = source::connect(&source_plan.config, lane, options.once, lane_bytes / 4)
-                    .await
-                    .map_err(|error| Failure::of(&part, error))?;
+                let source =
+                    source::connect(&source_plan.config, lane, options.once, lane_bytes / 4)
+                        .await
+                        .map_err(|error| Failure::of(&part, error))?;
                 let lane = Lane {
                     part,
                     source,
@@ -247,6 +266,7 @@ impl Running {
         source: &SourcePlan,
         plan: &SinkPlan,
         quarantine: &Arc<Quarantine>,
+        abandoned: &watch::Receiver<bool>,
     ) -> Result<(WriterHandle, Writer), Failure> {
         let identity = Identity {
             pipeline: self.name.clone(),
@@ -268,7 +288,7 @@ impl Running {
         let writer = Writer {
             pipeline: self.name.clone(),
             name: plan.name.clone(),
-            sink: patient(sink, part, self.status.clone()),
+            sink: patient(sink, &part, &self.status, abandoned),
             quarantine: quarantine.clone(),
             account,
             status: self.status.clone(),
@@ -281,23 +301,35 @@ impl Running {
     }
 }
 
-/// Wraps a sink so that an outage is waited for and seen in the status.
-fn patient(sink: Box<dyn Sink>, part: String, status: Arc<Status>) -> Box<dyn Sink> {
-    let watch: Watch = Arc::new(move |error| match error {
-        Some(error) => status.stall(&part, &error.chain()),
-        None => status.resume(&part),
+/// Wraps a sink so that an outage is waited for and seen in the status. `abandoned` ends the
+/// waiting.
+fn patient(
+    sink: Box<dyn Sink>,
+    part: &str,
+    status: &Arc<Status>,
+    abandoned: &watch::Receiver<bool>,
+) -> Box<dyn Sink> {
+    let (part, status) = (part.to_owned(), status.clone());
+    let on_status: OnStatus = Arc::new(move |told| match told {
+        layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
+        layer::Status::Flowing => status.resume(&part),
     });
-    Box::new(Retry::new(sink, Pauses::default(), watch))
+    let breaker = Breaker::new(&BreakerConfig::default());
+    let seed = u64::from(std::process::id());
+    layer::retry(sink, &RetryConfig::default(), breaker, seed, on_status, abandoned.clone())
 }
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
 fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {
     let (ended, outcome) = oneshot::channel();
     let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
         let result = match runtime {
             Ok(runtime) => {
-                let ran = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(lane.run())));
+                let ran =
+                    std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(lane.run())));
                 ran.unwrap_or_else(|panic| Err(panicked(&reason(panic.as_ref()))))
             }
             Err(error) => Err(Failure::Failed(format!("cannot start a lane: {error}"))),
@@ -305,7 +337,10 @@ fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {
         // Nobody waits any more once the drain deadline has passed.
         let _ = ended.send(result);
     };
-    if let Err(error) = std::thread::Builder::new().name(format!("lane-{number}")).spawn(run) {
+    if let Err(error) = std::thread::Builder::new()
+        .name(format!("lane-{number}"))
+        .spawn(run)
+    {
         tracing::error!(%error, "cannot start the thread of a lane");
     }
     outcome
@@ -317,5 +352,7 @@ fn panicked(reason: &str) -> Failure {
 
 fn reason(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+        .to_owned()
 }

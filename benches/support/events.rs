@@ -93,11 +93,21 @@ pub fn envelope_schema() -> SchemaRef {
 /// One batch of raw records, with offsets from `first` on.
 pub fn records(first: u64, count: u64) -> Arc<Records> {
     let mut records = Records::default();
-    let partition = Partition { topic: "crm.public.clients".into(), number: 0 };
+    let partition = Partition {
+        topic: "crm.public.clients".into(),
+        number: 0,
+    };
     let index = records.add_partition(&partition, true);
     for id in first..first + count {
         let key = format!(r#"{{"id":{id}}}"#);
-        records.push(index, id as i64, Some(0), Some(key.as_bytes()), Some(event(id).as_bytes()), None);
+        records.push(
+            index,
+            id as i64,
+            Some(0),
+            Some(key.as_bytes()),
+            Some(event(id).as_bytes()),
+            None,
+        );
     }
     Arc::new(records)
 }
@@ -128,7 +138,9 @@ pub fn rows(first: u64, count: u64) -> RecordBatch {
         .map(|id| {
             let event = event(scattered(id));
             let start = event.find(r#""after":"#).expect("every event has a row") + 8;
-            let end = event.find(r#","source":"#).expect("every event has a source");
+            let end = event
+                .find(r#","source":"#)
+                .expect("every event has a source");
             format!("{}\n", &event[start..end])
         })
         .collect();
@@ -136,7 +148,10 @@ pub fn rows(first: u64, count: u64) -> RecordBatch {
         .with_batch_size(count as usize)
         .build(std::io::Cursor::new(lines))
         .expect("the schema can be read");
-    let batch = reader.next().expect("there are rows").expect("the rows fit the schema");
+    let batch = reader
+        .next()
+        .expect("there are rows")
+        .expect("the rows fit the schema");
     assert_eq!(batch.column(0).len() as u64, count);
     batch
 }

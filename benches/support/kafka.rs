@@ -31,7 +31,10 @@ pub fn fill(
         .expect("an admin client");
     let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
     let made = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()));
-    assert!(made.expect("the broker answers")[0].is_ok(), "the topic is new");
+    assert!(
+        made.expect("the broker answers")[0].is_ok(),
+        "the topic is new"
+    );
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", brokers())
         .set("linger.ms", "50")
@@ -49,7 +52,9 @@ pub fn fill(
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(Duration::from_secs(60)).expect("every record is acknowledged");
+    producer
+        .flush(Duration::from_secs(60))
+        .expect("every record is acknowledged");
     name
 }
 
@@ -71,7 +76,10 @@ pub fn bare_loop(topic: &str, partitions: i32, count: u64) -> u64 {
     consumer.assign(&assignment).expect("the partitions exist");
     let (mut bytes, mut seen, started) = (0, 0, Instant::now());
     while seen < count {
-        assert!(started.elapsed() < Duration::from_secs(120), "the broker gave {seen} of {count}");
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "the broker gave {seen} of {count}"
+        );
         if let Some(message) = consumer.poll(Duration::from_millis(100)) {
             bytes += message.expect("a message").payload().map_or(0, <[u8]>::len) as u64;
             seen += 1;

@@ -38,7 +38,11 @@ impl Run {
 pub fn time(units: u64, work: impl FnOnce()) -> Run {
     let (cpu, started) = (cpu_time(), Instant::now());
     work();
-    Run { wall: started.elapsed(), cpu: cpu_time().saturating_sub(cpu), units }
+    Run {
+        wall: started.elapsed(),
+        cpu: cpu_time().saturating_sub(cpu),
+        units,
+    }
 }
 
 /// Whether more or less than the aim is better.
@@ -98,7 +102,10 @@ fn cpu_time() -> Duration {
     const TICKS_PER_SECOND: u64 = 100;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(") ").next().unwrap_or_default();
-    let mut fields = after_name.split(' ').skip(11).map(|field| field.parse::<u64>().unwrap_or(0));
+    let mut fields = after_name
+        .split(' ')
+        .skip(11)
+        .map(|field| field.parse::<u64>().unwrap_or(0));
     let ticks = fields.next().unwrap_or(0) + fields.next().unwrap_or(0);
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
@@ -107,14 +114,27 @@ fn cpu_time() -> Duration {
 pub fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
 }
 
 /// A connected sink of this type and these settings, writing as pipeline `bench`.
-pub async fn sink(kind: &str, settings: serde_json::Value) -> Box<dyn syncline_connectors::sink::Sink> {
+pub async fn sink(
+    kind: &str,
+    settings: serde_json::Value,
+) -> Box<dyn syncline_connectors::sink::Sink> {
     use syncline_connectors::sink::{Identity, SinkConfig, connect};
-    let kind = SinkConfig::KINDS.iter().find(|known| known.name == kind).expect("a sink that exists");
+    let kind = SinkConfig::KINDS
+        .iter()
+        .find(|known| known.name == kind)
+        .expect("a sink that exists");
     let config = (kind.read)(settings).expect("settings that fit");
-    let identity = Identity { pipeline: "bench".into(), sink: "sink".into(), source: "source".into() };
-    connect(&config, &identity).await.expect("the target is there")
+    let identity = Identity {
+        pipeline: "bench".into(),
+        sink: "sink".into(),
+        source: "source".into(),
+    };
+    connect(&config, &identity)
+        .await
+        .expect("the target is there")
 }

@@ -29,6 +29,8 @@ mod scan;
 mod schema;
 mod stream;
 mod temporal;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -45,9 +47,7 @@ use crate::change::Changes;
 use crate::record::Records;
 
 /// What the bytes of a record are.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Debezium events as JSON: envelopes or flat rows, with or without their schema.

@@ -21,6 +21,7 @@
 //! that it had at the start. The committed offsets follow for lag tools; they are not the authority
 //! where the sink keeps positions.
 
+mod begin;
 mod client;
 #[cfg(test)]
 mod drive;
@@ -34,9 +35,11 @@ mod reader;
 #[cfg(all(test, feature = "server-tests"))]
 mod server_tests;
 mod topic;
+mod trouble;
 mod watermark;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemars::JsonSchema;
@@ -73,7 +76,7 @@ pub use properties::check_properties;
 /// group   = "syncline-everything"
 /// format  = "debezium-json"
 /// ```
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSource {
     /// Addresses to begin with, `host:port` separated by commas.
@@ -103,6 +106,21 @@ pub struct KafkaSource {
     /// Settings for the Kafka client: SASL, TLS, fetch tuning, timeouts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
+}
+
+/// Without the values of `properties`: there are secrets among them.
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("group", &self.group)
+            .field("start", &self.start)
+            .field("format", &self.format)
+            .field("instance", &self.instance)
+            .field("properties", &self.properties.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Which topics: one name or pattern, or a list of them.
@@ -269,6 +287,19 @@ mod tests {
             instance: None,
             properties: BTreeMap::new(),
         }
+    }
+
+    #[test]
+    fn a_secret_is_not_in_the_debug_text() {
+        let mut config = source("b:1", "t", "g");
+        config
+            .properties
+            .insert("sasl.password".to_owned(), "s3cret".to_owned());
+        let text = format!("{config:?}");
+        assert!(
+            text.contains("sasl.password") && !text.contains("s3cret"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -67,12 +67,17 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     };
     match entries.iter().find(|entry| entry.id() == *id) {
         Some(entry) => {
-            let printed =
-                if global.json { print_json(&with_id(entry)) } else { print(&show_text(entry)) };
+            let printed = if global.json {
+                print_json(&with_id(entry))
+            } else {
+                print(&show_text(entry))
+            };
             if printed == Exit::Done { exit } else { printed }
         }
         None => {
-            tracing::error!("no entry {id} in the quarantine; `syncline quarantine list` shows the ids");
+            tracing::error!(
+                "no entry {id} in the quarantine; `syncline quarantine list` shows the ids"
+            );
             Exit::Failed
         }
     }
@@ -91,7 +96,11 @@ fn with_id(entry: &Entry) -> serde_json::Value {
 fn list_text(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
-        let field = entry.field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default();
+        let field = entry
+            .field
+            .as_deref()
+            .map(|field| format!("{field}: "))
+            .unwrap_or_default();
         text.push_str(&format!(
             "{}  {}  {}  {field}{}\n",
             entry.id(),
@@ -119,11 +128,22 @@ fn show_text(entry: &Entry) -> String {
     if let Some(field) = &entry.field {
         rows.insert(5, ("field", field.clone()));
     }
-    let payloads = [("key", &entry.key), ("headers", &entry.headers), ("value", &entry.value)];
+    let payloads = [
+        ("key", &entry.key),
+        ("headers", &entry.headers),
+        ("value", &entry.value),
+    ];
     for (name, payload) in payloads {
-        rows.push((name, payload.as_ref().map_or_else(|| "(none)".to_owned(), payload_text)));
+        rows.push((
+            name,
+            payload
+                .as_ref()
+                .map_or_else(|| "(none)".to_owned(), payload_text),
+        ));
     }
-    rows.iter().map(|(name, value)| format!("{name:<10} {value}\n")).collect()
+    rows.iter()
+        .map(|(name, value)| format!("{name:<10} {value}\n"))
+        .collect()
 }
 
 fn payload_text(payload: &Payload) -> String {

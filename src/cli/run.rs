@@ -71,7 +71,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
 }
 
 async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -> Exit {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
     let (Ok(terminate), Ok(interrupt)) = signals else {
         tracing::error!("cannot listen for signals");
         return Exit::Failed;
@@ -87,10 +90,17 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -
         };
         let running = Running::new(&plan);
         watched.push(running.clone());
-        let pipeline = Pipeline { file, plan, running };
+        let pipeline = Pipeline {
+            file,
+            plan,
+            running,
+        };
         let (options, stopped) = (options.clone(), stopped.clone());
         tasks.spawn(async move {
-            let result = pipeline.running.run(&pipeline.plan, &options, stopped).await;
+            let result = pipeline
+                .running
+                .run(&pipeline.plan, &options, stopped)
+                .await;
             (pipeline, result)
         });
     }
@@ -128,9 +138,7 @@ async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
     match failure {
-        Failure::Problems(problems) => {
-            refuse(&file.document.report(problems.clone()), global)
-        }
+        Failure::Problems(problems) => refuse(&file.document.report(problems.clone()), global),
         Failure::Configuration(message) => {
             tracing::error!(pipeline = file.name, "{message}");
             Exit::Configuration
@@ -155,7 +163,11 @@ fn worse(left: Exit, right: Exit) -> Exit {
         Exit::Unreachable => 2,
         Exit::Configuration => 3,
     };
-    if rank(right) > rank(left) { right } else { left }
+    if rank(right) > rank(left) {
+        right
+    } else {
+        left
+    }
 }
 
 async fn listen(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sender<bool>) {

@@ -9,7 +9,10 @@ pub(crate) fn text(summaries: &[Summary]) -> String {
     let mut text = String::new();
     for summary in summaries {
         let seconds = summary.elapsed_ms as f64 / 1000.0;
-        line(&mut text, format_args!("{} ended after {seconds:.1} s", summary.pipeline));
+        line(
+            &mut text,
+            format_args!("{} ended after {seconds:.1} s", summary.pipeline),
+        );
         for sink in &summary.sinks {
             add_sink(&mut text, sink);
         }
@@ -32,9 +35,20 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
     for (name, count) in rows {
         line(text, format_args!("    {name:<12} {:>14}", grouped(count)));
     }
-    let sum = rows[1..].iter().map(|(_, count)| grouped(*count)).collect::<Vec<_>>().join(" + ");
-    let verdict = if balance.adds_up() { "adds up" } else { "DOES NOT ADD UP" };
-    line(text, format_args!("    {verdict}: {} = {sum}", grouped(balance.entered)));
+    let sum = rows[1..]
+        .iter()
+        .map(|(_, count)| grouped(*count))
+        .collect::<Vec<_>>()
+        .join(" + ");
+    let verdict = if balance.adds_up() {
+        "adds up"
+    } else {
+        "DOES NOT ADD UP"
+    };
+    line(
+        text,
+        format_args!("    {verdict}: {} = {sum}", grouped(balance.entered)),
+    );
     let total: u64 = balance.conflicts.iter().map(|(_, count)| count).sum();
     let kinds: Vec<String> = balance
         .conflicts
@@ -42,12 +56,30 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
         .filter(|(_, count)| *count > 0)
         .map(|(kind, count)| format!("{kind} {}", grouped(*count)))
         .collect();
-    line(text, format_args!("    {:<12} {:>14}  {}", "conflicts", grouped(total), kinds.join(", ")));
+    line(
+        text,
+        format_args!(
+            "    {:<12} {:>14}  {}",
+            "conflicts",
+            grouped(total),
+            kinds.join(", ")
+        ),
+    );
     if balance.warned > 0 {
-        line(text, format_args!("    {:<12} {:>14}", "warned", grouped(balance.warned)));
+        line(
+            text,
+            format_args!("    {:<12} {:>14}", "warned", grouped(balance.warned)),
+        );
     }
     if balance.replayed > 0 {
-        line(text, format_args!("    {:<12} {:>14}  (skipped: the target held them)", "replayed", grouped(balance.replayed)));
+        line(
+            text,
+            format_args!(
+                "    {:<12} {:>14}  (skipped: the target held them)",
+                "replayed",
+                grouped(balance.replayed)
+            ),
+        );
     }
     let speed = grouped(sink.changes_per_second as u64);
     line(text, format_args!("    {:<12} {speed:>14}", "changes/s"));
@@ -63,7 +95,8 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("a String takes everything");
+    text.write_fmt(arguments)
+        .expect("a String takes everything");
     let end = text.trim_end().len();
     text.truncate(end);
     text.push('\n');
@@ -96,7 +129,12 @@ mod tests {
 
     #[test]
     fn thousands_are_apart() {
-        for (count, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (count, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(grouped(count), expected);
         }
     }
@@ -118,8 +156,16 @@ mod tests {
             latency_p50_us: 12_345,
             latency_p99_us: 45_678,
         };
-        let sink = SinkSummary { sink: "billing".into(), balance, changes_per_second: 6000.4 };
-        let summary = Summary { pipeline: "clients".into(), elapsed_ms: 2000, sinks: vec![sink] };
+        let sink = SinkSummary {
+            sink: "billing".into(),
+            balance,
+            changes_per_second: 6000.4,
+        };
+        let summary = Summary {
+            pipeline: "clients".into(),
+            elapsed_ms: 2000,
+            sinks: vec![sink],
+        };
         expect![[r#"
             clients ended after 2.0 s
               sink billing

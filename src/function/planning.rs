@@ -22,8 +22,9 @@ use datafusion_sql::sqlparser::ast::{
     Visit, Visitor,
 };
 
+use super::location::{bytes, operator_between};
 use super::registry::Registry;
-use super::syntax::{ExpressionError, arguments, bytes, lower_first, operator_between};
+use super::syntax::{ExpressionError, arguments, lower_first};
 
 /// An expression that evaluates.
 pub(super) struct Planned {

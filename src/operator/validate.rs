@@ -9,26 +9,26 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, SchemaRef};
-use regex::Regex;
+use arrow::datatypes::SchemaRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syncline_connectors::change::{Changes, Operation};
 
-use super::filter::condition;
-use super::literal::Literal;
-use super::scope::{Scope, Values};
-use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining, unknown};
-use crate::function::{self, Clock, Expression, Failure};
+use super::scope::Scope;
+use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining};
+use crate::function::{self, Clock, Failure};
 use crate::problem::Problem;
 
 mod bound;
 mod check;
 mod format;
+mod length;
+mod part;
+mod rule;
 
-use check::{Bounds, Stated};
+use part::Part;
+pub use rule::{Format, Length, LengthBounds, Rule, ValueType};
 
 /// What it does, in one line.
 pub const SUMMARY: &str = "holds rows against rules; what breaks one is quarantined";
@@ -74,128 +74,6 @@ pub enum OnFailure {
     Stop,
 }
 
-/// One rule: a field with what must hold for its values, or a condition over the whole row. A null
-/// passes everything but `required`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Rule {
-    /// The column that the rule is about.
-    pub field: Option<String>,
-    /// The value must not be null.
-    pub required: bool,
-    /// The value must be of this type; a text must be the text of one.
-    pub r#type: Option<ValueType>,
-    /// The text must have this form.
-    pub format: Option<Format>,
-    /// The least value: a number, or a text for exact decimals, dates and times.
-    pub min: Option<Literal>,
-    /// The greatest value: a number, or a text for exact decimals, dates and times.
-    pub max: Option<Literal>,
-    /// The number of characters of a text, or of elements of a list: exact, or `{ min, max }`.
-    pub length: Option<Length>,
-    /// A regular expression that must be found in the text; `^` and `$` hold it to the whole.
-    pub pattern: Option<String>,
-    /// The values that are allowed.
-    pub one_of: Option<Vec<Literal>>,
-    /// An SQL expression over the row that must not be false.
-    pub check: Option<String>,
-    /// What a person reads when the rule is broken, in place of the built-in reason.
-    pub message: Option<String>,
-    /// What becomes of a row that breaks this rule.
-    pub on_failure: Option<OnFailure>,
-}
-
-/// A type that values must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ValueType {
-    /// Any text.
-    String,
-    /// A whole number.
-    Integer,
-    /// A number.
-    Number,
-    /// True or false.
-    Boolean,
-    /// A calendar date.
-    Date,
-    /// A time of day.
-    Time,
-    /// A date with a time.
-    Timestamp,
-    /// A UUID.
-    Uuid,
-    /// A JSON document.
-    Json,
-}
-
-/// The form of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// An e-mail address: a dot-atom before the `@`, a host name after it.
-    Email,
-    /// An absolute URL with a host.
-    Url,
-    /// A UUID in its hyphenated form.
-    Uuid,
-    /// An ISO 8601 calendar date, `2026-02-28`.
-    Date,
-    /// An RFC 3339 date and time with an offset.
-    Datetime,
-    /// An IPv4 or IPv6 address.
-    Ip,
-}
-
-/// A length that must be met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Length {
-    /// Exactly this long.
-    Exact(u64),
-    /// Within these bounds, both included.
-    Between(LengthBounds),
-}
-
-/// Bounds of a length, both included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LengthBounds {
-    /// The least length.
-    pub min: Option<u64>,
-    /// The greatest length.
-    pub max: Option<u64>,
-}
-
-/// A rule's part that is compiled: something that a column is held to, or a condition.
-enum Part {
-    Column {
-        index: usize,
-        stated: Stated,
-    },
-    Condition {
-        expression: Expression,
-        rule: String,
-        reason: String,
-    },
-}
-
-impl Part {
-    fn rule(&self) -> &str {
-        match self {
-            Self::Column { stated, .. } => &stated.rule,
-            Self::Condition { rule, .. } => rule,
-        }
-    }
-
-    fn reason(&self) -> &str {
-        match self {
-            Self::Column { stated, .. } => &stated.reason,
-            Self::Condition { reason, .. } => reason,
-        }
-    }
-}
-
 struct CompiledRule {
     parts: Vec<Part>,
     field: Option<String>,
@@ -223,7 +101,7 @@ pub(super) fn compile(
     let mut rules = Vec::new();
     for (index, rule) in config.rules.iter().enumerate() {
         let mut found = Vec::new();
-        let parts = compile_rule(rule, schema, &scope, &mut found);
+        let parts = part::compile(rule, schema, &scope, &mut found);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
         rules.push(CompiledRule {
@@ -245,42 +123,6 @@ pub(super) fn compile(
     }))
 }
 
-fn compile_rule(
-    rule: &Rule,
-    schema: &SchemaRef,
-    scope: &Scope,
-    problems: &mut Vec<Problem>,
-) -> Vec<Part> {
-    let mut parts = Vec::new();
-    if let Some(name) = &rule.field {
-        match schema.index_of(name) {
-            Ok(index) => {
-                let stated = check::compile(rule, schema.field(index), problems);
-                parts.extend(
-                    stated
-                        .into_iter()
-                        .map(|stated| Part::Column { index, stated }),
-                );
-            }
-            Err(_) => {
-                let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-                problems.push(unknown(&["field"], name, &names));
-            }
-        }
-    }
-    if let Some(text) = &rule.check {
-        match condition(scope, text) {
-            Ok(expression) => parts.push(Part::Condition {
-                expression,
-                rule: format!("check = \"{text}\""),
-                reason: format!("the check {text} does not hold"),
-            }),
-            Err(error) => problems.push(problem(&["check"], *error)),
-        }
-    }
-    parts
-}
-
 /// Problems that need no schema, but for those of the expressions.
 fn check_shape(config: &ValidateConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -291,64 +133,9 @@ fn check_shape(config: &ValidateConfig) -> Vec<Problem> {
         );
     }
     for (index, rule) in config.rules.iter().enumerate() {
-        let found = check_rule_shape(rule);
+        let found = rule::check_shape(rule);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
-    }
-    problems
-}
-
-fn check_rule_shape(rule: &Rule) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let of_field = [
-        ("required", rule.required),
-        ("type", rule.r#type.is_some()),
-        ("format", rule.format.is_some()),
-        ("min", rule.min.is_some()),
-        ("max", rule.max.is_some()),
-        ("length", rule.length.is_some()),
-        ("pattern", rule.pattern.is_some()),
-        ("one_of", rule.one_of.is_some()),
-    ];
-    let mut used = of_field.iter().filter(|(_, is_used)| *is_used).peekable();
-    if used.peek().is_none() && rule.check.is_none() {
-        problems
-            .push(Problem::new(&[], "the rule asks for nothing").help(
-                "give it required, type, format, min, max, length, pattern, one_of or check",
-            ));
-    }
-    if rule.field.is_none() {
-        problems.extend(used.map(|(setting, _)| {
-            Problem::new(
-                &[setting],
-                format!("{setting} needs a field that it is about"),
-            )
-        }));
-    }
-    if let Some(pattern) = &rule.pattern
-        && let Err(error) = Regex::new(pattern)
-    {
-        let text = error.to_string();
-        let line = text.lines().last().unwrap_or_default();
-        let reason = line.trim_start_matches("error: ");
-        problems.push(Problem::new(
-            &["pattern"],
-            format!("the pattern is no regular expression: {reason}"),
-        ));
-    }
-    if rule
-        .length
-        .is_some_and(|length| Bounds::of(length).is_empty())
-    {
-        problems.push(Problem::new(&["length"], "min is greater than max"));
-    }
-    if let (Some(min), Some(max)) = (&rule.min, &rule.max)
-        && bound::compare(&min.text(), &max.text()) == Some(std::cmp::Ordering::Greater)
-    {
-        problems.push(Problem::new(&["min"], "min is greater than max"));
-    }
-    if rule.one_of.as_ref().is_some_and(Vec::is_empty) {
-        problems.push(Problem::new(&["one_of"], "no value is allowed"));
     }
     problems
 }
@@ -462,7 +249,7 @@ impl Validate {
         let mut breaches = Vec::new();
         for (rule_index, rule) in self.rules.iter().enumerate() {
             for (part_index, part) in rule.parts.iter().enumerate() {
-                let (mut rows, failures) = broken(part, changes, &values);
+                let (mut rows, failures) = part.broken(changes, &values);
                 if let Some(validated) = &validated {
                     rows = &rows & validated;
                 }
@@ -561,37 +348,12 @@ impl OnFailure {
     }
 }
 
-/// The rows that break a part, and those for which a condition cannot be computed, which are among
-/// them. A value that the source did not send breaks nothing.
-fn broken(part: &Part, changes: &Changes, values: &Values<'_>) -> (BooleanBuffer, Vec<Failure>) {
-    match part {
-        Part::Column { index, stated } => {
-            let rows = stated.check.broken(changes.rows.column(*index));
-            match &changes.unset[*index] {
-                Some(unset) => (&rows & &!unset, Vec::new()),
-                None => (rows, Vec::new()),
-            }
-        }
-        Part::Condition { expression, .. } => {
-            let known = values.evaluate(expression);
-            debug_assert_eq!(*known.array.data_type(), DataType::Boolean);
-            let answers = known.array.as_boolean();
-            let mut failures = known.failures.iter().map(|failure| failure.row).peekable();
-            let rows = BooleanBuffer::collect_bool(changes.len(), |row| {
-                let failed = failures.next_if_eq(&row).is_some();
-                failed || (answers.is_valid(row) && !answers.value(row))
-            });
-            (rows, known.failures)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
         Int32Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
     };
     use arrow::datatypes::{Field, Int32Type, Schema};
@@ -1014,7 +776,7 @@ mod tests {
             d | 3 | ? | ? | ? | ?
             d | 4 | d@x.org | draft | 5.00 | null
             t | ? | ? | ? | ? | ?
-            rejected 5 None check = "10 / (id - 5) < 100": check = "10 / (id - 5) < 100": division by zero
+            rejected 5 None check = "10 / (id - 5) < 100": the check cannot be computed: division by zero
             filtered 0 warned 0
         "#]],
         );

@@ -59,7 +59,9 @@ impl Payload {
     pub fn new(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Binary { base64: BASE64_STANDARD.encode(bytes) },
+            Err(_) => Self::Binary {
+                base64: BASE64_STANDARD.encode(bytes),
+            },
         }
     }
 
@@ -106,7 +108,10 @@ impl Entry {
 
     /// What the entry is known by: record and stage.
     pub fn id(&self) -> String {
-        format!("{}/{}/{}/{}", self.topic, self.partition, self.offset, self.stage)
+        format!(
+            "{}/{}/{}/{}",
+            self.topic, self.partition, self.offset, self.stage
+        )
     }
 }
 

@@ -43,7 +43,10 @@ impl FileStore {
             match file.try_lock() {
                 Ok(()) => {
                     cut_torn_line(&mut file).map_err(|e| unavailable("mend", &path, e))?;
-                    return Ok(Self { path, file: Mutex::new(file) });
+                    return Ok(Self {
+                        path,
+                        file: Mutex::new(file),
+                    });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(unavailable("lock", &path, e)),
@@ -60,8 +63,13 @@ impl FileStore {
             text.push_str(&line(entry));
         }
         let mut file = self.file.lock().expect("no holder of this lock panics");
-        let before = file.metadata().map_err(|e| unavailable("read", &self.path, e))?.len();
-        let appended = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        let before = file
+            .metadata()
+            .map_err(|e| unavailable("read", &self.path, e))?
+            .len();
+        let appended = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_data());
         appended.map_err(|e| {
             if let Err(error) = file.set_len(before) {
                 tracing::warn!(path = %self.path.display(), %error, "a torn line stays in the quarantine");
@@ -86,7 +94,9 @@ pub(super) fn list(folder: &Path, pipeline: &str) -> Result<Listing> {
             match parse(&line) {
                 Ok(entry) => listing.entries.push(entry),
                 Err(why) => {
-                    listing.damaged.push(format!("{}:{}: {why}", path.display(), number + 1));
+                    listing
+                        .damaged
+                        .push(format!("{}:{}: {why}", path.display(), number + 1));
                 }
             }
         }
@@ -97,14 +107,27 @@ pub(super) fn list(folder: &Path, pipeline: &str) -> Result<Listing> {
 fn file_name(pipeline: &str, process: usize) -> String {
     let safe: String = pipeline
         .chars()
-        .map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' })
+        .map(|c| {
+            if c.is_alphanumeric() || matches!(c, '-' | '_') {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
-    if process == 0 { format!("{safe}.jsonl") } else { format!("{safe}.{process}.jsonl") }
+    if process == 0 {
+        format!("{safe}.jsonl")
+    } else {
+        format!("{safe}.{process}.jsonl")
+    }
 }
 
 fn line(entry: &Entry) -> String {
     let body = serde_json::to_string(entry).expect("an entry is plain text and numbers");
-    format!("{PREFIX}{:08x}{MIDDLE}{body}}}\n", CRC.checksum(body.as_bytes()))
+    format!(
+        "{PREFIX}{:08x}{MIDDLE}{body}}}\n",
+        CRC.checksum(body.as_bytes())
+    )
 }
 
 fn parse(line: &[u8]) -> Result<Entry, &'static str> {
@@ -178,12 +201,18 @@ mod tests {
     #[test]
     fn a_torn_line_is_cut_and_the_valid_prefix_kept() {
         let folder = tempfile::tempdir().unwrap();
-        FileStore::open(folder.path(), "p").unwrap().append(&[entry(1)]).unwrap();
+        FileStore::open(folder.path(), "p")
+            .unwrap()
+            .append(&[entry(1)])
+            .unwrap();
         let path = folder.path().join("p.jsonl");
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&line(&entry(2)).as_bytes()[..20]).unwrap();
         drop(file);
-        FileStore::open(folder.path(), "p").unwrap().append(&[entry(3)]).unwrap();
+        FileStore::open(folder.path(), "p")
+            .unwrap()
+            .append(&[entry(3)])
+            .unwrap();
         let listing = list(folder.path(), "p").unwrap();
         assert_eq!((offsets(&listing), listing.damaged.len()), (vec![1, 3], 0));
     }
@@ -191,10 +220,16 @@ mod tests {
     #[test]
     fn a_flipped_byte_is_found_and_not_served() {
         let folder = tempfile::tempdir().unwrap();
-        FileStore::open(folder.path(), "p").unwrap().append(&[entry(1), entry(2)]).unwrap();
+        FileStore::open(folder.path(), "p")
+            .unwrap()
+            .append(&[entry(1), entry(2)])
+            .unwrap();
         let path = folder.path().join("p.jsonl");
         let mut bytes = std::fs::read(&path).unwrap();
-        let place = bytes.windows(8).position(|window| window == b"required").unwrap();
+        let place = bytes
+            .windows(8)
+            .position(|window| window == b"required")
+            .unwrap();
         bytes[place] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         let listing = list(folder.path(), "p").unwrap();

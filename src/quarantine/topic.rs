@@ -37,33 +37,46 @@ impl TopicStore {
 
     /// Appends entries and waits for the brokers.
     pub(super) async fn append(&self, entries: &[Entry]) -> Result<()> {
-        self.writer.send_all(entries.iter().map(record).collect()).await
+        self.writer
+            .send_all(entries.iter().map(record).collect())
+            .await
     }
 }
 
 /// Reads the whole topic and keeps the entries of one pipeline.
 pub(super) fn list(config: &KafkaQuarantine, pipeline: &str) -> Result<Listing> {
     let mut listing = Listing::default();
-    read_topic(&config.brokers, &config.topic, &config.properties, |records| {
-        for index in 0..records.len() {
-            match parse(&records, index) {
-                Some(entry) if entry.pipeline == pipeline => listing.entries.push(entry),
-                Some(_) => {}
-                None => {
-                    let place = &records.partition(index).partition;
-                    let offset = records.entries[index].offset;
-                    listing.damaged.push(format!("{place} offset {offset}: not an entry"));
+    read_topic(
+        &config.brokers,
+        &config.topic,
+        &config.properties,
+        |records| {
+            for index in 0..records.len() {
+                match parse(&records, index) {
+                    Some(entry) if entry.pipeline == pipeline => listing.entries.push(entry),
+                    Some(_) => {}
+                    None => {
+                        let place = &records.partition(index).partition;
+                        let offset = records.entries[index].offset;
+                        listing
+                            .damaged
+                            .push(format!("{place} offset {offset}: not an entry"));
+                    }
                 }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     Ok(listing)
 }
 
 /// The headers for a person and for other tools, and one that holds the whole entry but its payloads.
 fn record(entry: &Entry) -> OutRecord {
-    let bare = Entry { key: None, value: None, ..entry.clone() };
+    let bare = Entry {
+        key: None,
+        value: None,
+        ..entry.clone()
+    };
     let bare = serde_json::to_vec(&bare).expect("an entry is plain text and numbers");
     let text = |name: &str, value: &str| (format!("{PREFIX}{name}"), value.as_bytes().to_vec());
     OutRecord {

@@ -114,7 +114,10 @@ impl Default for Account {
             in_flight: AtomicU64::default(),
             warned: AtomicU64::default(),
             replayed: AtomicU64::default(),
-            finished: Mutex::new(Finished { conflicts: ConflictCounts::default(), latency_us }),
+            finished: Mutex::new(Finished {
+                conflicts: ConflictCounts::default(),
+                latency_us,
+            }),
         }
     }
 }
@@ -154,7 +157,9 @@ impl Account {
         self.in_flight.fetch_sub(done, Relaxed);
         let mut finished = self.finished.lock().expect("no holder of this lock panics");
         finished.conflicts += &outcome.conflicts;
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        let micros = u64::try_from(latency.as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1);
         finished.latency_us.saturating_record_n(micros, done);
     }
 
@@ -188,27 +193,46 @@ mod tests {
     #[test]
     fn r17_adds_up_at_every_step() {
         let account = Account::default();
-        let tally = Tally { entered: 10, filtered: 2, superseded: 1, quarantined: 1, warned: 0 };
+        let tally = Tally {
+            entered: 10,
+            filtered: 2,
+            superseded: 1,
+            quarantined: 1,
+            warned: 0,
+        };
         account.enter(&tally);
         assert!(account.balance().adds_up());
-        let outcome =
-            Outcome { written: 3, superseded: 1, kept: 1, conflicts: ConflictCounts::default() };
+        let outcome = Outcome {
+            written: 3,
+            superseded: 1,
+            kept: 1,
+            conflicts: ConflictCounts::default(),
+        };
         account.finish(&tally, &outcome, 1, Duration::from_millis(5));
         let balance = account.balance();
         assert!(balance.adds_up(), "{balance:?}");
-        assert_eq!((balance.in_flight, balance.quarantined, balance.superseded), (0, 2, 2));
+        assert_eq!(
+            (balance.in_flight, balance.quarantined, balance.superseded),
+            (0, 2, 2)
+        );
         assert!(balance.latency_p50_us >= 4_900);
     }
 
     #[test]
     fn r17_what_is_given_back_never_entered() {
         let account = Account::default();
-        let tally = Tally { entered: 4, ..Tally::default() };
+        let tally = Tally {
+            entered: 4,
+            ..Tally::default()
+        };
         account.enter(&tally);
         account.give_back(&tally);
         account.enter(&tally);
         account.replay(4);
         let balance = account.balance();
-        assert_eq!((balance.entered, balance.in_flight, balance.replayed), (0, 0, 4));
+        assert_eq!(
+            (balance.entered, balance.in_flight, balance.replayed),
+            (0, 0, 4)
+        );
     }
 }

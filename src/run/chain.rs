@@ -71,13 +71,19 @@ impl Chain {
     /// The chain of a source's plan; operators are compiled when the first schema arrives.
     pub(crate) fn new(pipeline: &str, plan: &SourcePlan) -> Self {
         let readers = |wanted: Input| {
-            let all = plan.steps.iter().map(|s| &s.inputs).chain(plan.sinks.iter().map(|s| &s.inputs));
+            let all = plan
+                .steps
+                .iter()
+                .map(|s| &s.inputs)
+                .chain(plan.sinks.iter().map(|s| &s.inputs));
             all.flatten().filter(|&&input| input == wanted).count()
         };
         Self {
             pipeline: pipeline.to_owned(),
             source_readers: readers(Input::Source),
-            step_readers: (0..plan.steps.len()).map(|index| readers(Input::Step(index))).collect(),
+            step_readers: (0..plan.steps.len())
+                .map(|index| readers(Input::Step(index)))
+                .collect(),
             steps: plan
                 .steps
                 .iter()
@@ -117,16 +123,25 @@ impl Chain {
             warned: 0,
         };
         let mut source = Junction::new(self.source_readers);
-        source.put(Flow { changes: decoded.changes, tally });
-        let mut outputs: Vec<Junction> =
-            self.step_readers.iter().map(|&readers| Junction::new(readers)).collect();
+        source.put(Flow {
+            changes: decoded.changes,
+            tally,
+        });
+        let mut outputs: Vec<Junction> = self
+            .step_readers
+            .iter()
+            .map(|&readers| Junction::new(readers))
+            .collect();
         for index in 0..self.steps.len() {
             let flow = gather(&self.steps[index].inputs, &mut source, &mut outputs);
             let step = &mut self.steps[index];
             outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected)?);
         }
-        let flows =
-            self.sinks.iter().map(|inputs| gather(inputs, &mut source, &mut outputs)).collect();
+        let flows = self
+            .sinks
+            .iter()
+            .map(|inputs| gather(inputs, &mut source, &mut outputs))
+            .collect();
         Ok(Chained { flows, rejected })
     }
 }
@@ -138,13 +153,17 @@ impl Step {
         flow: Flow,
         rejected: &mut Vec<Entry>,
     ) -> Result<Flow, ChainError> {
-        let mut out = Flow { changes: Vec::with_capacity(flow.changes.len()), tally: flow.tally };
+        let mut out = Flow {
+            changes: Vec::with_capacity(flow.changes.len()),
+            tally: flow.tally,
+        };
         for changes in flow.changes {
             let records = changes.records.clone();
             let operator = self.operator(&changes.schema())?;
-            let applied = operator
-                .apply(changes)
-                .map_err(|cause| ChainError::Stop { operator: self.name.clone(), cause })?;
+            let applied = operator.apply(changes).map_err(|cause| ChainError::Stop {
+                operator: self.name.clone(),
+                cause,
+            })?;
             out.tally.filtered += applied.filtered;
             out.tally.warned += applied.warned;
             out.tally.quarantined += applied.rejected.len() as u64;
@@ -166,16 +185,20 @@ impl Step {
     }
 
     fn operator(&mut self, schema: &SchemaRef) -> Result<&mut Box<dyn Operator>, ChainError> {
-        let known = self.compiled.iter().position(|(known, _)| Arc::ptr_eq(known, schema));
+        let known = self
+            .compiled
+            .iter()
+            .position(|(known, _)| Arc::ptr_eq(known, schema));
         let known = known.or_else(|| self.compiled.iter().position(|(known, _)| known == schema));
         let index = match known {
             Some(index) => index,
             None => {
-                let operator = operator::compile(&self.name, &self.config, schema).map_err(|found| {
-                    let prefix = ["operators", self.name.as_str()];
-                    let placed = found.into_iter().map(|problem| problem.under(&prefix));
-                    ChainError::Configuration(placed.collect())
-                })?;
+                let operator =
+                    operator::compile(&self.name, &self.config, schema).map_err(|found| {
+                        let prefix = ["operators", self.name.as_str()];
+                        let placed = found.into_iter().map(|problem| problem.under(&prefix));
+                        ChainError::Configuration(placed.collect())
+                    })?;
                 self.compiled.push((schema.clone(), operator));
                 self.compiled.len() - 1
             }
@@ -192,7 +215,10 @@ struct Junction {
 
 impl Junction {
     fn new(readers: usize) -> Self {
-        Self { flow: Flow::default(), readers }
+        Self {
+            flow: Flow::default(),
+            readers,
+        }
     }
 
     fn put(&mut self, flow: Flow) {
@@ -201,7 +227,11 @@ impl Junction {
 
     fn read(&mut self) -> Flow {
         self.readers -= 1;
-        if self.readers == 0 { std::mem::take(&mut self.flow) } else { self.flow.clone() }
+        if self.readers == 0 {
+            std::mem::take(&mut self.flow)
+        } else {
+            self.flow.clone()
+        }
     }
 }
 

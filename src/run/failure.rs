@@ -56,7 +56,12 @@ impl fmt::Display for Failure {
             Self::Problems(problems) => {
                 for (index, problem) in problems.iter().enumerate() {
                     let newline = if index == 0 { "" } else { "\n" };
-                    write!(f, "{newline}{}: {}", problem.path.join("."), problem.message)?;
+                    write!(
+                        f,
+                        "{newline}{}: {}",
+                        problem.path.join("."),
+                        problem.message
+                    )?;
                 }
                 Ok(())
             }

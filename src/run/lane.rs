@@ -30,7 +30,11 @@ use crate::run::writer::{Command, DELIVERIES_MAX, Delivery, Notice};
 /// compare-and-set keeps the new owner right (R4).
 const REVOKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long one hold of a full lane blocks its thread.
-const HOLD: Limits = Limits { rows: 0, bytes: 0, linger: Duration::from_millis(2) };
+const HOLD: Limits = Limits {
+    rows: 0,
+    bytes: 0,
+    linger: Duration::from_millis(2),
+};
 /// How long a lane waits before it asks a source again that does not answer.
 const SOURCE_PAUSE: Duration = Duration::from_millis(200);
 /// How often finished positions are told to the outside, for lag tools.
@@ -92,7 +96,11 @@ impl Lane {
         self.flush().await?;
         self.acknowledge().await;
         if let Err(error) = self.source.close().await {
-            tracing::warn!(part = self.part, error = error.chain(), "the source did not close");
+            tracing::warn!(
+                part = self.part,
+                error = error.chain(),
+                "the source did not close"
+            );
         }
         Ok(())
     }
@@ -105,11 +113,23 @@ impl Lane {
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
         self.keep_rejected(chained.rejected).await;
-        let number = self.progress.tracker.begin(fetched.spans.clone(), self.writers.len());
+        let number = self
+            .progress
+            .tracker
+            .begin(fetched.spans.clone(), self.writers.len());
         for (index, Flow { changes, tally }) in chained.flows.into_iter().enumerate() {
             let bytes = records.size() + changes.iter().map(|batch| batch.size()).sum::<usize>();
-            let write = Write { changes, spans: fetched.spans.clone() };
-            let delivery = Delivery { number, write, tally, fetched_at, bytes };
+            let write = Write {
+                changes,
+                spans: fetched.spans.clone(),
+            };
+            let delivery = Delivery {
+                number,
+                write,
+                tally,
+                fetched_at,
+                bytes,
+            };
             self.writers[index].account.enter(&tally);
             self.progress.in_flight_bytes += bytes;
             self.send(index, Command::Deliver(delivery)).await?;
@@ -145,7 +165,10 @@ impl Lane {
         if let Some(error) = fenced {
             self.begin_again(&error).await?;
         }
-        let due = self.progress.acknowledged_at.is_none_or(|at| at.elapsed() >= ACKNOWLEDGE_INTERVAL);
+        let due = self
+            .progress
+            .acknowledged_at
+            .is_none_or(|at| at.elapsed() >= ACKNOWLEDGE_INTERVAL);
         if due && !self.progress.finished.is_empty() {
             self.acknowledge().await;
         }
@@ -180,7 +203,9 @@ impl Lane {
     async fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), Failure> {
         self.progress.waiting.extend(partitions);
         let positions = self.sink_positions().await?;
-        let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting).into_iter().collect();
+        let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
+            .into_iter()
+            .collect();
         loop {
             match self.source.assign(&positions, &waiting).await {
                 Ok(()) => break,
@@ -229,14 +254,22 @@ impl Lane {
     /// Partitions are about to leave: what is in flight is finished within a deadline, and nothing
     /// is acknowledged for them afterwards (R18).
     async fn give_up(&mut self, partitions: &[Partition], lost: bool) -> Result<(), Failure> {
-        tracing::info!(part = self.part, count = partitions.len(), lost, "partitions leave");
+        tracing::info!(
+            part = self.part,
+            count = partitions.len(),
+            lost,
+            "partitions leave"
+        );
         if !lost {
             match tokio::time::timeout(REVOKE_DEADLINE, self.flush()).await {
                 Ok(flushed) => {
                     flushed?;
                     self.acknowledge().await;
                 }
-                Err(_) => tracing::warn!(part = self.part, "gave partitions up with changes in flight"),
+                Err(_) => tracing::warn!(
+                    part = self.part,
+                    "gave partitions up with changes in flight"
+                ),
             }
         }
         self.progress.forget(partitions);
@@ -293,7 +326,11 @@ impl Lane {
             return;
         }
         if let Err(error) = self.source.acknowledge(&finished).await {
-            tracing::warn!(part = self.part, error = error.chain(), "the source did not take positions");
+            tracing::warn!(
+                part = self.part,
+                error = error.chain(),
+                "the source did not take positions"
+            );
         }
     }
 
@@ -311,7 +348,10 @@ impl Lane {
                 return Failure::of_sink(&self.writers[index].name, error);
             }
         }
-        Failure::Failed(format!("the writer of sink {} ended by itself", self.writers[index].name))
+        Failure::Failed(format!(
+            "the writer of sink {} ended by itself",
+            self.writers[index].name
+        ))
     }
 }
 
@@ -319,14 +359,21 @@ impl Progress {
     /// Partitions that are gone: nothing of theirs is acknowledged any more (R18).
     fn forget(&mut self, partitions: &[Partition]) {
         self.tracker.revoke(partitions);
-        self.finished.retain(|partition, _| !partitions.contains(partition));
-        self.owned.retain(|partition| !partitions.contains(partition));
-        self.waiting.retain(|partition| !partitions.contains(partition));
+        self.finished
+            .retain(|partition, _| !partitions.contains(partition));
+        self.owned
+            .retain(|partition| !partitions.contains(partition));
+        self.waiting
+            .retain(|partition| !partitions.contains(partition));
     }
 }
 
 fn common_lowest(left: &Positions, right: &Positions) -> Positions {
     left.iter()
-        .filter_map(|(partition, &at)| right.get(partition).map(|&other| (partition.clone(), at.min(other))))
+        .filter_map(|(partition, &at)| {
+            right
+                .get(partition)
+                .map(|&other| (partition.clone(), at.min(other)))
+        })
         .collect()
 }

@@ -32,7 +32,10 @@ struct Stall {
 
 impl Status {
     pub(crate) fn new(pipeline: &str) -> Self {
-        Self { pipeline: pipeline.to_owned(), stalled: Mutex::default() }
+        Self {
+            pipeline: pipeline.to_owned(),
+            stalled: Mutex::default(),
+        }
     }
 
     /// A part waits for something outside.
@@ -44,7 +47,11 @@ impl Status {
             None => {
                 tracing::warn!(pipeline = self.pipeline, part, cause, "stalled");
                 let since = Instant::now();
-                stalled.push(Stall { part: part.to_owned(), cause: cause.to_owned(), since });
+                stalled.push(Stall {
+                    part: part.to_owned(),
+                    cause: cause.to_owned(),
+                    since,
+                });
             }
         }
     }
@@ -64,7 +71,9 @@ impl Status {
         let stalled = self.stalled.lock().expect("no holder of this lock panics");
         match stalled.first() {
             None => State::Running,
-            Some(stall) => State::Stalled { cause: format!("{}: {}", stall.part, stall.cause) },
+            Some(stall) => State::Stalled {
+                cause: format!("{}: {}", stall.part, stall.cause),
+            },
         }
     }
 }
@@ -80,7 +89,12 @@ mod tests {
         status.stall("sinks.a", "connection refused");
         status.stall("sources.b", "no broker");
         status.resume("sinks.a");
-        assert_eq!(status.state(), State::Stalled { cause: "sources.b: no broker".into() });
+        assert_eq!(
+            status.state(),
+            State::Stalled {
+                cause: "sources.b: no broker".into()
+            }
+        );
         status.resume("sources.b");
         assert_eq!(status.state(), State::Running);
     }

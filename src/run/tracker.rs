@@ -31,7 +31,9 @@ impl Tracker {
 
     /// One sink finished a fetch. Returns the positions that may now be acknowledged.
     pub(crate) fn finish(&mut self, number: u64) -> Positions {
-        let Some(index) = number.checked_sub(self.first) else { return Positions::new() };
+        let Some(index) = number.checked_sub(self.first) else {
+            return Positions::new();
+        };
         if let Some(fetch) = self.fetches.get_mut(index as usize) {
             fetch.open = fetch.open.saturating_sub(1);
         }
@@ -54,9 +56,12 @@ impl Tracker {
     /// Forgets partitions that were revoked: nothing is acknowledged for them any more.
     pub(crate) fn revoke(&mut self, partitions: &[Partition]) {
         for fetch in &mut self.fetches {
-            fetch.spans.retain(|span| !partitions.contains(&span.partition));
+            fetch
+                .spans
+                .retain(|span| !partitions.contains(&span.partition));
         }
-        self.acknowledged.retain(|partition, _| !partitions.contains(partition));
+        self.acknowledged
+            .retain(|partition, _| !partitions.contains(partition));
     }
 
     /// Forgets everything that is in flight, to begin again from the sinks' positions.
@@ -79,11 +84,18 @@ mod tests {
     use super::*;
 
     fn partition(number: i32) -> Partition {
-        Partition { topic: "t".into(), number }
+        Partition {
+            topic: "t".into(),
+            number,
+        }
     }
 
     fn span(number: i32, from: i64, next: i64) -> Span {
-        Span { partition: partition(number), from: Some(from), next }
+        Span {
+            partition: partition(number),
+            from: Some(from),
+            next,
+        }
     }
 
     #[test]

@@ -96,7 +96,10 @@ impl Writer {
                 break;
             }
         }
-        self.sink.close().await.map_err(|error| Failure::of_sink(&self.name, error))
+        self.sink
+            .close()
+            .await
+            .map_err(|error| Failure::of_sink(&self.name, error))
     }
 
     async fn read_positions(&mut self) -> Result<Option<Positions>> {
@@ -107,7 +110,13 @@ impl Writer {
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> Notice {
-        let Delivery { number, mut write, mut tally, fetched_at, bytes } = delivery;
+        let Delivery {
+            number,
+            mut write,
+            mut tally,
+            fetched_at,
+            bytes,
+        } = delivery;
         if self.fenced {
             self.account.give_back(&tally);
             return Notice::GivenBack { bytes };
@@ -125,7 +134,8 @@ impl Writer {
                 for span in write.spans {
                     self.positions.insert(span.partition, span.next);
                 }
-                self.account.finish(&tally, &outcome, refused, fetched_at.elapsed());
+                self.account
+                    .finish(&tally, &outcome, refused, fetched_at.elapsed());
                 Notice::Finished { number, bytes }
             }
             Err(error @ Error::Fenced { .. }) => {
@@ -174,7 +184,11 @@ impl Writer {
                     field: bad.field.as_deref(),
                     reason: &bad.reason,
                 };
-                Entry::new(&changes.records, changes.origins[bad.row] as usize, &verdict)
+                Entry::new(
+                    &changes.records,
+                    changes.origins[bad.row] as usize,
+                    &verdict,
+                )
             })
             .collect();
         patience::append(&self.quarantine, &entries, &self.status).await;
@@ -182,7 +196,11 @@ impl Writer {
 
     /// Takes out what the target holds already (R4) and sets each span to begin where it stands.
     fn skip_replayed(&self, write: &mut Write) -> Result<u64> {
-        let stale = |span: &Span| self.positions.get(&span.partition).is_some_and(|&at| Some(at) > span.from);
+        let stale = |span: &Span| {
+            self.positions
+                .get(&span.partition)
+                .is_some_and(|&at| Some(at) > span.from)
+        };
         let mut replayed = 0;
         if write.spans.iter().any(stale) {
             for changes in &mut write.changes {
@@ -217,8 +235,9 @@ fn remove(write: &mut Write, rejected: &[RejectedChange]) -> Result<()> {
         for bad in rejected.iter().filter(|bad| bad.batch == index) {
             gone[bad.row] = true;
         }
-        let left: Vec<u32> =
-            (0..changes.len() as u32).filter(|&row| !gone[row as usize]).collect();
+        let left: Vec<u32> = (0..changes.len() as u32)
+            .filter(|&row| !gone[row as usize])
+            .collect();
         if left.len() < changes.len() {
             *changes = take(changes, &left)?;
         }
@@ -227,5 +246,7 @@ fn remove(write: &mut Write, rejected: &[RejectedChange]) -> Result<()> {
 }
 
 fn take(changes: &Changes, rows: &[u32]) -> Result<Changes> {
-    changes.take(rows).map_err(|e| Error::configuration_from("cannot take rows of a batch", e))
+    changes
+        .take(rows)
+        .map_err(|e| Error::configuration_from("cannot take rows of a batch", e))
 }

@@ -28,9 +28,15 @@ pub(super) enum Values {
     Decimal128(Vec<i128>),
     Decimal256(Vec<i256>),
     /// Text or binary; the first end is 0.
-    Bytes { ends: Vec<i32>, bytes: Vec<u8> },
+    Bytes {
+        ends: Vec<i32>,
+        bytes: Vec<u8>,
+    },
     /// The first end is 0.
-    List { ends: Vec<i32>, items: Box<Column> },
+    List {
+        ends: Vec<i32>,
+        items: Box<Column>,
+    },
 }
 
 /// See the module docs.
@@ -90,8 +96,14 @@ macro_rules! with_vector {
             Values::Float64($vector) => $each,
             Values::Decimal128($vector) => $each,
             Values::Decimal256($vector) => $each,
-            Values::Bytes { ends: $ends, bytes: $bytes } => $text,
-            Values::List { ends: $list_ends, items: $items } => $list,
+            Values::Bytes {
+                ends: $ends,
+                bytes: $bytes,
+            } => $text,
+            Values::List {
+                ends: $list_ends,
+                items: $items,
+            } => $list,
         }
     };
 }
@@ -163,7 +175,10 @@ impl Column {
 
     #[inline]
     fn mark(&mut self, valid: bool, unset: bool) {
-        for (mask, bit, rest) in [(&mut self.valid, valid, true), (&mut self.unset, unset, false)] {
+        for (mask, bit, rest) in [
+            (&mut self.valid, valid, true),
+            (&mut self.unset, unset, false),
+        ] {
             match mask {
                 Some(mask) => mask.append(bit),
                 None if bit == rest => {}
@@ -179,11 +194,15 @@ impl Column {
     }
 
     pub(super) fn is_null(&self, index: usize) -> bool {
-        self.valid.as_ref().is_some_and(|valid| !valid.get_bit(index))
+        self.valid
+            .as_ref()
+            .is_some_and(|valid| !valid.get_bit(index))
     }
 
     pub(super) fn is_unset(&self, index: usize) -> bool {
-        self.unset.as_ref().is_some_and(|unset| unset.get_bit(index))
+        self.unset
+            .as_ref()
+            .is_some_and(|unset| unset.get_bit(index))
     }
 
     /// Whether the entry is what a `NOT NULL` column holds where a connector had no value for it:
@@ -279,7 +298,9 @@ mod tests {
     use super::*;
 
     fn push(column: &mut Column, text: &str) {
-        let Values::Bytes { bytes, .. } = &mut column.values else { unreachable!() };
+        let Values::Bytes { bytes, .. } = &mut column.values else {
+            unreachable!()
+        };
         bytes.extend_from_slice(text.as_bytes());
         column.finish_value();
     }
@@ -290,7 +311,9 @@ mod tests {
         push(&mut column, "a");
         column.append_unset();
         push(&mut column, "gone");
-        let Values::Bytes { bytes, .. } = &mut column.values else { unreachable!() };
+        let Values::Bytes { bytes, .. } = &mut column.values else {
+            unreachable!()
+        };
         bytes.extend_from_slice(b"half");
         column.truncate(2);
         column.append_null();
@@ -299,17 +322,28 @@ mod tests {
         let (array, unset) = column.take(&DataType::Utf8).unwrap();
         let texts: Vec<_> = array.as_string::<i32>().iter().collect();
         assert_eq!(texts, [Some("a"), None, None, Some("b")]);
-        assert_eq!(unset.unwrap().iter().collect::<Vec<_>>(), [false, true, false, false]);
+        assert_eq!(
+            unset.unwrap().iter().collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
         assert_eq!(column.len(), 0);
     }
 
     #[test]
     fn numbers_and_lists() {
-        let list = DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new("item", DataType::Int32, true)));
+        let list = DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new(
+            "item",
+            DataType::Int32,
+            true,
+        )));
         let mut column = Column::new(&list);
         for round in 0..2 {
-            let Values::List { items, .. } = &mut column.values else { unreachable!() };
-            let Values::Int32(numbers) = &mut items.values else { unreachable!() };
+            let Values::List { items, .. } = &mut column.values else {
+                unreachable!()
+            };
+            let Values::Int32(numbers) = &mut items.values else {
+                unreachable!()
+            };
             numbers.push(7);
             items.finish_value();
             items.append_null();
@@ -321,7 +355,14 @@ mod tests {
         }
         let (array, unset) = column.take(&list).unwrap();
         let lists = array.as_list::<i32>();
-        assert_eq!(lists.value(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(7), None]);
+        assert_eq!(
+            lists
+                .value(0)
+                .as_primitive::<Int32Type>()
+                .iter()
+                .collect::<Vec<_>>(),
+            [Some(7), None]
+        );
         assert!(lists.is_null(1) && unset.is_none());
     }
 }

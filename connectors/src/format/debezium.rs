@@ -17,7 +17,6 @@ pub(super) use super::envelope::Head;
 use super::envelope::{Envelope, EnvelopeReader, Part};
 use super::reading::Placeholder;
 use super::record_key::{self, Payload, RecordKey};
-use super::sample::Sample;
 use super::scan::{Cursor, Fault, Parsed};
 use super::schema::{Connect, Described, Form};
 use super::stream::{Basis, Stream, is_wanted};
@@ -116,7 +115,9 @@ impl Debezium {
     pub(super) fn decode(&mut self, records: &Arc<Records>) -> Decoded {
         let mut decoded = Decoded::default();
         let partitions = records.partitions.iter();
-        let places: Vec<usize> = partitions.map(|known| self.place(&known.partition)).collect();
+        let places: Vec<usize> = partitions
+            .map(|known| self.place(&known.partition))
+            .collect();
         // All messages are checked at once; where one is bad, each is checked alone.
         let all_good = simdutf8::basic::from_utf8(&records.bytes).ok();
         for (index, entry) in records.entries.iter().enumerate() {
@@ -129,7 +130,12 @@ impl Debezium {
                     None => simdutf8::basic::from_utf8(&records.bytes[start..end]).is_ok(),
                 }
             });
-            let mut job = Job { records, index, topic, decoded: &mut decoded };
+            let mut job = Job {
+                records,
+                index,
+                topic,
+                decoded: &mut decoded,
+            };
             let done = if good {
                 self.record(&mut job, place)
             } else {
@@ -246,7 +252,11 @@ impl Debezium {
 
     /// The schema of a message that begins in an unknown way; the cursor is left at the payload.
     #[cold]
-    fn open(&mut self, topic: usize, cursor: &mut Cursor<'_>) -> Parsed<(Option<Arc<Connect>>, Tail)> {
+    fn open(
+        &mut self,
+        topic: usize,
+        cursor: &mut Cursor<'_>,
+    ) -> Parsed<(Option<Arc<Connect>>, Tail)> {
         let value = cursor.bytes();
         let payload = Payload::open(value)?;
         cursor.seek(payload.at);
@@ -286,7 +296,12 @@ impl Debezium {
         head: &mut Head<'a>,
         expected: Option<usize>,
     ) -> Parsed<Envelope> {
-        let Self { reader, streams, placeholder, .. } = self;
+        let Self {
+            reader,
+            streams,
+            placeholder,
+            ..
+        } = self;
         let mut stream = expected.map(|stream| &mut streams[stream]);
         reader.read(cursor, head, |cursor, is_after| {
             let start = cursor.at();
@@ -333,8 +348,10 @@ impl Debezium {
                 return Ok(Done::Filtered);
             }
             _ => {
-                return Err(Fault::form("unknown operation, expected one of c, u, d, r, t, m")
-                    .at_field("op"));
+                return Err(
+                    Fault::form("unknown operation, expected one of c, u, d, r, t, m")
+                        .at_field("op"),
+                );
             }
         };
         let target = self.target(job.topic, head);
@@ -361,9 +378,16 @@ impl Debezium {
             Operation::Delete | Operation::Truncate => Err(before.unwrap_or_default()),
         };
         let sampled_row = appended.unwrap_or_else(|start| start);
-        let has_row = before.is_some() || operation != Operation::Delete && operation != Operation::Truncate;
+        let has_row =
+            before.is_some() || operation != Operation::Delete && operation != Operation::Truncate;
         let form = Form::Envelope;
-        self.prepare(job, target, basis, form, has_row.then_some((value, sampled_row)));
+        self.prepare(
+            job,
+            target,
+            basis,
+            form,
+            has_row.then_some((value, sampled_row)),
+        );
         let time = self.event_time(job, head);
         match operation {
             Operation::Truncate => {
@@ -399,11 +423,19 @@ impl Debezium {
                 self.commit(job, target, operation, time, value.len());
             }
         }
-        Ok(Done::Rows { deleted: operation == Operation::Delete })
+        Ok(Done::Rows {
+            deleted: operation == Operation::Delete,
+        })
     }
 
     /// Whether the key may have changed, by its bytes.
-    fn changes_key(&mut self, target: usize, value: &[u8], before: usize, scanned: bool) -> Parsed<bool> {
+    fn changes_key(
+        &mut self,
+        target: usize,
+        value: &[u8],
+        before: usize,
+        scanned: bool,
+    ) -> Parsed<bool> {
         let stream = &mut self.streams[target];
         if !scanned {
             stream.scan_before(&mut Cursor::from(value, before))?;
@@ -461,7 +493,9 @@ impl Debezium {
         let (start, value) = (cursor.at(), cursor.bytes());
         let expected = expected.filter(|&stream| self.streams[stream].form == Form::Flat);
         let read = match expected {
-            Some(stream) => self.streams[stream].append_row(&mut cursor, &self.placeholder, &mut head),
+            Some(stream) => {
+                self.streams[stream].append_row(&mut cursor, &self.placeholder, &mut head)
+            }
             None => Err(Fault::form("no stream is expected")),
         };
         let appended = read.is_ok();
@@ -489,8 +523,10 @@ impl Debezium {
                 return Ok(Done::Filtered);
             }
             Some(_) => {
-                return Err(Fault::form("unknown operation, expected one of c, u, d, r, t, m")
-                    .at_field("__op"));
+                return Err(
+                    Fault::form("unknown operation, expected one of c, u, d, r, t, m")
+                        .at_field("__op"),
+                );
             }
         };
         let target = self.target(job.topic, &head);
@@ -512,7 +548,9 @@ impl Debezium {
         }
         let time = self.event_time(job, &head);
         self.commit(job, target, operation, time, value.len());
-        Ok(Done::Rows { deleted: operation == Operation::Delete })
+        Ok(Done::Rows {
+            deleted: operation == Operation::Delete,
+        })
     }
 
     /// A null value: a delete by the record key, unless it follows that delete (R12).
@@ -529,7 +567,9 @@ impl Debezium {
         let Some(bytes) = records.key(job.index) else {
             return Err(Fault::key("a tombstone without a record key"));
         };
-        if progress.deleted_at.is_some_and(|offset| offset < entry.offset)
+        if progress
+            .deleted_at
+            .is_some_and(|offset| offset < entry.offset)
             && progress.deleted_key == bytes
         {
             return Ok(Done::Superseded);
@@ -538,7 +578,11 @@ impl Debezium {
         let target = match topic.streams[..] {
             [] => self.target(job.topic, &Head::default()),
             [only] => only,
-            _ => return Err(Fault::key("a tombstone in a topic of several tables names none")),
+            _ => {
+                return Err(Fault::key(
+                    "a tombstone in a topic of several tables names none",
+                ));
+            }
         };
         let (object, schema) = record_key::values(bytes, key.as_ref())?;
         let stream = &self.streams[target];
@@ -549,9 +593,21 @@ impl Debezium {
             (None, Some(schema)) => Connect::parse(&schema).ok().map(Arc::new),
             (None, None) => None,
         };
-        self.prepare(job, target, Basis { connect, key }, form, Some((&object, 0)));
+        self.prepare(
+            job,
+            target,
+            Basis { connect, key },
+            form,
+            Some((&object, 0)),
+        );
         self.append_record_key(job, target)?;
-        self.commit(job, target, Operation::Delete, entry.timestamp_ms, bytes.len());
+        self.commit(
+            job,
+            target,
+            Operation::Delete,
+            entry.timestamp_ms,
+            bytes.len(),
+        );
         Ok(Done::Rows { deleted: true })
     }
 
@@ -561,13 +617,18 @@ impl Debezium {
         self.rollback(Some(target));
         let records = job.records.clone();
         let bytes = records.key(job.index);
-        let bytes = bytes.ok_or_else(|| Fault::key("a delete with neither a key nor a row before"))?;
-        let names = self.streams[target].basis().and_then(|basis| basis.key.clone());
+        let bytes =
+            bytes.ok_or_else(|| Fault::key("a delete with neither a key nor a row before"))?;
+        let names = self.streams[target]
+            .basis()
+            .and_then(|basis| basis.key.clone());
         let (object, _) = record_key::values(bytes, names.as_ref())?;
         self.append(job, target, &object, 0)?;
         let stream = &mut self.streams[target];
         if !stream.has_key() || stream.lacks_key() {
-            return Err(Fault::key("a delete whose key is not in the columns of its table, or null"));
+            return Err(Fault::key(
+                "a delete whose key is not in the columns of its table, or null",
+            ));
         }
         stream.unset_rest();
         Ok(())
@@ -586,7 +647,10 @@ impl Debezium {
                 topic: known.name.clone(),
                 database: head.database.as_deref().map(text),
                 schema: head.schema.as_deref().map(text),
-                name: head.table.as_deref().map_or_else(|| known.table.clone(), text),
+                name: head
+                    .table
+                    .as_deref()
+                    .map_or_else(|| known.table.clone(), text),
             }));
             self.streams.len() - 1
         });
@@ -648,7 +712,13 @@ impl Debezium {
     }
 
     /// Appends the row that begins at `start`, widening a sampled schema where it does not fit.
-    fn append(&mut self, job: &mut Job<'_>, target: usize, bytes: &[u8], start: usize) -> Parsed<()> {
+    fn append(
+        &mut self,
+        job: &mut Job<'_>,
+        target: usize,
+        bytes: &[u8],
+        start: usize,
+    ) -> Parsed<()> {
         let read = |this: &mut Self| {
             let stream = &mut this.streams[target];
             let mut cursor = Cursor::from(bytes, start);
@@ -669,16 +739,26 @@ impl Debezium {
     #[cold]
     fn widen(&mut self, job: &mut Job<'_>, target: usize, bytes: &[u8], start: usize) -> bool {
         let stream = &mut self.streams[target];
-        let (Some(mut sample), Some(basis)) = (stream.sample.take(), stream.basis().cloned()) else {
+        let (Some(mut sample), Some(basis)) = (stream.sample.take(), stream.basis().cloned())
+        else {
             return false;
         };
         let form = stream.form;
         let projection = self.projection.as_deref();
         let wanted = |name: &str| is_wanted(name, form, basis.key.as_deref(), projection);
         let records = job.records.clone();
-        let ahead = if sample.is_fresh() { SAMPLE_RECORDS } else { SAMPLE_AGAIN_RECORDS };
+        let ahead = if sample.is_fresh() {
+            SAMPLE_RECORDS
+        } else {
+            SAMPLE_AGAIN_RECORDS
+        };
         let read = sample.add(&mut Cursor::from(bytes, start), wanted);
-        let entries = records.entries.iter().enumerate().skip(job.index + 1).take(ahead);
+        let entries = records
+            .entries
+            .iter()
+            .enumerate()
+            .skip(job.index + 1)
+            .take(ahead);
         for (index, entry) in entries.filter(|_| read.is_ok()) {
             let topic = &self.topics[job.topic];
             if *records.partitions[entry.partition as usize].partition.topic == *topic.name
@@ -738,7 +818,8 @@ impl Debezium {
                 let table = self.default_table.clone();
                 self.topics.push(Topic {
                     table: table.unwrap_or_else(|| table_of(&name).into()),
-                    other: name.starts_with("__debezium-heartbeat") || name.ends_with(".transaction"),
+                    other: name.starts_with("__debezium-heartbeat")
+                        || name.ends_with(".transaction"),
                     name,
                     streams: Vec::new(),
                     last: None,
@@ -751,7 +832,11 @@ impl Debezium {
                 topic
             }
         };
-        self.partitions.push(Progress { topic, deleted_at: None, deleted_key: Vec::new() });
+        self.partitions.push(Progress {
+            topic,
+            deleted_at: None,
+            deleted_key: Vec::new(),
+        });
         let place = self.partitions.len() - 1;
         self.partition_lookup.insert(partition.clone(), place);
         place
@@ -783,7 +868,13 @@ impl Tail {
 fn begins_as_envelope(value: &[u8], cursor: &Cursor<'_>) -> bool {
     let mut cursor = Cursor::from(value, cursor.at() + 1);
     cursor.skip_space();
-    let keys: [&[u8]; 5] = [b"\"before\"", b"\"after\"", b"\"op\"", b"\"source\"", b"\"ts_ms\""];
+    let keys: [&[u8]; 5] = [
+        b"\"before\"",
+        b"\"after\"",
+        b"\"op\"",
+        b"\"source\"",
+        b"\"ts_ms\"",
+    ];
     keys.iter().any(|key| cursor.take(key))
 }
 
@@ -804,7 +895,10 @@ fn scan_flat<'a>(cursor: &mut Cursor<'a>, head: &mut Head<'a>) -> Parsed<()> {
         let name = cursor.string()?.unescape()?;
         cursor.expect(b':')?;
         cursor.skip_space();
-        match Head::NAMES.iter().position(|known| known.as_bytes() == &*name) {
+        match Head::NAMES
+            .iter()
+            .position(|known| known.as_bytes() == &*name)
+        {
             Some(place) => head.read(place, cursor)?,
             None => cursor.skip()?,
         }
@@ -828,9 +922,16 @@ fn rows_of(value: &[u8], form: Form, table: &Table, default: &str) -> Parsed<Vec
             cursor.skip()?;
             Ok(Part::At(start))
         })?;
-        [envelope.before.start(), envelope.after.start()].into_iter().flatten().collect()
+        [envelope.before.start(), envelope.after.start()]
+            .into_iter()
+            .flatten()
+            .collect()
     };
-    Ok(if is_table(table, &head, default) { rows } else { Vec::new() })
+    Ok(if is_table(table, &head, default) {
+        rows
+    } else {
+        Vec::new()
+    })
 }
 
 /// The table that a topic or file is named after.
@@ -838,7 +939,11 @@ fn table_of(topic: &str) -> &str {
     let file = topic.rsplit('/').next().unwrap_or(topic);
     let stem = file.rsplit_once('.').map_or(file, |(stem, end)| {
         let is_file = file.len() < topic.len() || ["json", "jsonl", "ndjson"].contains(&end);
-        if is_file && !stem.is_empty() { stem } else { end }
+        if is_file && !stem.is_empty() {
+            stem
+        } else {
+            end
+        }
     });
     if stem.is_empty() { topic } else { stem }
 }

@@ -88,7 +88,10 @@ impl<'a> Parts<'a> {
 fn exponent(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let digits = text.trim_start_matches(['+', '-']);
-    if digits.is_empty() || text.len() - digits.len() > 1 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty()
+        || text.len() - digits.len() > 1
+        || !digits.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     // Past any bound is as good as the bound: nothing but zero fits it.
@@ -119,7 +122,9 @@ pub(super) fn fixed(text: &[u8], precision: u8, scale: i8) -> Parsed<i128> {
     let value = (|| {
         let mut value: i128 = 0;
         for digit in parts.digits() {
-            value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
+            value = value
+                .checked_mul(10)?
+                .checked_add(i128::from(digit - b'0'))?;
         }
         if value == 0 {
             return Some(0);
@@ -152,7 +157,11 @@ pub(super) fn fixed_wide(text: &[u8], precision: u8, scale: i8) -> Parsed<i256> 
     } else {
         i256::from_string(text).expect("76 digits fit 256 bits")
     };
-    Ok(if parts.negative { value.wrapping_neg() } else { value })
+    Ok(if parts.negative {
+        value.wrapping_neg()
+    } else {
+        value
+    })
 }
 
 /// A big-endian two's-complement integer of scale `from`, as the integer of scale `scale`.
@@ -203,7 +212,11 @@ pub(super) fn text(bytes: &[u8], scale: i64) -> Parsed<String> {
         ));
     }
     let negative = bytes[0] & 0x80 != 0;
-    let magnitude = if negative { negate(bytes) } else { bytes.to_vec() };
+    let magnitude = if negative {
+        negate(bytes)
+    } else {
+        bytes.to_vec()
+    };
     Ok(point(negative, &digits(&magnitude), scale))
 }
 
@@ -226,7 +239,9 @@ fn digits(bytes: &[u8]) -> String {
     let head = bytes.len() % 4;
     let (first, rest) = bytes.split_at(head);
     for chunk in std::iter::once(first).chain(rest.chunks(4)) {
-        let mut carry = chunk.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+        let mut carry = chunk
+            .iter()
+            .fold(0, |value, &byte| value << 8 | u64::from(byte));
         for limb in &mut limbs {
             let value = (*limb << (8 * chunk.len())) + carry;
             *limb = value % LIMB;
@@ -284,7 +299,9 @@ pub(super) fn plain(text: &[u8]) -> Parsed<std::borrow::Cow<'_, [u8]>> {
     let all: Vec<u8> = parts.digits().skip_while(|&digit| digit == b'0').collect();
     let all = if all.is_empty() { vec![b'0'] } else { all };
     let digits = std::str::from_utf8(&all).expect("digits are ASCII");
-    Ok(point(parts.negative, digits, -parts.shift(0)).into_bytes().into())
+    Ok(point(parts.negative, digits, -parts.shift(0))
+        .into_bytes()
+        .into())
 }
 
 /// Whether the nearest double, written out again, is this number.
@@ -321,7 +338,12 @@ mod tests {
         };
         check("1e2", 5, 2, Some(10_000));
         check("12.50", 4, 2, Some(1250));
-        check("-12.5000000000000000000000000000000000000000000", 4, 2, Some(-1250));
+        check(
+            "-12.5000000000000000000000000000000000000000000",
+            4,
+            2,
+            Some(-1250),
+        );
         check("0.1", 38, 1, Some(1));
         check("125e-1", 3, 1, Some(125));
         check("12.505", 5, 2, None);
@@ -339,7 +361,11 @@ mod tests {
     #[test]
     fn unscaled_integers() {
         let check = |bytes: &[u8], from, precision, scale, expect: Option<i128>| {
-            assert_eq!(unscaled(bytes, from, precision, scale).ok(), expect, "{bytes:?}");
+            assert_eq!(
+                unscaled(bytes, from, precision, scale).ok(),
+                expect,
+                "{bytes:?}"
+            );
             let wide = unscaled_wide(bytes, from, precision, scale).ok();
             assert_eq!(wide, expect.map(i256::from_i128), "{bytes:?} wide");
         };
@@ -365,10 +391,15 @@ mod tests {
         check(&[0x00], -3, "0");
         let mut power = vec![1];
         power.extend([0; 20]);
-        check(&power, 0, "1461501637330902918203684832716283019655932542976");
+        check(
+            &power,
+            0,
+            "1461501637330902918203684832716283019655932542976",
+        );
         assert!(text(&[1], 2_000_000_000).is_err());
         assert!(text(&vec![1; 1 << 20], 0).is_err());
-        let plain = |text: &str| String::from_utf8(plain(text.as_bytes()).unwrap().into_owned()).unwrap();
+        let plain =
+            |text: &str| String::from_utf8(plain(text.as_bytes()).unwrap().into_owned()).unwrap();
         assert_eq!(plain("1.50"), "1.50");
         assert_eq!(plain("1.5e3"), "1500");
         assert_eq!(plain("-1.5e-3"), "-0.0015");
@@ -379,7 +410,11 @@ mod tests {
     #[test]
     fn floats_that_say_what_was_written() {
         let check = |text: &str, exact| {
-            assert_eq!(is_exact_float(text.as_bytes(), text.parse().unwrap()), exact, "{text}");
+            assert_eq!(
+                is_exact_float(text.as_bytes(), text.parse().unwrap()),
+                exact,
+                "{text}"
+            );
         };
         check("0.1", true);
         check("1e300", true);

@@ -46,7 +46,10 @@ pub fn parse_declared(declared: &DeclaredSchema) -> Result<SchemaRef, Vec<(Strin
 
 fn field(name: &str, reading: &Reading) -> Field {
     let field = reading.field(name);
-    if let Reading::Decimal { base64: Some(_), .. } = reading {
+    if let Reading::Decimal {
+        base64: Some(_), ..
+    } = reading
+    {
         let metadata = [(ENCODING.to_owned(), "base64".to_owned())];
         return field.with_metadata(metadata.into());
     }
@@ -87,7 +90,9 @@ fn reading(text: &str) -> Option<Reading> {
         ("bits", Some(length)) => Reading::Bits(length.parse().ok().filter(|&bits| bits > 0)?),
         ("list", Some(item)) => match reading(item)? {
             // The encoding stands on a column, and there is none for an item.
-            Reading::Decimal { base64: Some(_), .. } => return None,
+            Reading::Decimal {
+                base64: Some(_), ..
+            } => return None,
             item => Reading::List(Box::new(item)),
         },
         _ => return None,
@@ -105,7 +110,11 @@ fn unit(text: &str) -> Option<TimeUnit> {
 
 fn decimal(arguments: &str) -> Option<Reading> {
     let mut parts = arguments.split(',').map(str::trim);
-    let precision = parts.next()?.parse().ok().filter(|p| (1..=76).contains(p))?;
+    let precision = parts
+        .next()?
+        .parse()
+        .ok()
+        .filter(|p| (1..=76).contains(p))?;
     let scale: i8 = parts.next()?.parse().ok()?;
     let base64 = match parts.next() {
         None => None,
@@ -113,7 +122,11 @@ fn decimal(arguments: &str) -> Option<Reading> {
         Some(_) => return None,
     };
     let good = (0..=precision as i8).contains(&scale) && parts.next().is_none();
-    good.then_some(Reading::Decimal { precision, scale, base64 })
+    good.then_some(Reading::Decimal {
+        precision,
+        scale,
+        base64,
+    })
 }
 
 #[cfg(test)]
@@ -124,7 +137,9 @@ mod tests {
         let declared = DeclaredSchema(vec![("x".to_owned(), text.to_owned())]);
         match (parse_declared(&declared), expect) {
             // The way through Arrow and back gives the same reading.
-            (Ok(schema), Some(reading)) => assert_eq!(Reading::of(schema.field(0)), reading, "{text}"),
+            (Ok(schema), Some(reading)) => {
+                assert_eq!(Reading::of(schema.field(0)), reading, "{text}")
+            }
             (Err(errors), None) => assert!(errors[0].0 == "x" && errors[0].1.contains("bits(n)")),
             (found, expect) => panic!("{text}: found {found:?}, expected {expect:?}"),
         }
@@ -133,32 +148,71 @@ mod tests {
     #[test]
     fn every_type_name() {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond};
-        let decimal = |precision, scale, base64| Reading::Decimal { precision, scale, base64 };
+        let decimal = |precision, scale, base64| Reading::Decimal {
+            precision,
+            scale,
+            base64,
+        };
         for (text, integer) in [
-            ("int8", DataType::Int8), ("int16", DataType::Int16), ("int32", DataType::Int32),
-            ("int64", DataType::Int64), ("uint8", DataType::UInt8), ("uint16", DataType::UInt16),
-            ("uint32", DataType::UInt32), ("uint64", DataType::UInt64),
+            ("int8", DataType::Int8),
+            ("int16", DataType::Int16),
+            ("int32", DataType::Int32),
+            ("int64", DataType::Int64),
+            ("uint8", DataType::UInt8),
+            ("uint16", DataType::UInt16),
+            ("uint32", DataType::UInt32),
+            ("uint64", DataType::UInt64),
         ] {
             check(text, Some(Reading::Integer(integer)));
         }
         for (text, reading) in [
-            ("boolean", Reading::Boolean), ("float32", Reading::Float32), ("float64", Reading::Float64),
-            ("string", Reading::Text), ("binary", Reading::Binary), ("date", Reading::Date),
-            ("time(ms)", Reading::Time(Millisecond)), ("time(us)", Reading::Time(Microsecond)),
-            ("time(ns)", Reading::Time(Nanosecond)), ("timestamp(ms)", Reading::Timestamp(Millisecond)),
-            ("timestamp(us)", Reading::Timestamp(Microsecond)), ("timestamp(ns)", Reading::Timestamp(Nanosecond)),
-            ("timestamptz", Reading::Instant), ("numeric", Reading::Numeric), ("json", Reading::Json),
-            ("uuid", Reading::Uuid), ("interval", Reading::Interval), ("timetz", Reading::TimeTz),
-            ("xml", Reading::Xml), ("bits(5)", Reading::Bits(5)), (" Decimal( 12 , 2 ) ", decimal(12, 2, None)),
-            ("decimal(50,2)", decimal(50, 2, None)), ("decimal(12,2,base64)", decimal(12, 2, Some(2))),
+            ("boolean", Reading::Boolean),
+            ("float32", Reading::Float32),
+            ("float64", Reading::Float64),
+            ("string", Reading::Text),
+            ("binary", Reading::Binary),
+            ("date", Reading::Date),
+            ("time(ms)", Reading::Time(Millisecond)),
+            ("time(us)", Reading::Time(Microsecond)),
+            ("time(ns)", Reading::Time(Nanosecond)),
+            ("timestamp(ms)", Reading::Timestamp(Millisecond)),
+            ("timestamp(us)", Reading::Timestamp(Microsecond)),
+            ("timestamp(ns)", Reading::Timestamp(Nanosecond)),
+            ("timestamptz", Reading::Instant),
+            ("numeric", Reading::Numeric),
+            ("json", Reading::Json),
+            ("uuid", Reading::Uuid),
+            ("interval", Reading::Interval),
+            ("timetz", Reading::TimeTz),
+            ("xml", Reading::Xml),
+            ("bits(5)", Reading::Bits(5)),
+            (" Decimal( 12 , 2 ) ", decimal(12, 2, None)),
+            ("decimal(50,2)", decimal(50, 2, None)),
+            ("decimal(12,2,base64)", decimal(12, 2, Some(2))),
             ("list(uuid)", Reading::List(Box::new(Reading::Uuid))),
-            ("list(decimal(5,2))", Reading::List(Box::new(decimal(5, 2, None)))),
+            (
+                "list(decimal(5,2))",
+                Reading::List(Box::new(decimal(5, 2, None))),
+            ),
         ] {
             check(text, Some(reading));
         }
         for text in [
-            "", "int", "time", "time(s)", "decimal", "decimal(77,2)", "decimal(2,5)", "decimal(5,2,hex)",
-            "bits", "bits(0)", "list", "list(int)", "list(int8", "int8(4)", "list(decimal(5,2,base64))",
+            "",
+            "int",
+            "time",
+            "time(s)",
+            "decimal",
+            "decimal(77,2)",
+            "decimal(2,5)",
+            "decimal(5,2,hex)",
+            "bits",
+            "bits(0)",
+            "list",
+            "list(int)",
+            "list(int8",
+            "int8(4)",
+            "list(decimal(5,2,base64))",
         ] {
             check(text, None);
         }

@@ -20,13 +20,47 @@ pub(super) struct Head<'a> {
 impl<'a> Head<'a> {
     /// What Debezium's unwrapping adds to a flat row; the first seven matter.
     pub(super) const NAMES: &'static [&'static str] = &[
-        "__op", "__deleted", "__db", "__schema", "__table", "__source_ts_ms", "__ts_ms",
-        "__source_db", "__source_schema", "__source_table", "__lsn", "__source_lsn", "__name",
-        "__source_name", "__version", "__source_version", "__connector", "__source_connector",
-        "__snapshot", "__source_snapshot", "__txId", "__source_txId", "__ts_us", "__source_ts_us",
-        "__ts_ns", "__source_ts_ns", "__sequence", "__source_sequence", "__xmin", "__source_xmin",
-        "__file", "__source_file", "__pos", "__source_pos", "__row", "__source_row", "__gtid",
-        "__source_gtid", "__server_id", "__source_server_id", "__transaction_id",
+        "__op",
+        "__deleted",
+        "__db",
+        "__schema",
+        "__table",
+        "__source_ts_ms",
+        "__ts_ms",
+        "__source_db",
+        "__source_schema",
+        "__source_table",
+        "__lsn",
+        "__source_lsn",
+        "__name",
+        "__source_name",
+        "__version",
+        "__source_version",
+        "__connector",
+        "__source_connector",
+        "__snapshot",
+        "__source_snapshot",
+        "__txId",
+        "__source_txId",
+        "__ts_us",
+        "__source_ts_us",
+        "__ts_ns",
+        "__source_ts_ns",
+        "__sequence",
+        "__source_sequence",
+        "__xmin",
+        "__source_xmin",
+        "__file",
+        "__source_file",
+        "__pos",
+        "__source_pos",
+        "__row",
+        "__source_row",
+        "__gtid",
+        "__source_gtid",
+        "__server_id",
+        "__source_server_id",
+        "__transaction_id",
     ];
 
     /// Reads the metadata field at this place of [`Head::NAMES`].
@@ -149,8 +183,16 @@ pub(super) struct EnvelopeReader {
 impl EnvelopeReader {
     pub(super) fn new() -> Self {
         let names = [
-            "before", "after", "source", "op", "ts_ms", "message", "status", "data_collections",
-            "ddl", "tableChanges",
+            "before",
+            "after",
+            "source",
+            "op",
+            "ts_ms",
+            "message",
+            "status",
+            "data_collections",
+            "ddl",
+            "tableChanges",
         ];
         Self {
             keys: KeyOrder::new(names),
@@ -183,7 +225,11 @@ impl EnvelopeReader {
                         cursor.skip()?;
                         Part::Absent
                     };
-                    *(if name == 0 { &mut envelope.before } else { &mut envelope.after }) = part;
+                    *(if name == 0 {
+                        &mut envelope.before
+                    } else {
+                        &mut envelope.after
+                    }) = part;
                 }
                 2 if matches!(cursor.peek(), b'{' | b'n') => {
                     head.read_source(cursor, &mut self.source_keys)?;
@@ -229,8 +275,16 @@ mod tests {
                 }
             }
         };
-        check(r#"{"before":null,"after":{"a":1},"source":{"ts_ms":5,"db":"d","table":"t"},"op":"c","ts_ms":1}"#, true, Some(23));
-        check(r#"{"op":"c","source":{"table":"t","x":[{}],"ts_ms":5},"after":{}}"#, true, Some(60));
+        check(
+            r#"{"before":null,"after":{"a":1},"source":{"ts_ms":5,"db":"d","table":"t"},"op":"c","ts_ms":1}"#,
+            true,
+            Some(23),
+        );
+        check(
+            r#"{"op":"c","source":{"table":"t","x":[{}],"ts_ms":5},"after":{}}"#,
+            true,
+            Some(60),
+        );
         check(r#"{"op":"t","source":null}"#, true, None);
         check(r#"{"op":"c","name":"a flat row"}"#, false, None);
         check(r#"{"after":"a flat row","before":1}"#, false, None);

@@ -87,7 +87,9 @@ impl KeyOrder {
     fn learn(&mut self, name: &[u8]) -> u32 {
         let token = self.tokens.len() as u32;
         let text = String::from_utf8_lossy(name);
-        let mut bytes = serde_json::Value::from(text.as_ref()).to_string().into_bytes();
+        let mut bytes = serde_json::Value::from(text.as_ref())
+            .to_string()
+            .into_bytes();
         bytes.push(b':');
         self.tokens.push(bytes.into());
         self.lookup.insert(name.into(), token);

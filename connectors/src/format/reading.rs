@@ -168,10 +168,12 @@ impl Reading {
             Self::Timestamp(unit) => DataType::Timestamp(*unit, None),
             Self::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Duration(unit) => DataType::Duration(*unit),
-            Self::Decimal { precision, scale, .. } if *precision <= 38 => {
-                DataType::Decimal128(*precision, *scale)
-            }
-            Self::Decimal { precision, scale, .. } => DataType::Decimal256(*precision, *scale),
+            Self::Decimal {
+                precision, scale, ..
+            } if *precision <= 38 => DataType::Decimal128(*precision, *scale),
+            Self::Decimal {
+                precision, scale, ..
+            } => DataType::Decimal256(*precision, *scale),
             Self::List(item) => DataType::List(Arc::new(item.field("item"))),
             _ => DataType::Utf8,
         }
@@ -192,7 +194,9 @@ impl Reading {
             Self::Timestamp(_) => "timestamp".to_owned(),
             Self::Instant => "timestamptz".to_owned(),
             Self::Duration(_) => "a duration".to_owned(),
-            Self::Decimal { precision, scale, .. } => format!("decimal({precision},{scale})"),
+            Self::Decimal {
+                precision, scale, ..
+            } => format!("decimal({precision},{scale})"),
             Self::Numeric | Self::ScaledNumeric(_) => "numeric".to_owned(),
             Self::Bits(length) => format!("bits({length})"),
             Self::Uuid => "uuid".to_owned(),
@@ -350,7 +354,9 @@ impl Reading {
             Self::Instant => temporal::with_infinity(value, TimeUnit::Microsecond),
             Self::Time(unit) => {
                 if !(0..=86_400 * temporal::per_second(*unit)).contains(&value) {
-                    return Err(Fault::value("found a number that is no time of a day, expected time"));
+                    return Err(Fault::value(
+                        "found a number that is no time of a day, expected time",
+                    ));
                 }
                 value
             }
@@ -363,7 +369,10 @@ impl Reading {
     }
 
     fn push_decimal(&self, text: &[u8], column: &mut Column) -> Parsed<()> {
-        let Self::Decimal { precision, scale, .. } = *self else {
+        let Self::Decimal {
+            precision, scale, ..
+        } = *self
+        else {
             return Err(self.out_of_range());
         };
         match &mut column.values {
@@ -381,7 +390,9 @@ impl Reading {
                 let mut cursor = Cursor::new(text);
                 cursor.skip_space();
                 let document = cursor.skip_checked().and_then(|()| cursor.end());
-                document.map_err(|_| Fault::value("found a string that is no JSON document, expected json"))?;
+                document.map_err(|_| {
+                    Fault::value("found a string that is no JSON document, expected json")
+                })?;
                 push_bytes(column, text);
             }
             Self::Xml => push_bytes(column, text),
@@ -393,7 +404,11 @@ impl Reading {
                 let hyphens = [8, 13, 18, 23];
                 let good = text.len() == 36
                     && text.iter().enumerate().all(|(at, byte)| {
-                        if hyphens.contains(&at) { *byte == b'-' } else { byte.is_ascii_hexdigit() }
+                        if hyphens.contains(&at) {
+                            *byte == b'-'
+                        } else {
+                            byte.is_ascii_hexdigit()
+                        }
                     });
                 if !good {
                     return Err(self.unreadable());
@@ -404,9 +419,13 @@ impl Reading {
                 let Values::Bytes { bytes, .. } = &mut column.values else {
                     unreachable!("a binary column holds bytes")
                 };
-                BASE64.decode_vec(text, bytes).map_err(|_| self.unreadable())?;
+                BASE64
+                    .decode_vec(text, bytes)
+                    .map_err(|_| self.unreadable())?;
             }
-            Self::Float32 | Self::Float64 if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => {
+            Self::Float32 | Self::Float64
+                if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") =>
+            {
                 let value: f64 = self.read_float(text)?;
                 match &mut column.values {
                     Values::Float32(values) => values.push(value as f32),
@@ -420,7 +439,11 @@ impl Reading {
                 self.push_temporal(temporal::timestamp(text, *unit)?.into(), column)?;
             }
             Self::Instant => self.push_temporal(temporal::instant(text)?.into(), column)?,
-            Self::Decimal { precision, scale, base64: Some(from) } => {
+            Self::Decimal {
+                precision,
+                scale,
+                base64: Some(from),
+            } => {
                 let integer = BASE64.decode(text).map_err(|_| self.unreadable())?;
                 match &mut column.values {
                     Values::Decimal128(values) => {
@@ -436,7 +459,10 @@ impl Reading {
             Self::Numeric => push_bytes(column, &decimal::plain(text)?),
             Self::ScaledNumeric(scale) => {
                 let integer = BASE64.decode(text).map_err(|_| self.unreadable())?;
-                push_bytes(column, decimal::text(&integer, i64::from(*scale))?.as_bytes());
+                push_bytes(
+                    column,
+                    decimal::text(&integer, i64::from(*scale))?.as_bytes(),
+                );
             }
             Self::Bits(length) => push_bytes(column, &self.bits(*length, text)?),
             Self::TimeTz => {
@@ -448,7 +474,10 @@ impl Reading {
                 push_bytes(column, text);
             }
             _ => {
-                return Err(Fault::value(format!("found a string, expected {}", self.expected())));
+                return Err(Fault::value(format!(
+                    "found a string, expected {}",
+                    self.expected()
+                )));
             }
         }
         column.finish_value();
@@ -461,12 +490,23 @@ impl Reading {
             return Ok(text.to_vec());
         }
         let bytes = BASE64.decode(text).map_err(|_| self.unreadable())?;
-        let length = if length > BITS_MAX { bytes.len() * 8 } else { length as usize };
-        let bit = |at: usize| bytes.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+        let length = if length > BITS_MAX {
+            bytes.len() * 8
+        } else {
+            length as usize
+        };
+        let bit = |at: usize| {
+            bytes
+                .get(at / 8)
+                .is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+        };
         if (length..bytes.len() * 8).any(bit) {
             return Err(self.out_of_range());
         }
-        Ok((0..length).rev().map(|at| b'0' + u8::from(bit(at))).collect())
+        Ok((0..length)
+            .rev()
+            .map(|at| b'0' + u8::from(bit(at)))
+            .collect())
     }
 
     #[cold]

@@ -24,7 +24,11 @@ impl<'a> Payload<'a> {
         let mut cursor = Cursor::new(bytes);
         cursor.skip_space();
         let at = cursor.at();
-        let bare = Self { schema: None, at, wrapped: false };
+        let bare = Self {
+            schema: None,
+            at,
+            wrapped: false,
+        };
         if cursor.peek() != b'{' {
             return Ok(bare);
         }
@@ -58,7 +62,11 @@ impl<'a> Payload<'a> {
             }
         }
         cursor.end()?;
-        Ok(payload.map_or(bare, |at| Self { schema, at, wrapped: true }))
+        Ok(payload.map_or(bare, |at| Self {
+            schema,
+            at,
+            wrapped: true,
+        }))
     }
 }
 
@@ -114,7 +122,8 @@ impl RecordKey {
             self.tokens.push(cursor.since(start).to_vec());
             cursor.skip_space();
             cursor.skip()?;
-            names.push(String::from_utf8(name).map_err(|_| Fault::key("a key field is not UTF-8"))?);
+            names
+                .push(String::from_utf8(name).map_err(|_| Fault::key("a key field is not UTF-8"))?);
             if !cursor.more(b'}')? {
                 break;
             }
@@ -164,7 +173,8 @@ mod tests {
             // Twice: once read, once recognised.
             for _ in 0..2 {
                 let names = keys.names(Some(key.as_bytes())).map(|names| names.to_vec());
-                let expect = expect.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+                let expect =
+                    expect.map(|names| names.iter().map(|&name| name.to_owned()).collect());
                 assert_eq!(names, expect, "{key}");
             }
         };
@@ -172,7 +182,10 @@ mod tests {
         check("{\"id\":1,\"b\":2}", Some(&["id", "b"]));
         check("{\"id\":1}", Some(&["id"]));
         check("{ \"id\" : \"}\" }", Some(&["id"]));
-        check("{\"schema\":{\"a\":[1]},\"payload\":{\"id\":1}}", Some(&["id"]));
+        check(
+            "{\"schema\":{\"a\":[1]},\"payload\":{\"id\":1}}",
+            Some(&["id"]),
+        );
         check("{\"schema\":null,\"payload\":{\"id\":1}}", Some(&["id"]));
         check("{\"schema\":{},\"payload\":7}", None);
         check("{\"payload\":1,\"id\":2}", Some(&["payload", "id"]));

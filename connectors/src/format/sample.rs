@@ -41,7 +41,10 @@ impl Guess {
             (Null, other) | (other, Null) => other,
             (SmallInteger, Integer) | (Integer, SmallInteger) => Integer,
             (SmallInteger, Float) | (Float, SmallInteger) => Float,
-            (SmallInteger | Integer | Float | Numeric, SmallInteger | Integer | Float | Numeric) => Numeric,
+            (
+                SmallInteger | Integer | Float | Numeric,
+                SmallInteger | Integer | Float | Numeric,
+            ) => Numeric,
             _ => Json,
         }
     }
@@ -79,7 +82,9 @@ impl Guess {
                 _ => Self::Numeric,
             };
         }
-        let value = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+        let value = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse::<f64>().ok());
         match value {
             Some(value) if value.is_finite() && decimal::is_exact_float(text, value) => Self::Float,
             _ => Self::Numeric,
@@ -109,7 +114,11 @@ impl Sample {
     }
 
     /// Adds the object that stands next, all of it or nothing. `wanted` says which columns matter.
-    pub(super) fn add(&mut self, cursor: &mut Cursor<'_>, wanted: impl Fn(&str) -> bool) -> Parsed<()> {
+    pub(super) fn add(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Parsed<()> {
         let mut seen = Vec::new();
         cursor.expect(b'{')?;
         let mut more = !cursor.closed(b'}');
@@ -124,9 +133,14 @@ impl Sample {
             }
             more = cursor.more(b'}')?;
         }
-        let new = seen.iter().filter(|(name, _)| !self.lookup.contains_key(name)).count();
+        let new = seen
+            .iter()
+            .filter(|(name, _)| !self.lookup.contains_key(name))
+            .count();
         if self.columns.len() + new > COLUMNS_MAX {
-            return Err(Fault::value(format!("more than {COLUMNS_MAX} columns in one table")));
+            return Err(Fault::value(format!(
+                "more than {COLUMNS_MAX} columns in one table"
+            )));
         }
         for (name, guess) in seen {
             self.merge(name, guess);
@@ -173,7 +187,9 @@ mod tests {
         let mut sample = Sample::default();
         for value in values {
             let row = format!("{{\"x\": {value}}}");
-            sample.add(&mut Cursor::new(row.as_bytes()), |_| true).unwrap();
+            sample
+                .add(&mut Cursor::new(row.as_bytes()), |_| true)
+                .unwrap();
         }
         assert_eq!(sample.columns()[0].reading, expect, "{values:?}");
     }
@@ -181,7 +197,10 @@ mod tests {
     #[test]
     fn guesses_widen() {
         check(&["null"], Reading::Nothing);
-        check(&["1", "null", "9223372036854775807"], Reading::Integer(DataType::Int64));
+        check(
+            &["1", "null", "9223372036854775807"],
+            Reading::Integer(DataType::Int64),
+        );
         check(&["1", "2.5"], Reading::SampledFloat64);
         check(&["1e2"], Reading::SampledFloat64);
         check(&["2.5", "9007199254740993"], Reading::Numeric);
@@ -196,7 +215,11 @@ mod tests {
     #[test]
     fn a_broken_row_leaves_no_trace() {
         let mut sample = Sample::default();
-        assert!(sample.add(&mut Cursor::new(b"{\"x\": 1, \"y\": oops}"), |_| true).is_err());
+        assert!(
+            sample
+                .add(&mut Cursor::new(b"{\"x\": 1, \"y\": oops}"), |_| true)
+                .is_err()
+        );
         assert!(sample.columns().is_empty() && !sample.take_changed());
     }
 
@@ -207,8 +230,14 @@ mod tests {
             format!("{{{}}}", keys.join(","))
         };
         let mut sample = Sample::default();
-        sample.add(&mut Cursor::new(row(0).as_bytes()), |_| true).unwrap();
-        assert!(sample.add(&mut Cursor::new(row(900).as_bytes()), |_| true).is_err());
+        sample
+            .add(&mut Cursor::new(row(0).as_bytes()), |_| true)
+            .unwrap();
+        assert!(
+            sample
+                .add(&mut Cursor::new(row(900).as_bytes()), |_| true)
+                .is_err()
+        );
         assert_eq!(sample.columns().len(), 900);
     }
 }

@@ -484,19 +484,42 @@ mod tests {
     #[test]
     fn checks_values_in_full() {
         for good in [
-            "0", "-1.5e+3", "null", "true", "\"\\u00e9\\ud83d\\ude00\"", "[]", "{ }",
+            "0",
+            "-1.5e+3",
+            "null",
+            "true",
+            "\"\\u00e9\\ud83d\\ude00\"",
+            "[]",
+            "{ }",
             "[1, {\"a\" : [ ]}]",
         ] {
             check(good, true);
         }
         for bad in [
-            "", "01", "-", "1.", "1e", "nul", "[1,]", "[1 2]", "{\"a\"}", "{a:1}", "\"\\x\"",
-            "\"\\ud83d\"", "\"\u{1}\"", "\"open", "{]", "1 1",
+            "",
+            "01",
+            "-",
+            "1.",
+            "1e",
+            "nul",
+            "[1,]",
+            "[1 2]",
+            "{\"a\"}",
+            "{a:1}",
+            "\"\\x\"",
+            "\"\\ud83d\"",
+            "\"\u{1}\"",
+            "\"open",
+            "{]",
+            "1 1",
         ] {
             check(bad, false);
         }
         check(&"[".repeat(DEPTH_MAX + 1), false);
-        check(&format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)), true);
+        check(
+            &format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)),
+            true,
+        );
     }
 
     #[test]

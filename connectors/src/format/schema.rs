@@ -30,7 +30,11 @@ impl Described {
 
     /// Of every field of a declared or catalogued schema.
     pub(super) fn all(schema: &Schema) -> Vec<Self> {
-        schema.fields().iter().map(|field| Self::of(field)).collect()
+        schema
+            .fields()
+            .iter()
+            .map(|field| Self::of(field))
+            .collect()
     }
 }
 
@@ -61,14 +65,25 @@ impl Connect {
             .ok_or_else(|| Fault::form("the embedded schema is not that of a struct"))?;
         let name = schema["name"].as_str().unwrap_or_default();
         let others = ["Heartbeat", "TransactionMetadataValue", "SchemaChangeValue"];
-        if name.starts_with("io.debezium.connector.") && others.iter().any(|end| name.ends_with(end)) {
-            return Ok(Self { form: Form::Other, columns: Vec::new() });
+        if name.starts_with("io.debezium.connector.")
+            && others.iter().any(|end| name.ends_with(end))
+        {
+            return Ok(Self {
+                form: Form::Other,
+                columns: Vec::new(),
+            });
         }
         let named = |name: &str| fields.iter().find(|field| field["field"] == name);
         let row = named("after").or_else(|| named("before"));
         match (named("op"), row.and_then(self::fields)) {
-            (Some(_), Some(row)) => Ok(Self { form: Form::Envelope, columns: described(row) }),
-            _ => Ok(Self { form: Form::Flat, columns: described(fields) }),
+            (Some(_), Some(row)) => Ok(Self {
+                form: Form::Envelope,
+                columns: described(row),
+            }),
+            _ => Ok(Self {
+                form: Form::Flat,
+                columns: described(fields),
+            }),
         }
     }
 }
@@ -84,7 +99,11 @@ fn described(fields: &[Value]) -> Vec<Described> {
         .filter_map(|field| {
             let (name, reading) = named(field)?;
             let required = field["optional"] == false;
-            Some(Described { name, reading, required })
+            Some(Described {
+                name,
+                reading,
+                required,
+            })
         })
         .collect()
 }
@@ -102,10 +121,12 @@ fn reading(schema: &Value) -> Reading {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond};
     let kind = schema["type"].as_str().unwrap_or_default();
     match schema["name"].as_str().unwrap_or_default() {
-        "io.debezium.time.Date" | "io.debezium.time.IsoDate" | "org.apache.kafka.connect.data.Date" => {
-            Reading::Date
+        "io.debezium.time.Date"
+        | "io.debezium.time.IsoDate"
+        | "org.apache.kafka.connect.data.Date" => Reading::Date,
+        "io.debezium.time.Time" | "org.apache.kafka.connect.data.Time" => {
+            Reading::Time(Millisecond)
         }
-        "io.debezium.time.Time" | "org.apache.kafka.connect.data.Time" => Reading::Time(Millisecond),
         "io.debezium.time.MicroTime" | "io.debezium.time.IsoTime" => Reading::Time(Microsecond),
         "io.debezium.time.NanoTime" => Reading::Time(Nanosecond),
         "io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp" => {
@@ -158,9 +179,15 @@ fn decimal(schema: &Value) -> Reading {
     let from: i32 = parameter(schema, "scale").unwrap_or(0);
     let precision: Option<i32> = parameter(schema, "connect.decimal.precision");
     let scale = from.max(0);
-    let precision = (precision.unwrap_or(38).saturating_sub(from.min(0))).max(scale).max(1);
+    let precision = (precision.unwrap_or(38).saturating_sub(from.min(0)))
+        .max(scale)
+        .max(1);
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(precision @ ..=76), Ok(scale)) => Reading::Decimal { precision, scale, base64: Some(from) },
+        (Ok(precision @ ..=76), Ok(scale)) => Reading::Decimal {
+            precision,
+            scale,
+            base64: Some(from),
+        },
         _ => Reading::ScaledNumeric(from),
     }
 }
@@ -185,43 +212,125 @@ mod tests {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond};
         check(time("int32", "Date"), DataType::Date32, None);
         check(time("int32", "Time"), DataType::Time32(Millisecond), None);
-        check(time("int64", "MicroTime"), DataType::Time64(Microsecond), None);
-        check(time("int64", "NanoTime"), DataType::Time64(Nanosecond), None);
-        check(time("int64", "Timestamp"), DataType::Timestamp(Millisecond, None), None);
-        check(time("int64", "MicroTimestamp"), DataType::Timestamp(Microsecond, None), None);
-        check(time("int64", "NanoTimestamp"), DataType::Timestamp(Nanosecond, None), None);
-        check(time("string", "ZonedTimestamp"), DataType::Timestamp(Microsecond, Some("UTC".into())), None);
-        check(time("string", "ZonedTime"), DataType::Utf8, Some(Logical::TimeTz));
+        check(
+            time("int64", "MicroTime"),
+            DataType::Time64(Microsecond),
+            None,
+        );
+        check(
+            time("int64", "NanoTime"),
+            DataType::Time64(Nanosecond),
+            None,
+        );
+        check(
+            time("int64", "Timestamp"),
+            DataType::Timestamp(Millisecond, None),
+            None,
+        );
+        check(
+            time("int64", "MicroTimestamp"),
+            DataType::Timestamp(Microsecond, None),
+            None,
+        );
+        check(
+            time("int64", "NanoTimestamp"),
+            DataType::Timestamp(Nanosecond, None),
+            None,
+        );
+        check(
+            time("string", "ZonedTimestamp"),
+            DataType::Timestamp(Microsecond, Some("UTC".into())),
+            None,
+        );
+        check(
+            time("string", "ZonedTime"),
+            DataType::Utf8,
+            Some(Logical::TimeTz),
+        );
         check(time("int32", "Year"), DataType::Int32, None);
-        check(time("int64", "MicroDuration"), DataType::Duration(Microsecond), None);
-        check(time("int64", "NanoDuration"), DataType::Duration(Nanosecond), None);
-        check(time("string", "Interval"), DataType::Utf8, Some(Logical::Interval));
+        check(
+            time("int64", "MicroDuration"),
+            DataType::Duration(Microsecond),
+            None,
+        );
+        check(
+            time("int64", "NanoDuration"),
+            DataType::Duration(Nanosecond),
+            None,
+        );
+        check(
+            time("string", "Interval"),
+            DataType::Utf8,
+            Some(Logical::Interval),
+        );
         check(time("string", "IsoDate"), DataType::Date32, None);
-        check(time("string", "IsoTime"), DataType::Time64(Microsecond), None);
-        check(time("string", "IsoTimestamp"), DataType::Timestamp(Microsecond, None), None);
+        check(
+            time("string", "IsoTime"),
+            DataType::Time64(Microsecond),
+            None,
+        );
+        check(
+            time("string", "IsoTimestamp"),
+            DataType::Timestamp(Microsecond, None),
+            None,
+        );
         check(connect("int32", "Date"), DataType::Date32, None);
-        check(connect("int32", "Time"), DataType::Time32(Millisecond), None);
-        check(connect("int64", "Timestamp"), DataType::Timestamp(Millisecond, None), None);
-        check(data("struct", "VariableScaleDecimal"), DataType::Utf8, Some(Logical::Numeric));
+        check(
+            connect("int32", "Time"),
+            DataType::Time32(Millisecond),
+            None,
+        );
+        check(
+            connect("int64", "Timestamp"),
+            DataType::Timestamp(Millisecond, None),
+            None,
+        );
+        check(
+            data("struct", "VariableScaleDecimal"),
+            DataType::Utf8,
+            Some(Logical::Numeric),
+        );
         check(data("string", "Json"), DataType::Utf8, Some(Logical::Json));
         check(data("string", "Uuid"), DataType::Utf8, Some(Logical::Uuid));
         check(data("string", "Xml"), DataType::Utf8, Some(Logical::Xml));
         check(data("string", "Enum"), DataType::Utf8, None);
         check(data("string", "EnumSet"), DataType::Utf8, None);
         check(data("string", "Ltree"), DataType::Utf8, None);
-        check(data("struct", "geometry.Point"), DataType::Utf8, Some(Logical::Json));
+        check(
+            data("struct", "geometry.Point"),
+            DataType::Utf8,
+            Some(Logical::Json),
+        );
         let bits = json!({"type": "bytes", "name": "io.debezium.data.Bits", "parameters": {"length": "5"}});
         check(bits, DataType::Utf8, Some(Logical::Bits(5)));
         let list = |item: Field| DataType::List(std::sync::Arc::new(item));
         let array = |items: Value| json!({"type": "array", "items": items});
-        check(array(time("int32", "Date")), list(Field::new("item", DataType::Date32, true)), None);
-        check(array(data("string", "Uuid")), list(Logical::Uuid.field("item")), None);
-        check(array(array(json!({"type": "int32"}))), DataType::Utf8, Some(Logical::Json));
+        check(
+            array(time("int32", "Date")),
+            list(Field::new("item", DataType::Date32, true)),
+            None,
+        );
+        check(
+            array(data("string", "Uuid")),
+            list(Logical::Uuid.field("item")),
+            None,
+        );
+        check(
+            array(array(json!({"type": "int32"}))),
+            DataType::Utf8,
+            Some(Logical::Json),
+        );
         check(json!({"type": "map"}), DataType::Utf8, Some(Logical::Json));
         for (kind, expect) in [
-            ("int8", DataType::Int8), ("int16", DataType::Int16), ("int32", DataType::Int32),
-            ("int64", DataType::Int64), ("float", DataType::Float32), ("double", DataType::Float64),
-            ("boolean", DataType::Boolean), ("string", DataType::Utf8), ("bytes", DataType::Binary),
+            ("int8", DataType::Int8),
+            ("int16", DataType::Int16),
+            ("int32", DataType::Int32),
+            ("int64", DataType::Int64),
+            ("float", DataType::Float32),
+            ("double", DataType::Float64),
+            ("boolean", DataType::Boolean),
+            ("string", DataType::Utf8),
+            ("bytes", DataType::Binary),
         ] {
             check(json!({"type": kind}), expect, None);
         }
@@ -233,12 +342,27 @@ mod tests {
             let schema = json!({"type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": parameters});
             assert_eq!(reading(&schema).data_type(), expect, "{schema}");
         };
-        check(json!({"scale": "2", "connect.decimal.precision": "12"}), DataType::Decimal128(12, 2));
+        check(
+            json!({"scale": "2", "connect.decimal.precision": "12"}),
+            DataType::Decimal128(12, 2),
+        );
         check(json!({"scale": "2"}), DataType::Decimal128(38, 2));
-        check(json!({"scale": "2", "connect.decimal.precision": "50"}), DataType::Decimal256(50, 2));
-        check(json!({"scale": "2", "connect.decimal.precision": "77"}), DataType::Utf8);
-        check(json!({"scale": "-3", "connect.decimal.precision": "5"}), DataType::Decimal128(8, 0));
-        check(json!({"scale": "5", "connect.decimal.precision": "2"}), DataType::Decimal128(5, 5));
+        check(
+            json!({"scale": "2", "connect.decimal.precision": "50"}),
+            DataType::Decimal256(50, 2),
+        );
+        check(
+            json!({"scale": "2", "connect.decimal.precision": "77"}),
+            DataType::Utf8,
+        );
+        check(
+            json!({"scale": "-3", "connect.decimal.precision": "5"}),
+            DataType::Decimal128(8, 0),
+        );
+        check(
+            json!({"scale": "5", "connect.decimal.precision": "2"}),
+            DataType::Decimal128(5, 5),
+        );
         check(json!({"scale": "40"}), DataType::Decimal256(40, 40));
     }
 
@@ -249,10 +373,22 @@ mod tests {
             assert_eq!((parsed.form, parsed.columns.len()), (form, columns));
         };
         let row = json!({"type": "struct", "field": "after", "fields": [{"field": "id", "type": "int32"}]});
-        check(json!({"type": "struct", "fields": [row, {"field": "op", "type": "string"}]}), Form::Envelope, 1);
-        check(json!({"type": "struct", "fields": [{"field": "id", "type": "int32"}]}), Form::Flat, 1);
+        check(
+            json!({"type": "struct", "fields": [row, {"field": "op", "type": "string"}]}),
+            Form::Envelope,
+            1,
+        );
+        check(
+            json!({"type": "struct", "fields": [{"field": "id", "type": "int32"}]}),
+            Form::Flat,
+            1,
+        );
         let heartbeat = "io.debezium.connector.common.Heartbeat";
-        check(json!({"type": "struct", "name": heartbeat, "fields": []}), Form::Other, 0);
+        check(
+            json!({"type": "struct", "name": heartbeat, "fields": []}),
+            Form::Other,
+            0,
+        );
         assert!(Connect::parse(b"{\"type\":\"string\"}").is_err());
         assert!(Connect::parse(b"{").is_err());
     }

@@ -135,11 +135,18 @@ impl Stream {
         basis: Basis,
         projection: Projection<'_>,
     ) {
-        let wanted = |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
+        let wanted =
+            |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
         let described: Vec<&Described> = described.iter().filter(wanted).collect();
-        let fields: Vec<_> = described.iter().map(|column| column.reading.field(&column.name)).collect();
+        let fields: Vec<_> = described
+            .iter()
+            .map(|column| column.reading.field(&column.name))
+            .collect();
         let has = |name: &String| described.iter().any(|column| column.name == *name);
-        self.key = basis.key.clone().filter(|key| !key.is_empty() && key.iter().all(has));
+        self.key = basis
+            .key
+            .clone()
+            .filter(|key| !key.is_empty() && key.iter().all(has));
         let key = self.key.as_deref().unwrap_or_default();
         self.shape = described
             .iter()
@@ -149,7 +156,10 @@ impl Stream {
                 key: key.iter().position(|name| *name == column.name),
             })
             .collect();
-        self.columns = fields.iter().map(|field| Column::new(field.data_type())).collect();
+        self.columns = fields
+            .iter()
+            .map(|field| Column::new(field.data_type()))
+            .collect();
         let meta = if form == Form::Flat { Head::NAMES } else { &[] };
         let names = described.iter().map(|column| column.name.as_str());
         self.keys = KeyOrder::new(names.chain(meta.iter().copied()));
@@ -238,7 +248,9 @@ impl Stream {
         self.before_key
             .iter()
             .zip(&self.row_key)
-            .any(|(before, after)| *before != ABSENT && *after != ABSENT && text(before) != text(after))
+            .any(|(before, after)| {
+                *before != ABSENT && *after != ABSENT && text(before) != text(after)
+            })
     }
 
     /// Whether rows `a` and `b` hold the same key.
@@ -257,7 +269,9 @@ impl Stream {
 
     fn key_columns(&self) -> impl Iterator<Item = &Column> {
         let pairs = self.columns.iter().zip(&self.shape);
-        pairs.filter(|(_, shape)| shape.key.is_some()).map(|(column, _)| column)
+        pairs
+            .filter(|(_, shape)| shape.key.is_some())
+            .map(|(column, _)| column)
     }
 
     /// Turns the last row, the image of a delete, into its key alone, where no other column holds
@@ -301,7 +315,11 @@ impl Stream {
         origin: u32,
         bytes: usize,
     ) {
-        debug_assert!(self.columns.iter().all(|column| column.len() == self.len() + 1));
+        debug_assert!(
+            self.columns
+                .iter()
+                .all(|column| column.len() == self.len() + 1)
+        );
         self.operations.push(operation);
         self.event_times_ms.push(event_time_ms);
         self.origins.push(origin);

@@ -43,7 +43,9 @@ pub(super) fn with_infinity(value: i64, unit: TimeUnit) -> i64 {
 
 #[cold]
 fn fault(expected: &str) -> Box<Fault> {
-    Fault::value(format!("found a string, expected {expected} that the type holds exactly"))
+    Fault::value(format!(
+        "found a string, expected {expected} that the type holds exactly"
+    ))
 }
 
 /// Days since the epoch of an ISO date; a trailing `Z` is allowed.
@@ -170,13 +172,19 @@ impl Reader<'_> {
     fn year(&mut self) -> Option<i64> {
         let negative = self.take(b'-').is_some();
         let signed = negative || self.take(b'+').is_some();
-        let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = self
+            .0
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if length < 4 || length > 9 || (length > 4 && !signed) {
             return None;
         }
         let (digits, rest) = self.0.split_at(length);
         self.0 = rest;
-        let year = digits.iter().fold(0, |year, &digit| year * 10 + i64::from(digit - b'0'));
+        let year = digits
+            .iter()
+            .fold(0, |year, &digit| year * 10 + i64::from(digit - b'0'));
         Some(if negative { -year } else { year })
     }
 
@@ -185,7 +193,9 @@ impl Reader<'_> {
         self.take(b'-')?;
         let month = self.two().filter(|month| (1..=12).contains(month))?;
         self.take(b'-')?;
-        let day = self.two().filter(|day| (1..=month_days(year, month)).contains(day))?;
+        let day = self
+            .two()
+            .filter(|day| (1..=month_days(year, month)).contains(day))?;
         Some(days(year, month, day))
     }
 
@@ -202,17 +212,26 @@ impl Reader<'_> {
             }
         }
         let seconds = hour * 3600 + minute * 60 + second;
-        (seconds < DAY_SECONDS || (seconds == DAY_SECONDS && nanos == 0)).then_some((seconds, nanos))
+        (seconds < DAY_SECONDS || (seconds == DAY_SECONDS && nanos == 0))
+            .then_some((seconds, nanos))
     }
 
     fn fraction(&mut self) -> Option<i64> {
-        let length = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = self
+            .0
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         let (digits, rest) = self.0.split_at(length);
         self.0 = rest;
         if digits.is_empty() || digits.iter().skip(9).any(|&digit| digit != b'0') {
             return None;
         }
-        let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(9);
+        let padded = digits
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(b'0'))
+            .take(9);
         Some(padded.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
     }
 
@@ -273,9 +292,17 @@ mod tests {
         check("1970-01-01T00:00:00.123456000Z", Some(123_456));
         check("1970-01-01T24:00:00Z", Some(86_400_000_000));
         for bad in [
-            "", "1970-01-01", "1970-01-01T00:00:00", "1970-02-29T00:00:00Z", "70-01-01T00:00:00Z",
-            "1970-01-01T25:00:00Z", "1970-01-01T24:00:01Z", "1970-13-01T00:00:00Z",
-            "1970-01-01T00:00:00Zjunk", "12345-01-01T00:00:00Z", "+999999999-01-01T00:00:00Z",
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-02-29T00:00:00Z",
+            "70-01-01T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "1970-01-01T24:00:01Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00Zjunk",
+            "12345-01-01T00:00:00Z",
+            "+999999999-01-01T00:00:00Z",
         ] {
             check(bad, None);
         }
@@ -304,12 +331,21 @@ mod tests {
     #[test]
     fn sentinels_of_infinity() {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond};
-        assert_eq!(with_infinity(9_223_372_036_825_200_000, Microsecond), i64::MAX);
-        assert_eq!(with_infinity(-9_223_372_036_832_400_000, Microsecond), i64::MIN);
+        assert_eq!(
+            with_infinity(9_223_372_036_825_200_000, Microsecond),
+            i64::MAX
+        );
+        assert_eq!(
+            with_infinity(-9_223_372_036_832_400_000, Microsecond),
+            i64::MIN
+        );
         assert_eq!(with_infinity(INFINITY_MS, Millisecond), i64::MAX);
         assert_eq!(with_infinity(MINUS_INFINITY_MS, Millisecond), i64::MIN);
         assert_eq!(with_infinity(INFINITY_MS, Microsecond), INFINITY_MS);
-        assert_eq!(with_infinity(9_223_372_036_825_200_000, Nanosecond), 9_223_372_036_825_200_000);
+        assert_eq!(
+            with_infinity(9_223_372_036_825_200_000, Nanosecond),
+            9_223_372_036_825_200_000
+        );
     }
 
     proptest! {

@@ -54,6 +54,7 @@ impl KafkaWriter {
             .set("delivery.timeout.ms", "30000")
             .set("queue.buffering.max.kbytes", "16384")
             .set("queue.buffering.max.messages", "10000")
+            .set("topic.metadata.propagation.max.ms", "5000")
             .set("linger.ms", "2");
         if settings.get("message.max.bytes").is_none() {
             // The broker's own limit decides.

@@ -4,37 +4,30 @@
 //! an offset that is gone is an error, never a reset; nothing is committed for a partition after
 //! it was given up (R18). A duplicate is dropped by its offset, a tombstone is a record without
 //! a value. The client recovers from brokers that are away; `next` says `Unavailable` once they
-//! have been for [`PATIENCE`], and may be called again.
+//! have been for a few seconds, and may be called again.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{REQUEST_TIMEOUT, Rebalance, Reports, Verdict, failed, judge};
-use super::gather::{Beginning, Gather};
-use super::topic;
+use super::begin::{beginnings, list_from, list_of, place, seek};
+use super::client::{Rebalance, Reports, failed};
+use super::gather::Gather;
+use super::trouble::Trouble;
 use super::{Start, headers, watermark};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::{Partition, Positions};
 use crate::source::{Event, Limits, Source};
 
-/// How long brokers may be away before it is said.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How often it is looked whether they are back, and for how long.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Partitions are paused once nothing was wanted for this long. A pause throws the client's queue
 /// away, so a short wait of the lane must not cause one.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The clock is read once in this many records.
 const CLOCK_ROWS: usize = 256;
-/// How long a partition that was assigned a moment ago may take until it can be moved.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a reader is told when it is opened.
 pub(super) struct Task {
@@ -60,15 +53,9 @@ pub(super) struct Reader {
     announced: bool,
     idle_since: Option<Instant>,
     paused: bool,
-    trouble: Option<Trouble>,
-}
-
-/// Brokers that are away.
-struct Trouble {
-    since: Instant,
-    probed: Instant,
-    error: KafkaError,
-    reason: String,
+    /// Whether a partition ended since the positions were read last.
+    ended: bool,
+    trouble: Trouble,
 }
 
 /// How a poll went.
@@ -92,7 +79,8 @@ impl Reader {
             announced: false,
             idle_since: None,
             paused: false,
-            trouble: None,
+            ended: false,
+            trouble: Trouble::default(),
         }
     }
 
@@ -137,7 +125,7 @@ impl Reader {
             return Ok(Some(Event::Assigned(partitions)));
         }
         while let Some(rebalance) = self.consumer.context().next_rebalance() {
-            self.trouble = None;
+            self.trouble.end();
             match rebalance {
                 Rebalance::Assign(partitions) if partitions.is_empty() => {
                     self.add(&TopicPartitionList::new())?;
@@ -147,6 +135,7 @@ impl Reader {
                     return Ok(Some(Event::Assigned(partitions)));
                 }
                 Rebalance::Revoke { partitions, lost } => {
+                    self.withdraw(&partitions);
                     self.leaving = Some(partitions.clone());
                     self.lost = lost;
                     if partitions.is_empty() {
@@ -158,6 +147,14 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// These partitions wait for [`Source::assign`] no longer.
+    fn withdraw(&mut self, partitions: &[Partition]) {
+        self.offered = self.offered.take().and_then(|mut open| {
+            open.retain(|known| !partitions.contains(known));
+            (!open.is_empty()).then_some(open)
+        });
     }
 
     /// Hands the client partitions with the offsets to begin at.
@@ -176,108 +173,11 @@ impl Reader {
         answer.map_err(|error| failed("partitions could not be taken on", error))
     }
 
-    /// Moves partitions that are being read already. Returns once the client has dropped what it
-    /// fetched before.
-    fn seek(&self, beginnings: &[Beginning]) -> Result<()> {
-        let what = "partitions could not be moved to another position";
-        let deadline = Instant::now() + SEEK_TIMEOUT;
-        let mut open: Vec<&Beginning> = beginnings.iter().collect();
-        while !open.is_empty() {
-            let list = list_from(open.iter().copied())?;
-            let answer = self
-                .consumer
-                .seek_partitions(list, SEEK_TIMEOUT)
-                .map_err(|error| failed(what, error))?;
-            let refused: Vec<_> = answer
-                .elements()
-                .iter()
-                .filter_map(|element| {
-                    let error = element.error().err()?;
-                    Some((element.topic().to_owned(), element.partition(), error))
-                })
-                .collect();
-            open.retain(|beginning| {
-                refused.iter().any(|(topic, number, _)| {
-                    *number == beginning.partition.number && **topic == *beginning.partition.topic
-                })
-            });
-            if let Some((_, _, error)) = refused.into_iter().next() {
-                // A partition whose fetcher is about to start cannot be moved for a moment.
-                if Instant::now() >= deadline {
-                    return Err(failed(what, error));
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        Ok(())
-    }
-
-    /// Where to begin with each partition: the sink's position, else the committed offset, else as
-    /// `start` says; each of them checked against what the broker holds.
-    fn beginnings(
-        &mut self,
-        positions: &Positions,
-        wanted: &[Partition],
-    ) -> Result<Vec<Beginning>> {
-        let mut singles = HashMap::new();
-        for partition in wanted {
-            if !singles.contains_key(&*partition.topic) {
-                let count = topic::partitions(&self.consumer, &partition.topic)?.len();
-                singles.insert(partition.topic.clone(), count == 1);
-                self.gather.set_single(&partition.topic, count == 1);
-            }
-        }
-        let mut unknown = TopicPartitionList::new();
-        for partition in wanted.iter().filter(|known| !positions.contains_key(known)) {
-            unknown.add_partition(&partition.topic, partition.number);
-        }
-        if unknown.count() > 0 {
-            unknown = self
-                .consumer
-                .committed_offsets(unknown, REQUEST_TIMEOUT)
-                .map_err(|error| failed("the group's offsets could not be read", error))?;
-        }
-        let mut beginnings = Vec::with_capacity(wanted.len());
-        for partition in wanted {
-            let (low, high) = topic::watermarks(&self.consumer, partition)?;
-            let from = positions.get(partition).copied();
-            let committed = unknown
-                .find_partition(&partition.topic, partition.number)
-                .and_then(|element| match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                });
-            let offset = match from.or(committed) {
-                Some(asked) if asked < low || asked > high => {
-                    return Err(expired(partition, asked, low, high));
-                }
-                Some(asked) => asked,
-                None => match self.task.start {
-                    Start::Earliest => low,
-                    Start::Latest => high,
-                },
-            };
-            let end = self.task.once.as_ref().and_then(|once| {
-                let found = once.iter().find(|(known, _)| known == partition)?;
-                Some(found.1)
-            });
-            beginnings.push(Beginning {
-                partition: partition.clone(),
-                single: singles.get(&partition.topic).copied().unwrap_or(false),
-                from,
-                offset,
-                end,
-            });
-        }
-        Ok(beginnings)
-    }
-
     /// Gathers records until a limit is reached.
     fn fill(&mut self, limits: &Limits) -> Result<Event> {
         let deadline = Instant::now() + limits.linger;
         let mut wait = Duration::ZERO;
         let mut rows_until_clock = CLOCK_ROWS;
-        let mut has_ended = false;
         while self.gather.rows() < limits.rows && self.gather.bytes() < limits.bytes {
             match self.poll(wait)? {
                 Polled::Record => {
@@ -292,12 +192,8 @@ impl Reader {
                     continue;
                 }
                 Polled::Dropped => {}
-                Polled::Ended => {
-                    has_ended = true;
-                    if self.is_once() {
-                        self.catch_up()?;
-                    }
-                }
+                Polled::Ended if self.is_once() => self.catch_up()?,
+                Polled::Ended => {}
                 Polled::Nothing => {
                     let now = Instant::now();
                     if now >= deadline || self.consumer.context().has_rebalance() {
@@ -310,7 +206,7 @@ impl Reader {
                 break;
             }
         }
-        if has_ended {
+        if self.ended {
             self.catch_up()?;
         }
         if let Some(fetched) = self.gather.take() {
@@ -319,7 +215,10 @@ impl Reader {
         if self.is_drained() {
             return Ok(Event::End);
         }
-        self.unavailable().map_or(Ok(Event::Idle), Err)
+        let outage = self
+            .trouble
+            .report(&self.consumer, &self.gather, &self.task.brokers);
+        outage.map_or(Ok(Event::Idle), Err)
     }
 
     /// Hands over nothing and stays a member. See [`PAUSE_AFTER`].
@@ -369,12 +268,19 @@ impl Reader {
             None => return Ok(Polled::Nothing),
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(number))) => {
-                self.trouble = None;
+                self.trouble.end();
                 self.gather.reached_end(number);
+                self.ended = true;
                 return Ok(Polled::Ended);
             }
             Some(Err(error)) => {
-                self.complain(error)?;
+                self.trouble.take(
+                    error,
+                    &self.consumer,
+                    &self.gather,
+                    &self.task.brokers,
+                    self.task.topics_are_named,
+                )?;
                 return Ok(Polled::Dropped);
             }
         };
@@ -394,7 +300,7 @@ impl Reader {
             headers.as_deref(),
         );
         drop(message);
-        self.trouble = None;
+        self.trouble.end();
         Ok(Polled::Record)
     }
 
@@ -410,118 +316,23 @@ impl Reader {
                     .advance(element.topic(), element.partition(), position);
             }
         }
+        self.ended = false;
         Ok(())
+    }
+
+    /// Commits offsets. Nobody waits for the answer: the sink's positions are what counts.
+    fn commit(&self, list: &TopicPartitionList) -> Result<()> {
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer
+            .commit(list, CommitMode::Async)
+            .map_err(|error| failed("offsets could not be committed", error))
     }
 
     /// Whether everything of `--once` was gathered.
     fn is_drained(&self) -> bool {
         self.is_once() && self.announced && self.offered.is_none() && self.gather.is_done()
-    }
-
-    /// What an error of the client means.
-    fn complain(&mut self, error: KafkaError) -> Result<()> {
-        let code = error.rdkafka_error_code();
-        let reason = self.consumer.context().reason();
-        match code.map_or(Verdict::Passing, judge) {
-            Verdict::UnknownTopic if !self.task.topics_are_named => {
-                tracing::warn!(target: "kafka", reason, "a topic is gone");
-                Ok(())
-            }
-            Verdict::UnknownTopic => Err(Error::configuration_from(
-                format!(
-                    "a topic does not exist at {}: {reason}; create it or correct `topics`",
-                    self.task.brokers
-                ),
-                error,
-            )),
-            Verdict::Expired => Err(self.explain_expired(&reason, error)),
-            Verdict::Refused(remedy) => Err(Error::configuration_from(
-                format!(
-                    "Kafka at {} refuses, reading {}: {reason}; {remedy}",
-                    self.task.brokers,
-                    self.whereabouts()
-                ),
-                error,
-            )),
-            Verdict::Passing if code == Some(RDKafkaErrorCode::PollExceeded) => {
-                tracing::warn!(target: "kafka", reason, "the lane was away for too long and left its group");
-                Ok(())
-            }
-            Verdict::Passing => {
-                let now = Instant::now();
-                let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
-                let probed = self.trouble.as_ref().map_or(now, |trouble| trouble.probed);
-                self.trouble = Some(Trouble {
-                    since,
-                    probed,
-                    error,
-                    reason,
-                });
-                Ok(())
-            }
-        }
-    }
-
-    /// The partitions that are read, each with its next offset; a few of them.
-    fn whereabouts(&self) -> String {
-        let few: Vec<_> = self
-            .gather
-            .reading()
-            .take(8)
-            .map(|(partition, next)| format!("{partition} at {next}"))
-            .collect();
-        few.join(", ")
-    }
-
-    /// Finds the partition whose next offset is gone.
-    fn explain_expired(&self, reason: &str, error: KafkaError) -> Error {
-        for (partition, next) in self.gather.reading() {
-            if let Ok((low, high)) = topic::watermarks(&self.consumer, partition)
-                && (next < low || next > high)
-            {
-                return expired(partition, next, low, high);
-            }
-        }
-        Error::configuration_from(
-            format!(
-                "a position no longer exists at the broker, reading {}: {reason}",
-                self.whereabouts()
-            ),
-            error,
-        )
-    }
-
-    /// The error to report while brokers are away, once they have been for a while.
-    fn unavailable(&mut self) -> Option<Error> {
-        let trouble = self.trouble.as_ref()?;
-        if trouble.since.elapsed() < PATIENCE {
-            return None;
-        }
-        if trouble.probed.elapsed() >= PROBE_INTERVAL {
-            // Nothing tells that an idle broker is back, so it is asked.
-            let answers = match self.gather.reading().next() {
-                Some((partition, _)) => self
-                    .consumer
-                    .fetch_watermarks(&partition.topic, partition.number, PROBE_TIMEOUT)
-                    .is_ok(),
-                None => self.consumer.fetch_metadata(None, PROBE_TIMEOUT).is_ok(),
-            };
-            if answers {
-                self.trouble = None;
-                return None;
-            }
-        }
-        let trouble = self.trouble.as_mut()?;
-        if trouble.probed.elapsed() >= PROBE_INTERVAL {
-            trouble.probed = Instant::now();
-        }
-        Some(Error::unavailable(
-            format!(
-                "Kafka at {} does not answer: {}",
-                self.task.brokers, trouble.reason
-            ),
-            trouble.error.clone(),
-        ))
     }
 }
 
@@ -546,22 +357,29 @@ impl Source for Reader {
             .filter(|known| offered.contains(known) || self.gather.owns(known))
             .cloned()
             .collect();
-        let (moved, fresh): (Vec<_>, Vec<_>) = self
-            .beginnings(positions, &wanted)?
+        let once = self.task.once.as_deref();
+        let found = beginnings(&self.consumer, self.task.start, once, positions, &wanted)?;
+        for beginning in &found {
+            self.gather
+                .set_single(&beginning.partition.topic, beginning.single);
+        }
+        let (moved, fresh): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|beginning| self.gather.owns(&beginning.partition));
-        self.seek(&moved)?;
+        seek(&self.consumer, &moved)?;
         if !fresh.is_empty() {
             self.add(&list_from(fresh.iter())?)?;
             if self.paused {
                 let partitions: Vec<_> = fresh.iter().map(|new| new.partition.clone()).collect();
                 self.pause(&partitions)?;
             }
+            if self.task.start == Start::Latest && !self.is_once() {
+                // The end moves on: whoever owns the partition next must begin here, not there.
+                let new = fresh.iter().filter(|beginning| beginning.from.is_none());
+                self.commit(&list_from(new)?)?;
+            }
         }
-        self.offered = self.offered.take().and_then(|mut open| {
-            open.retain(|known| !wanted.contains(known));
-            (!open.is_empty()).then_some(open)
-        });
+        self.withdraw(&wanted);
         for beginning in moved.into_iter().chain(fresh) {
             self.gather.begin(beginning);
         }
@@ -580,13 +398,7 @@ impl Source for Reader {
                 place(&mut list, partition, position)?;
             }
         }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        // Nobody waits for the answer: the sink's positions are what counts.
-        self.consumer
-            .commit(&list, CommitMode::Async)
-            .map_err(|error| failed("offsets could not be committed", error))
+        self.commit(&list)
     }
 
     fn lag(&self) -> Option<u64> {
@@ -637,38 +449,4 @@ impl Drop for Reader {
             tracing::debug!(target: "kafka", %error, "the consumer closes with an answer owed");
         }
     }
-}
-
-fn expired(partition: &Partition, asked: i64, low: i64, high: i64) -> Error {
-    let cause = if asked < low {
-        "the records from there on were deleted before they were read; load the table anew, or \
-         accept the gap and delete the partition's position from the sink and the group"
-    } else {
-        "the topic was made anew or cut short; if that was meant, delete the partition's position \
-         from the sink and the group"
-    };
-    Error::configuration(format!(
-        "{partition} has no position {asked}: the broker holds {low} to {high}; {cause}"
-    ))
-}
-
-fn list_of(partitions: &[Partition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(&partition.topic, partition.number);
-    }
-    list
-}
-
-fn list_from<'a>(beginnings: impl Iterator<Item = &'a Beginning>) -> Result<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for beginning in beginnings {
-        place(&mut list, &beginning.partition, beginning.offset)?;
-    }
-    Ok(list)
-}
-
-fn place(list: &mut TopicPartitionList, partition: &Partition, offset: i64) -> Result<()> {
-    list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(offset))
-        .map_err(|error| failed("an offset could not be set", error))
 }

@@ -375,6 +375,57 @@ fn r18_after_a_partition_is_given_up_nothing_is_committed_for_it() {
 }
 
 #[test]
+fn r18_nothing_is_committed_for_partitions_that_were_lost() {
+    let topic = topic_of("lost", 1);
+    let mut config = config(&topic, &unique("g"));
+    config
+        .properties
+        .insert("max.poll.interval.ms".to_owned(), "6000".to_owned());
+    produce(&topic, 0, numbered(0..5));
+    let sink = empty();
+    let mut first = Driver::open(&config, &sink);
+    first.until("all records", |driver, _| driver.rows_seen() == 5);
+    let positions = sink.lock().unwrap().positions.clone();
+
+    let mut second = Driver::open(&config, &sink);
+    second.until(
+        "the partition of the first, which is silent",
+        |driver, _| !driver.assigned.is_empty(),
+    );
+    first.until("the loss", |_, event| {
+        matches!(event, Event::Revoked { lost: true, .. })
+    });
+    block_on(first.source.acknowledge(&positions)).unwrap();
+    first.step().unwrap();
+    block_on(first.source.acknowledge(&positions)).unwrap();
+    produce(&topic, 0, numbered(5..8));
+    second.until("the rest", |driver, _| driver.rows_seen() == 8);
+    assert_eq!(committed(&config.group, &topic, 0), None);
+    first.close();
+    second.close();
+}
+
+#[test]
+fn a_start_at_the_end_is_remembered_by_the_group() {
+    let topic = topic_of("latest", 1);
+    produce(&topic, 0, numbered(0..5));
+    let mut config = config(&topic, &unique("g"));
+    config.start = Start::Latest;
+    let mut first = Driver::open(&config, &empty());
+    first.until("the partition", |driver, _| !driver.assigned.is_empty());
+    first.until("the commit", |_, _| {
+        committed(&config.group, &topic, 0) == Some(5)
+    });
+    first.close();
+    produce(&topic, 0, numbered(5..8));
+    let sink = empty();
+    let mut second = Driver::open(&config, &sink);
+    second.until("what came in between", |driver, _| driver.rows_seen() == 3);
+    assert_eq!(values(&sink), numbered(5..8));
+    second.close();
+}
+
+#[test]
 fn a_position_that_is_gone_is_an_error_and_never_a_reset() {
     let topic = topic_of("expired", 1);
     produce(&topic, 0, numbered(0..10));
@@ -507,87 +558,5 @@ fn what_is_not_there_is_said_with_its_remedy() {
         matches!(error, Error::Configuration { .. }),
         "{}",
         error.chain()
-    );
-}
-
-/// Not a promise of a test: prints how near the source comes to a bare loop.
-#[test]
-fn speed_against_a_bare_loop() {
-    let rows = 1_000_000;
-    let topic = topic_of("speed", 2);
-    let producer: BaseProducer = client()
-        .set("linger.ms", "20")
-        .set("batch.size", "1000000")
-        .create()
-        .unwrap();
-    let payload = vec![b'x'; 300];
-    for row in 0..rows {
-        loop {
-            let record = BaseRecord::<(), [u8]>::to(&topic)
-                .partition(row % 2)
-                .payload(&payload);
-            match producer.send(record) {
-                Ok(()) => break,
-                Err(_) => producer.poll(Duration::from_millis(5)),
-            };
-        }
-    }
-    producer.flush(DEADLINE).unwrap();
-
-    let bare = || {
-        let mut settings = client::settings(&brokers(), &BTreeMap::new());
-        client::consume(&mut settings, &unique("g"), 64 << 20);
-        let consumer: BaseConsumer<LogOnly> = client::open(&settings, "", LogOnly).unwrap();
-        let mut list = TopicPartitionList::new();
-        for number in 0..2 {
-            list.add_partition_offset(&topic, number, Offset::Offset(0))
-                .unwrap();
-        }
-        consumer.assign(&list).unwrap();
-        let mut seen = 0;
-        let mut started = None;
-        while seen < rows {
-            if let Some(Ok(_)) = consumer.poll(Duration::from_millis(100)) {
-                started.get_or_insert_with(Instant::now);
-                seen += 1;
-            }
-        }
-        started.map(|at| at.elapsed().as_secs_f64()).unwrap()
-    };
-    let ours = || {
-        let lane = Lane { number: 0, of: 1 };
-        let mut reader = connect(
-            &source(&brokers(), &topic, &unique("g")),
-            lane,
-            true,
-            64 << 20,
-        )
-        .unwrap();
-        let limits = Limits {
-            rows: 8192,
-            bytes: 8 << 20,
-            linger: Duration::from_millis(50),
-        };
-        let mut seen = 0;
-        let mut started = None;
-        loop {
-            match block_on(reader.next(&limits)).unwrap() {
-                Event::Assigned(partitions) => {
-                    block_on(reader.assign(&Positions::new(), &partitions)).unwrap();
-                    started = Some(Instant::now());
-                }
-                Event::Records(fetched) => seen += fetched.records.len(),
-                Event::End => break,
-                Event::Idle | Event::Revoked { .. } => {}
-            }
-        }
-        assert_eq!(seen, rows as usize);
-        started.map(|at| at.elapsed().as_secs_f64()).unwrap()
-    };
-    let best = |run: &dyn Fn() -> f64| (0..3).map(|_| run()).fold(f64::MAX, f64::min);
-    let (bare, ours) = (best(&bare), best(&ours));
-    eprintln!(
-        "bare {bare:.2} s, source {ours:.2} s, ratio {:.2}",
-        bare / ours
     );
 }

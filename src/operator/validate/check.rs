@@ -12,7 +12,8 @@ use regex::Regex;
 use syncline_connectors::change::Logical;
 
 use super::bound::{self, Rounding};
-use super::{Format, Length, Rule, ValueType, format};
+use super::length::Bounds;
+use super::{Format, Rule, ValueType, format};
 use crate::function::type_name;
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
@@ -40,45 +41,6 @@ pub(super) struct Stated {
     pub(super) rule: String,
     /// What is wrong with a row that breaks it.
     pub(super) reason: String,
-}
-
-/// Bounds of a length, both included.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    min: u64,
-    max: u64,
-}
-
-impl Bounds {
-    pub(super) fn of(length: Length) -> Self {
-        match length {
-            Length::Exact(exact) => Self {
-                min: exact,
-                max: exact,
-            },
-            Length::Between(bounds) => Self {
-                min: bounds.min.unwrap_or(0),
-                max: bounds.max.unwrap_or(u64::MAX),
-            },
-        }
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self.min > self.max
-    }
-
-    fn hold(self, length: usize) -> bool {
-        (self.min..=self.max).contains(&(length as u64))
-    }
-
-    fn words(self) -> String {
-        match (self.min, self.max) {
-            (min, max) if min == max => format!("exactly {min}"),
-            (0, max) => format!("at most {max}"),
-            (min, u64::MAX) => format!("at least {min}"),
-            (min, max) => format!("{min} to {max}"),
-        }
-    }
 }
 
 impl Check {
