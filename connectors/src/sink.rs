@@ -100,7 +100,7 @@ pub trait Sink: Send {
 }
 
 /// The sinks that exist.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum SinkConfig {
     /// `type = "postgres"`
     Postgres(PostgresSink),
@@ -150,8 +150,8 @@ impl SinkConfig {
     /// What every SQL sink can be told; `None` for sinks that are no database.
     pub fn options(&self) -> Option<Options> {
         match self {
-            Self::Postgres(postgres) => Some(postgres.options()),
-            Self::Sqlite(sqlite) => Some(sqlite.options()),
+            Self::Postgres(config) => Some(config.options()),
+            Self::Sqlite(config) => Some(config.options()),
             Self::File(_) | Self::Blackhole(_) => None,
         }
     }
