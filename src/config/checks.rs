@@ -4,6 +4,7 @@
 use regex::Regex;
 use syncline_connectors::change::Table;
 use syncline_connectors::conflict::{ConflictPolicy, Strategy};
+use syncline_connectors::format::parse_declared;
 use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
@@ -14,10 +15,15 @@ use crate::problem::Problem;
 
 /// What is wrong with a source; paths begin at its own table.
 pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
-    match config {
+    let mut problems = match config {
         SourceConfig::Kafka(config) => check_kafka(config),
         SourceConfig::File(_) => Vec::new(),
+    };
+    if let Some(Err(wrong)) = config.declared().map(parse_declared) {
+        let wrong = wrong.into_iter();
+        problems.extend(wrong.map(|(column, message)| Problem::new(&["schema", &column], message)));
     }
+    problems
 }
 
 /// What is wrong with a sink; paths begin at its own table.
