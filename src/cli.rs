@@ -1,1 +1,211 @@
-//! The command line.
+//! The command line: one file a command.
+//!
+//! Results go to stdout, logs and the errors of commands to stderr, and with `--json` both are for a
+//! machine. What a command returns is the exit code: see [`Exit`].
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{PipelineFile, Report, load, pipeline_files};
+
+mod graph;
+mod list;
+mod progress;
+mod quarantine;
+mod run;
+mod schema;
+mod summary;
+mod validate;
+
+/// Keeps systems in sync: change data capture in, exact and conflict-aware writes out.
+#[derive(Debug, Parser)]
+#[command(name = "syncline", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run pipelines until they are stopped, or once.
+    Run(run::Arguments),
+    /// Check pipeline files and show everything that is wrong with them.
+    Validate(validate::Arguments),
+    /// Show the graph of a pipeline.
+    Graph(graph::Arguments),
+    /// List every source, operator, sink, format, strategy and function, or show one of them.
+    List(list::Arguments),
+    /// Print the JSON Schema of a pipeline file, for editors.
+    Schema(schema::Arguments),
+    /// Look at rejected changes.
+    Quarantine(quarantine::Arguments),
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How logs are written to stderr; RUST_LOG says which.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+    /// Log more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// It failed while it ran.
+    Failed = 1,
+    /// The configuration, or the command line, is wrong.
+    Configuration = 2,
+    /// Something outside is not reachable.
+    Unreachable = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the command that the process was called with.
+pub fn main() -> ExitCode {
+    // A wrong command line ends here, with 2.
+    let cli = Cli::parse();
+    start_log(&cli.global);
+    let exit = match &cli.command {
+        Command::Run(arguments) => run::run(arguments, &cli.global),
+        Command::Validate(arguments) => validate::run(arguments, &cli.global),
+        Command::Graph(arguments) => graph::run(arguments, &cli.global),
+        Command::List(arguments) => list::run(arguments, &cli.global),
+        Command::Schema(arguments) => schema::run(arguments, &cli.global),
+        Command::Quarantine(arguments) => quarantine::run(arguments, &cli.global),
+    };
+    exit.into()
+}
+
+/// Reads every pipeline file of `paths`, or shows what is wrong with any of them.
+pub(crate) fn load_all(paths: &[PathBuf], global: &Global) -> Result<Vec<PipelineFile>, Exit> {
+    let paths = pipeline_files(paths).map_err(|report| refuse(&report, global))?;
+    let mut files = Vec::with_capacity(paths.len());
+    let mut wrong = Report::default();
+    for path in &paths {
+        match load(path) {
+            Ok(file) => files.push(file),
+            Err(report) => wrong.append(report),
+        }
+    }
+    if wrong.is_empty() {
+        Ok(files)
+    } else {
+        Err(refuse(&wrong, global))
+    }
+}
+
+/// Writes a result to stdout. A reader that has gone away is no failure.
+pub(crate) fn print(text: &str) -> Exit {
+    let mut stdout = std::io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    match written {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// Writes a result to stdout as JSON.
+pub(crate) fn print_json(json: &serde_json::Value) -> Exit {
+    print(&format!("{json:#}\n"))
+}
+
+/// Shows why a command cannot begin: on stderr, or as JSON on stdout.
+pub(crate) fn refuse(report: &Report, global: &Global) -> Exit {
+    if global.json {
+        print_json(&report.to_json());
+    } else {
+        let stderr = std::io::stderr();
+        let text = report.render(coloured(&stderr));
+        // There is nowhere left to say that stderr is closed.
+        let _ = stderr.lock().write_all(text.as_bytes());
+    }
+    Exit::Configuration
+}
+
+/// Says on stderr why a command cannot do what was asked.
+pub(crate) fn complain(message: &str) {
+    // There is nowhere left to say that stderr is closed.
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}");
+}
+
+/// Whether `stream` takes colour: a terminal, and no `NO_COLOR`.
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    stream.is_terminal() && !refused
+}
+
+fn start_log(global: &Global) {
+    let default = match global.verbose {
+        0 => "warn,syncline=info,syncline_connectors=info",
+        1 => "info,syncline=debug,syncline_connectors=debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(coloured(&std::io::stderr()));
+    // A log that was started before, by a test, stays.
+    let _ = match global.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_codes_are_those_that_are_documented() {
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Configuration,
+            Exit::Unreachable,
+        ];
+        assert_eq!(codes.map(|exit| exit as u8), [0, 1, 2, 3]);
+    }
+}

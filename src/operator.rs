@@ -3,10 +3,54 @@
 //! An operator is compiled for one Arrow schema and then only evaluates; when a source's schema
 //! changes, it is compiled again. Bad rows are values that travel, never errors.
 
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::Changes;
 
+use crate::function::{Clock, ExpressionError, nearest};
 use crate::problem::Problem;
+
+pub mod filter;
+pub mod literal;
+pub mod map;
+mod scope;
+#[cfg(test)]
+mod testing;
+pub mod validate;
+
+pub use filter::FilterConfig;
+pub use map::MapConfig;
+pub use validate::ValidateConfig;
+
+/// The operators that exist, each with its settings. Not tagged for serde, which would lose the
+/// positions of errors: the configuration reads `type` first and then the struct that it names.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OperatorConfig {
+    /// `type = "map"`
+    Map(MapConfig),
+    /// `type = "filter"`
+    Filter(FilterConfig),
+    /// `type = "validate"`
+    Validate(ValidateConfig),
+}
+
+/// The operators that exist: `type` and what it does in one line.
+pub const LIST: [(&str, &str); 3] = [
+    ("map", map::SUMMARY),
+    ("filter", filter::SUMMARY),
+    ("validate", validate::SUMMARY),
+];
+
+impl OperatorConfig {
+    /// The sources or operators whose changes come in.
+    pub fn inputs(&self) -> &[String] {
+        match self {
+            Self::Map(config) => &config.inputs,
+            Self::Filter(config) => &config.inputs,
+            Self::Validate(config) => &config.inputs,
+        }
+    }
+}
 
 /// A row that a rule refused, with enough to explain it to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +65,8 @@ pub struct Rejection {
     pub reason: String,
 }
 
-/// What an operator made of a batch: every row is in exactly one of the three (R17).
+/// What an operator made of a batch: every row is in exactly one of `changes`, `rejected` and
+/// `filtered` (R17).
 #[derive(Debug)]
 pub struct Applied {
     /// The rows that go on.
@@ -30,6 +75,8 @@ pub struct Applied {
     pub rejected: Vec<Rejection>,
     /// How many rows a rule dropped on purpose.
     pub filtered: u64,
+    /// How many of the rows that go on broke a rule that only warns.
+    pub warned: u64,
 }
 
 /// Why an operator stopped the pipeline.
@@ -54,3 +101,129 @@ pub trait Operator: Send {
 
 /// What compiling an operator gives: the operator, or every problem of its configuration.
 pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
+
+/// Compiles the operator `name` for rows of `schema`.
+///
+/// # Errors
+/// Every problem of its configuration, each with a path from the operator's own table
+/// (`["fields", "email"]`).
+pub fn compile(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
+    let clock = Clock::system();
+    match config {
+        OperatorConfig::Map(config) => map::compile(config, schema, clock),
+        OperatorConfig::Filter(config) => filter::compile(config, schema, clock),
+        OperatorConfig::Validate(config) => validate::compile(name, config, schema, clock),
+    }
+}
+
+/// The problems that show without knowing the rows: syntax, functions, the shape of rules. Paths are
+/// as those of [`compile`], which finds these too.
+pub fn check_without_schema(config: &OperatorConfig) -> Vec<Problem> {
+    match config {
+        OperatorConfig::Map(config) => map::check_without_schema(config),
+        OperatorConfig::Filter(config) => filter::check_without_schema(config),
+        OperatorConfig::Validate(config) => validate::check_without_schema(config),
+    }
+}
+
+/// The columns that must come in for the columns `wanted` to go out, `None` for all of them, each
+/// once. It may name facts such as `_op`, which are columns only where the rows have one of that
+/// name. Key columns are not added: a decoder keeps them anyway.
+pub fn required_columns(config: &OperatorConfig, wanted: Option<&[String]>) -> Option<Vec<String>> {
+    let mut required = match config {
+        OperatorConfig::Map(config) => map::required_columns(config, wanted),
+        OperatorConfig::Filter(config) => filter::required_columns(config, wanted),
+        OperatorConfig::Validate(config) => validate::required_columns(config, wanted),
+    }?;
+    let mut seen = std::collections::HashSet::new();
+    required.retain(|name| seen.insert(name.clone()));
+    Some(required)
+}
+
+/// An expression's error as a problem at `path`.
+fn problem(path: &[&str], error: ExpressionError) -> Problem {
+    let mut problem = Problem::new(path, error.message).at(error.span);
+    problem.help = error.help;
+    problem
+}
+
+/// A column that is not there, with the nearest one that is.
+fn unknown(path: &[&str], name: &str, columns: &[&str]) -> Problem {
+    let problem = Problem::new(path, format!("no column {name}"));
+    match nearest(name, columns.iter().copied()) {
+        Some(meant) => problem.help(format!("did you mean {meant}?")),
+        None => problem.help(format!("the columns are {}", columns.join(", "))),
+    }
+}
+
+/// The changes but for `gone_count` of them.
+fn remaining(
+    changes: Changes,
+    is_gone: impl Fn(usize) -> bool,
+    gone_count: usize,
+) -> Result<Changes, OperatorError> {
+    if gone_count == 0 {
+        return Ok(changes);
+    }
+    let kept: Vec<u32> = (0..changes.len())
+        .filter(|&row| !is_gone(row))
+        .map(|row| row as u32)
+        .collect();
+    changes
+        .take(&kept)
+        .map_err(|error| OperatorError::Stop(format!("cannot take rows: {error}")))
+}
+
+fn is_set(mask: &Option<BooleanBuffer>, row: usize) -> bool {
+    mask.as_ref().is_some_and(|mask| mask.value(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The snippets in the documentation of the settings are what people copy.
+    #[test]
+    fn every_documented_snippet_parses() {
+        let sources = [
+            ("map", include_str!("operator/map.rs")),
+            ("filter", include_str!("operator/filter.rs")),
+            ("validate", include_str!("operator/validate.rs")),
+        ];
+        for (kind, source) in sources {
+            let lines = source.lines().map_while(|line| match line {
+                "#[cfg(test)]" => None,
+                line => Some(line.strip_prefix("/// ").unwrap_or(line)),
+            });
+            let text: Vec<&str> = lines.collect();
+            let snippets: Vec<String> = text
+                .split(|line| line.starts_with("```"))
+                .skip(1)
+                .step_by(2)
+                .map(|snippet| snippet.join("\n"))
+                .collect();
+            assert!(!snippets.is_empty(), "{kind} shows a snippet");
+            for snippet in snippets {
+                let file: toml::Table = toml::from_str(&snippet).expect(&snippet);
+                let operators = file["operators"].as_table().expect("a table of operators");
+                for settings in operators.values() {
+                    let mut settings = settings.as_table().expect("a table").clone();
+                    assert_eq!(settings.remove("type"), Some(kind.into()));
+                    let config = match kind {
+                        "map" => OperatorConfig::Map(settings.try_into().expect(&snippet)),
+                        "filter" => OperatorConfig::Filter(settings.try_into().expect(&snippet)),
+                        _ => OperatorConfig::Validate(settings.try_into().expect(&snippet)),
+                    };
+                    assert_eq!(check_without_schema(&config), []);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_settings_are_refused() {
+        assert!(toml::from_str::<MapConfig>("field.a = 'x'").is_err());
+        assert!(toml::from_str::<FilterConfig>("where = 'a'\nwhen = 'b'").is_err());
+        assert!(toml::from_str::<ValidateConfig>("rules = [{ feild = 'x' }]").is_err());
+    }
+}

@@ -1,1 +1,294 @@
-//! What was understood.
+//! What was understood: for each source, the operators and sinks that its changes pass, in order.
+//!
+//! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
+//! which are compiled when the first schema arrives.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use syncline_connectors::format::{Decoder, DecoderOptions, Format};
+use syncline_connectors::sink::{self, SinkConfig};
+use syncline_connectors::source::{Limits, SourceConfig};
+
+use crate::config::{FileQuarantine, PipelineFile, QuarantineConfig};
+use crate::failure::Failure;
+use crate::operator::{self, OperatorConfig};
+
+/// Where rejected changes go when a file says nothing.
+const QUARANTINE_PATH: &str = "state/quarantine";
+
+/// A pipeline, ready to run.
+pub struct Plan {
+    /// The pipeline's name; positions in the sinks are kept under it.
+    pub name: String,
+    /// What the client queues, the lanes and the writers may hold together.
+    pub memory_bytes: u64,
+    /// How much one fetch may hold.
+    pub limits: Limits,
+    /// One plan a source.
+    pub sources: Vec<SourcePlan>,
+    /// Where rejected changes are kept.
+    pub quarantine: QuarantineConfig,
+}
+
+/// A source and everything that its changes reach.
+pub struct SourcePlan {
+    /// The source's name.
+    pub name: String,
+    /// Its settings.
+    pub config: SourceConfig,
+    /// How its records are decoded.
+    pub format: Format,
+    /// What the decoder is told.
+    pub decoding: DecoderOptions,
+    /// The operators, each after all of its inputs.
+    pub steps: Vec<StepPlan>,
+    /// The sinks.
+    pub sinks: Vec<SinkPlan>,
+}
+
+/// An operator and where its changes come from.
+#[derive(Debug)]
+pub struct StepPlan {
+    /// The operator's name.
+    pub name: String,
+    /// Its settings.
+    pub config: OperatorConfig,
+    /// Where its changes come from.
+    pub inputs: Vec<Input>,
+}
+
+/// A sink and where its changes come from.
+pub struct SinkPlan {
+    /// The sink's name.
+    pub name: String,
+    /// Its settings.
+    pub config: SinkConfig,
+    /// Where its changes come from.
+    pub inputs: Vec<Input>,
+}
+
+/// One edge of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Straight from the source.
+    Source,
+    /// From the step of this index.
+    Step(usize),
+}
+
+impl Plan {
+    /// The plan of a checked file: names resolve, and there is no cycle.
+    pub fn new(file: &PipelineFile) -> Self {
+        let batch = &file.batch;
+        Self {
+            name: file.name.clone(),
+            memory_bytes: file.memory_bytes,
+            limits: Limits {
+                rows: batch.rows,
+                bytes: usize::try_from(batch.bytes.0).unwrap_or(usize::MAX),
+                linger: batch.linger(),
+            },
+            sources: file
+                .sources
+                .iter()
+                .map(|(name, config)| source(file, name, config))
+                .collect(),
+            quarantine: file.quarantine.clone().unwrap_or_else(|| {
+                QuarantineConfig::File(FileQuarantine {
+                    path: QUARANTINE_PATH.into(),
+                })
+            }),
+        }
+    }
+
+    /// Where a source brings no schema and none is declared, the columns of the target that its rows
+    /// reach unchanged give their types. Asks the targets.
+    ///
+    /// # Errors
+    /// Where a target does not answer or refuses.
+    pub async fn take_catalogues(&mut self) -> Result<(), Failure> {
+        for source in &mut self.sources {
+            if source.decoding.declared.is_some() {
+                continue;
+            }
+            for sink in &source.sinks {
+                let found = sink::catalogue(&sink.config).await;
+                let found = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
+                if let Some(schema) = found.and_then(|schema| source.columns_behind(sink, &schema))
+                {
+                    source.decoding.catalogue = Some(schema);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all sinks, each once, in the order in which sources reach them.
+    pub fn sink_names(&self) -> impl Iterator<Item = &str> {
+        let mut names: Vec<&str> = Vec::new();
+        for sink in self.sources.iter().flat_map(|source| &source.sinks) {
+            if !names.contains(&sink.name.as_str()) {
+                names.push(&sink.name);
+            }
+        }
+        names.into_iter()
+    }
+}
+
+impl SourcePlan {
+    /// `source NAME`, for status and log.
+    pub fn part(&self) -> String {
+        format!("source {}", self.name)
+    }
+
+    /// The source's columns that reach `sink` unchanged, with the types that the target has for them.
+    fn columns_behind(&self, sink: &SinkPlan, target: &SchemaRef) -> Option<SchemaRef> {
+        let mut fields: Vec<Field> = Vec::new();
+        for field in target.fields() {
+            let behind = sink
+                .inputs
+                .iter()
+                .find_map(|&input| self.column_behind(input, field.name()));
+            if let Some(column) =
+                behind.filter(|column| fields.iter().all(|known| known.name() != column))
+            {
+                fields.push(field.as_ref().clone().with_name(column));
+            }
+        }
+        (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)))
+    }
+
+    fn column_behind(&self, input: Input, output: &str) -> Option<String> {
+        let Input::Step(index) = input else {
+            return Some(output.to_owned());
+        };
+        let step = &self.steps[index];
+        let column = match &step.config {
+            OperatorConfig::Map(map) => map.column_behind(output)?,
+            OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => output.to_owned(),
+        };
+        step.inputs
+            .iter()
+            .find_map(|&input| self.column_behind(input, &column))
+    }
+
+    /// A decoder of its own for a lane.
+    pub fn decoder(&self) -> Decoder {
+        Decoder::new(self.format, self.decoding.clone())
+    }
+}
+
+/// Gathers what `name` reaches: operators in topological order, then sinks.
+fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan {
+    let mut steps: Vec<StepPlan> = Vec::new();
+    let mut placed = true;
+    while placed {
+        placed = false;
+        for (operator, config) in &file.operators {
+            let known = steps.iter().any(|step| step.name == *operator);
+            let waits = config
+                .inputs()
+                .iter()
+                .any(|input| reaches(file, name, input) && resolve(name, &steps, input).is_none());
+            let inputs = resolve_all(name, &steps, config.inputs());
+            if !known && !waits && !inputs.is_empty() {
+                steps.push(StepPlan {
+                    name: operator.clone(),
+                    config: config.clone(),
+                    inputs,
+                });
+                placed = true;
+            }
+        }
+    }
+    let mut sinks = Vec::new();
+    for (sink, node) in &file.sinks {
+        let inputs = resolve_all(name, &steps, &node.inputs);
+        if !inputs.is_empty() {
+            sinks.push(SinkPlan {
+                name: sink.clone(),
+                config: node.config.clone(),
+                inputs,
+            });
+        }
+    }
+    let mut decoding = config.decoding();
+    decoding.columns = columns(&steps, &sinks);
+    SourcePlan {
+        name: name.to_owned(),
+        config: config.clone(),
+        format: config.format(),
+        decoding,
+        steps,
+        sinks,
+    }
+}
+
+/// Whether changes of `source` arrive at the node `name`.
+fn reaches(file: &PipelineFile, source: &str, name: &str) -> bool {
+    let operator = file.operators.iter().find(|(operator, _)| operator == name);
+    name == source
+        || operator.is_some_and(|(_, config)| {
+            config
+                .inputs()
+                .iter()
+                .any(|input| reaches(file, source, input))
+        })
+}
+
+fn resolve(source: &str, steps: &[StepPlan], name: &str) -> Option<Input> {
+    if name == source {
+        return Some(Input::Source);
+    }
+    steps
+        .iter()
+        .position(|step| step.name == name)
+        .map(Input::Step)
+}
+
+fn resolve_all(source: &str, steps: &[StepPlan], names: &[String]) -> Vec<Input> {
+    names
+        .iter()
+        .filter_map(|name| resolve(source, steps, name))
+        .collect()
+}
+
+/// The columns that anyone asks the decoder for; `None` for all of them.
+fn columns(steps: &[StepPlan], sinks: &[SinkPlan]) -> Option<Vec<String>> {
+    if sinks
+        .iter()
+        .any(|sink| sink.inputs.contains(&Input::Source))
+    {
+        return None;
+    }
+    let mut wanted: Vec<Option<Vec<String>>> = Vec::with_capacity(steps.len());
+    for (index, step) in steps.iter().enumerate().rev() {
+        let here = Input::Step(index);
+        let sink_reads = sinks.iter().any(|sink| sink.inputs.contains(&here));
+        let mut below: Option<Vec<String>> = (!sink_reads).then(Vec::new);
+        for (later, needs) in steps[index + 1..].iter().zip(wanted.iter().rev()) {
+            if later.inputs.contains(&here) {
+                below = union(below, needs.clone());
+            }
+        }
+        wanted.push(operator::required_columns(&step.config, below.as_deref()));
+    }
+    wanted.reverse();
+    let first = steps
+        .iter()
+        .zip(wanted)
+        .filter(|(step, _)| step.inputs.contains(&Input::Source));
+    first.fold(Some(Vec::new()), |all, (_, needs)| union(all, needs))
+}
+
+fn union(left: Option<Vec<String>>, right: Option<Vec<String>>) -> Option<Vec<String>> {
+    let mut all = left?;
+    for name in right? {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    Some(all)
+}

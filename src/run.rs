@@ -1,1 +1,365 @@
-//! Running a plan.
+//! Running a plan: lanes and writers are started, watched, and joined.
+//!
+//! One failure stops the whole pipeline and is its result; other pipelines of the process run on. A
+//! panic in a lane is such a failure. When a stop is asked for, the lanes fetch no more and drain;
+//! what is not drained within the deadline is reported and left to the next start, which finds it by
+//! the sinks' positions.
+
+pub mod account;
+mod chain;
+#[cfg(test)]
+mod engine_tests;
+mod lane;
+mod patience;
+pub mod status;
+mod tracker;
+mod writer;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use syncline_connectors::layer::{self, Breaker, BreakerConfig, OnStatus, RetryConfig};
+use syncline_connectors::record::Positions;
+use syncline_connectors::sink::{self, Identity, Sink};
+use syncline_connectors::source;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::failure::Failure;
+use crate::plan::{Plan, SinkPlan, SourcePlan};
+use crate::quarantine::Quarantine;
+use account::{Account, Balance};
+use chain::Chain;
+use lane::{Lane, Progress, WriterHandle};
+use status::Status;
+use writer::{DELIVERIES_MAX, Writer};
+
+/// How a plan is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Stop once the sources are drained.
+    pub once: bool,
+    /// At most this many lanes a source.
+    pub lanes_max: usize,
+    /// How long a stop may take before the pipeline fails.
+    pub drain_deadline: Duration,
+}
+
+/// A pipeline that is about to run or runs: what watches it holds a clone.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// The pipeline's name.
+    pub name: String,
+    /// Whether it runs or is stalled, and why.
+    pub status: Arc<Status>,
+    /// The account of each sink, by name, in the order of the file.
+    pub accounts: Vec<(String, Arc<Account>)>,
+    started_at: Instant,
+}
+
+/// What a pipeline did, when it has ended.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Summary {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// From start to end, milliseconds.
+    pub elapsed_ms: u64,
+    /// The account of each sink.
+    pub sinks: Vec<SinkSummary>,
+}
+
+/// What became of the changes for one sink.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SinkSummary {
+    /// The sink's name.
+    pub sink: String,
+    /// Where every change ended (R17).
+    #[serde(flatten)]
+    pub balance: Balance,
+    /// Changes finished per second of the whole run.
+    pub changes_per_second: f64,
+}
+
+impl Running {
+    /// Of a plan that has not started.
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            name: plan.name.clone(),
+            status: Arc::new(Status::new(&plan.name)),
+            accounts: plan
+                .sink_names()
+                .map(|name| (name.to_owned(), Arc::new(Account::default())))
+                .collect(),
+            started_at: Instant::now(),
+        }
+    }
+
+    /// What it did up to now.
+    pub fn summary(&self) -> Summary {
+        let elapsed = self.started_at.elapsed();
+        let of = |(sink, account): &(String, Arc<Account>)| {
+            let balance = account.balance();
+            let finished = balance.entered.saturating_sub(balance.in_flight) as f64;
+            let changes_per_second = finished / elapsed.as_secs_f64().max(f64::EPSILON);
+            SinkSummary {
+                sink: sink.clone(),
+                balance,
+                changes_per_second,
+            }
+        };
+        Summary {
+            pipeline: self.name.clone(),
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            sinks: self.accounts.iter().map(of).collect(),
+        }
+    }
+
+    fn account(&self, sink: &str) -> Arc<Account> {
+        let found = self.accounts.iter().find(|(name, _)| name == sink);
+        found
+            .map(|(_, account)| account.clone())
+            .expect("the accounts are made from the plan's sinks")
+    }
+
+    /// Runs the plan to its end: the sources are drained (`once`), `stop` turns true, or something
+    /// fails.
+    ///
+    /// # Errors
+    /// The first [`Failure`] of any lane or writer.
+    pub async fn run(
+        &self,
+        plan: &Plan,
+        options: &Options,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Failure> {
+        let (stop_lanes, stopped) = watch::channel(false);
+        let (abandon, abandoned) = watch::channel(false);
+        let quarantine = Quarantine::open(&plan.quarantine, &plan.name)
+            .await
+            .map_err(|error| Failure::of("quarantine", error))?;
+        let quarantine = Arc::new(quarantine);
+        let lanes = self
+            .connect(plan, options, &quarantine, &stopped, &abandoned)
+            .await?;
+        let mut tasks = JoinSet::new();
+        for (number, (lane, writers)) in lanes.into_iter().enumerate() {
+            let ended = start(number, lane);
+            tasks.spawn(async move { ended.await.unwrap_or_else(|_| Err(panicked("unknown"))) });
+            for writer in writers {
+                tasks.spawn(writer.run());
+            }
+        }
+        let result = self.watch(tasks, options, &mut stop, &stop_lanes).await;
+        // Whoever still waits for a target that is away gives up now.
+        abandon.send_replace(true);
+        result
+    }
+
+    async fn watch(
+        &self,
+        mut tasks: JoinSet<Result<(), Failure>>,
+        options: &Options,
+        stop: &mut watch::Receiver<bool>,
+        stop_lanes: &watch::Sender<bool>,
+    ) -> Result<(), Failure> {
+        let mut result = Ok(());
+        let mut deadline = None;
+        while !tasks.is_empty() {
+            let overdue = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let ended = tokio::select! {
+                ended = tasks.join_next() => ended,
+                _ = stop.wait_for(|&stop| stop), if deadline.is_none() => {
+                    stop_lanes.send_replace(true);
+                    deadline = Some(tokio::time::Instant::now() + options.drain_deadline);
+                    continue;
+                }
+                () = overdue => {
+                    tasks.detach_all();
+                    return result.and(Err(self.not_drained(options.drain_deadline)));
+                }
+            };
+            let outcome = match ended {
+                Some(Ok(outcome)) => outcome,
+                Some(Err(error)) => Err(panicked(&error.to_string())),
+                None => break,
+            };
+            if let Err(failure) = outcome {
+                stop_lanes.send_replace(true);
+                deadline.get_or_insert(tokio::time::Instant::now() + options.drain_deadline);
+                result = result.and(Err(failure));
+            }
+        }
+        result
+    }
+
+    fn not_drained(&self, deadline: Duration) -> Failure {
+        let in_flight: u64 = self
+            .accounts
+            .iter()
+            .map(|(_, account)| account.balance().in_flight)
+            .sum();
+        Failure::Failed(format!(
+            "not drained within {} s: {in_flight} changes are in flight and come again at the next start",
+            deadline.as_secs()
+        ))
+    }
+
+    async fn connect(
+        &self,
+        plan: &Plan,
+        options: &Options,
+        quarantine: &Arc<Quarantine>,
+        stopped: &watch::Receiver<bool>,
+        abandoned: &watch::Receiver<bool>,
+    ) -> Result<Vec<(Lane, Vec<Writer>)>, Failure> {
+        let mut counts = Vec::with_capacity(plan.sources.len());
+        for source in &plan.sources {
+            let lanes = source::lanes(&source.config, options.lanes_max).await;
+            counts.push(lanes.map_err(|error| Failure::of(&source.part(), error))?);
+        }
+        let lane_bytes = plan.memory_bytes / counts.iter().sum::<usize>().max(1) as u64;
+        let mut lanes = Vec::new();
+        for (source_plan, of) in plan.sources.iter().zip(counts) {
+            for number in 0..of {
+                let mut handles = Vec::new();
+                let mut writers = Vec::new();
+                for sink_plan in &source_plan.sinks {
+                    let (handle, writer) = self
+                        .connect_sink(source_plan, sink_plan, quarantine, abandoned)
+                        .await?;
+                    handles.push(handle);
+                    writers.push(writer);
+                }
+                let lane = source::Lane { number, of };
+                let part = source_plan.part();
+                let source =
+                    source::connect(&source_plan.config, lane, options.once, lane_bytes / 4)
+                        .await
+                        .map_err(|error| Failure::of(&part, error))?;
+                let lane = Lane {
+                    part,
+                    source,
+                    decoder: source_plan.decoder(),
+                    chain: Chain::new(&plan.name, source_plan),
+                    writers: handles,
+                    quarantine: quarantine.clone(),
+                    status: self.status.clone(),
+                    limits: plan.limits,
+                    in_flight_bytes_max: usize::try_from(lane_bytes / 2).unwrap_or(usize::MAX),
+                    stop: stopped.clone(),
+                    progress: Progress::default(),
+                };
+                lanes.push((lane, writers));
+            }
+        }
+        Ok(lanes)
+    }
+
+    async fn connect_sink(
+        &self,
+        source: &SourcePlan,
+        plan: &SinkPlan,
+        quarantine: &Arc<Quarantine>,
+        abandoned: &watch::Receiver<bool>,
+    ) -> Result<(WriterHandle, Writer), Failure> {
+        let identity = Identity {
+            pipeline: self.name.clone(),
+            sink: plan.name.clone(),
+            source: source.name.clone(),
+        };
+        let connected = sink::connect(&plan.config, &identity).await;
+        let sink = connected.map_err(|error| Failure::of_sink(&plan.name, error))?;
+        let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
+        let (notices, notices_out) = mpsc::channel(2 * DELIVERIES_MAX);
+        let account = self.account(&plan.name);
+        let handle = WriterHandle {
+            name: plan.name.clone(),
+            commands: commands_in,
+            notices: notices_out,
+            account: account.clone(),
+        };
+        let part = format!("sink {}", plan.name);
+        let writer = Writer {
+            pipeline: self.name.clone(),
+            name: plan.name.clone(),
+            sink: patient(sink, &part, &self.status, abandoned),
+            quarantine: quarantine.clone(),
+            account,
+            status: self.status.clone(),
+            positions: Positions::new(),
+            fenced: false,
+            commands,
+            notices,
+        };
+        Ok((handle, writer))
+    }
+}
+
+/// Wraps a sink so that an outage is waited for and seen in the status. `abandoned` ends the
+/// waiting.
+fn patient(
+    sink: Box<dyn Sink>,
+    part: &str,
+    status: &Arc<Status>,
+    abandoned: &watch::Receiver<bool>,
+) -> Box<dyn Sink> {
+    let (part, status) = (part.to_owned(), status.clone());
+    let on_status: OnStatus = Arc::new(move |told| match told {
+        layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
+        layer::Status::Flowing => status.resume(&part),
+    });
+    let breaker = Breaker::new(&BreakerConfig::default());
+    let seed = u64::from(std::process::id());
+    layer::retry(
+        sink,
+        &RetryConfig::default(),
+        breaker,
+        seed,
+        on_status,
+        abandoned.clone(),
+    )
+}
+
+/// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
+fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {
+    let (ended, outcome) = oneshot::channel();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let result = match runtime {
+            Ok(runtime) => {
+                let ran =
+                    std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(lane.run())));
+                ran.unwrap_or_else(|panic| Err(panicked(&reason(panic.as_ref()))))
+            }
+            Err(error) => Err(Failure::Failed(format!("cannot start a lane: {error}"))),
+        };
+        // Nobody waits any more once the drain deadline has passed.
+        let _ = ended.send(result);
+    };
+    if let Err(error) = std::thread::Builder::new()
+        .name(format!("lane-{number}"))
+        .spawn(run)
+    {
+        tracing::error!(%error, "cannot start the thread of a lane");
+    }
+    outcome
+}
+
+fn panicked(reason: &str) -> Failure {
+    Failure::Failed(format!("a lane or a writer panicked: {reason}"))
+}
+
+fn reason(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+        .to_owned()
+}

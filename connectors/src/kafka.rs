@@ -1,1 +1,334 @@
-//! Apache Kafka.
+//! Apache Kafka: a source of topics, and a writer for the quarantine.
+//!
+//! ```toml
+//! [sources.crm]
+//! type    = "kafka"
+//! brokers = "localhost:9092"
+//! topics  = ["crm.public.clients"]     # or a pattern: "^crm\\.public\\..*"
+//! group   = "syncline-clients"
+//! format  = "debezium-json"
+//! ```
+//!
+//! Guarantees: the records of a partition come in order and without a gap that the broker did not
+//! make; where to begin is said by the sink's position, else by the group's committed offset, else
+//! by `start`; an offset that is gone is an error, never a reset. Only committed transactions are
+//! read. A duplicate is a record at an offset that was read already: it is dropped. A record
+//! without a value is a tombstone and is handed over. A topic that begins to match a pattern is
+//! joined within about ten seconds.
+//!
+//! Every lane is a consumer of its own, a member of the group (docs/decisions/0003). With `--once`
+//! no member joins: the partitions are dealt out to the lanes and each is read up to the end
+//! that it had at the start. The committed offsets follow for lag tools; they are not the authority
+//! where the sink keeps positions.
+
+mod begin;
+mod client;
+#[cfg(test)]
+mod drive;
+mod gather;
+mod headers;
+#[cfg(test)]
+mod outage_tests;
+mod producer;
+mod properties;
+mod reader;
+#[cfg(all(test, feature = "server-tests"))]
+mod server_tests;
+mod topic;
+mod trouble;
+mod watermark;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::record::Partition;
+use crate::format::{DeclaredSchema, Format};
+use crate::source::{Lane, Source};
+use client::{LogOnly, Reports};
+use reader::{Reader, Task};
+
+pub use producer::{KafkaWriter, OutRecord, read_topic};
+pub use properties::check_properties;
+
+/// A source that reads topics of a Kafka cluster.
+///
+/// ```toml
+/// [sources.crm]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = ["crm.public.clients"]
+/// group   = "syncline-clients"
+/// format  = "debezium-json"
+/// ```
+///
+/// A pattern that begins with `^` reads every topic that matches, and joins new ones while it runs:
+///
+/// ```toml
+/// [sources.everything]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = "^crm\\.public\\..*"
+/// group   = "syncline-everything"
+/// format  = "debezium-json"
+/// ```
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSource {
+    /// Addresses to begin with, `host:port` separated by commas.
+    pub brokers: String,
+    /// Topic names, or patterns that begin with `^`.
+    pub topics: Topics,
+    /// The consumer group. Replicas of one pipeline share it.
+    pub group: String,
+    /// Where to begin when neither the sink nor the group knows.
+    #[serde(default)]
+    pub start: Start,
+    /// What the values are.
+    pub format: Format,
+    /// Column types, where the values do not say them: `id = "int64"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<DeclaredSchema>,
+    /// Key columns, where records have no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// The text that stands for a value the source did not send, where it is not Debezium's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+    /// A name for this process that survives its restart: the group then keeps its partitions for
+    /// the session timeout. Each replica needs another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// Settings for the Kafka client: SASL, TLS, fetch tuning, timeouts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Without the values of `properties`: there are secrets among them.
+impl fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("group", &self.group)
+            .field("start", &self.start)
+            .field("format", &self.format)
+            .field("instance", &self.instance)
+            .field("properties", &self.properties.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which topics: one name or pattern, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Topics {
+    /// One name, or one pattern that begins with `^`.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+/// Where to begin when neither the sink nor the group knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// With the first record that is there.
+    #[default]
+    Earliest,
+    /// With the first record that comes.
+    Latest,
+}
+
+impl Topics {
+    /// The names and patterns.
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+
+    fn has_pattern(&self) -> bool {
+        self.names().iter().any(|name| name.starts_with('^'))
+    }
+}
+
+/// How many lanes this source feeds: one for each partition, at most `cores`, at least one.
+///
+/// # Errors
+/// `Unavailable` while no broker answers; `Configuration` where one refuses, where a topic
+/// that is named does not exist, or where a pattern or a property is wrong.
+pub async fn lanes(config: &KafkaSource, cores: usize) -> Result<usize> {
+    let partitions = look_up(config).await?;
+    Ok(partitions.len().min(cores).max(1))
+}
+
+/// The topics that are there: for `validate --connect`.
+///
+/// # Errors
+/// As [`lanes`].
+pub async fn check(config: &KafkaSource) -> Result<Vec<String>> {
+    let mut topics: Vec<String> = look_up(config)
+        .await?
+        .iter()
+        .map(|partition| partition.topic.to_string())
+        .collect();
+    topics.dedup();
+    Ok(topics)
+}
+
+/// Opens the consumer of one lane. Blocks for a few round trips where `once` is set. The partitions
+/// of `once` are those that exist now, each up to the end that it has now. `memory_bytes` is what
+/// the client may hold ahead of the lane.
+///
+/// # Errors
+/// As [`lanes`].
+pub fn connect(
+    config: &KafkaSource,
+    lane: Lane,
+    once: bool,
+    memory_bytes: u64,
+) -> Result<Box<dyn Source>> {
+    refuse_properties(config)?;
+    for name in config
+        .topics
+        .names()
+        .iter()
+        .filter(|name| name.starts_with('^'))
+    {
+        topic::pattern(name).map_err(Error::configuration)?;
+    }
+    let mut settings = client::settings(&config.brokers, &config.properties);
+    client::consume(&mut settings, &config.group, memory_bytes);
+    if let Some(instance) = config.instance.as_ref().filter(|_| !once) {
+        settings.set("group.instance.id", format!("{instance}-{}", lane.number));
+    }
+    let consumer: BaseConsumer<Reports> =
+        client::open(&settings, &config.brokers, Reports::default())?;
+    let once = if once {
+        Some(deal_out(&consumer, config, lane)?)
+    } else {
+        let names: Vec<&str> = config.topics.names().iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|error| {
+            client::failed(
+                &format!("group {} could not be joined", config.group),
+                error,
+            )
+        })?;
+        None
+    };
+    let task = Task {
+        brokers: config.brokers.clone(),
+        start: config.start,
+        topics_are_named: !config.topics.has_pattern(),
+        once,
+    };
+    Ok(Box::new(Reader::new(consumer, task)))
+}
+
+/// This lane's partitions with the offsets at which they end now.
+fn deal_out(
+    consumer: &BaseConsumer<Reports>,
+    config: &KafkaSource,
+    lane: Lane,
+) -> Result<Vec<(Partition, i64)>> {
+    topic::matching(consumer, &config.brokers, config.topics.names())?
+        .into_iter()
+        .enumerate()
+        .filter(|(index, _)| index % lane.of.max(1) == lane.number)
+        .map(|(_, partition)| {
+            let (_, end) = topic::watermarks(consumer, &partition)?;
+            Ok((partition, end))
+        })
+        .collect()
+}
+
+/// The partitions that match now.
+async fn look_up(config: &KafkaSource) -> Result<Vec<Partition>> {
+    refuse_properties(config)?;
+    let settings = client::settings(&config.brokers, &config.properties);
+    let (brokers, topics) = (config.brokers.clone(), config.topics.clone());
+    let asking = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer<LogOnly> = client::open(&settings, &brokers, LogOnly)?;
+        topic::matching(&consumer, &brokers, topics.names())
+    });
+    asking
+        .await
+        .map_err(|error| Error::unavailable("the look-up of topics was broken off", error))?
+}
+
+fn refuse_properties(config: &KafkaSource) -> Result<()> {
+    match check_properties(config).into_iter().next() {
+        None => Ok(()),
+        Some((_, message, None)) => Err(Error::configuration(message)),
+        Some((_, message, Some(help))) => Err(Error::configuration(format!("{message}; {help}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn source(brokers: &str, topics: &str, group: &str) -> KafkaSource {
+        KafkaSource {
+            brokers: brokers.to_owned(),
+            topics: Topics::One(topics.to_owned()),
+            group: group.to_owned(),
+            start: Start::Earliest,
+            format: Format::DebeziumJson,
+            schema: None,
+            key: None,
+            unavailable: None,
+            instance: None,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_in_the_debug_text() {
+        let mut config = source("b:1", "t", "g");
+        config
+            .properties
+            .insert("sasl.password".to_owned(), "s3cret".to_owned());
+        let text = format!("{config:?}");
+        assert!(
+            text.contains("sasl.password") && !text.contains("s3cret"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn topics_are_one_or_a_list_and_an_unknown_option_is_refused() {
+        let base = serde_json::json!({"brokers": "b:1", "group": "g", "format": "debezium-json"});
+        for (extra, expect) in [
+            (serde_json::json!({"topics": "a"}), Some(vec!["a"])),
+            (
+                serde_json::json!({"topics": ["a", "^b"]}),
+                Some(vec!["a", "^b"]),
+            ),
+            (
+                serde_json::json!({"topics": "a", "start": "latest"}),
+                Some(vec!["a"]),
+            ),
+            (serde_json::json!({"topics": "a", "start": "now"}), None),
+            (serde_json::json!({"topics": "a", "topic": "b"}), None),
+            (serde_json::json!({}), None),
+        ] {
+            let mut document = base.clone();
+            for (key, value) in extra.as_object().expect("an object") {
+                document[key] = value.clone();
+            }
+            let parsed = serde_json::from_value::<KafkaSource>(document);
+            let names = parsed.ok().map(|config| config.topics.names().to_vec());
+            let names = names
+                .as_ref()
+                .map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(names, expect, "{extra}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub mod error;
 pub mod file;
 pub mod format;
 pub mod kafka;
+pub mod kind;
 pub mod layer;
 pub mod postgres;
 pub mod record;

@@ -1,1 +1,436 @@
-//! PostgreSQL.
+//! PostgreSQL as a sink: exactly once, in bulk, with conflicts decided inside the statement.
+//!
+//! **Guarantees.** One write is one transaction (C10): rows, conflict decisions and positions become
+//! durable together or nothing does. Positions move by compare-and-set, which fences a second owner
+//! (R4). Where the reply to a commit is lost, the next try of the same write finds its positions
+//! moved and returns the outcome that it had.
+//!
+//! **How.** Rows are encoded from Arrow straight into binary `COPY` to a temporary table of the
+//! connection, then one `INSERT … SELECT … ON CONFLICT DO UPDATE … WHERE` writes them and returns
+//! what became of them. Deletes go first (R9).
+//!
+//! - duplicate: folded to one net change a key (R8); a replayed write is fenced by its position.
+//! - null: a null version loses (C4); a null key is rejected (R2).
+//! - delete: `hard`, `soft` or `ignore`; a missing row is counted. Under `newest_wins` and `merge`
+//!   the versions of deletes are kept, so that an older change does not bring a row back (R12).
+//! - tie: `tie` decides (C3).
+//! - an unset value (R14) is left out of the update; where the row is missing it is rejected.
+
+mod failure;
+
+mod catalogue;
+mod positions;
+mod prepare;
+mod session;
+
+mod apply;
+mod bisect;
+mod copy;
+mod numeric;
+mod stage;
+mod statement;
+
+#[cfg(all(test, feature = "server-tests"))]
+mod tests;
+
+use std::fmt;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::apply::Part;
+use self::failure::Failure;
+use self::session::Session;
+use crate::change::Table;
+use crate::conflict::ConflictPolicy;
+use crate::error::{Error, Result};
+use crate::record::{Positions, Span};
+use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::identifier::Dialect;
+use crate::sql::target::Target;
+use crate::sql::version::version_column;
+use crate::sql::{
+    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+};
+
+/// `[sinks.NAME]` with `type = "postgres"`: rows of a PostgreSQL database, exactly once.
+///
+/// ```toml
+/// [sinks.billing]
+/// type   = "postgres"
+/// inputs = ["check"]
+/// url    = "postgres://syncline@localhost/billing"
+/// table  = "clients"
+/// key    = ["id"]
+/// ```
+#[derive(Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresSink {
+    /// Where the database is: `postgres://user:password@host:port/database`. A secret: take it from
+    /// the environment or a file.
+    pub url: String,
+    /// Target table: `name` or `schema.name`, with the placeholders `{table}`, `{schema}`,
+    /// `{database}` and `{topic}` of the source.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    pub key: Option<Vec<String>>,
+    /// What a delete does.
+    #[serde(default)]
+    pub delete: DeleteMode,
+    /// The boolean column that `delete = "soft"` sets.
+    #[serde(default = "default_soft_delete_column")]
+    pub soft_delete_column: String,
+    /// What a difference between the columns of the changes and of the table does.
+    #[serde(default)]
+    pub evolution: Evolution,
+    /// What a truncate does.
+    #[serde(default)]
+    pub truncate: TruncateMode,
+    /// Who wins when source and target disagree.
+    #[serde(default)]
+    pub conflict: ConflictPolicy,
+    /// Whether a commit waits for the database's disk. `false` is faster; a crash of the database
+    /// then loses the last rows and their positions together, and the source replays them.
+    #[serde(default = "default_synchronous_commit")]
+    pub synchronous_commit: bool,
+    /// How long to wait for a connection, in milliseconds.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// How long to wait for a lock that another session holds, in milliseconds.
+    #[serde(default = "default_lock_timeout_ms")]
+    pub lock_timeout_ms: u64,
+    /// How long one write may take before the database counts as not answering, in milliseconds.
+    #[serde(default = "default_write_timeout_ms")]
+    pub write_timeout_ms: u64,
+}
+
+fn default_synchronous_commit() -> bool {
+    true
+}
+
+fn default_connect_timeout_ms() -> u64 {
+    10_000
+}
+
+fn default_lock_timeout_ms() -> u64 {
+    10_000
+}
+
+fn default_write_timeout_ms() -> u64 {
+    60_000
+}
+
+impl PostgresSink {
+    /// A sink of `url` with every other option at its default.
+    pub fn new(url: impl Into<String>) -> Self {
+        let Options {
+            table,
+            key,
+            delete,
+            soft_delete_column,
+            evolution,
+            truncate,
+            conflict,
+        } = Options::default();
+        Self {
+            url: url.into(),
+            table,
+            key,
+            delete,
+            soft_delete_column,
+            evolution,
+            truncate,
+            conflict,
+            synchronous_commit: default_synchronous_commit(),
+            connect_timeout_ms: default_connect_timeout_ms(),
+            lock_timeout_ms: default_lock_timeout_ms(),
+            write_timeout_ms: default_write_timeout_ms(),
+        }
+    }
+
+    /// The options that all SQL sinks share.
+    pub fn options(&self) -> Options {
+        Options {
+            table: self.table.clone(),
+            key: self.key.clone(),
+            delete: self.delete,
+            soft_delete_column: self.soft_delete_column.clone(),
+            evolution: self.evolution,
+            truncate: self.truncate,
+            conflict: self.conflict.clone(),
+        }
+    }
+}
+
+/// Everything but the URL, which may hold a password.
+impl fmt::Debug for PostgresSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresSink")
+            .field("options", &self.options())
+            .field("synchronous_commit", &self.synchronous_commit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens a connection of its own for one lane, and makes the tables for positions and tombstones
+/// where they are not there.
+///
+/// # Errors
+/// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
+/// conflict policy is incomplete.
+pub async fn connect(config: &PostgresSink, identity: &Identity) -> Result<Box<dyn Sink>> {
+    version_column(&config.conflict)?;
+    let session = Session::open(config, identity).await?;
+    Ok(Box::new(PostgresConnection {
+        config: config.clone(),
+        identity: identity.clone(),
+        session: Some(session),
+        in_doubt: None,
+    }))
+}
+
+/// Whether the database answers, and whether the table is there where the sink names one and does
+/// not create it. Writes nothing.
+///
+/// # Errors
+/// `Unavailable` or `Configuration`, with what to do about it.
+pub async fn check(config: &PostgresSink) -> Result<()> {
+    version_column(&config.conflict)?;
+    let mut connection = session::open_connection(config, "check").await?;
+    if config.table.contains('{') {
+        return Ok(());
+    }
+    let nowhere = Table {
+        topic: "".into(),
+        database: None,
+        schema: None,
+        name: "".into(),
+    };
+    let target = Target::of(&config.table, &nowhere)?;
+    let found = catalogue::read(&mut connection, &target)
+        .await
+        .map_err(Failure::into_error)?;
+    let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
+    if found.is_none() && !creates {
+        return Err(Error::configuration(format!(
+            "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
+            target.to_string()
+        )));
+    }
+    Ok(())
+}
+
+/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
+/// not exist. For sources that bring no schema.
+///
+/// # Errors
+/// As [`check`].
+pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
+    let target = Target::of(&config.table, table)?;
+    let mut connection = session::open_connection(config, "catalogue").await?;
+    let found = catalogue::read(&mut connection, &target)
+        .await
+        .map_err(Failure::into_error)?;
+    Ok(found.map(|found| found.table.arrow_schema(Dialect::Postgres)))
+}
+
+/// One connection of one lane.
+struct PostgresConnection {
+    config: PostgresSink,
+    identity: Identity,
+    /// Taken out during a call and put back only where its state is known, so that a call that was
+    /// dropped half-way leaves no open transaction behind.
+    session: Option<Session>,
+    /// The last write, from just before its commit until the reply to it.
+    in_doubt: Option<InDoubt>,
+}
+
+/// A write whose commit may have happened.
+struct InDoubt {
+    spans: Vec<Span>,
+    outcome: Outcome,
+}
+
+#[async_trait]
+impl Sink for PostgresConnection {
+    async fn positions(&mut self) -> Result<Option<Positions>> {
+        let mut session = self.take_session().await?;
+        let wait = self.limit();
+        let read = positions::read(&mut session.connection, &self.identity);
+        let positions = match tokio::time::timeout(wait, read).await {
+            Ok(read) => read.map_err(Failure::into_error)?,
+            Err(_) => return Err(self.silence()),
+        };
+        self.session = Some(session);
+        Ok(Some(positions))
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        let mut refreshed = false;
+        loop {
+            let mut session = self.take_session().await?;
+            let tried = tokio::time::timeout(self.limit(), self.attempt(&mut session, write)).await;
+            let failure = match tried {
+                Err(_) => return Err(self.silence()),
+                Ok(Ok(outcome)) => {
+                    self.session = Some(session);
+                    return Ok(outcome);
+                }
+                Ok(Err(failure)) => failure,
+            };
+            match failure {
+                Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
+                Failure::Error(error) => {
+                    session.roll_back().await?;
+                    self.session = Some(session);
+                    return Err(error);
+                }
+                // The table changed under us: look at it afresh, once.
+                Failure::Stale(error) => {
+                    if refreshed {
+                        return Err(error);
+                    }
+                    refreshed = true;
+                }
+                Failure::Data(refused) => {
+                    session.roll_back().await?;
+                    let culprits = self.find_culprits(&mut session, write, &refused).await?;
+                    self.session = Some(session);
+                    return Err(Error::Rejected(culprits));
+                }
+            }
+        }
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<()> {
+        match self.session.take() {
+            Some(session) => session.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl PostgresConnection {
+    async fn take_session(&mut self) -> Result<Session> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => Session::open(&self.config, &self.identity).await,
+        }
+    }
+
+    /// The whole of a write: positions, rows, commit.
+    async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
+        let options = self.config.options();
+        let parts = Part::of_write(write);
+        let work = apply::plan(session, &options, &parts).await?;
+        session
+            .execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            .await?;
+        let moved =
+            positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
+        if !moved {
+            session.roll_back().await?;
+            return self.answer_moved(session, write).await;
+        }
+        let outcome = apply::run(session, &self.identity, &options, &work).await?;
+        self.in_doubt = Some(InDoubt {
+            spans: write.spans.clone(),
+            outcome: outcome.clone(),
+        });
+        let committed = session.execute("COMMIT").await;
+        if !matches!(&committed, Err(Failure::Error(Error::Unavailable { .. }))) {
+            self.in_doubt = None;
+        }
+        committed?;
+        Ok(outcome)
+    }
+
+    /// The positions were not where the write expects them: our own commit whose reply was lost, or
+    /// another owner.
+    async fn answer_moved(
+        &mut self,
+        session: &mut Session,
+        write: &Write,
+    ) -> Result<Outcome, Failure> {
+        let found = positions::read(&mut session.connection, &self.identity).await?;
+        let stands = |span: &Span| found.get(&span.partition).copied();
+        if let Some(in_doubt) = &self.in_doubt
+            && in_doubt.spans == write.spans
+            && write
+                .spans
+                .iter()
+                .all(|span| stands(span) == Some(span.next))
+        {
+            return Ok(in_doubt.outcome.clone());
+        }
+        let other = write.spans.iter().find(|span| stands(span) != span.from);
+        Err(Failure::Error(match other {
+            Some(span) => Error::Fenced {
+                partition: span.partition.clone(),
+                expected: span.from.unwrap_or(0),
+                found: stands(span),
+            },
+            None => Error::Unavailable {
+                message: "the positions moved while they were compared: try again".to_owned(),
+                cause: None,
+            },
+        }))
+    }
+
+    async fn find_culprits(
+        &mut self,
+        session: &mut Session,
+        write: &Write,
+        refused: &failure::Refused,
+    ) -> Result<Vec<crate::error::RejectedChange>> {
+        let options = self.config.options();
+        let parts = Part::of_write(write);
+        // As many tries as bisection may need, each as long as a write.
+        let limit = self.limit() * 20;
+        let search = bisect::run(session, &self.identity, &options, &parts, refused);
+        match tokio::time::timeout(limit, search).await {
+            Ok(found) => found.map_err(Failure::into_error),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_millis(self.config.write_timeout_ms)
+    }
+
+    fn silence(&self) -> Error {
+        Error::Unavailable {
+            message: format!(
+                "the database did not answer within {} ms (write_timeout_ms)",
+                self.config.write_timeout_ms
+            ),
+            cause: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod config_tests {
+    use super::*;
+
+    #[test]
+    fn the_url_is_never_printed() {
+        let config = PostgresSink::new("postgres://u:canary@h/d");
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_docs() {
+        let config: PostgresSink =
+            serde_json::from_str(r#"{"url": "postgres://h/d", "key": ["id"]}"#).unwrap();
+        assert_eq!(config.table, "{table}");
+        assert_eq!(config.delete, DeleteMode::Hard);
+        assert_eq!(config.evolution, Evolution::Fail);
+        assert!(config.synchronous_commit);
+        assert!(serde_json::from_str::<PostgresSink>(r#"{"url": "x", "tabel": "y"}"#).is_err());
+    }
+}

@@ -4,12 +4,20 @@
 //! durable together or nothing does. A sink that cannot keep positions says so by returning
 //! `None` from [`Sink::positions`]; it is then at-least-once.
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use schemars::JsonSchema as _;
 
-use crate::change::Changes;
+use crate::blackhole::{self, BlackholeSink};
+use crate::change::{Changes, Table};
 use crate::conflict::ConflictCounts;
 use crate::error::Result;
+use crate::file::{self, FileSink};
+use crate::kind::Kind;
+use crate::postgres::{self, PostgresSink};
 use crate::record::{Positions, Span};
+use crate::sql::Options;
+use crate::sqlite::{self, SqliteSink};
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
 /// never share a partition.
@@ -90,4 +98,93 @@ pub trait Sink: Send {
     /// # Errors
     /// `Unavailable` where the last flush did not get through.
     async fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// The sinks that exist.
+#[derive(Clone)]
+pub enum SinkConfig {
+    /// `type = "postgres"`
+    Postgres(PostgresSink),
+    /// `type = "sqlite"`
+    Sqlite(SqliteSink),
+    /// `type = "file"`
+    File(FileSink),
+    /// `type = "blackhole"`
+    Blackhole(BlackholeSink),
+}
+
+impl SinkConfig {
+    /// Every sink.
+    pub const KINDS: &[Kind<Self>] = &[
+        Kind {
+            name: "postgres",
+            schema: PostgresSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Postgres),
+        },
+        Kind {
+            name: "sqlite",
+            schema: SqliteSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Sqlite),
+        },
+        Kind {
+            name: "file",
+            schema: FileSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::File),
+        },
+        Kind {
+            name: "blackhole",
+            schema: BlackholeSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Blackhole),
+        },
+    ];
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "postgres",
+            Self::Sqlite(_) => "sqlite",
+            Self::File(_) => "file",
+            Self::Blackhole(_) => "blackhole",
+        }
+    }
+
+    /// What every SQL sink can be told; `None` for sinks that are no database.
+    pub fn options(&self) -> Option<Options> {
+        match self {
+            Self::Postgres(config) => Some(config.options()),
+            Self::Sqlite(config) => Some(config.options()),
+            Self::File(_) | Self::Blackhole(_) => None,
+        }
+    }
+}
+
+/// The columns of the target's table as an Arrow schema, for sources that bring none; `None` where the
+/// table does not exist, depends on the change, or the sink is no database.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
+    let nothing = Table { topic: "".into(), database: None, schema: None, name: "".into() };
+    match config {
+        SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
+            postgres::catalogue_schema(postgres, &nothing).await
+        }
+        SinkConfig::Sqlite(sqlite) if !sqlite.table.contains('{') => {
+            sqlite::catalogue_schema(sqlite, &nothing).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Opens the target for one lane.
+///
+/// # Errors
+/// `Unavailable` where the system does not answer, `Configuration` where it refuses.
+pub async fn connect(config: &SinkConfig, identity: &Identity) -> Result<Box<dyn Sink>> {
+    match config {
+        SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity).await,
+        SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity).await,
+        SinkConfig::File(file) => file::connect_sink(file, identity),
+        SinkConfig::Blackhole(_) => Ok(blackhole::connect()),
+    }
 }

@@ -8,8 +8,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema as _;
 
 use crate::error::Result;
+use crate::file::{self, FileSource};
+use crate::format::{DeclaredSchema, DecoderOptions, Format, parse_declared};
+use crate::kafka::{self, KafkaSource};
+use crate::kind::Kind;
 use crate::record::{Partition, Positions, Records, Span};
 
 /// How much one fetch may hold, and how long it may wait to fill.
@@ -89,4 +94,108 @@ pub trait Source: Send {
     /// # Errors
     /// `Unavailable` where the goodbye did not get through.
     async fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// The sources that exist.
+#[derive(Debug, Clone)]
+pub enum SourceConfig {
+    /// `type = "kafka"`
+    Kafka(KafkaSource),
+    /// `type = "file"`
+    File(FileSource),
+}
+
+/// A lane's place among the lanes of its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// Counted from 0.
+    pub number: usize,
+    /// How many there are.
+    pub of: usize,
+}
+
+impl SourceConfig {
+    /// Every source.
+    pub const KINDS: &[Kind<Self>] = &[
+        Kind {
+            name: "kafka",
+            schema: KafkaSource::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Kafka),
+        },
+        Kind {
+            name: "file",
+            schema: FileSource::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::File),
+        },
+    ];
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// The format of its records.
+    pub fn format(&self) -> Format {
+        match self {
+            Self::Kafka(kafka) => kafka.format,
+            Self::File(file) => file.format,
+        }
+    }
+
+    /// The types that its settings declare.
+    pub fn declared(&self) -> Option<&DeclaredSchema> {
+        match self {
+            Self::Kafka(kafka) => kafka.schema.as_ref(),
+            Self::File(file) => file.schema.as_ref(),
+        }
+    }
+
+    /// What its settings tell the decoder. A declared schema that is wrong is left out: it was
+    /// refused when the settings were checked.
+    pub fn decoding(&self) -> DecoderOptions {
+        let (key, unavailable) = match self {
+            Self::Kafka(kafka) => (&kafka.key, &kafka.unavailable),
+            Self::File(file) => (&file.key, &file.unavailable),
+        };
+        let mut options = DecoderOptions {
+            declared: self.declared().and_then(|declared| parse_declared(declared).ok()),
+            key: key.clone(),
+            ..DecoderOptions::default()
+        };
+        if let Some(unavailable) = unavailable {
+            options.unavailable.clone_from(unavailable);
+        }
+        options
+    }
+}
+
+/// How many lanes a source feeds, at most `lanes_max`.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn lanes(config: &SourceConfig, lanes_max: usize) -> Result<usize> {
+    match config {
+        SourceConfig::Kafka(kafka) => kafka::lanes(kafka, lanes_max).await,
+        SourceConfig::File(_) => Ok(1),
+    }
+}
+
+/// Opens the source of one lane. `once` ends it at the end that it has now; `memory_bytes` is what a
+/// client may hold ahead of the lane.
+///
+/// # Errors
+/// `Unavailable` where the system does not answer, `Configuration` where it refuses.
+pub async fn connect(
+    config: &SourceConfig,
+    lane: Lane,
+    once: bool,
+    memory_bytes: u64,
+) -> Result<Box<dyn Source>> {
+    match config {
+        SourceConfig::Kafka(kafka) => kafka::connect(kafka, lane, once, memory_bytes),
+        SourceConfig::File(file) => file::connect(file, once),
+    }
 }

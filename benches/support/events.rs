@@ -1,0 +1,163 @@
+//! Debezium events and rows for the benches, always the same.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
+use syncline_connectors::change::{Changes, Operation, Table};
+use syncline_connectors::record::{Partition, Records};
+
+/// A create event of about 850 bytes, as Debezium writes them without the embedded schema.
+pub fn event(id: u64) -> String {
+    let mut text = String::with_capacity(900);
+    let seconds = 1_700_000_000 + id % 1_000_000;
+    write!(
+        text,
+        concat!(
+            r#"{{"before":null,"after":{{"id":{id},"first_name":"Name{name}","last_name":"Family{family}","#,
+            r#""email":"client{id}@example.org","phone":"+49 30 {phone}","balance":"{balance}.{cents:02}","#,
+            r#""status":"active","notes":"a note of some length about client number {id}, kept by hand","#,
+            r#""created_at":{created}000000,"updated_at":{updated}123456}},"#,
+            r#""source":{{"version":"3.6.3.Final","connector":"postgresql","name":"crm","ts_ms":{updated}123,"#,
+            r#""snapshot":"false","db":"crm","sequence":"[\"38814352\",\"38814408\"]","ts_us":{updated}123456,"#,
+            r#""ts_ns":{updated}123456000,"schema":"public","table":"clients","txId":{tx},"lsn":{lsn},"xmin":null,"#,
+            r#""origin":null,"origin_lsn":null}},"transaction":null,"op":"c","ts_ms":{updated}456,"#,
+            r#""ts_us":{updated}456704,"ts_ns":{updated}456704473}}"#
+        ),
+        id = id,
+        name = id % 977,
+        family = id % 4999,
+        phone = 100_000 + id % 899_999,
+        balance = id % 100_000,
+        cents = id % 100,
+        created = seconds - 1000,
+        updated = seconds,
+        tx = 800 + id / 10,
+        lsn = 38_000_000 + id * 56,
+    )
+    .expect("a String takes everything");
+    text
+}
+
+/// The types of [`event`]'s row.
+pub fn row_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        text("first_name"),
+        text("last_name"),
+        text("email"),
+        text("phone"),
+        Field::new("balance", DataType::Decimal128(12, 2), true),
+        text("status"),
+        text("notes"),
+        Field::new("created_at", micros.clone(), true),
+        Field::new("updated_at", micros, true),
+    ]))
+}
+
+/// The nested schema of [`event`], as arrow-json has to be told it.
+pub fn envelope_schema() -> SchemaRef {
+    let row = |name: &str| Field::new(name, DataType::Struct(row_schema().fields().clone()), true);
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let number = |name: &str| Field::new(name, DataType::Int64, true);
+    let source = Fields::from(vec![
+        text("version"),
+        text("connector"),
+        text("name"),
+        number("ts_ms"),
+        text("snapshot"),
+        text("db"),
+        text("sequence"),
+        number("ts_us"),
+        number("ts_ns"),
+        text("schema"),
+        text("table"),
+        number("txId"),
+        number("lsn"),
+        number("xmin"),
+    ]);
+    Arc::new(Schema::new(vec![
+        row("before"),
+        row("after"),
+        Field::new("source", DataType::Struct(source), true),
+        text("op"),
+        number("ts_ms"),
+        number("ts_us"),
+        number("ts_ns"),
+    ]))
+}
+
+/// One batch of raw records, with offsets from `first` on.
+pub fn records(first: u64, count: u64) -> Arc<Records> {
+    let mut records = Records::default();
+    let partition = Partition {
+        topic: "crm.public.clients".into(),
+        number: 0,
+    };
+    let index = records.add_partition(&partition, true);
+    for id in first..first + count {
+        let key = format!(r#"{{"id":{id}}}"#);
+        records.push(
+            index,
+            id as i64,
+            Some(0),
+            Some(key.as_bytes()),
+            Some(event(id).as_bytes()),
+            None,
+        );
+    }
+    Arc::new(records)
+}
+
+/// Changes with these rows, all creates; row `i` came from record `i`.
+pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
+    let count = rows.num_rows();
+    Changes {
+        table: Arc::new(Table {
+            topic: "crm.public.clients".into(),
+            database: None,
+            schema: None,
+            name: "clients".into(),
+        }),
+        key: Some(Arc::from(vec!["id".to_owned()])),
+        unset: vec![None; rows.num_columns()],
+        rows,
+        operations: vec![Operation::Create; count],
+        event_times_ms: vec![Some(0); count],
+        origins: (0..count as u32).collect(),
+        records,
+    }
+}
+
+/// Rows of [`event`] without decoding: ten columns, ids from `first` on in a scattered order.
+pub fn rows(first: u64, count: u64) -> RecordBatch {
+    let lines: String = (first..first + count)
+        .map(|id| {
+            let event = event(scattered(id));
+            let start = event.find(r#""after":"#).expect("every event has a row") + 8;
+            let end = event
+                .find(r#","source":"#)
+                .expect("every event has a source");
+            format!("{}\n", &event[start..end])
+        })
+        .collect();
+    let mut reader = arrow_json::ReaderBuilder::new(row_schema())
+        .with_batch_size(count as usize)
+        .build(std::io::Cursor::new(lines))
+        .expect("the schema can be read");
+    let batch = reader
+        .next()
+        .expect("there are rows")
+        .expect("the rows fit the schema");
+    assert_eq!(batch.column(0).len() as u64, count);
+    batch
+}
+
+/// A fixed permutation within blocks of 2^20, so that keys come in no order.
+fn scattered(id: u64) -> u64 {
+    const BLOCK: u64 = 1 << 20;
+    (id / BLOCK) * BLOCK + (id.wrapping_mul(0x9E37_79B1) % BLOCK)
+}

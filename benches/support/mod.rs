@@ -1,0 +1,140 @@
+//! What every bench shares: timing, processor time, and a table of ratios.
+//!
+//! A stage is only ever shown against a ceiling measured in the same run, in turn with it, so that
+//! the ratio holds where the machine's speed drifts.
+
+pub mod events;
+pub mod kafka;
+
+use std::time::{Duration, Instant};
+
+/// How often stage and ceiling are run in turn; the median is shown.
+pub const ROUNDS: usize = 5;
+
+/// One run of a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// Wall time.
+    pub wall: Duration,
+    /// Processor time of the whole process, all threads; to 10 ms.
+    pub cpu: Duration,
+    /// How many changes (or rows, or keys) it worked on.
+    pub units: u64,
+}
+
+impl Run {
+    /// Units per second of wall time.
+    pub fn rate(&self) -> f64 {
+        self.units as f64 / self.wall.as_secs_f64()
+    }
+
+    /// Processor seconds for a million units.
+    pub fn cpu_seconds_per_million(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.units as f64
+    }
+}
+
+/// Times one run over `units`.
+pub fn time(units: u64, work: impl FnOnce()) -> Run {
+    let (cpu, started) = (cpu_time(), Instant::now());
+    work();
+    Run {
+        wall: started.elapsed(),
+        cpu: cpu_time().saturating_sub(cpu),
+        units,
+    }
+}
+
+/// Whether more or less than the aim is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// The stage's rate is at least this part of the ceiling's rate.
+    RateAtLeast(f64),
+    /// The stage takes at most this many times the ceiling's time.
+    TimeAtMost(f64),
+}
+
+/// Runs stage and ceiling in turn and prints one line: rates, ratio, aim, processor time.
+pub fn compare(
+    name: &str,
+    ceiling_name: &str,
+    aim: Aim,
+    mut stage: impl FnMut() -> Run,
+    mut ceiling: impl FnMut() -> Run,
+) {
+    let mut stages = Vec::new();
+    let mut ceilings = Vec::new();
+    let mut ratios = Vec::new();
+    for _ in 0..ROUNDS {
+        let (ours, bound) = (stage(), ceiling());
+        ratios.push(match aim {
+            Aim::RateAtLeast(_) => ours.rate() / bound.rate(),
+            Aim::TimeAtMost(_) => bound.rate() / ours.rate(),
+        });
+        stages.push(ours);
+        ceilings.push(bound);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let ratio = ratios[ROUNDS / 2];
+    let (ours, bound) = (median(stages), median(ceilings));
+    let (sign, wanted, met) = match aim {
+        Aim::RateAtLeast(wanted) => ("≥", wanted, ratio >= wanted),
+        Aim::TimeAtMost(wanted) => ("≤", wanted, ratio <= wanted),
+    };
+    println!(
+        "{name:<34} {:>11.0}/s {:>6.2} CPU s/M | {ceiling_name:<44} {:>11.0}/s | ratio {ratio:>5.2} ({:.2}–{:.2}), aim {sign} {wanted} {}",
+        ours.rate(),
+        ours.cpu_seconds_per_million(),
+        bound.rate(),
+        ratios[0],
+        ratios[ROUNDS - 1],
+        if met { "met" } else { "MISSED" },
+    );
+}
+
+fn median(mut runs: Vec<Run>) -> Run {
+    runs.sort_by(|a, b| a.rate().total_cmp(&b.rate()));
+    runs[runs.len() / 2]
+}
+
+/// User and system time of this process.
+fn cpu_time() -> Duration {
+    const TICKS_PER_SECOND: u64 = 100;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    let mut fields = after_name
+        .split(' ')
+        .skip(11)
+        .map(|field| field.parse::<u64>().unwrap_or(0));
+    let ticks = fields.next().unwrap_or(0) + fields.next().unwrap_or(0);
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
+}
+
+/// The highest resident memory of this process so far, in KiB.
+pub fn peak_memory_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
+
+/// A connected sink of this type and these settings, writing as pipeline `bench`.
+pub async fn sink(
+    kind: &str,
+    settings: serde_json::Value,
+) -> Box<dyn syncline_connectors::sink::Sink> {
+    use syncline_connectors::sink::{Identity, SinkConfig, connect};
+    let kind = SinkConfig::KINDS
+        .iter()
+        .find(|known| known.name == kind)
+        .expect("a sink that exists");
+    let config = (kind.read)(settings).expect("settings that fit");
+    let identity = Identity {
+        pipeline: "bench".into(),
+        sink: "sink".into(),
+        source: "source".into(),
+    };
+    connect(&config, &identity)
+        .await
+        .expect("the target is there")
+}

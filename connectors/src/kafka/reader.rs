@@ -1,0 +1,452 @@
+//! One member of the group, read by the thread of its lane.
+//!
+//! Guarantees: nothing of a partition is handed over before [`Source::assign`] said where to begin;
+//! an offset that is gone is an error, never a reset; nothing is committed for a partition after
+//! it was given up (R18). A duplicate is dropped by its offset, a tombstone is a record without
+//! a value. The client recovers from brokers that are away; `next` says `Unavailable` once they
+//! have been for a few seconds, and may be called again.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::begin::{beginnings, list_from, list_of, place, seek};
+use super::client::{Rebalance, Reports, failed};
+use super::gather::Gather;
+use super::trouble::Trouble;
+use super::{Start, headers, watermark};
+use crate::error::Result;
+use crate::record::{Partition, Positions};
+use crate::source::{Event, Limits, Source};
+
+/// Partitions are paused once nothing was wanted for this long. A pause throws the client's queue
+/// away, so a short wait of the lane must not cause one.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
+/// The clock is read once in this many records.
+const CLOCK_ROWS: usize = 256;
+
+/// What a reader is told when it is opened.
+pub(super) struct Task {
+    pub(super) brokers: String,
+    pub(super) start: Start,
+    /// Whether a topic that is gone is an error: it was named.
+    pub(super) topics_are_named: bool,
+    /// `--once`: the partitions of this lane with their end offsets, no group protocol.
+    pub(super) once: Option<Vec<(Partition, i64)>>,
+}
+
+/// A consumer; see the module docs.
+pub(super) struct Reader {
+    consumer: BaseConsumer<Reports>,
+    task: Task,
+    gather: Gather,
+    /// Offered by [`Event::Assigned`], not yet answered by [`Source::assign`].
+    offered: Option<Vec<Partition>>,
+    /// Announced by [`Event::Revoked`]; given up with the next call of `next`.
+    leaving: Option<Vec<Partition>>,
+    /// Whether `leaving` is lost: nothing may be committed for it.
+    lost: bool,
+    announced: bool,
+    idle_since: Option<Instant>,
+    paused: bool,
+    /// Whether a partition ended since the positions were read last.
+    ended: bool,
+    trouble: Trouble,
+}
+
+/// How a poll went.
+enum Polled {
+    Record,
+    /// A record that was not wanted, or an error that passes.
+    Dropped,
+    Ended,
+    Nothing,
+}
+
+impl Reader {
+    pub(super) fn new(consumer: BaseConsumer<Reports>, task: Task) -> Self {
+        Self {
+            consumer,
+            task,
+            gather: Gather::default(),
+            offered: None,
+            leaving: None,
+            lost: false,
+            announced: false,
+            idle_since: None,
+            paused: false,
+            ended: false,
+            trouble: Trouble::default(),
+        }
+    }
+
+    fn is_once(&self) -> bool {
+        self.task.once.is_some()
+    }
+
+    /// Answers the revocation that `next` announced.
+    fn give_up(&mut self) {
+        let Some(partitions) = self.leaving.take() else {
+            return;
+        };
+        self.lost = false;
+        self.gather.remove(&partitions);
+        let answer = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&list_of(&partitions))
+            }
+            _ => self.consumer.unassign(),
+        };
+        if let Err(error) = answer {
+            // It fails only where the client has let them go already.
+            tracing::debug!(target: "kafka", %error, "partitions were given up before");
+        }
+    }
+
+    /// What the coordinator wants, or the partitions of `--once`.
+    fn announce(&mut self) -> Result<Option<Event>> {
+        if let Some(once) = &self.task.once {
+            if self.announced {
+                return Ok(None);
+            }
+            self.announced = true;
+            let partitions: Vec<_> = once
+                .iter()
+                .map(|(partition, _)| partition.clone())
+                .collect();
+            if partitions.is_empty() {
+                return Ok(None);
+            }
+            self.offered = Some(partitions.clone());
+            return Ok(Some(Event::Assigned(partitions)));
+        }
+        while let Some(rebalance) = self.consumer.context().next_rebalance() {
+            self.trouble.end();
+            match rebalance {
+                Rebalance::Assign(partitions) if partitions.is_empty() => {
+                    self.add(&TopicPartitionList::new())?;
+                }
+                Rebalance::Assign(partitions) => {
+                    self.offered = Some(partitions.clone());
+                    return Ok(Some(Event::Assigned(partitions)));
+                }
+                Rebalance::Revoke { partitions, lost } => {
+                    self.withdraw(&partitions);
+                    self.leaving = Some(partitions.clone());
+                    self.lost = lost;
+                    if partitions.is_empty() {
+                        self.give_up();
+                        continue;
+                    }
+                    return Ok(Some(Event::Revoked { partitions, lost }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// These partitions wait for [`Source::assign`] no longer.
+    fn withdraw(&mut self, partitions: &[Partition]) {
+        self.offered = self.offered.take().and_then(|mut open| {
+            open.retain(|known| !partitions.contains(known));
+            (!open.is_empty()).then_some(open)
+        });
+    }
+
+    /// Hands the client partitions with the offsets to begin at.
+    fn add(&self, list: &TopicPartitionList) -> Result<()> {
+        let answer = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
+            _ => {
+                // This call replaces the assignment, so what is read already goes along.
+                let mut whole = list.clone();
+                for (partition, next) in self.gather.reading() {
+                    place(&mut whole, partition, next)?;
+                }
+                self.consumer.assign(&whole)
+            }
+        };
+        answer.map_err(|error| failed("partitions could not be taken on", error))
+    }
+
+    /// Gathers records until a limit is reached.
+    fn fill(&mut self, limits: &Limits) -> Result<Event> {
+        let deadline = Instant::now() + limits.linger;
+        let mut wait = Duration::ZERO;
+        let mut rows_until_clock = CLOCK_ROWS;
+        while self.gather.rows() < limits.rows && self.gather.bytes() < limits.bytes {
+            match self.poll(wait)? {
+                Polled::Record => {
+                    wait = Duration::ZERO;
+                    rows_until_clock -= 1;
+                    if rows_until_clock == 0 {
+                        rows_until_clock = CLOCK_ROWS;
+                        if Instant::now() >= deadline {
+                            break;
+                        }
+                    }
+                    continue;
+                }
+                Polled::Dropped => {}
+                Polled::Ended if self.is_once() => self.catch_up()?,
+                Polled::Ended => {}
+                Polled::Nothing => {
+                    let now = Instant::now();
+                    if now >= deadline || self.consumer.context().has_rebalance() {
+                        break;
+                    }
+                    wait = deadline - now;
+                }
+            }
+            if self.is_drained() {
+                break;
+            }
+        }
+        if self.ended {
+            self.catch_up()?;
+        }
+        if let Some(fetched) = self.gather.take() {
+            return Ok(Event::Records(fetched));
+        }
+        if self.is_drained() {
+            return Ok(Event::End);
+        }
+        let outage = self
+            .trouble
+            .report(&self.consumer, &self.gather, &self.task.brokers);
+        outage.map_or(Ok(Event::Idle), Err)
+    }
+
+    /// Hands over nothing and stays a member. See [`PAUSE_AFTER`].
+    fn hold_back(&mut self, linger: Duration) -> Result<Event> {
+        let now = Instant::now();
+        let since = *self.idle_since.get_or_insert(now);
+        if !self.paused {
+            if now.duration_since(since) < PAUSE_AFTER {
+                std::thread::sleep(linger);
+                return Ok(Event::Idle);
+            }
+            let partitions: Vec<_> = self.gather.partitions().cloned().collect();
+            self.pause(&partitions)?;
+            self.paused = true;
+        }
+        let deadline = now + linger;
+        loop {
+            // A record that was on its way is kept in the gather; no more follow it.
+            self.poll(deadline.saturating_duration_since(Instant::now()))?;
+            if Instant::now() >= deadline || self.consumer.context().has_rebalance() {
+                return Ok(Event::Idle);
+            }
+        }
+    }
+
+    fn pause(&self, partitions: &[Partition]) -> Result<()> {
+        self.consumer
+            .pause(&list_of(partitions))
+            .map_err(|error| failed("partitions could not be paused", error))
+    }
+
+    fn resume(&mut self) -> Result<()> {
+        self.idle_since = None;
+        if self.paused {
+            let partitions: Vec<_> = self.gather.partitions().cloned().collect();
+            self.consumer
+                .resume(&list_of(&partitions))
+                .map_err(|error| failed("partitions could not be resumed", error))?;
+            self.paused = false;
+        }
+        Ok(())
+    }
+
+    /// Takes one thing from the client's queue.
+    fn poll(&mut self, wait: Duration) -> Result<Polled> {
+        let message = match self.consumer.poll(wait) {
+            None => return Ok(Polled::Nothing),
+            Some(Ok(message)) => message,
+            Some(Err(KafkaError::PartitionEOF(number))) => {
+                self.trouble.end();
+                self.gather.reached_end(number);
+                self.ended = true;
+                return Ok(Polled::Ended);
+            }
+            Some(Err(error)) => {
+                self.trouble.take(
+                    error,
+                    &self.consumer,
+                    &self.gather,
+                    &self.task.brokers,
+                    self.task.topics_are_named,
+                )?;
+                return Ok(Polled::Dropped);
+            }
+        };
+        let place = self
+            .gather
+            .accept(message.topic(), message.partition(), message.offset());
+        let Some((records, index)) = place else {
+            return Ok(Polled::Dropped);
+        };
+        let headers = message.headers().and_then(headers::to_json);
+        records.push(
+            index,
+            message.offset(),
+            message.timestamp().to_millis(),
+            message.key(),
+            message.payload(),
+            headers.as_deref(),
+        );
+        drop(message);
+        self.trouble.end();
+        Ok(Polled::Record)
+    }
+
+    /// Moves the positions on to where the client stands: past transaction markers.
+    fn catch_up(&mut self) -> Result<()> {
+        let list = self
+            .consumer
+            .position()
+            .map_err(|error| failed("the positions of the client could not be read", error))?;
+        for element in list.elements() {
+            if let Offset::Offset(position) = element.offset() {
+                self.gather
+                    .advance(element.topic(), element.partition(), position);
+            }
+        }
+        self.ended = false;
+        Ok(())
+    }
+
+    /// Commits offsets. Nobody waits for the answer: the sink's positions are what counts.
+    fn commit(&self, list: &TopicPartitionList) -> Result<()> {
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer
+            .commit(list, CommitMode::Async)
+            .map_err(|error| failed("offsets could not be committed", error))
+    }
+
+    /// Whether everything of `--once` was gathered.
+    fn is_drained(&self) -> bool {
+        self.is_once() && self.announced && self.offered.is_none() && self.gather.is_done()
+    }
+}
+
+#[async_trait]
+impl Source for Reader {
+    async fn next(&mut self, limits: &Limits) -> Result<Event> {
+        self.give_up();
+        if let Some(event) = self.announce()? {
+            return Ok(event);
+        }
+        if limits.rows == 0 {
+            return self.hold_back(limits.linger);
+        }
+        self.resume()?;
+        self.fill(limits)
+    }
+
+    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
+        let offered = self.offered.clone().unwrap_or_default();
+        let wanted: Vec<Partition> = partitions
+            .iter()
+            .filter(|known| offered.contains(known) || self.gather.owns(known))
+            .cloned()
+            .collect();
+        let once = self.task.once.as_deref();
+        let found = beginnings(&self.consumer, self.task.start, once, positions, &wanted)?;
+        for beginning in &found {
+            self.gather
+                .set_single(&beginning.partition.topic, beginning.single);
+        }
+        let (moved, fresh): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|beginning| self.gather.owns(&beginning.partition));
+        seek(&self.consumer, &moved)?;
+        if !fresh.is_empty() {
+            self.add(&list_from(fresh.iter())?)?;
+            if self.paused {
+                let partitions: Vec<_> = fresh.iter().map(|new| new.partition.clone()).collect();
+                self.pause(&partitions)?;
+            }
+            if self.task.start == Start::Latest && !self.is_once() {
+                // The end moves on: whoever owns the partition next must begin here, not there.
+                let new = fresh.iter().filter(|beginning| beginning.from.is_none());
+                self.commit(&list_from(new)?)?;
+            }
+        }
+        self.withdraw(&wanted);
+        for beginning in moved.into_iter().chain(fresh) {
+            self.gather.begin(beginning);
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for (partition, &position) in positions {
+            let is_lost = self.lost
+                && self
+                    .leaving
+                    .as_ref()
+                    .is_some_and(|leaving| leaving.contains(partition));
+            if self.gather.owns(partition) && !is_lost {
+                place(&mut list, partition, position)?;
+            }
+        }
+        self.commit(&list)
+    }
+
+    fn lag(&self) -> Option<u64> {
+        self.gather.partitions().next()?;
+        self.gather
+            .reading()
+            .map(|(partition, next)| {
+                let high = watermark::cached_high(&self.consumer, partition)?;
+                Some(u64::try_from(high - next).unwrap_or(0))
+            })
+            .sum()
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        drop(self);
+        Ok(())
+    }
+}
+
+/// Leaves the group. The client closes only once every rebalance is answered.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.consumer.context().close();
+        self.give_up();
+        let mut open = self.offered.take().is_some();
+        while let Some(rebalance) = self.consumer.context().next_rebalance() {
+            match rebalance {
+                Rebalance::Assign(_) => open = true,
+                Rebalance::Revoke { partitions, .. } => {
+                    self.leaving = Some(partitions);
+                    self.give_up();
+                }
+            }
+        }
+        let answer = if self.is_once() {
+            self.consumer.unassign()
+        } else if open {
+            match self.consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => {
+                    self.consumer.incremental_assign(&TopicPartitionList::new())
+                }
+                _ => self.consumer.unassign(),
+            }
+        } else {
+            Ok(())
+        };
+        if let Err(error) = answer {
+            tracing::debug!(target: "kafka", %error, "the consumer closes with an answer owed");
+        }
+    }
+}

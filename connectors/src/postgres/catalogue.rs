@@ -1,0 +1,99 @@
+//! Reads a table from Postgres' catalogue.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use super::failure::{Failure, failure};
+use crate::sql::catalogue::{TargetColumn, TargetTable};
+use crate::sql::identifier::Dialect;
+use crate::sql::target::Target;
+
+/// A table with what only Postgres knows of it.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) table: TargetTable,
+    /// For each column, whether two values that are equal are the same: not so for `numeric`
+    /// (`1.0` and `1.00`), for a text without a deterministic collation, and the like.
+    pub(super) exact: Vec<bool>,
+    /// Its object identifier.
+    pub(super) oid: i64,
+    /// The tables that its foreign keys point to.
+    pub(super) references: Vec<i64>,
+}
+
+const COLUMNS: &str = "\
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, \
+       a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', \
+       a.atttypid = ANY ('{bool,int2,int4,int8,text,varchar,bytea,date,time,timestamp,timestamptz,uuid}'::regtype[]) \
+       AND COALESCE(l.collisdeterministic, true) \
+FROM pg_attribute AS a LEFT JOIN pg_collation AS l ON l.oid = a.attcollation \
+WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+const UNIQUE: &str = "\
+SELECT array_agg(a.attname::text ORDER BY k.place) \
+FROM pg_index AS i \
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place) \
+LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
+WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate \
+AND i.indpred IS NULL AND k.place <= i.indnkeyatts \
+GROUP BY i.indexrelid HAVING bool_and(k.number > 0) ORDER BY i.indexrelid";
+
+const REFERENCES: &str = "\
+SELECT DISTINCT confrelid::bigint FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f'";
+
+/// The table as it is now; `None` where it does not exist.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    target: &Target,
+) -> Result<Option<Found>, Failure> {
+    let quoted = target.quoted(Dialect::Postgres)?;
+    let doing = format!("reading the catalogue for table {:?}", target.to_string());
+    let fail = |error| failure(&doing, error);
+    let oid: Option<i64> = sqlx::query_scalar("SELECT to_regclass($1)::oid::bigint")
+        .bind(&quoted)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(fail)?;
+    let Some(oid) = oid else {
+        return Ok(None);
+    };
+    let mut table = TargetTable::default();
+    let mut exact = Vec::new();
+    for row in fetch(connection, COLUMNS, oid).await.map_err(fail)? {
+        let column = TargetColumn {
+            name: row.try_get(0).map_err(fail)?,
+            sql_type: row.try_get(1).map_err(fail)?,
+            nullable: row.try_get(2).map_err(fail)?,
+            has_default: row.try_get(3).map_err(fail)?,
+            generated: row.try_get(4).map_err(fail)?,
+        };
+        table.columns.push(column);
+        exact.push(row.try_get(5).map_err(fail)?);
+    }
+    for row in fetch(connection, UNIQUE, oid).await.map_err(fail)? {
+        table.unique.push(row.try_get(0).map_err(fail)?);
+    }
+    let references = fetch(connection, REFERENCES, oid)
+        .await
+        .map_err(fail)?
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()
+        .map_err(fail)?;
+    Ok(Some(Found {
+        table,
+        exact,
+        oid,
+        references,
+    }))
+}
+
+async fn fetch(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    oid: i64,
+) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(oid)
+        .fetch_all(connection)
+        .await
+}

@@ -1,0 +1,547 @@
+//! Arrow columns as rows of binary `COPY`, without a stop in between.
+//!
+//! A value that Postgres cannot hold exactly refuses its row, with the column and the reason: text
+//! with a NUL character, an instant or a time finer than a microsecond, an array that is not
+//! rectangular. Nothing is rounded (R3). The format is that of PostgreSQL's documentation of `COPY`
+//! and of the types' `recv` functions.
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Decimal128Array,
+    Decimal256Array, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
+    IntervalMonthDayNanoArray, ListArray, StringArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type,
+    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
+
+use super::numeric::{put_decimal, put_decimal_wide};
+use crate::error::{Error, Result};
+
+/// What stands before the first row.
+pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What stands after the last row.
+pub(super) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
+
+/// Microseconds and days from 1970-01-01 to 2000-01-01, where Postgres begins to count.
+const EPOCH_US: i64 = 946_684_800_000_000;
+const EPOCH_DAYS: i32 = 10_957;
+
+/// Why a value cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) rule: &'static str,
+    pub(super) reason: &'static str,
+}
+
+const NUL: Unfit = Unfit {
+    rule: "22021 character_not_in_repertoire",
+    reason: "the text holds a NUL character, which PostgreSQL cannot store",
+};
+const TOO_FINE: Unfit = Unfit {
+    rule: "R3 exactness",
+    reason: "the value is finer than a microsecond, which PostgreSQL would round",
+};
+const TOO_FAR: Unfit = Unfit {
+    rule: "22008 datetime_field_overflow",
+    reason: "the instant is out of PostgreSQL's range",
+};
+const RAGGED: Unfit = Unfit {
+    rule: "R3 exactness",
+    reason: "the array is not rectangular, which PostgreSQL requires",
+};
+
+/// The type of the staging column that takes `field`: what its values are in binary, before they are
+/// converted to the target's type.
+///
+/// # Errors
+/// `Configuration` for a type that no column holds.
+pub(super) fn staged_type(field: &Field) -> Result<&'static str> {
+    kind(field.data_type()).map(Kind::name).ok_or_else(|| {
+        Error::configuration(format!(
+            "column {:?} is {}, which PostgreSQL has no type for: turn it into text or take it apart in a map operator",
+            field.name(),
+            field.data_type()
+        ))
+    })
+}
+
+/// One column, ready to be written cell by cell.
+pub(super) struct Cells {
+    values: Values,
+    nulls: Option<arrow::buffer::NullBuffer>,
+}
+
+enum Values {
+    Null,
+    Boolean(BooleanArray),
+    Int16(Int16Array),
+    Int32(Int32Array),
+    Int64(Int64Array),
+    Float32(Float32Array),
+    Float64(Float64Array),
+    Decimal128(Decimal128Array, i8),
+    Decimal256(Decimal256Array, i8),
+    Text(StringArray),
+    Binary(BinaryArray),
+    Date(Int32Array),
+    Time(Int64Array, TimeUnit),
+    Timestamp(Int64Array, TimeUnit),
+    Duration(Int64Array, TimeUnit),
+    Interval(IntervalMonthDayNanoArray),
+    List(ListArray, Box<Cells>, Kind),
+}
+
+impl Cells {
+    /// # Errors
+    /// Where Arrow cannot bring the column into its canonical form.
+    pub(super) fn of(column: &ArrayRef) -> Result<Self> {
+        let canonical = canonical(column.data_type());
+        let column = if canonical == *column.data_type() {
+            column.clone()
+        } else {
+            cast(column, &canonical).map_err(Error::configuration)?
+        };
+        let nulls = column.logical_nulls();
+        Ok(Self {
+            values: values(&column)?,
+            nulls,
+        })
+    }
+
+    /// Appends the cell's length and bytes.
+    pub(super) fn put(&self, row: usize, out: &mut Vec<u8>) -> Result<(), Unfit> {
+        if self.is_null(row) {
+            out.extend_from_slice(&(-1_i32).to_be_bytes());
+            return Ok(());
+        }
+        match &self.values {
+            Values::Null => out.extend_from_slice(&(-1_i32).to_be_bytes()),
+            Values::Boolean(array) => put_fixed(out, [u8::from(array.value(row))]),
+            Values::Int16(array) => put_fixed(out, array.value(row).to_be_bytes()),
+            Values::Int32(array) => put_fixed(out, array.value(row).to_be_bytes()),
+            Values::Int64(array) => put_fixed(out, array.value(row).to_be_bytes()),
+            Values::Float32(array) => put_fixed(out, array.value(row).to_be_bytes()),
+            Values::Float64(array) => put_fixed(out, array.value(row).to_be_bytes()),
+            Values::Decimal128(array, scale) => put_sized(out, |out| {
+                put_decimal(array.value(row), *scale, out);
+                Ok(())
+            })?,
+            Values::Decimal256(array, scale) => put_sized(out, |out| {
+                put_decimal_wide(array.value(row), *scale, out);
+                Ok(())
+            })?,
+            Values::Text(array) => {
+                let text = array.value(row).as_bytes();
+                if memchr::memchr(0, text).is_some() {
+                    return Err(NUL);
+                }
+                put_bytes(out, text);
+            }
+            Values::Binary(array) => put_bytes(out, array.value(row)),
+            Values::Date(array) => put_fixed(out, date(array.value(row))?.to_be_bytes()),
+            Values::Time(array, unit) => {
+                put_fixed(out, microseconds(array.value(row), *unit)?.to_be_bytes());
+            }
+            Values::Duration(array, unit) => {
+                let length = microseconds(array.value(row), *unit)?;
+                put_interval(out, length, 0, 0);
+            }
+            Values::Timestamp(array, unit) => {
+                put_fixed(out, timestamp(array.value(row), *unit)?.to_be_bytes());
+            }
+            Values::Interval(array) => {
+                let value = array.value(row);
+                let length = microseconds(value.nanoseconds, TimeUnit::Nanosecond)?;
+                put_interval(out, length, value.days, value.months);
+            }
+            Values::List(array, items, kind) => {
+                put_sized(out, |out| put_array(array, items, *kind, row, out))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+}
+
+/// What Postgres calls a canonical type, and the number of its type.
+#[derive(Debug, Clone, Copy)]
+struct Kind(&'static str, &'static str, u32);
+
+impl Kind {
+    fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// Element types of arrays, with the names of the arrays. Object identifiers from `pg_type.dat`.
+const KINDS: [Kind; 14] = [
+    Kind("boolean", "boolean[]", 16),
+    Kind("bytea", "bytea[]", 17),
+    Kind("bigint", "bigint[]", 20),
+    Kind("smallint", "smallint[]", 21),
+    Kind("integer", "integer[]", 23),
+    Kind("text", "text[]", 25),
+    Kind("real", "real[]", 700),
+    Kind("double precision", "double precision[]", 701),
+    Kind("date", "date[]", 1082),
+    Kind("time without time zone", "time without time zone[]", 1083),
+    Kind(
+        "timestamp without time zone",
+        "timestamp without time zone[]",
+        1114,
+    ),
+    Kind(
+        "timestamp with time zone",
+        "timestamp with time zone[]",
+        1184,
+    ),
+    Kind("interval", "interval[]", 1186),
+    Kind("numeric", "numeric[]", 1700),
+];
+
+fn kind(data_type: &DataType) -> Option<Kind> {
+    let name = match canonical(data_type) {
+        DataType::Boolean => "boolean",
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        DataType::Int64 => "bigint",
+        DataType::Float32 => "real",
+        DataType::Float64 => "double precision",
+        DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",
+        DataType::Utf8 | DataType::Null => "text",
+        DataType::Binary => "bytea",
+        DataType::Date32 => "date",
+        DataType::Time64(_) => "time without time zone",
+        DataType::Timestamp(_, None) => "timestamp without time zone",
+        DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
+        DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano) => "interval",
+        DataType::List(item) => {
+            let element = element_kind(item.data_type())?;
+            return Some(Kind(element.1, element.1, element.2));
+        }
+        _ => return None,
+    };
+    KINDS.iter().find(|kind| kind.0 == name).copied()
+}
+
+/// Postgres has one array type for all numbers of dimensions.
+fn element_kind(data_type: &DataType) -> Option<Kind> {
+    match canonical(data_type) {
+        DataType::List(item) => element_kind(item.data_type()),
+        plain => kind(&plain),
+    }
+}
+
+/// The type in which a column is written.
+fn canonical(data_type: &DataType) -> DataType {
+    use DataType as D;
+    match data_type {
+        D::Int8 | D::UInt8 => D::Int16,
+        D::UInt16 => D::Int32,
+        D::UInt32 => D::Int64,
+        D::UInt64 => D::Decimal128(20, 0),
+        D::Float16 => D::Float32,
+        D::Decimal32(precision, scale) | D::Decimal64(precision, scale) => {
+            D::Decimal128(*precision, *scale)
+        }
+        D::LargeUtf8 | D::Utf8View => D::Utf8,
+        D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => D::Binary,
+        D::Date64 => D::Date32,
+        D::Time32(unit) => D::Time64(match unit {
+            TimeUnit::Second | TimeUnit::Millisecond => TimeUnit::Microsecond,
+            finer => *finer,
+        }),
+        D::Interval(_) => D::Interval(IntervalUnit::MonthDayNano),
+        D::Dictionary(_, value) => canonical(value),
+        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
+            let inner = canonical(item.data_type());
+            D::List(std::sync::Arc::new(Field::new("item", inner, true)))
+        }
+        other => other.clone(),
+    }
+}
+
+fn values(column: &ArrayRef) -> Result<Values> {
+    use DataType as D;
+    Ok(match column.data_type() {
+        D::Null => Values::Null,
+        D::Boolean => Values::Boolean(column.as_boolean().clone()),
+        D::Int16 => Values::Int16(column.as_primitive::<Int16Type>().clone()),
+        D::Int32 => Values::Int32(column.as_primitive::<Int32Type>().clone()),
+        D::Int64 => Values::Int64(column.as_primitive::<Int64Type>().clone()),
+        D::Float32 => Values::Float32(column.as_primitive::<Float32Type>().clone()),
+        D::Float64 => Values::Float64(column.as_primitive::<Float64Type>().clone()),
+        D::Decimal128(_, scale) => {
+            Values::Decimal128(column.as_primitive::<Decimal128Type>().clone(), *scale)
+        }
+        D::Decimal256(_, scale) => {
+            Values::Decimal256(column.as_primitive::<Decimal256Type>().clone(), *scale)
+        }
+        D::Utf8 => Values::Text(column.as_string::<i32>().clone()),
+        D::Binary => Values::Binary(column.as_binary::<i32>().clone()),
+        D::Date32 => Values::Date(reinterpret::<Date32Type, Int32Type>(column)),
+        D::Time64(unit) => Values::Time(as_int64(column)?, *unit),
+        D::Timestamp(unit, _) => Values::Timestamp(as_int64(column)?, *unit),
+        D::Duration(unit) => Values::Duration(as_int64(column)?, *unit),
+        D::Interval(_) => {
+            Values::Interval(column.as_primitive::<IntervalMonthDayNanoType>().clone())
+        }
+        D::List(item) => {
+            let list = column.as_list::<i32>();
+            let element = element_kind(item.data_type()).ok_or_else(|| {
+                Error::configuration(format!("there is no array of {}", item.data_type()))
+            })?;
+            let cells = Cells::of(list.values())?;
+            Values::List(list.clone(), Box::new(cells), element)
+        }
+        other => {
+            return Err(Error::configuration(format!(
+                "PostgreSQL has no type for {other}"
+            )));
+        }
+    })
+}
+
+fn as_int64(column: &ArrayRef) -> Result<Int64Array> {
+    cast(column, &DataType::Int64)
+        .map(|array| array.as_primitive::<Int64Type>().clone())
+        .map_err(Error::configuration)
+}
+
+fn reinterpret<From, To>(column: &ArrayRef) -> arrow::array::PrimitiveArray<To>
+where
+    From: ArrowPrimitiveType,
+    To: ArrowPrimitiveType<Native = From::Native>,
+{
+    column.as_primitive::<From>().reinterpret_cast::<To>()
+}
+
+fn put_fixed<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) {
+    out.extend_from_slice(&(N as i32).to_be_bytes());
+    out.extend_from_slice(&bytes);
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Leaves room for the length and fills it in afterwards.
+fn put_sized(
+    out: &mut Vec<u8>,
+    put: impl FnOnce(&mut Vec<u8>) -> Result<(), Unfit>,
+) -> Result<(), Unfit> {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    put(out)?;
+    let length = (out.len() - start - 4) as i32;
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+    Ok(())
+}
+
+fn put_interval(out: &mut Vec<u8>, microseconds: i64, days: i32, months: i32) {
+    out.extend_from_slice(&16_i32.to_be_bytes());
+    out.extend_from_slice(&microseconds.to_be_bytes());
+    out.extend_from_slice(&days.to_be_bytes());
+    out.extend_from_slice(&months.to_be_bytes());
+}
+
+fn date(days: i32) -> Result<i32, Unfit> {
+    match days {
+        i32::MAX | i32::MIN => Ok(days),
+        _ => days.checked_sub(EPOCH_DAYS).ok_or(TOO_FAR),
+    }
+}
+
+fn microseconds(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
+    match unit {
+        TimeUnit::Second => value.checked_mul(1_000_000).ok_or(TOO_FAR),
+        TimeUnit::Millisecond => value.checked_mul(1_000).ok_or(TOO_FAR),
+        TimeUnit::Microsecond => Ok(value),
+        TimeUnit::Nanosecond if value % 1_000 == 0 => Ok(value / 1_000),
+        TimeUnit::Nanosecond => Err(TOO_FINE),
+    }
+}
+
+/// The largest and the smallest value are the infinities, here and there.
+fn timestamp(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
+    match value {
+        i64::MAX | i64::MIN => Ok(value),
+        _ => microseconds(value, unit)?
+            .checked_sub(EPOCH_US)
+            .ok_or(TOO_FAR),
+    }
+}
+
+/// Dimensions, a flag for nulls, the element type, then for each dimension its length and lower
+/// bound, then the elements in row-major order (`array_recv`).
+fn put_array(
+    array: &ListArray,
+    items: &Cells,
+    element: Kind,
+    row: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Unfit> {
+    let mut lengths = Vec::new();
+    let mut elements = Vec::new();
+    let has_null = flatten(array, items, row, 0, &mut lengths, &mut elements)?;
+    if lengths.contains(&0) {
+        lengths.clear();
+        elements.clear();
+    }
+    out.extend_from_slice(&(lengths.len() as i32).to_be_bytes());
+    out.extend_from_slice(&i32::from(has_null).to_be_bytes());
+    out.extend_from_slice(&element.2.to_be_bytes());
+    for length in lengths {
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(&1_i32.to_be_bytes());
+    }
+    out.append(&mut elements);
+    Ok(())
+}
+
+/// Writes the elements of one list; all lists of one depth must have the same length.
+fn flatten(
+    array: &ListArray,
+    items: &Cells,
+    row: usize,
+    depth: usize,
+    lengths: &mut Vec<i32>,
+    out: &mut Vec<u8>,
+) -> Result<bool, Unfit> {
+    let offsets = array.value_offsets();
+    let (start, end) = (offsets[row] as usize, offsets[row + 1] as usize);
+    let length = (end - start) as i32;
+    match lengths.get(depth) {
+        Some(known) if *known != length => return Err(RAGGED),
+        Some(_) => {}
+        None => lengths.push(length),
+    }
+    let mut has_null = false;
+    for item in start..end {
+        match &items.values {
+            Values::List(inner, inner_items, _) => {
+                if items.is_null(item) {
+                    return Err(RAGGED);
+                }
+                has_null |= flatten(inner, inner_items, item, depth + 1, lengths, out)?;
+            }
+            _ => {
+                has_null |= items.is_null(item);
+                items.put(item, out)?;
+            }
+        }
+    }
+    Ok(has_null)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use arrow::array::{
+        Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+    };
+    use arrow::datatypes::Int32Type as I32;
+
+    fn check(column: ArrayRef, row: usize, expect: Result<&[u8], &Unfit>) {
+        let mut out = Vec::new();
+        let put = Cells::of(&column).unwrap().put(row, &mut out);
+        match (put, expect) {
+            (Ok(()), Ok(bytes)) => {
+                assert_eq!(out[..4], (bytes.len() as i32).to_be_bytes());
+                assert_eq!(&out[4..], bytes);
+            }
+            (Err(unfit), Err(expect)) => assert_eq!(&unfit, expect),
+            (found, expect) => panic!("found {found:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn cells_are_what_postgres_reads() {
+        check(Arc::new(Int16Array::from(vec![-2])), 0, Ok(&[255, 254]));
+        check(Arc::new(BooleanArray::from(vec![true])), 0, Ok(&[1]));
+        check(
+            Arc::new(StringArray::from(vec!["é"])),
+            0,
+            Ok("é".as_bytes()),
+        );
+        check(Arc::new(Date32Array::from(vec![10_957])), 0, Ok(&[0; 4]));
+        check(
+            Arc::new(Date32Array::from(vec![i32::MAX])),
+            0,
+            Ok(&i32::MAX.to_be_bytes()),
+        );
+        check(
+            Arc::new(Time64MicrosecondArray::from(vec![86_400_000_000])),
+            0,
+            Ok(&86_400_000_000_i64.to_be_bytes()),
+        );
+        check(
+            Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN])),
+            0,
+            Ok(&i64::MIN.to_be_bytes()),
+        );
+        check(
+            Arc::new(TimestampNanosecondArray::from(vec![
+                EPOCH_US * 1_000 + 7_000,
+            ])),
+            0,
+            Ok(&7_i64.to_be_bytes()),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_kept_exactly_is_refused_r3() {
+        check(Arc::new(StringArray::from(vec!["a\0b"])), 0, Err(&NUL));
+        check(
+            Arc::new(TimestampNanosecondArray::from(vec![1])),
+            0,
+            Err(&TOO_FINE),
+        );
+        let nested = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
+        let inner = ListArray::from_iter_primitive::<I32, _, _>(vec![
+            Some(vec![Some(1)]),
+            Some(vec![Some(2), Some(3)]),
+        ]);
+        assert_eq!(inner.data_type(), &nested);
+        let outer = ListArray::new(
+            Arc::new(Field::new("item", nested, true)),
+            arrow::buffer::OffsetBuffer::from_lengths([2]),
+            Arc::new(inner),
+            None,
+        );
+        check(Arc::new(outer), 0, Err(&RAGGED));
+    }
+
+    #[test]
+    fn a_null_is_a_length_of_minus_one() {
+        let mut out = Vec::new();
+        let column: ArrayRef = Arc::new(Int32Array::from(vec![None, Some(1)]));
+        Cells::of(&column).unwrap().put(0, &mut out).unwrap();
+        assert_eq!(out, (-1_i32).to_be_bytes());
+    }
+
+    #[test]
+    fn arrays_name_their_element_type() {
+        let list = ListArray::from_iter_primitive::<I32, _, _>(vec![Some(vec![Some(7), None])]);
+        let mut expect = Vec::new();
+        for word in [1_i32, 1, 23, 2, 1, 4, 7, -1] {
+            expect.extend_from_slice(&word.to_be_bytes());
+        }
+        check(Arc::new(list), 0, Ok(&expect));
+        let empty = ListArray::from_iter_primitive::<I32, _, Vec<Option<i32>>>(vec![Some(vec![])]);
+        let mut expect = Vec::new();
+        for word in [0_i32, 0, 23] {
+            expect.extend_from_slice(&word.to_be_bytes());
+        }
+        check(Arc::new(empty), 0, Ok(&expect));
+    }
+}

@@ -1,0 +1,339 @@
+//! What is worked out once for a table and a schema, not once a write: evolution, columns, staging.
+//!
+//! Evolution runs in a transaction of its own, under a lock that all Syncline sessions of the
+//! database share, before the write begins.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+
+use super::catalogue::{self, Found};
+use super::copy::staged_type;
+use super::failure::Failure;
+use super::positions::DDL_LOCK;
+use super::session::Session;
+use crate::change::Changes;
+use crate::error::{Error, Result};
+use crate::sql::catalogue::{Plan, Wanted, plan, statement};
+use crate::sql::conflict::Comparison;
+use crate::sql::identifier::{Dialect, quote};
+use crate::sql::target::Target;
+use crate::sql::types::split_type;
+use crate::sql::version::{VersionKind, absent, threshold, version_column};
+use crate::sql::{DeleteMode, Options};
+
+/// A target and a schema, ready to be written.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The schema of the changes.
+    pub(super) schema: SchemaRef,
+    /// The target's name, unquoted: what tombstones are kept under.
+    pub(super) name: String,
+    /// The target's quoted name.
+    pub(super) target: String,
+    /// Object identifiers of the target and of the tables that its foreign keys point to.
+    pub(super) oid: i64,
+    pub(super) references: Vec<i64>,
+    /// The columns that are written, the key among them.
+    pub(super) columns: Vec<Column>,
+    /// The quoted mark of soft deletes, where they are on.
+    pub(super) mark: Option<String>,
+    /// How versions are compared, where the strategy does.
+    pub(super) version: Option<Version>,
+    /// The number and the quoted name of the staging table.
+    pub(super) stage_number: usize,
+    pub(super) stage: String,
+}
+
+/// A column of the changes that has a place in the target.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    /// Index in the changes.
+    pub(super) index: usize,
+    /// The quoted name in the target.
+    pub(super) name: String,
+    /// Whether it is part of the key.
+    pub(super) key: bool,
+    /// The type in the staging table.
+    pub(super) staged: &'static str,
+    /// The staged value (alias `s`) as it is assigned: in the target's type, its length and scale
+    /// left to the assignment, which refuses what does not fit.
+    pub(super) assigned: String,
+    /// The staged value as the target would hold it, to compare.
+    pub(super) compared: String,
+    /// How to tell whether source and target differ.
+    pub(super) comparison: Comparison,
+}
+
+/// The version column.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    /// Index in [`Prepared::columns`].
+    pub(super) column: usize,
+    /// The target's type.
+    pub(super) sql_type: String,
+    pub(super) kind: VersionKind,
+    /// What can be added to a version.
+    pub(super) threshold: Option<String>,
+}
+
+impl Prepared {
+    /// The prepared form of the target of `changes`: from the session, or made now.
+    pub(super) async fn of(
+        session: &mut Session,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        key: &[usize],
+    ) -> Result<Arc<Self>, Failure> {
+        let schema = changes.schema();
+        let is_key = |column: &Column| key.contains(&column.index);
+        let known = session.prepared(target).iter().find(|prepared| {
+            (Arc::ptr_eq(&prepared.schema, &schema) || prepared.schema == schema)
+                && prepared
+                    .columns
+                    .iter()
+                    .all(|column| column.key == is_key(column))
+        });
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let (found, plan) = evolve(session, options, target, &schema, key).await?;
+        let number = session.next_stage();
+        let prepared = Self::build(options, target, schema, key, &found, &plan, number)?;
+        session.execute(&prepared.create_stage()).await?;
+        let prepared = Arc::new(prepared);
+        session.keep(target, prepared.clone()).await?;
+        Ok(prepared)
+    }
+
+    fn build(
+        options: &Options,
+        target: &Target,
+        schema: SchemaRef,
+        key: &[usize],
+        found: &Found,
+        plan: &Plan,
+        stage_number: usize,
+    ) -> Result<Self> {
+        let mut columns = Vec::new();
+        let mut version = None;
+        let version_name = version_column(&options.conflict)?;
+        for (index, placed) in plan.columns.iter().enumerate() {
+            let field = schema.field(index);
+            let Some(name) = placed else {
+                continue;
+            };
+            let place = found
+                .table
+                .columns
+                .iter()
+                .position(|column| column.name == *name)
+                .expect("the plan places columns in the table that it was made for");
+            let column = &found.table.columns[place];
+            let staged = staged_type(field)?;
+            let (assigned, compared) = conversions(index, staged, &column.sql_type);
+            if version_name == Some(field.name()) {
+                version = Some(Version::of(
+                    options,
+                    field,
+                    columns.len(),
+                    &column.sql_type,
+                )?);
+            }
+            columns.push(Column {
+                index,
+                name: quote(Dialect::Postgres, name)?,
+                key: key.contains(&index),
+                staged,
+                assigned,
+                compared,
+                comparison: if found.exact[place] {
+                    Comparison::Exact
+                } else {
+                    Comparison::Stored
+                },
+            });
+        }
+        if let (Some(name), None) = (version_name, &version) {
+            return Err(absent(name));
+        }
+        let mark = match options.delete {
+            DeleteMode::Soft => Some(quote(Dialect::Postgres, &options.soft_delete_column)?),
+            DeleteMode::Hard | DeleteMode::Ignore => None,
+        };
+        Ok(Self {
+            schema,
+            name: target.to_string(),
+            target: target.quoted(Dialect::Postgres)?,
+            oid: found.oid,
+            references: found.references.clone(),
+            columns,
+            mark,
+            version,
+            stage_number,
+            stage: format!("pg_temp._syncline_stage_{stage_number}"),
+        })
+    }
+
+    /// Columns are numbered, so that no name of the source can collide or be too long.
+    fn create_stage(&self) -> String {
+        let columns: String = self
+            .columns
+            .iter()
+            .map(|column| format!(", c{} {}", column.index, column.staged))
+            .collect();
+        format!(
+            "CREATE TEMPORARY TABLE {} (row integer, op smallint, pattern smallint, event timestamptz{columns}) ON COMMIT DELETE ROWS",
+            self.stage.trim_start_matches("pg_temp.")
+        )
+    }
+}
+
+impl Version {
+    fn of(
+        options: &Options,
+        field: &arrow::datatypes::Field,
+        column: usize,
+        sql_type: &str,
+    ) -> Result<Self> {
+        let kind = VersionKind::of(field)?;
+        let (base, _) = split_type(sql_type);
+        let target_kind = match base.as_str() {
+            "date" => Some(VersionKind::Instant),
+            text if text.starts_with("timestamp") => Some(VersionKind::Instant),
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => {
+                Some(VersionKind::Number)
+            }
+            _ => None,
+        };
+        if target_kind != Some(kind) {
+            return Err(Error::configuration(format!(
+                "the version column {:?} is {} in the changes and {sql_type} in the target: versions compare as instants or as numbers, give both the same kind",
+                field.name(),
+                field.data_type()
+            )));
+        }
+        let threshold = threshold(&options.conflict, kind)?.map(|by| match kind {
+            VersionKind::Instant => format!("interval '{by} microseconds'"),
+            VersionKind::Number => by,
+        });
+        Ok(Self {
+            column,
+            sql_type: base,
+            kind,
+            threshold,
+        })
+    }
+}
+
+/// The staged column `c{index}` as it is assigned and as it is compared.
+fn conversions(index: usize, staged: &str, sql_type: &str) -> (String, String) {
+    let value = format!("s.c{index}");
+    let (base, numbers) = split_type(sql_type);
+    let assigned = match base.as_str() {
+        same if same == staged => value.clone(),
+        // Without a length these two would mean one character or one bit.
+        "character" => format!("{value}::bpchar"),
+        "bit" => format!("{value}::varbit"),
+        "character[]" => format!("{value}::bpchar[]"),
+        "bit[]" => format!("{value}::varbit[]"),
+        "json" if staged.ends_with("[]") => format!("to_json({value})"),
+        "jsonb" if staged.ends_with("[]") => format!("to_jsonb({value})"),
+        other => format!("{value}::{other}"),
+    };
+    let compared = if numbers.is_empty() {
+        assigned.clone()
+    } else {
+        format!("{assigned}::{sql_type}")
+    };
+    (assigned, compared)
+}
+
+/// Brings the target to what the changes need, as far as the policy allows.
+async fn evolve(
+    session: &mut Session,
+    options: &Options,
+    target: &Target,
+    schema: &Schema,
+    key: &[usize],
+) -> Result<(Found, Plan), Failure> {
+    let key: Vec<String> = key
+        .iter()
+        .map(|&column| schema.field(column).name().clone())
+        .collect();
+    let name = target.to_string();
+    let wanted = Wanted {
+        target: &name,
+        schema,
+        key: &key,
+        soft_delete_column: (options.delete == DeleteMode::Soft)
+            .then_some(options.soft_delete_column.as_str()),
+    };
+    let look = |found: &Option<Found>| {
+        plan(
+            Dialect::Postgres,
+            &wanted,
+            found.as_ref().map(|found| &found.table),
+            options.evolution,
+        )
+    };
+    let found = catalogue::read(&mut session.connection, target).await?;
+    let planned = look(&found)?;
+    if let (Some(found), true) = (found, planned.actions.is_empty()) {
+        return Ok((found, planned));
+    }
+    // Another session may be doing the same: look again under the lock.
+    session
+        .execute(&format!(
+            "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({DDL_LOCK})"
+        ))
+        .await?;
+    let found = catalogue::read(&mut session.connection, target).await?;
+    let quoted = target.quoted(Dialect::Postgres)?;
+    for action in &look(&found)?.actions {
+        session
+            .execute(&statement(Dialect::Postgres, &quoted, action)?)
+            .await?;
+    }
+    session.execute("COMMIT").await?;
+    let found = catalogue::read(&mut session.connection, target)
+        .await?
+        .ok_or_else(|| {
+            Error::configuration(format!("table {name:?} was dropped while it was evolved"))
+        })?;
+    let planned = look(&Some(found.clone()))?;
+    Ok((found, planned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(staged: &str, sql_type: &str, expect: (&str, &str)) {
+        let (assigned, compared) = conversions(3, staged, sql_type);
+        assert_eq!((assigned.as_str(), compared.as_str()), expect);
+    }
+
+    #[test]
+    fn lengths_and_scales_are_left_to_the_assignment() {
+        check("integer", "integer", ("s.c3", "s.c3"));
+        check("text", "jsonb", ("s.c3::jsonb", "s.c3::jsonb"));
+        check("numeric", "numeric(12,2)", ("s.c3", "s.c3::numeric(12,2)"));
+        check(
+            "text",
+            "character varying(5)",
+            (
+                "s.c3::character varying",
+                "s.c3::character varying::character varying(5)",
+            ),
+        );
+        check(
+            "text",
+            "character(5)",
+            ("s.c3::bpchar", "s.c3::bpchar::character(5)"),
+        );
+        check("text", "bit(4)", ("s.c3::varbit", "s.c3::varbit::bit(4)"));
+        check("integer[]", "jsonb", ("to_jsonb(s.c3)", "to_jsonb(s.c3)"));
+    }
+}

@@ -1,0 +1,187 @@
+//! One connection with what belongs to it: session settings, staging tables, prepared targets.
+//!
+//! A session whose state is not known is dropped, never repaired.
+
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+
+use super::PostgresSink;
+use super::failure::{Failure, failure};
+use super::positions;
+use super::prepare::Prepared;
+use crate::error::{Error, Result};
+use crate::sink::Identity;
+use crate::sql::target::Target;
+use crate::sql::version::version_column;
+
+/// Staging tables that one session keeps; past it all are dropped and made again as needed.
+const PREPARED_MAX: usize = 256;
+
+/// See the module docs.
+pub(super) struct Session {
+    pub(super) connection: PgConnection,
+    prepared: HashMap<Target, Vec<Arc<Prepared>>>,
+    prepared_count: usize,
+    stages_made: usize,
+    /// Staging tables that hold rows of the open transaction.
+    pub(super) filled: HashSet<usize>,
+}
+
+impl Session {
+    /// Connects, and makes Syncline's own tables where they are not there.
+    pub(super) async fn open(config: &PostgresSink, identity: &Identity) -> Result<Self> {
+        let mut connection = open_connection(config, &identity.pipeline).await?;
+        let tombstones = version_column(&config.conflict)?.is_some();
+        positions::create_tables(&mut connection, tombstones)
+            .await
+            .map_err(Failure::into_error)?;
+        Ok(Self {
+            connection,
+            prepared: HashMap::new(),
+            prepared_count: 0,
+            stages_made: 0,
+            filled: HashSet::new(),
+        })
+    }
+
+    /// What was prepared for `target`.
+    pub(super) fn prepared(&self, target: &Target) -> &[Arc<Prepared>] {
+        self.prepared.get(target).map_or(&[], Vec::as_slice)
+    }
+
+    /// Keeps what was prepared for as long as the session lives.
+    pub(super) async fn keep(
+        &mut self,
+        target: &Target,
+        prepared: Arc<Prepared>,
+    ) -> Result<(), Failure> {
+        if self.prepared_count >= PREPARED_MAX {
+            let stages: Vec<&str> = self
+                .prepared
+                .values()
+                .flatten()
+                .map(|prepared| prepared.stage.as_str())
+                .collect();
+            let sql = format!("DROP TABLE {}", stages.join(", "));
+            self.prepared.clear();
+            self.prepared_count = 0;
+            self.execute(&sql).await?;
+        }
+        self.prepared_count += 1;
+        self.prepared
+            .entry(target.clone())
+            .or_default()
+            .push(prepared);
+        Ok(())
+    }
+
+    /// A number for the next staging table.
+    pub(super) fn next_stage(&mut self) -> usize {
+        self.stages_made += 1;
+        self.stages_made
+    }
+
+    /// Runs statements without parameters.
+    pub(super) async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut self.connection)
+            .await
+            .map(|_| ())
+            .map_err(|error| failure(&describe(sql), error))
+    }
+
+    /// Runs one statement and gives its rows. `cached` keeps it prepared: right only for statements
+    /// whose plan does not depend on how many rows there are.
+    pub(super) async fn rows(&mut self, sql: &str, cached: bool) -> Result<Vec<PgRow>, Failure> {
+        sqlx::query(AssertSqlSafe(sql))
+            .persistent(cached)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|error| failure(&describe(sql), error))
+    }
+
+    /// Ends the open transaction, if there is one.
+    pub(super) async fn roll_back(&mut self) -> Result<()> {
+        self.filled.clear();
+        self.execute("ROLLBACK").await.map_err(Failure::into_error)
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(self) -> Result<()> {
+        self.connection
+            .close()
+            .await
+            .map_err(|error| Error::unavailable("closing the connection", error))
+    }
+}
+
+/// A connection with the session settings that every statement relies on.
+pub(super) async fn open_connection(config: &PostgresSink, name: &str) -> Result<PgConnection> {
+    let options = PgConnectOptions::from_str(&config.url).map_err(|_| {
+        Error::configuration(
+            "the url of the postgres sink cannot be read: write postgres://user:password@host:port/database, with special characters percent-encoded",
+        )
+    })?;
+    let place = format!(
+        "{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or_default()
+    );
+    let doing = format!("connecting to {place}");
+    // Postgres cuts the name short by itself.
+    let options = options
+        .application_name(&format!("syncline/{name}"))
+        .statement_cache_capacity(512)
+        .disable_statement_logging();
+    let wait = Duration::from_millis(config.connect_timeout_ms);
+    let mut connection = match tokio::time::timeout(wait, options.connect()).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(sqlx::Error::Configuration(cause))) => {
+            return Err(Error::Configuration {
+                message: format!("{doing}: the connection options do not fit: correct the url"),
+                cause: Some(cause),
+            });
+        }
+        Ok(Err(error)) => return Err(failure(&doing, error).into_error()),
+        Err(_) => {
+            return Err(Error::Unavailable {
+                message: format!(
+                    "{doing}: no answer within {} ms (connect_timeout_ms)",
+                    config.connect_timeout_ms
+                ),
+                cause: None,
+            });
+        }
+    };
+    let settings = format!(
+        "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'iso_8601'; \
+         SET standard_conforming_strings = on; SET client_min_messages = warning; \
+         SET extra_float_digits = 3; SET lock_timeout = {}; SET statement_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}; SET synchronous_commit = {}",
+        config.lock_timeout_ms,
+        config.write_timeout_ms,
+        config.write_timeout_ms,
+        if config.synchronous_commit {
+            "on"
+        } else {
+            "off"
+        },
+    );
+    sqlx::raw_sql(AssertSqlSafe(settings))
+        .execute(&mut connection)
+        .await
+        .map_err(|error| failure(&doing, error).into_error())?;
+    Ok(connection)
+}
+
+/// The first words of a statement, for messages.
+fn describe(sql: &str) -> String {
+    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+    format!("running {} …", words.join(" "))
+}

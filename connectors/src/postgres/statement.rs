@@ -1,0 +1,402 @@
+//! The SQL of a write, from a prepared target and a conflict policy.
+//!
+//! Aliases: `t` the target's row, `s` the staged row, `d` a tombstone. Rows are staged in the order
+//! of their keys and their number is that order, so that two writers lock rows in the same order
+//! (R9). Every statement counts what it did and returns one row.
+
+use super::prepare::{Column, Prepared};
+use super::stage::{BLIND_DELETE, DELETE};
+use crate::conflict::{ConflictPolicy, Detect, Strategy};
+use crate::sink::Identity;
+use crate::sql::TOMBSTONES_TABLE;
+use crate::sql::conflict::{Predicates, Sides, VersionSides};
+use crate::sql::identifier::{Dialect, literal};
+use crate::sql::version::VersionKind;
+
+/// See the module docs.
+pub(super) struct Statements<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) policy: &'a ConflictPolicy,
+    pub(super) identity: &'a Identity,
+}
+
+/// Where the incoming values stand.
+#[derive(Clone, Copy)]
+enum From {
+    /// `excluded`, in `ON CONFLICT`.
+    Excluded,
+    /// The staged row `s`.
+    Staged,
+}
+
+impl Statements<'_> {
+    /// Inserts or updates the full rows of one operation. Returns how many were inserted and how
+    /// many updated; a row that is in neither was left as it is.
+    pub(super) fn upsert(&self, operation: i16) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        let columns = &self.prepared.columns;
+        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut values: Vec<&str> = columns
+            .iter()
+            .map(|column| column.assigned.as_str())
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            names.push(mark);
+            values.push("false");
+        }
+        let all = vec![true; columns.len()];
+        let assignments = self.assignments(&all, From::Excluded);
+        let action = if assignments.is_empty() {
+            "NOTHING".to_owned()
+        } else {
+            format!(
+                "UPDATE SET {assignments} WHERE {}",
+                self.upsert_applies(&all, From::Excluded)
+            )
+        };
+        let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
+        format!(
+            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
+             WHERE s.op = {operation} AND s.pattern = 0 ORDER BY s.row ON CONFLICT ({}) DO {action} \
+             RETURNING t.xmax = 0 AS inserted) \
+             SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM done",
+            names.join(", "),
+            values.join(", "),
+            key.join(", "),
+        )
+    }
+
+    /// Updates the rows of one pattern of set columns (R14). Returns how many were updated, inserts
+    /// first.
+    pub(super) fn update(&self, set: &[bool], pattern: i16) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        let mut assignments = self.assignments(set, From::Staged);
+        if assignments.is_empty() {
+            // Nothing but the key was sent: the row stays what it is, and is counted.
+            let key = self.key().next().map_or("", |column| column.name.as_str());
+            assignments = format!("{key} = t.{key}");
+        }
+        format!(
+            "WITH done AS (UPDATE {target} AS t SET {assignments} FROM {stage} AS s \
+             WHERE s.op < {DELETE} AND s.pattern = {pattern} AND {} AND {} RETURNING s.op) \
+             SELECT count(*) FILTER (WHERE op = 0), count(*) FILTER (WHERE op = 1) FROM done",
+            self.same_key(),
+            self.upsert_applies(set, From::Staged),
+        )
+    }
+
+    /// Numbers of the staged rows of a pattern that the target does not have (R14).
+    pub(super) fn incomplete(&self, pattern: i16) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        format!(
+            "SELECT s.row FROM {stage} AS s WHERE s.op < {DELETE} AND s.pattern = {pattern} \
+             AND NOT EXISTS (SELECT FROM {target} AS t WHERE {}) ORDER BY s.row",
+            self.same_key()
+        )
+    }
+
+    /// Of the staged rows of a pattern that were not written: those that are in conflict and lost,
+    /// inserts first. `fresh` leaves out what this transaction wrote, which a trigger may have
+    /// changed; it is not right once a round went before.
+    pub(super) fn kept(&self, set: &[bool], pattern: i16, fresh: bool) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        let others = if fresh {
+            " AND t.xmin <> pg_current_xact_id()::xid"
+        } else {
+            ""
+        };
+        format!(
+            "SELECT count(*) FILTER (WHERE s.op = 0), count(*) FILTER (WHERE s.op = 1) \
+             FROM {stage} AS s JOIN {target} AS t ON {} \
+             WHERE s.op < {DELETE} AND s.pattern = {pattern} AND {}{others}",
+            self.same_key(),
+            self.differs(set, From::Staged),
+        )
+    }
+
+    /// Deletes, or marks, what the staged deletes name. Returns how many rows, and how many of them
+    /// were not what the source deleted.
+    pub(super) fn delete(&self) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        let conflict = self.delete_conflict();
+        let wins = self.predicates(From::Staged, true).delete_wins();
+        let applies = match self.policy.strategy {
+            Strategy::SourceWins => String::new(),
+            _ => format!(" AND (NOT {conflict} OR {wins})"),
+        };
+        let write = match &self.prepared.mark {
+            Some(mark) => format!(
+                "UPDATE {target} AS t SET {mark} = true FROM {stage} AS s WHERE t.{mark} IS NOT TRUE AND"
+            ),
+            None => format!("DELETE FROM {target} AS t USING {stage} AS s WHERE"),
+        };
+        format!(
+            "WITH done AS ({write} s.op >= {DELETE} AND {}{applies} RETURNING {conflict} AS conflict) \
+             SELECT count(*), count(*) FILTER (WHERE conflict) FROM done",
+            self.same_key(),
+        )
+    }
+
+    /// After the deletes: how many rows that they name are still there.
+    pub(super) fn survivors(&self) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        format!(
+            "SELECT count(*) FROM {stage} AS s WHERE s.op >= {DELETE} \
+             AND EXISTS (SELECT FROM {target} AS t WHERE {})",
+            self.alive()
+        )
+    }
+
+    /// Keeps the versions of the deletes that applied, or that found nothing (R12).
+    pub(super) fn bury(&self) -> Option<String> {
+        let Prepared { target, stage, .. } = self.prepared;
+        let version = self.version(From::Staged, true)?.source;
+        let column = self.tombstone_column()?;
+        let cast = self.tombstone_type()?;
+        Some(format!(
+            "INSERT INTO {TOMBSTONES_TABLE} AS d (pipeline, sink, target, key, {column}) \
+             SELECT {}, {}, {}, {}, ({version})::{cast} FROM {stage} AS s WHERE s.op >= {DELETE} \
+             AND {version} IS NOT NULL AND NOT EXISTS (SELECT FROM {target} AS t WHERE {}) ORDER BY s.row \
+             ON CONFLICT (pipeline, sink, target, key) DO UPDATE SET {column} = greatest(d.{column}, excluded.{column})",
+            literal(&self.identity.pipeline),
+            literal(&self.identity.sink),
+            literal(&self.prepared.name),
+            self.key_text(),
+            self.alive(),
+        ))
+    }
+
+    /// Whether there are tombstones of this target.
+    pub(super) fn has_tombstones(&self) -> String {
+        format!(
+            "SELECT EXISTS (SELECT FROM {TOMBSTONES_TABLE} AS d WHERE {})",
+            self.own_tombstones()
+        )
+    }
+
+    /// Takes the upserts that are not ahead of the tombstone of their key out of the staging table;
+    /// returns how many, inserts first.
+    pub(super) fn drop_outdated(&self) -> Option<String> {
+        let stage = &self.prepared.stage;
+        Some(format!(
+            "WITH gone AS (DELETE FROM {stage} AS s USING {TOMBSTONES_TABLE} AS d WHERE s.op < {DELETE} \
+             AND {} AND d.key = {} AND NOT {} RETURNING s.op, s.pattern) \
+             SELECT op, pattern, count(*) FROM gone GROUP BY op, pattern",
+            self.own_tombstones(),
+            self.key_text(),
+            self.ahead_of_tombstone()?,
+        ))
+    }
+
+    /// Removes the tombstones of the upserts that are left.
+    pub(super) fn exhume(&self) -> String {
+        let stage = &self.prepared.stage;
+        format!(
+            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} AND {} AND d.key = {}",
+            self.own_tombstones(),
+            self.key_text(),
+        )
+    }
+
+    /// Empties the target (R13).
+    pub(super) fn truncate(&self) -> String {
+        let target = &self.prepared.target;
+        match &self.prepared.mark {
+            Some(mark) => format!("UPDATE {target} SET {mark} = true WHERE {mark} IS NOT TRUE"),
+            None => format!("TRUNCATE {target}"),
+        }
+    }
+
+    fn key(&self) -> impl Iterator<Item = &Column> {
+        self.prepared.columns.iter().filter(|column| column.key)
+    }
+
+    fn same_key(&self) -> String {
+        let terms: Vec<String> = self
+            .key()
+            .map(|column| format!("t.{} = {}", column.name, column.compared))
+            .collect();
+        terms.join(" AND ")
+    }
+
+    /// The target holds the staged row's key, and it is not marked as deleted.
+    fn alive(&self) -> String {
+        match &self.prepared.mark {
+            Some(mark) => format!("{} AND t.{mark} IS NOT TRUE", self.same_key()),
+            None => self.same_key(),
+        }
+    }
+
+    /// The set columns outside the key.
+    fn written<'b>(&'b self, set: &'b [bool]) -> impl Iterator<Item = &'b Column> {
+        self.prepared
+            .columns
+            .iter()
+            .zip(set)
+            .filter(|(column, set)| **set && !column.key)
+            .map(|(column, _)| column)
+    }
+
+    fn sides(&self, set: &[bool], from: From) -> Vec<Sides> {
+        self.written(set)
+            .map(|column| sides(column, from))
+            .collect()
+    }
+
+    fn assignments(&self, set: &[bool], from: From) -> String {
+        let with_version = self.sets_version(set);
+        let predicates = self.predicates(from, with_version);
+        let mut assignments: Vec<String> = self
+            .written(set)
+            .map(|column| {
+                let mut sides = sides(column, from);
+                if matches!(from, From::Staged) {
+                    sides.source.clone_from(&column.assigned);
+                }
+                format!("{} = {}", column.name, predicates.value(&sides))
+            })
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            assignments.push(format!("{mark} = false"));
+        }
+        assignments.join(", ")
+    }
+
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
+    /// for strategies that compare versions, which it still has.
+    fn upsert_applies(&self, set: &[bool], from: From) -> String {
+        let sides = self.sides(set, from);
+        let predicates = self.predicates(from, self.sets_version(set));
+        let wins = predicates.upsert_wins(&sides);
+        let differs = match self.policy.detect {
+            Detect::Key => "TRUE".to_owned(),
+            Detect::Row => predicates.differs(&sides),
+        };
+        let Some(mark) = &self.prepared.mark else {
+            return format!("({differs} AND {wins})");
+        };
+        match self.policy.strategy {
+            Strategy::NewestWins | Strategy::Merge => {
+                format!("((t.{mark} IS TRUE OR {differs}) AND {wins})")
+            }
+            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
+        }
+    }
+
+    /// A conflict that the change lost.
+    fn differs(&self, set: &[bool], from: From) -> String {
+        let sides = self.sides(set, from);
+        let predicates = self.predicates(from, self.sets_version(set));
+        format!(
+            "{} AND NOT {}",
+            predicates.differs(&sides),
+            self.upsert_applies(set, from)
+        )
+    }
+
+    /// The target's row is not what the source deleted, or the source does not say what that was.
+    fn delete_conflict(&self) -> String {
+        let all = vec![true; self.prepared.columns.len()];
+        let differs = self
+            .predicates(From::Staged, true)
+            .differs(&self.sides(&all, From::Staged));
+        format!("(s.op = {BLIND_DELETE} OR {differs})")
+    }
+
+    fn sets_version(&self, set: &[bool]) -> bool {
+        self.prepared
+            .version
+            .as_ref()
+            .is_some_and(|version| set[version.column])
+    }
+
+    fn predicates(&self, from: From, with_version: bool) -> Predicates<'_> {
+        let version = self.version(from, with_version);
+        Predicates::new(Dialect::Postgres, self.policy, version)
+    }
+
+    /// Both versions. A delete's is that of its image, else its event time (C6); event times are
+    /// staged only for deletes to use.
+    fn version(&self, from: From, with_version: bool) -> Option<VersionSides> {
+        let version = self.prepared.version.as_ref()?;
+        let column = &self.prepared.columns[version.column];
+        let sql_type = &version.sql_type;
+        let source = match from {
+            _ if !with_version => format!("NULL::{sql_type}"),
+            From::Excluded => sides(column, from).source,
+            From::Staged if version.kind == VersionKind::Instant => format!(
+                "CASE WHEN s.op = {BLIND_DELETE} THEN COALESCE({}, s.event::{sql_type}) ELSE {} END",
+                column.compared, column.compared
+            ),
+            From::Staged => column.compared.clone(),
+        };
+        let target = match (version.kind, &version.threshold) {
+            // A sum of two integers could leave their range.
+            (VersionKind::Number, Some(_)) if !sql_type.starts_with(['r', 'd']) => {
+                format!("t.{}::numeric", column.name)
+            }
+            _ => format!("t.{}", column.name),
+        };
+        Some(VersionSides {
+            source,
+            target,
+            threshold: version.threshold.clone(),
+        })
+    }
+
+    fn tombstone_column(&self) -> Option<&'static str> {
+        Some(match self.prepared.version.as_ref()?.kind {
+            VersionKind::Instant => "instant",
+            VersionKind::Number => "number",
+        })
+    }
+
+    fn tombstone_type(&self) -> Option<&'static str> {
+        Some(match self.prepared.version.as_ref()?.kind {
+            VersionKind::Instant => "timestamptz",
+            VersionKind::Number => "numeric",
+        })
+    }
+
+    /// A tombstone is judged as the row would be that it stands for.
+    fn ahead_of_tombstone(&self) -> Option<String> {
+        let version = self.prepared.version.as_ref()?;
+        let column = &self.prepared.columns[version.column];
+        let sides = VersionSides {
+            source: format!("({})::{}", column.compared, self.tombstone_type()?),
+            target: format!("d.{}", self.tombstone_column()?),
+            threshold: version.threshold.clone(),
+        };
+        let newest = ConflictPolicy {
+            strategy: Strategy::NewestWins,
+            ..self.policy.clone()
+        };
+        Some(Predicates::new(Dialect::Postgres, &newest, Some(sides)).upsert_wins(&[]))
+    }
+
+    fn own_tombstones(&self) -> String {
+        format!(
+            "d.pipeline = {} AND d.sink = {} AND d.target = {}",
+            literal(&self.identity.pipeline),
+            literal(&self.identity.sink),
+            literal(&self.prepared.name)
+        )
+    }
+
+    /// The key as text that is the same for the same key.
+    fn key_text(&self) -> String {
+        let parts: Vec<&str> = self.key().map(|column| column.compared.as_str()).collect();
+        format!("ROW({})::text", parts.join(", "))
+    }
+}
+
+fn sides(column: &Column, from: From) -> Sides {
+    Sides {
+        source: match from {
+            From::Excluded => format!("excluded.{}", column.name),
+            From::Staged => column.compared.clone(),
+        },
+        target: format!("t.{}", column.name),
+        comparison: column.comparison,
+    }
+}

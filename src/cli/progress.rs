@@ -1,0 +1,79 @@
+//! The progress line on a terminal: counts that grow, and what a pipeline waits for.
+
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::cli::summary::grouped;
+use crate::run::Running;
+use crate::run::status::State;
+
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// One line a pipeline on stderr; none where nobody looks.
+pub(crate) struct Progress {
+    bars: MultiProgress,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Progress {
+    /// Starts refreshing; does nothing where `visible` is false.
+    pub(crate) fn start(pipelines: Vec<Running>, visible: bool) -> Self {
+        let bars = MultiProgress::new();
+        let task = visible.then(|| {
+            let style = ProgressStyle::with_template("{spinner} {prefix} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let lines: Vec<(Running, ProgressBar)> = pipelines
+                .into_iter()
+                .map(|pipeline| {
+                    let bar = bars.add(ProgressBar::new_spinner().with_style(style.clone()));
+                    bar.set_prefix(pipeline.name.clone());
+                    (pipeline, bar)
+                })
+                .collect();
+            tokio::spawn(async move {
+                loop {
+                    for (pipeline, bar) in &lines {
+                        bar.set_message(line(pipeline));
+                        bar.tick();
+                    }
+                    tokio::time::sleep(REFRESH).await;
+                }
+            })
+        });
+        Self { bars, task }
+    }
+
+    /// Takes the lines off the terminal.
+    pub(crate) fn clear(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+            // A terminal that is gone has nothing to clear.
+            let _ = self.bars.clear();
+        }
+    }
+}
+
+fn line(pipeline: &Running) -> String {
+    let summary = pipeline.summary();
+    let mut parts: Vec<String> = summary
+        .sinks
+        .iter()
+        .map(|sink| {
+            let balance = &sink.balance;
+            format!(
+                "→ {} {} in, {} written, {} kept, {} quarantined, {}/s",
+                sink.sink,
+                grouped(balance.entered),
+                grouped(balance.written),
+                grouped(balance.kept),
+                grouped(balance.quarantined),
+                grouped(sink.changes_per_second as u64),
+            )
+        })
+        .collect();
+    if let State::Stalled { cause } = pipeline.status.state() {
+        parts.push(format!("stalled: {cause}"));
+    }
+    parts.join("  ")
+}

@@ -1,0 +1,186 @@
+//! `syncline run FILE|DIR… [--once]`: runs pipelines until a signal, or until their sources are drained.
+//!
+//! The first SIGTERM or SIGINT drains and ends with 0; a second one ends at once with 143 or 130.
+//! Pipelines run side by side and one that fails leaves the others running; the exit code is that of
+//! the worst.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::progress::Progress;
+use super::{Exit, Global, load_all, print, print_json, refuse, summary};
+use crate::config::PipelineFile;
+use crate::failure::Failure;
+use crate::plan::Plan;
+use crate::run::{Options, Running};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Pipeline files, or folders of them.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+    /// Stop when the sources are drained; for Kafka, at the end offsets as they were at the start.
+    #[arg(long)]
+    once: bool,
+    /// How many lanes a source may have; the cores of the machine where it is not given.
+    #[arg(long, value_name = "N")]
+    lanes: Option<std::num::NonZeroUsize>,
+    /// Seconds that draining may take after a signal before the run fails.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
+}
+
+/// A pipeline with everything that its end is reported with.
+struct Pipeline {
+    file: PipelineFile,
+    plan: Plan,
+    running: Running,
+}
+
+pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let files = match load_all(&arguments.paths, global) {
+        Ok(files) => files,
+        Err(exit) => return exit,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(2))
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return Exit::Failed;
+        }
+    };
+    let options = Options {
+        once: arguments.once,
+        lanes_max: arguments.lanes.map_or(cores, usize::from),
+        drain_deadline: Duration::from_secs(arguments.drain_timeout),
+    };
+    let exit = runtime.block_on(run_all(files, &options, global));
+    // A task that is wedged past the drain deadline must not hold the process.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    exit
+}
+
+async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -> Exit {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(terminate), Ok(interrupt)) = signals else {
+        tracing::error!("cannot listen for signals");
+        return Exit::Failed;
+    };
+    let (stop, stopped) = watch::channel(false);
+    let signals = tokio::spawn(listen(terminate, interrupt, stop));
+    let mut tasks = JoinSet::new();
+    let mut watched = Vec::new();
+    for file in files {
+        let plan = match prepare(&file).await {
+            Ok(plan) => plan,
+            Err(failure) => return report(&file, &failure, global),
+        };
+        let running = Running::new(&plan);
+        watched.push(running.clone());
+        let pipeline = Pipeline {
+            file,
+            plan,
+            running,
+        };
+        let (options, stopped) = (options.clone(), stopped.clone());
+        tasks.spawn(async move {
+            let result = pipeline
+                .running
+                .run(&pipeline.plan, &options, stopped)
+                .await;
+            (pipeline, result)
+        });
+    }
+    let progress = Progress::start(watched, !global.json && std::io::stderr().is_terminal());
+    let mut exit = Exit::Done;
+    let mut summaries = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        let Ok((pipeline, result)) = ended else {
+            tracing::error!("a pipeline panicked");
+            exit = worse(exit, Exit::Failed);
+            continue;
+        };
+        if let Err(failure) = &result {
+            progress.clear();
+            exit = worse(exit, report(&pipeline.file, failure, global));
+        }
+        summaries.push(pipeline.running.summary());
+    }
+    progress.clear();
+    signals.abort();
+    let printed = if global.json {
+        print_json(&serde_json::json!(summaries))
+    } else {
+        print(&summary::text(&summaries))
+    };
+    worse(exit, printed)
+}
+
+/// The plan of a file, with what only the outside knows (the sinks' catalogues).
+async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
+    let mut plan = Plan::new(file);
+    plan.take_catalogues().await?;
+    Ok(plan)
+}
+
+fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
+    match failure {
+        Failure::Problems(problems) => refuse(&file.document.report(problems.clone()), global),
+        Failure::Configuration(message) => {
+            tracing::error!(pipeline = file.name, "{message}");
+            Exit::Configuration
+        }
+        Failure::Unreachable(message) => {
+            tracing::error!(pipeline = file.name, "{message}");
+            Exit::Unreachable
+        }
+        Failure::Failed(message) => {
+            tracing::error!(pipeline = file.name, "{message}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Of two ends the one that a person has to act on first: a wrong configuration, then something that is
+/// not reachable, then a failure.
+fn worse(left: Exit, right: Exit) -> Exit {
+    let rank = |exit: Exit| match exit {
+        Exit::Done => 0,
+        Exit::Failed => 1,
+        Exit::Unreachable => 2,
+        Exit::Configuration => 3,
+    };
+    if rank(right) > rank(left) {
+        right
+    } else {
+        left
+    }
+}
+
+async fn listen(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sender<bool>) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining; a second signal ends at once");
+    stop.send_replace(true);
+    let code = tokio::select! {
+        _ = terminate.recv() => 143,
+        _ = interrupt.recv() => 130,
+    };
+    std::process::exit(code);
+}

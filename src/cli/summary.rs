@@ -1,0 +1,187 @@
+//! The summary at the end of a run: where every change ended (R17), and how fast.
+
+use std::fmt::Write;
+
+use crate::run::{SinkSummary, Summary};
+
+/// All summaries as text.
+pub(crate) fn text(summaries: &[Summary]) -> String {
+    let mut text = String::new();
+    for summary in summaries {
+        let seconds = summary.elapsed_ms as f64 / 1000.0;
+        line(
+            &mut text,
+            format_args!("{} ended after {seconds:.1} s", summary.pipeline),
+        );
+        for sink in &summary.sinks {
+            add_sink(&mut text, sink);
+        }
+    }
+    text
+}
+
+fn add_sink(text: &mut String, sink: &SinkSummary) {
+    let balance = &sink.balance;
+    line(text, format_args!("  sink {}", sink.sink));
+    let rows = [
+        ("in", balance.entered),
+        ("written", balance.written),
+        ("superseded", balance.superseded),
+        ("filtered", balance.filtered),
+        ("kept", balance.kept),
+        ("quarantined", balance.quarantined),
+        ("in flight", balance.in_flight),
+    ];
+    for (name, count) in rows {
+        line(text, format_args!("    {name:<12} {:>14}", grouped(count)));
+    }
+    let sum = rows[1..]
+        .iter()
+        .map(|(_, count)| grouped(*count))
+        .collect::<Vec<_>>()
+        .join(" + ");
+    let verdict = if balance.adds_up() {
+        "adds up"
+    } else {
+        "DOES NOT ADD UP"
+    };
+    line(
+        text,
+        format_args!("    {verdict}: {} = {sum}", grouped(balance.entered)),
+    );
+    let total: u64 = balance.conflicts.iter().map(|(_, count)| count).sum();
+    let kinds: Vec<String> = balance
+        .conflicts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {}", grouped(*count)))
+        .collect();
+    line(
+        text,
+        format_args!(
+            "    {:<12} {:>14}  {}",
+            "conflicts",
+            grouped(total),
+            kinds.join(", ")
+        ),
+    );
+    if balance.warned > 0 {
+        line(
+            text,
+            format_args!("    {:<12} {:>14}", "warned", grouped(balance.warned)),
+        );
+    }
+    if balance.replayed > 0 {
+        line(
+            text,
+            format_args!(
+                "    {:<12} {:>14}  (skipped: the target held them)",
+                "replayed",
+                grouped(balance.replayed)
+            ),
+        );
+    }
+    let speed = grouped(sink.changes_per_second as u64);
+    line(text, format_args!("    {:<12} {speed:>14}", "changes/s"));
+    line(
+        text,
+        format_args!(
+            "    {:<12} {:>14}  p50, {} p99, from fetch to commit",
+            "latency",
+            milliseconds(balance.latency_p50_us),
+            milliseconds(balance.latency_p99_us)
+        ),
+    );
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments)
+        .expect("a String takes everything");
+    let end = text.trim_end().len();
+    text.truncate(end);
+    text.push('\n');
+}
+
+fn milliseconds(micros: u64) -> String {
+    format!("{:.1} ms", micros as f64 / 1000.0)
+}
+
+/// A count with its thousands apart.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use syncline_connectors::sink::Outcome;
+
+    use super::*;
+    use crate::run::account::Balance;
+
+    #[test]
+    fn thousands_are_apart() {
+        for (count, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(grouped(count), expected);
+        }
+    }
+
+    #[test]
+    fn the_summary_shows_its_sum() {
+        let outcome = Outcome::default();
+        let balance = Balance {
+            entered: 12_000,
+            written: 10_000 + outcome.written,
+            superseded: 1_000,
+            filtered: 0,
+            kept: 900,
+            quarantined: 100,
+            in_flight: 0,
+            warned: 3,
+            replayed: 0,
+            conflicts: vec![("insert_exists", 900), ("delete_missing", 0)],
+            latency_p50_us: 12_345,
+            latency_p99_us: 45_678,
+        };
+        let sink = SinkSummary {
+            sink: "billing".into(),
+            balance,
+            changes_per_second: 6000.4,
+        };
+        let summary = Summary {
+            pipeline: "clients".into(),
+            elapsed_ms: 2000,
+            sinks: vec![sink],
+        };
+        expect![[r#"
+            clients ended after 2.0 s
+              sink billing
+                in                   12,000
+                written              10,000
+                superseded            1,000
+                filtered                  0
+                kept                    900
+                quarantined             100
+                in flight                 0
+                adds up: 12,000 = 10,000 + 1,000 + 0 + 900 + 100 + 0
+                conflicts               900  insert_exists 900
+                warned                    3
+                changes/s             6,000
+                latency             12.3 ms  p50, 45.7 ms p99, from fetch to commit
+        "#]]
+        .assert_eq(&text(&[summary]));
+    }
+}

@@ -1,0 +1,82 @@
+//! The rows that will come, learnt from the first records of a source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use syncline_connectors::change::Table;
+use syncline_connectors::error::Result;
+use syncline_connectors::format::Decoder;
+use syncline_connectors::record::Positions;
+use syncline_connectors::source::{Event, Lane, Limits, SourceConfig, connect};
+
+use crate::config::{KnownRows, PipelineFile};
+
+/// Enough records to know the columns.
+const RECORDS_MAX: usize = 1_000;
+/// Enough bytes, where records are large.
+const BYTES_MAX: usize = 4 << 20;
+/// How long a source may take to say something.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The schemas of every source that can be asked: files always, other systems where `connect` is
+/// set. What cannot be read now stays unknown; whether it is there is another question.
+pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows {
+    let mut known = KnownRows::new();
+    for (name, source) in &file.sources {
+        let may_ask = match source {
+            SourceConfig::File(_) => true,
+            SourceConfig::Kafka(_) => connect,
+        };
+        let mut schemas = Vec::new();
+        if may_ask {
+            match sample(source).await {
+                Ok(found) => schemas = found,
+                Err(error) => {
+                    let reason = file.document.redact(&error.chain());
+                    tracing::debug!(source = name, reason, "the rows stay unknown");
+                }
+            }
+        }
+        if schemas.is_empty() {
+            schemas.extend(source.decoding().declared);
+        }
+        if !schemas.is_empty() {
+            known.insert(name.clone(), schemas);
+        }
+    }
+    known
+}
+
+/// One schema for each table among the first records.
+async fn sample(config: &SourceConfig) -> Result<Vec<SchemaRef>> {
+    let lane = Lane { number: 0, of: 1 };
+    let mut source = connect(config, lane, true, BYTES_MAX as u64).await?;
+    let mut decoder = Decoder::new(config.format(), config.decoding());
+    let limits = Limits {
+        rows: RECORDS_MAX,
+        bytes: BYTES_MAX,
+        linger: Duration::from_millis(200),
+    };
+    let deadline = Instant::now() + WAIT_MAX;
+    let (mut records, mut bytes) = (0, 0);
+    // A schema that was guessed widens with every batch: the last one of a table knows most.
+    let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
+    while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
+        match source.next(&limits).await? {
+            Event::Assigned(partitions) => source.assign(&Positions::new(), &partitions).await?,
+            Event::Records(fetched) => {
+                records += fetched.records.len();
+                bytes += fetched.records.bytes.len();
+                for changes in decoder.decode(&Arc::new(fetched.records)).changes {
+                    schemas.insert(changes.table.as_ref().clone(), changes.schema());
+                }
+            }
+            Event::End => break,
+            Event::Idle | Event::Revoked { .. } => {}
+        }
+    }
+    source.close().await?;
+    Ok(schemas.into_values().collect())
+}

@@ -1,0 +1,164 @@
+//! What a schema cannot say: settings of one component that must agree with each other, and
+//! expressions that must at least be SQL.
+
+use regex::Regex;
+use syncline_connectors::change::Table;
+use syncline_connectors::conflict::{ConflictPolicy, Strategy};
+use syncline_connectors::format::parse_declared;
+use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
+use syncline_connectors::sink::SinkConfig;
+use syncline_connectors::source::SourceConfig;
+use syncline_connectors::sql::target::Target;
+use syncline_connectors::sql::version::duration_us;
+
+use crate::problem::Problem;
+
+/// What is wrong with a source; paths begin at its own table.
+pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
+    let mut problems = match config {
+        SourceConfig::Kafka(config) => check_kafka(config),
+        SourceConfig::File(_) => Vec::new(),
+    };
+    if let Some(Err(wrong)) = config.declared().map(parse_declared) {
+        let wrong = wrong.into_iter();
+        problems.extend(wrong.map(|(column, message)| Problem::new(&["schema", &column], message)));
+    }
+    problems
+}
+
+/// What is wrong with a sink; paths begin at its own table.
+pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
+    let Some(options) = config.options() else {
+        return Vec::new();
+    };
+    let mut problems = check_conflict(&options.conflict);
+    // Every placeholder has a value here: what is refused is the template.
+    let any: std::sync::Arc<str> = "any".into();
+    let table = Table {
+        topic: any.clone(),
+        database: Some(any.clone()),
+        schema: Some(any.clone()),
+        name: any,
+    };
+    if let Err(error) = Target::of(&options.table, &table) {
+        problems.push(Problem::new(&["table"], error.to_string()));
+    }
+    problems
+}
+
+fn check_kafka(config: &KafkaSource) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (key, message, help) in check_properties(config) {
+        let mut problem = Problem::new(&["properties", &key], message);
+        problem.help = help;
+        problems.push(problem);
+    }
+    let names = config.topics.names();
+    if names.is_empty() {
+        problems.push(Problem::new(&["topics"], "no topic is named"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.starts_with('^') && Regex::new(name).is_err() {
+            let index = index.to_string();
+            let path = match config.topics {
+                Topics::One(_) => &["topics"][..],
+                Topics::Many(_) => &["topics", &index],
+            };
+            problems.push(Problem::new(
+                path,
+                "the pattern is not a regular expression",
+            ));
+        }
+    }
+    problems
+}
+
+/// What is wrong with `[sinks.NAME.conflict]`; paths begin at the sink.
+fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let by_version = match policy.strategy {
+        Strategy::NewestWins | Strategy::OldestWins | Strategy::Merge => true,
+        Strategy::SourceWins | Strategy::TargetWins => false,
+    };
+    if by_version && policy.version.is_none() {
+        let message = "this strategy compares versions, and no `version` is given";
+        let help = "name the column that says which row is newer: version = \"updated_at\"";
+        problems.push(Problem::new(&["conflict", "strategy"], message).help(help));
+    }
+    let options = [
+        ("threshold", &policy.threshold, true),
+        ("max_skew", &policy.max_skew, false),
+    ];
+    for (name, value, may_be_number) in options {
+        let Some(text) = value else { continue };
+        if policy.version.is_none() && !by_version {
+            let message = format!("`{name}` compares versions, and no `version` is given");
+            let help = "name the column that says which row is newer: version = \"updated_at\"";
+            problems.push(Problem::new(&["conflict", name], message).help(help));
+        }
+        let is_number = text.trim().parse::<f64>().is_ok_and(|number| number >= 0.0);
+        if duration_us(name, text).is_err() && !(may_be_number && is_number) {
+            let (message, help) = if may_be_number {
+                (
+                    "neither a duration nor a number",
+                    "write for example \"250ms\", \"5s\" or \"1h\" where the version is an instant, \"10\" where it is a number",
+                )
+            } else {
+                (
+                    "not a duration",
+                    "write for example \"250ms\", \"5s\", \"10m\", \"2h\" or \"1d\"",
+                )
+            };
+            problems.push(Problem::new(&["conflict", name], message).help(help));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(policy: &str, expect: &[(&str, &str)]) {
+        let policy: ConflictPolicy = toml::from_str(policy).expect("it is a policy");
+        let problems = check_conflict(&policy);
+        let found: Vec<(&str, &str)> = problems
+            .iter()
+            .map(|problem| (problem.path[1].as_str(), problem.message.as_str()))
+            .collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn settings_of_a_conflict_agree() {
+        let unversioned = "this strategy compares versions, and no `version` is given";
+        check("", &[]);
+        check("strategy = 'newest_wins'", &[("strategy", unversioned)]);
+        check("strategy = 'merge'", &[("strategy", unversioned)]);
+        check("strategy = 'newest_wins'\nversion = 'v'", &[]);
+        check(
+            "strategy = 'newest_wins'\nversion = 'v'\nthreshold = '5s'\nmax_skew = '1h'",
+            &[],
+        );
+        check(
+            "strategy = 'newest_wins'\nversion = 'v'\nthreshold = '10'",
+            &[],
+        );
+        check(
+            "version = 'v'\nmax_skew = '10'",
+            &[("max_skew", "not a duration")],
+        );
+        check(
+            "strategy = 'oldest_wins'\nversion = 'v'\nthreshold = 'soon'",
+            &[("threshold", "neither a duration nor a number")],
+        );
+        check(
+            "threshold = '5s'",
+            &[(
+                "threshold",
+                "`threshold` compares versions, and no `version` is given",
+            )],
+        );
+    }
+}

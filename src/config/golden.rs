@@ -1,0 +1,623 @@
+//! Whole pipeline files, right and wrong, and the reports that people read.
+
+use expect_test::{Expect, expect};
+
+use super::{PipelineFile, Report, load_text, pipeline_schema};
+use crate::problem::Problem;
+
+/// A file that holds, with one source, one operator and one sink.
+const WHOLE: &str = r#"
+[sources.crm]
+type = "kafka"
+brokers = "localhost:9092"
+topics = ["crm.public.clients"]
+group = "syncline-clients"
+format = "debezium-json"
+
+[operators.tidy]
+type = "map"
+inputs = ["crm"]
+fields.id = "id"
+
+[sinks.billing]
+type = "postgres"
+inputs = ["tidy"]
+url = "${env:BILLING_URL}"
+table = "clients"
+key = ["id"]
+"#;
+
+const SECRET: &str = "postgres://me:canary-4711@db/billing";
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "BILLING_URL" => Some(SECRET.to_owned()),
+        "ROWS" => Some("500".to_owned()),
+        "WORD" => Some("canary".to_owned()),
+        "STRATEGY" => Some("newest_wins".to_owned()),
+        _ => None,
+    }
+}
+
+fn load(text: &str) -> Result<PipelineFile, Report> {
+    load_text("pipelines/clients.toml", text.to_owned(), &variable)
+}
+
+/// What a person reads about `text`; no value that came from outside is in it.
+#[track_caller]
+fn check(text: &str, expect: Expect) {
+    let report = load(text).expect_err("the file is wrong");
+    let rendered = report.render(false);
+    for shown in [&rendered, &report.to_json().to_string()] {
+        assert!(!shown.contains("canary"), "a secret is shown: {shown}");
+    }
+    expect.assert_eq(&rendered);
+}
+
+/// [`WHOLE`] with a part replaced.
+#[track_caller]
+fn with(part: &str, by: &str) -> String {
+    assert!(WHOLE.contains(part), "{part}");
+    WHOLE.replacen(part, by, 1)
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let file = load(WHOLE).expect("it holds");
+    assert_eq!(file.name, "clients");
+    assert_eq!(file.memory_bytes, 256 << 20);
+    assert_eq!((file.batch.rows, file.batch.bytes.0), (8192, 4 << 20));
+    let nodes: Vec<_> = file
+        .nodes()
+        .map(|(name, inputs)| (name, inputs.join(",")))
+        .collect();
+    let expect = [("crm", ""), ("tidy", "crm"), ("billing", "tidy")];
+    assert_eq!(
+        nodes,
+        expect.map(|(name, inputs)| (name, inputs.to_owned()))
+    );
+}
+
+#[test]
+fn substituted_values_become_what_the_schema_wants() {
+    let text = format!(
+        "name = \"n-${{env:ROWS}}\"\nmemory = \"${{env:ROWS}}MiB\"\nbatch = {{ rows = \"${{env:ROWS}}\" }}\n{WHOLE}"
+    );
+    let file = load(&text).expect("it holds");
+    assert_eq!(file.name, "n-500");
+    assert_eq!(file.memory_bytes, 500 << 20);
+    assert_eq!(file.batch.rows, 500);
+}
+
+#[test]
+fn a_problem_found_later_is_placed_under_the_word() {
+    let file = load(&with(
+        "fields.id = \"id\"",
+        "fields.id = \"trim(\\\"nam\\\")\"",
+    ))
+    .expect("it holds");
+    let problem = Problem::new(&["operators", "tidy", "fields", "id"], "no column `nam`")
+        .at(5..10)
+        .help("did you mean `name`?");
+    let report = file.document.report(vec![problem]);
+    expect![[r#"
+        error: no column `nam`
+          --> pipelines/clients.toml:12:19
+           |
+        12 | fields.id = "trim(\"nam\")"
+           |                   ^^^^^^^ operators.tidy.fields.id
+           |
+           = help: did you mean `name`?
+
+    "#]]
+    .assert_eq(&report.render(false));
+}
+
+#[test]
+fn misspelt_keys_get_the_nearest_name() {
+    check(
+        &with("topics =", "topcs =").replace("[operators.tidy]", "colour = 1\n[operators.tidy]"),
+        expect![[r#"
+            error: unknown key `topcs`
+             --> pipelines/clients.toml:5:1
+              |
+            5 | topcs = ["crm.public.clients"]
+              | ^^^^^ sources.crm.topcs
+              |
+              = help: did you mean `topics`?
+
+            error: unknown key `colour`
+             --> pipelines/clients.toml:9:1
+              |
+            9 | colour = 1
+              | ^^^^^^ sources.crm.colour
+              |
+              = help: the keys here are `type`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `unavailable`, `instance`, `properties`
+
+        "#]],
+    );
+    check(
+        &format!("memry = \"1GB\"\n{WHOLE}"),
+        expect![[r#"
+        error: unknown key `memry`
+         --> pipelines/clients.toml:1:1
+          |
+        1 | memry = "1GB"
+          | ^^^^^ memry
+          |
+          = help: did you mean `memory`?
+
+    "#]],
+    );
+    check(
+        &with("table = \"clients\"", "conflict.verion = \"x\""),
+        expect![[r#"
+            error: unknown key `verion`
+              --> pipelines/clients.toml:18:10
+               |
+            18 | conflict.verion = "x"
+               |          ^^^^^^ sinks.billing.conflict.verion
+               |
+               = help: did you mean `version`?
+
+        "#]],
+    );
+}
+
+#[test]
+fn wrong_types_say_what_was_found_and_expected() {
+    check(
+        &with("topics = [\"crm.public.clients\"]", "topics = 7"),
+        expect![[r#"
+            error: found a string, expected an array of strings
+             --> pipelines/clients.toml:5:10
+              |
+            5 | topics = "a"
+              |          ^^^ sources.crm.topics
+
+        "#]],
+    );
+    check(
+        &with("key = [\"id\"]", "key = [\"id\", 2]\nconflict = 1"),
+        expect![[r#"
+            error: found an integer, expected a string
+              --> pipelines/clients.toml:18:14
+               |
+            18 | key = ["id", 2]
+               |              ^ sinks.billing.key.1
+
+            error: found an integer, expected a table
+              --> pipelines/clients.toml:19:12
+               |
+            19 | conflict = 1
+               |            ^ sinks.billing.conflict
+
+        "#]],
+    );
+    check(
+        &format!("memory = \"lots\"\nbatch = {{ rows = 0, linger_ms = -1, bytes = 1.5 }}\n{WHOLE}"),
+        expect![[r#"
+            error: not a size in bytes
+             --> pipelines/clients.toml:1:10
+              |
+            1 | memory = "lots"
+              |          ^^^^^^ memory
+              |
+              = help: expected a size such as "64MiB" or "1GB"
+
+            error: too small: expected at least 1
+             --> pipelines/clients.toml:2:18
+              |
+            2 | batch = { rows = 0, linger_ms = -1, bytes = 1.5 }
+              |                  ^ batch.rows
+
+            error: too small: expected at least 0
+             --> pipelines/clients.toml:2:33
+              |
+            2 | batch = { rows = 0, linger_ms = -1, bytes = 1.5 }
+              |                                 ^^ batch.linger_ms
+
+            error: found a number, expected a size such as "64MiB"
+             --> pipelines/clients.toml:2:45
+              |
+            2 | batch = { rows = 0, linger_ms = -1, bytes = 1.5 }
+              |                                             ^^^ batch.bytes
+
+        "#]],
+    );
+}
+
+#[test]
+fn missing_keys_say_what_they_are_for() {
+    check(
+        &with("brokers = \"localhost:9092\"\n", ""),
+        expect![[r#"
+            error: missing key `brokers`
+             --> pipelines/clients.toml:2:1
+              |
+            2 | [sources.crm]
+              | ^^^^^^^^^^^^^ sources.crm
+              |
+              = help: expected a string: Addresses to begin with, `host:port` separated by commas
+
+        "#]],
+    );
+    check(
+        &with("type = \"postgres\"\n", ""),
+        expect![[r#"
+            error: missing key `type`
+              --> pipelines/clients.toml:14:1
+               |
+            14 | [sinks.billing]
+               | ^^^^^^^^^^^^^^^ sinks.billing
+               |
+               = help: one of `postgres`
+
+        "#]],
+    );
+}
+
+#[test]
+fn unknown_values_get_the_nearest_one() {
+    check(
+        &with("type = \"postgres\"", "type = \"postgress\""),
+        expect![[r#"
+            error: unknown type `postgress`
+              --> pipelines/clients.toml:15:8
+               |
+            15 | type = "postgress"
+               |        ^^^^^^^^^^^ sinks.billing.type
+               |
+               = help: did you mean `postgres`?
+
+        "#]],
+    );
+    check(
+        &with(
+            "table = \"clients\"",
+            "conflict = { strategy = \"newest_win\", version = \"v\" }",
+        ),
+        expect![[r#"
+            error: unknown value `newest_win`
+              --> pipelines/clients.toml:18:25
+               |
+            18 | conflict = { strategy = "newest_win", version = "v" }
+               |                         ^^^^^^^^^^^^ sinks.billing.conflict.strategy
+               |
+               = help: did you mean `newest_wins`?
+
+        "#]],
+    );
+    check(
+        &with(
+            "type = \"map\"\ninputs = [\"crm\"]\nfields.id = \"id\"",
+            "type = \"validate\"\ninputs = [\"crm\"]\nrules = [{ field = \"a\", format = \"emial\", length = { mn = 1 } }, { field = \"b\", length = \"x\" }]",
+        ),
+        expect![[r#"
+            error: unknown value `emial`
+              --> pipelines/clients.toml:12:34
+               |
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+               |                                  ^^^^^^^ operators.tidy.rules.0.format
+               |
+               = help: did you mean `email`?
+
+            error: unknown key `mn`
+              --> pipelines/clients.toml:12:54
+               |
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+               |                                                      ^^ operators.tidy.rules.0.length.mn
+               |
+               = help: did you mean `min`?
+
+            error: found a string, expected an integer or a table
+              --> pipelines/clients.toml:12:90
+               |
+            12 | rules = [{ field = "a", format = "emial", length = { mn = 1 } }, { field = "b", length = "x" }]
+               |                                                                                          ^^^ operators.tidy.rules.1.length
+
+        "#]],
+    );
+}
+
+#[test]
+fn references_that_lead_nowhere_are_placed() {
+    check(
+        &with("localhost:9092", "a,${env:KAFKA_BROKERS},${vault:b}"),
+        expect![[r#"
+            error: the environment variable `KAFKA_BROKERS` is not set
+             --> pipelines/clients.toml:4:14
+              |
+            4 | brokers = "a,${env:KAFKA_BROKERS},${vault:b}"
+              |              ^^^^^^^^^^^^^^^^^^^^ sources.crm.brokers
+              |
+              = help: set KAFKA_BROKERS, or give a default: `${env:KAFKA_BROKERS:-default}`
+
+            error: unknown reference `${vault:b}`
+             --> pipelines/clients.toml:4:35
+              |
+            4 | brokers = "a,${env:KAFKA_BROKERS},${vault:b}"
+              |                                   ^^^^^^^^^^ sources.crm.brokers
+              |
+              = help: write `${env:NAME}`, `${env:NAME:-default}` or `${file:path}`; `$${` is a literal `${`
+
+        "#]],
+    );
+    check(
+        &with("localhost:9092", "${file:absent}"),
+        expect![[r#"
+        error: the file pipelines/absent cannot be read: No such file or directory (os error 2)
+         --> pipelines/clients.toml:4:12
+          |
+        4 | brokers = "${file:absent}"
+          |            ^^^^^^^^^^^^^^ sources.crm.brokers
+          |
+          = help: the path is relative to the pipeline file
+
+    "#]],
+    );
+}
+
+#[test]
+fn substituted_values_are_never_shown() {
+    let text = with("table = \"clients\"", "conflict.strategy = \"${env:WORD}\"")
+        .replace("[\"tidy\"]", "[\"tidy\", \"${env:WORD}\"]");
+    check(
+        &format!("batch.rows = \"${{env:BILLING_URL}}\"\n{text}"),
+        expect![[r#"
+            error: the substituted value is not an integer
+             --> pipelines/clients.toml:1:14
+              |
+            1 | batch.rows = "${env:BILLING_URL}"
+              |              ^^^^^^^^^^^^^^^^^^^^ batch.rows
+
+            error: unknown input `${env:WORD}`
+              --> pipelines/clients.toml:17:19
+               |
+            17 | inputs = ["tidy", "${env:WORD}"]
+               |                   ^^^^^^^^^^^^^ sinks.billing.inputs.1
+               |
+               = help: an input is one of `crm`, `tidy`
+
+            error: the substituted value is not one that is known here
+              --> pipelines/clients.toml:19:21
+               |
+            19 | conflict.strategy = "${env:WORD}"
+               |                     ^^^^^^^^^^^^^ sinks.billing.conflict.strategy
+               |
+               = help: one of `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `merge`
+
+        "#]],
+    );
+}
+
+#[test]
+fn the_graph_must_be_whole() {
+    check(
+        &with("inputs = [\"tidy\"]", "inputs = [\"tidi\"]"),
+        expect![[r#"
+            error: unknown input `tidi`
+              --> pipelines/clients.toml:16:11
+               |
+            16 | inputs = ["tidi"]
+               |           ^^^^^^ sinks.billing.inputs.0
+               |
+               = help: did you mean `tidy`?
+
+        "#]],
+    );
+    check(
+        &with("inputs = [\"tidy\"]", "inputs = [\"crm\", \"crm\"]"),
+        expect![[r#"
+            error: nothing reads the operator `tidy`
+             --> pipelines/clients.toml:9:1
+              |
+            9 | [operators.tidy]
+              | ^^^^^^^^^^^^^^^^ operators.tidy
+              |
+              = help: write `inputs = ["tidy"]` in an operator or a sink, or remove it
+
+            error: `crm` is listed twice
+              --> pipelines/clients.toml:16:18
+               |
+            16 | inputs = ["crm", "crm"]
+               |                  ^^^^^ sinks.billing.inputs.1
+               |
+               = help: remove one of them
+
+        "#]],
+    );
+    check(
+        &with("inputs = [\"tidy\"]", "inputs = []"),
+        expect![[r#"
+            error: the sink `billing` has no inputs
+              --> pipelines/clients.toml:16:10
+               |
+            16 | inputs = []
+               |          ^^ sinks.billing.inputs
+               |
+               = help: name at least one of `crm`, `tidy`
+
+        "#]],
+    );
+    check(
+        &with("inputs = [\"crm\"]", "inputs = [\"more\", \"crm\"]").replace(
+            "[sinks",
+            "[operators.more]\ntype = \"filter\"\ninputs = [\"tidy\"]\nwhere = \"true\"\n\n[sinks",
+        ),
+        expect![[r#"
+            error: the operators run in a circle: `tidy` → `more` → `tidy`
+              --> pipelines/clients.toml:11:11
+               |
+            11 | inputs = ["more", "crm"]
+               |           ^^^^^^ operators.tidy.inputs.0
+               |
+               = help: take one of these inputs away
+
+        "#]],
+    );
+    check(
+        &with("operators.tidy", "operators.billing").replace("\"tidy\"", "\"billing\""),
+        expect![[r#"
+            error: `billing` is the name of an operator already
+              --> pipelines/clients.toml:14:1
+               |
+            14 | [sinks.billing]
+               | ^^^^^^^^^^^^^^^ sinks.billing
+               |
+               = help: sources, operators and sinks share their names: choose another
+
+        "#]],
+    );
+    check(
+        "[sources.a]\ntype = \"kafka\"\nbrokers = \"b\"\ntopics = []\ngroup = \"g\"\nformat = \"debezium-json\"\n",
+        expect![[r#"
+            error: the pipeline has no sink
+            --> pipelines/clients.toml
+             = help: add a `[sinks.NAME]`: where rows go
+
+            error: nothing reads the source `a`
+             --> pipelines/clients.toml:1:1
+              |
+            1 | [sources.a]
+              | ^^^^^^^^^^^ sources.a
+              |
+              = help: write `inputs = ["a"]` in an operator or a sink, or remove it
+
+            error: no topic is named
+             --> pipelines/clients.toml:4:10
+              |
+            4 | topics = []
+              |          ^^ sources.a.topics
+
+        "#]],
+    );
+}
+
+#[test]
+fn syntax_errors_are_reported_together() {
+    check(
+        "[sources.a\ntype = \n[sinks.b]\nx = \"open\ny = 1\ny = 2\n",
+        expect![[r#"
+            error: unclosed table, expected `]`
+             --> pipelines/clients.toml:1:11
+              |
+            1 | [sources.a
+              |           ^
+
+            error: invalid basic string, expected `"`
+             --> pipelines/clients.toml:4:10
+              |
+            4 | x = "open
+              |          ^
+
+            error: duplicate key
+             --> pipelines/clients.toml:6:1
+              |
+            6 | y = 2
+              | ^
+
+        "#]],
+    );
+}
+
+#[test]
+fn many_mistakes_are_one_report() {
+    let text = with("type = \"map\"", "type = \"mapp\"")
+        .replace("group =", "grup =")
+        .replace("key = [\"id\"]", "key = \"id\"")
+        .replace("[\"tidy\"]", "[\"tydi\"]");
+    check(
+        &text,
+        expect![[r#"
+            error: unknown key `grup`
+             --> pipelines/clients.toml:6:1
+              |
+            6 | grup = "syncline-clients"
+              | ^^^^ sources.crm.grup
+              |
+              = help: did you mean `group`?
+
+            error: unknown type `mapp`
+              --> pipelines/clients.toml:10:8
+               |
+            10 | type = "mapp"
+               |        ^^^^^^ operators.tidy.type
+               |
+               = help: did you mean `map`?
+
+            error: unknown input `tydi`
+              --> pipelines/clients.toml:16:11
+               |
+            16 | inputs = ["tydi"]
+               |           ^^^^^^ sinks.billing.inputs.0
+               |
+               = help: an input is one of `crm`, `tidy`
+
+            error: found a string, expected an array of strings
+              --> pipelines/clients.toml:19:7
+               |
+            19 | key = "id"
+               |       ^^^^ sinks.billing.key
+
+        "#]],
+    );
+}
+
+#[test]
+fn a_report_for_machines_has_places() {
+    let report = load(&with("topics =", "topcs =")).expect_err("it is wrong");
+    let json = serde_json::to_string_pretty(&report.to_json()).expect("it is JSON");
+    expect![[r#"
+        [
+          {
+            "file": "pipelines/clients.toml",
+            "line": 5,
+            "column": 1,
+            "end_line": 5,
+            "end_column": 6,
+            "path": "sources.crm.topcs",
+            "message": "unknown key `topcs`",
+            "help": "did you mean `topics`?"
+          }
+        ]"#]]
+    .assert_eq(&json);
+}
+
+#[test]
+fn the_schema_says_which_draft_it_is() {
+    let schema = pipeline_schema();
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    // Every reference leads somewhere.
+    let text = schema.to_string();
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = &reference[..reference.find('"').expect("it is closed")];
+        assert!(schema.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+#[test]
+fn expressions_that_are_no_sql_get_a_caret() {
+    check(
+        &with(
+            "fields.id = \"id\"",
+            "fields.id = \"trim(id\"\nfields.a = \"trm(a)\"",
+        ),
+        expect![[""]],
+    );
+}
+
+#[test]
+fn settings_that_disagree_are_refused() {
+    check(
+        &with("table = \"clients\"", "table = \"{tabel}\"\nconflict.strategy = \"newest_wins\"")
+            .replace(
+                "[operators.tidy]",
+                "properties = { \"sasl.pasword\" = \"${env:WORD}\", \"group.id\" = \"x\" }\n[operators.tidy]",
+            ),
+        expect![[""]],
+    );
+}

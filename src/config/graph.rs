@@ -1,0 +1,213 @@
+//! The graph that `inputs` make: whole, without cycles, and with nothing in it that no one reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shape::suggest;
+use crate::function::nearest;
+use crate::problem::Problem;
+
+/// One component as far as the graph is concerned.
+#[derive(Debug, Clone)]
+pub(crate) struct Component {
+    pub(crate) section: Section,
+    pub(crate) name: String,
+    /// `None` where `inputs` could not be read: what follows from it is then not reported.
+    pub(crate) inputs: Option<Vec<String>>,
+}
+
+/// The table that a component stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Sources,
+    Operators,
+    Sinks,
+}
+
+impl Section {
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Sources => "sources",
+            Self::Operators => "operators",
+            Self::Sinks => "sinks",
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Sources => "source",
+            Self::Operators => "operator",
+            Self::Sinks => "sink",
+        }
+    }
+
+    fn article(self) -> &'static str {
+        match self {
+            Self::Operators => "an",
+            Self::Sources | Self::Sinks => "a",
+        }
+    }
+}
+
+/// Everything that is wrong with the graph.
+pub(crate) fn check(components: &[Component]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (section, help) in [
+        (
+            Section::Sources,
+            "add a `[sources.NAME]`: where changes come from",
+        ),
+        (Section::Sinks, "add a `[sinks.NAME]`: where rows go"),
+    ] {
+        if components.iter().all(|one| one.section != section) {
+            let message = format!("the pipeline has no {}", section.noun());
+            problems.push(Problem::new(&[section.key()], message).help(help));
+        }
+    }
+    check_names(components, &mut problems);
+    let readers_known = check_inputs(components, &mut problems);
+    check_cycles(components, &mut problems);
+    for one in components {
+        let Some(read) = &readers_known else { break };
+        if one.section != Section::Sinks && !read.contains(one.name.as_str()) {
+            let message = format!("nothing reads the {} `{}`", one.section.noun(), one.name);
+            let help = format!(
+                "write `inputs = [\"{}\"]` in an operator or a sink, or remove it",
+                one.name
+            );
+            problems.push(Problem::new(&[one.section.key(), &one.name], message).help(help));
+        }
+    }
+    problems
+}
+
+fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
+    let mut first: BTreeMap<&str, Section> = BTreeMap::new();
+    for one in components {
+        let path = [one.section.key(), one.name.as_str()];
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if one.name.is_empty() || !one.name.chars().all(plain) {
+            let message = format!(
+                "`{}` is no name for {} {}",
+                one.name,
+                one.section.article(),
+                one.section.noun()
+            );
+            let help = "letters, digits, `_` and `-` make a name";
+            problems.push(Problem::new(&path, message).help(help));
+        }
+        if let Some(other) = first.get(one.name.as_str()) {
+            let message = format!(
+                "`{}` is the name of {} {} already",
+                one.name,
+                other.article(),
+                other.noun()
+            );
+            let help = "sources, operators and sinks share their names: choose another";
+            problems.push(Problem::new(&path, message).help(help));
+        } else {
+            first.insert(&one.name, one.section);
+        }
+    }
+}
+
+/// Checks every input, and returns the names that someone reads or surely meant to read; `None`
+/// where an input is missing or wrong, so that it might have been any of them.
+fn check_inputs<'c>(
+    components: &'c [Component],
+    problems: &mut Vec<Problem>,
+) -> Option<BTreeSet<&'c str>> {
+    let mut read = BTreeSet::new();
+    let mut certain = true;
+    let sinks_only = |name: &str| {
+        let mut named = components.iter().filter(|one| one.name == name).peekable();
+        named.peek().is_some() && named.all(|one| one.section == Section::Sinks)
+    };
+    let names: Vec<&str> = components
+        .iter()
+        .filter(|one| one.section != Section::Sinks)
+        .map(|one| one.name.as_str())
+        .collect();
+    for one in components {
+        let Some(inputs) = &one.inputs else {
+            certain = false;
+            continue;
+        };
+        let path = [one.section.key(), one.name.as_str(), "inputs"];
+        if inputs.is_empty() && one.section != Section::Sources {
+            certain = false;
+            let message = format!("the {} `{}` has no inputs", one.section.noun(), one.name);
+            let help = suggest(None, "name at least one of", &names);
+            problems.push(Problem::new(&path, message).help(help));
+        }
+        for (index, input) in inputs.iter().enumerate() {
+            let place = index.to_string();
+            let path = [one.section.key(), &one.name, "inputs", &place];
+            if let Some(name) = names.iter().find(|name| *name == input) {
+                read.insert(*name);
+                if inputs[..index].contains(input) {
+                    let message = format!("`{input}` is listed twice");
+                    problems.push(Problem::new(&path, message).help("remove one of them"));
+                }
+            } else if sinks_only(input) {
+                let message = format!("`{input}` is a sink, and nothing comes out of a sink");
+                let help = suggest(None, "an input is one of", &names);
+                problems.push(Problem::new(&path, message).help(help));
+            } else {
+                let near = nearest(
+                    input,
+                    names.iter().copied().filter(|name| *name != one.name),
+                );
+                read.extend(near);
+                certain &= near.is_some();
+                let message = format!("unknown input `{input}`");
+                let help = suggest(near, "an input is one of", &names);
+                problems.push(Problem::new(&path, message).help(help));
+            }
+        }
+    }
+    certain.then_some(read)
+}
+
+/// Names each loop once, at the input that closes it.
+fn check_cycles(components: &[Component], problems: &mut Vec<Problem>) {
+    let inputs: BTreeMap<&str, &Component> = components
+        .iter()
+        .filter(|one| one.section == Section::Operators)
+        .map(|one| (one.name.as_str(), one))
+        .collect();
+    let mut done = BTreeSet::new();
+    for one in inputs.values() {
+        let mut trail = Vec::new();
+        walk(one, &inputs, &mut trail, &mut done, problems);
+    }
+}
+
+fn walk<'c>(
+    one: &'c Component,
+    operators: &BTreeMap<&'c str, &'c Component>,
+    trail: &mut Vec<&'c str>,
+    done: &mut BTreeSet<&'c str>,
+    problems: &mut Vec<Problem>,
+) {
+    if !done.insert(&one.name) {
+        return;
+    }
+    trail.push(&one.name);
+    for (index, input) in one.inputs.iter().flatten().enumerate() {
+        if let Some(start) = trail.iter().position(|name| name == input) {
+            // The trail runs against the flow: from a reader to what it reads.
+            let mut names: Vec<String> = trail[start..]
+                .iter()
+                .rev()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            names.extend(names.first().cloned());
+            let path = ["operators", &one.name, "inputs", &index.to_string()];
+            let message = format!("the operators run in a circle: {}", names.join(" → "));
+            problems.push(Problem::new(&path, message).help("take one of these inputs away"));
+        } else if let Some(next) = operators.get(input.as_str()) {
+            walk(next, operators, trail, done, problems);
+        }
+    }
+    trail.pop();
+}

@@ -1,0 +1,63 @@
+//! `[quarantine]`: where changes that were rejected are kept.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where rejected changes are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QuarantineConfig {
+    /// `type = "file"`
+    File(FileQuarantine),
+    /// `type = "kafka"`
+    Kafka(KafkaQuarantine),
+}
+
+/// Keeps rejected changes in a folder of files, which `syncline quarantine` reads.
+///
+/// ```toml
+/// [quarantine]
+/// type = "file"
+/// path = "state/quarantine"
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileQuarantine {
+    /// The folder; it is created where it is absent.
+    pub path: PathBuf,
+}
+
+/// Keeps rejected changes in a Kafka topic, one message each.
+///
+/// ```toml
+/// [quarantine]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topic   = "syncline.quarantine"
+/// ```
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaQuarantine {
+    /// `host:port` of one broker or more, separated by commas.
+    #[schemars(length(min = 1))]
+    pub brokers: String,
+    /// The topic; it must exist.
+    #[schemars(length(min = 1))]
+    pub topic: String,
+    /// Settings of the Kafka client, for example of SASL and TLS.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Everything but the properties, which may hold a password.
+impl fmt::Debug for KafkaQuarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaQuarantine")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}

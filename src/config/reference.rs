@@ -1,0 +1,402 @@
+//! What there is, for a person: every source, sink, operator, quarantine, format, function and
+//! strategy, with its options, out of the schema of a pipeline file.
+
+use std::fmt::Write as _;
+
+use serde_json::Value as Json;
+
+use super::schema::pipeline_schema;
+use super::shape::{expected_of, first_sentence, resolve};
+use crate::function;
+
+/// One thing that a pipeline file can name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: EntryKind,
+    /// How it is written in a pipeline file.
+    pub name: String,
+    /// What it does, in one sentence.
+    pub summary: String,
+    /// All that its doc comment says, without the examples.
+    pub description: String,
+    /// Its settings; empty for what has none.
+    pub options: Vec<EntryOption>,
+    /// TOML that shows it; of a function, how it is called.
+    pub examples: Vec<String>,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A `type` of `[sources.NAME]`.
+    Source,
+    /// A `type` of `[operators.NAME]`.
+    Operator,
+    /// A `type` of `[sinks.NAME]`.
+    Sink,
+    /// A `type` of `[quarantine]`.
+    Quarantine,
+    /// A `format` of a source.
+    Format,
+    /// A `strategy` of `[sinks.NAME.conflict]`.
+    Strategy,
+    /// A function of the expressions, beside those of SQL.
+    Function,
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryOption {
+    /// The key; of a nested table with the keys before it, and `[]` after the name of an array.
+    pub name: String,
+    /// What is expected, in words.
+    pub expected: String,
+    /// Whether it must be given.
+    pub required: bool,
+    /// The default as it is written in TOML, where there is one.
+    pub default: Option<String>,
+    /// What it means, on one line.
+    pub description: String,
+}
+
+impl EntryKind {
+    /// All kinds, in the order of a listing.
+    pub const ALL: [Self; 7] = [
+        Self::Source,
+        Self::Operator,
+        Self::Sink,
+        Self::Quarantine,
+        Self::Format,
+        Self::Strategy,
+        Self::Function,
+    ];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Operator => "operator",
+            Self::Sink => "sink",
+            Self::Quarantine => "quarantine",
+            Self::Format => "format",
+            Self::Strategy => "strategy",
+            Self::Function => "function",
+        }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Source => "Sources",
+            Self::Operator => "Operators",
+            Self::Sink => "Sinks",
+            Self::Quarantine => "Quarantines",
+            Self::Format => "Formats",
+            Self::Strategy => "Conflict strategies",
+            Self::Function => "Functions",
+        }
+    }
+}
+
+/// Everything there is, by kind.
+pub fn entries() -> Vec<Entry> {
+    let schema = pipeline_schema();
+    let mut entries = Vec::new();
+    for (kind, path) in [
+        (
+            EntryKind::Source,
+            "/properties/sources/additionalProperties/oneOf",
+        ),
+        (
+            EntryKind::Operator,
+            "/properties/operators/additionalProperties/oneOf",
+        ),
+        (
+            EntryKind::Sink,
+            "/properties/sinks/additionalProperties/oneOf",
+        ),
+        (EntryKind::Quarantine, "/properties/quarantine/oneOf"),
+    ] {
+        let kinds = schema.pointer(path).and_then(Json::as_array);
+        entries.extend(kinds.into_iter().flatten().map(|one| component(kind, one)));
+    }
+    for (kind, section, path) in [
+        (EntryKind::Format, "sources", &["format"][..]),
+        (EntryKind::Strategy, "sinks", &["conflict", "strategy"]),
+    ] {
+        let kinds = schema["properties"][section]["additionalProperties"]["oneOf"].as_array();
+        for choice in kinds.into_iter().flatten().flat_map(|kind_schema| {
+            let property = path.iter().fold(kind_schema, |schema_at, key| {
+                resolve(schema, &schema_at["properties"][*key])
+            });
+            named_choices(kind, property)
+        }) {
+            if !entries.contains(&choice) {
+                entries.push(choice);
+            }
+        }
+    }
+    entries.extend(function::list().into_iter().map(|function| Entry {
+        kind: EntryKind::Function,
+        name: function.name,
+        description: function.summary.clone(),
+        summary: function.summary,
+        options: Vec::new(),
+        examples: vec![function.signature],
+    }));
+    entries
+}
+
+/// The options of the file as a whole: what stands beside sources, operators and sinks.
+fn file_options() -> Vec<EntryOption> {
+    let mut options = options(pipeline_schema());
+    options.retain(|option| {
+        let top = option.name.split('.').next().unwrap_or_default();
+        !["sources", "operators", "sinks", "quarantine"].contains(&top)
+    });
+    options
+}
+
+fn component(kind: EntryKind, schema: &Json) -> Entry {
+    let text = schema["description"].as_str().unwrap_or_default();
+    let (description, examples) = split_examples(text);
+    Entry {
+        kind,
+        name: schema["title"].as_str().unwrap_or_default().to_owned(),
+        summary: first_sentence(&description),
+        description,
+        options: options(schema),
+        examples,
+    }
+}
+
+/// An enumeration of the schema, one entry for each of its values.
+fn named_choices(kind: EntryKind, schema: &Json) -> Vec<Entry> {
+    let list = schema["oneOf"].as_array();
+    list.into_iter()
+        .flatten()
+        .filter_map(|choice| {
+            let description = choice["description"].as_str().unwrap_or_default();
+            let (description, examples) = split_examples(description);
+            Some(Entry {
+                kind,
+                name: choice["const"].as_str()?.to_owned(),
+                summary: one_line(&description).trim_end_matches('.').to_owned(),
+                description,
+                options: Vec::new(),
+                examples,
+            })
+        })
+        .collect()
+}
+
+/// The settings of a table and of the tables in it.
+fn options(schema: &Json) -> Vec<EntryOption> {
+    let mut found = Vec::new();
+    collect_options(schema, "", &mut found);
+    found
+}
+
+fn collect_options(schema: &Json, prefix: &str, found: &mut Vec<EntryOption>) {
+    let root = pipeline_schema();
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Json::as_str)
+        .collect();
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let is_type = prefix.is_empty() && property["const"].is_string();
+        if is_type {
+            continue;
+        }
+        let target = resolve(root, property);
+        let description = property["description"]
+            .as_str()
+            .or(target["description"].as_str())
+            .unwrap_or_default();
+        let name = format!("{prefix}{key}");
+        found.push(EntryOption {
+            name: name.clone(),
+            expected: expected_of(root, property),
+            required: required.contains(&key.as_str()),
+            default: default_text(&property["default"]),
+            description: one_line(&split_examples(description).0),
+        });
+        if let Some(table) = table_of(root, target) {
+            collect_options(table, &format!("{name}."), found);
+        } else if let Some(table) = table_of(root, &target["items"]) {
+            collect_options(table, &format!("{name}[]."), found);
+        }
+    }
+}
+
+/// The table of named keys that a schema allows, alone or beside something else.
+fn table_of<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Json> {
+    let schema = resolve(root, schema);
+    if schema["properties"].is_object() {
+        return Some(schema);
+    }
+    let list = schema["anyOf"].as_array()?;
+    list.iter().find_map(|one| table_of(root, one))
+}
+
+/// A default as TOML; `None` where it says nothing: null, an empty list or table.
+fn default_text(default: &Json) -> Option<String> {
+    match default {
+        Json::Null => None,
+        Json::Array(items) if items.is_empty() => None,
+        Json::Object(_) => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// The text of a doc comment apart from its TOML blocks.
+fn split_examples(text: &str) -> (String, Vec<String>) {
+    let mut prose = String::new();
+    let mut examples = Vec::new();
+    for (index, part) in text.split("```").enumerate() {
+        if index % 2 == 0 {
+            prose.push_str(part);
+        } else {
+            let body = part.strip_prefix("toml").unwrap_or(part);
+            examples.push(body.trim_matches('\n').to_owned());
+        }
+    }
+    (prose.trim().to_owned(), examples)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The reference in `docs/`, in Markdown.
+pub fn reference_markdown() -> String {
+    let mut text = String::from(
+        "# Pipeline file reference\n\n\
+         Generated by `syncline schema --markdown` from the types that read a pipeline file; do not edit.\n\n\
+         A pipeline file is TOML. `${env:NAME}`, `${env:NAME:-default}` and `${file:path}` are replaced \
+         inside string values after parsing (`$${` is a literal `${`); a key that is not listed here is \
+         an error.\n\n## The file\n",
+    );
+    write_options(&mut text, &file_options());
+    let entries = entries();
+    for kind in EntryKind::ALL {
+        let of_kind: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let _ = write!(text, "\n## {}\n\n", kind.heading());
+        if of_kind.iter().all(|entry| entry.options.is_empty()) {
+            text.push_str("| name | what it does |\n|---|---|\n");
+            for entry in of_kind {
+                let summary = cell(&entry.summary);
+                let call = entry.examples.first().unwrap_or(&entry.name);
+                let _ = writeln!(text, "| `{}` | {summary} |", cell(call));
+            }
+            continue;
+        }
+        for entry in of_kind {
+            let _ = write!(
+                text,
+                "### {} `{}`\n\n{}\n",
+                kind.name(),
+                entry.name,
+                entry.description
+            );
+            for example in &entry.examples {
+                let _ = write!(text, "\n```toml\n{example}\n```\n");
+            }
+            write_options(&mut text, &entry.options);
+            text.push('\n');
+        }
+    }
+    let mut text = text.trim_end().to_owned();
+    text.push('\n');
+    text
+}
+
+fn write_options(text: &mut String, options: &[EntryOption]) {
+    text.push_str("\n| key | expected | default | meaning |\n|---|---|---|---|\n");
+    for option in options {
+        let default = match (&option.default, option.required) {
+            (Some(default), _) => format!("`{}`", cell(default)),
+            (None, true) => "required".to_owned(),
+            (None, false) => String::new(),
+        };
+        let (expected, description) = (cell(&option.expected), cell(&option.description));
+        let _ = writeln!(
+            text,
+            "| `{}` | {expected} | {default} | {description} |",
+            option.name
+        );
+    }
+}
+
+/// Text that can stand in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+    use crate::config::{document, shape};
+
+    #[test]
+    fn the_reference_is_what_the_types_say() {
+        expect_file!["../../docs/reference.md"].assert_eq(&reference_markdown());
+    }
+
+    #[test]
+    fn every_component_shows_toml_that_holds() {
+        for entry in entries() {
+            let section = match entry.kind {
+                EntryKind::Source => "sources",
+                EntryKind::Operator => "operators",
+                EntryKind::Sink => "sinks",
+                EntryKind::Quarantine => "quarantine",
+                EntryKind::Format | EntryKind::Strategy | EntryKind::Function => continue,
+            };
+            assert!(!entry.examples.is_empty(), "{} has no example", entry.name);
+            for example in &entry.examples {
+                let root = document::parse(example).expect("it is TOML");
+                let (json, flaws) = shape::read(&root, pipeline_schema());
+                assert_eq!(flaws, [], "{example}");
+                let shown = match section {
+                    "quarantine" => vec![&json[section]],
+                    _ => json[section]
+                        .as_object()
+                        .into_iter()
+                        .flat_map(|all| all.values())
+                        .collect(),
+                };
+                assert!(
+                    shown.iter().any(|one| one["type"] == *entry.name),
+                    "{example}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_says_what_it_means() {
+        for entry in entries() {
+            assert!(
+                !entry.summary.is_empty() || entry.kind == EntryKind::Function,
+                "{}",
+                entry.name
+            );
+            for option in &entry.options {
+                assert!(
+                    !option.description.is_empty(),
+                    "{}: {}",
+                    entry.name,
+                    option.name
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Everything that is wrong with one or more pipeline files, shown at once.
+//!
+//! Each finding names the file, line and column, shows the line with a caret, and says what to do.
+//! A value that came through a `${…}` is struck out wherever it would appear.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde_json::json;
+
+use super::substitution::Secret;
+
+/// What is wrong, in the order of files and lines.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+/// A text that findings point into.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// The path as the user gave it.
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// One thing wrong, before it is tied to its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    /// Bytes of the file; `None` for the file as a whole.
+    pub(crate) span: Option<Range<usize>>,
+    /// The keys that lead there.
+    pub(crate) path: Vec<String>,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Finding {
+    source: Arc<Source>,
+    flaw: Flaw,
+}
+
+impl Report {
+    /// Flaws of one file; `secrets` are struck out of their messages.
+    pub(crate) fn new(source: &Arc<Source>, flaws: Vec<Flaw>, secrets: &[Secret]) -> Self {
+        let mut findings: Vec<Finding> = flaws
+            .into_iter()
+            .map(|mut flaw| {
+                flaw.message = redact(&flaw.message, secrets);
+                flaw.help = flaw.help.map(|help| redact(&help, secrets));
+                Finding {
+                    source: source.clone(),
+                    flaw,
+                }
+            })
+            .collect();
+        findings.sort_by_key(|finding| {
+            let span = finding.flaw.span.clone();
+            span.map_or((0, 0), |span| (span.start + 1, span.end))
+        });
+        findings.dedup_by(|a, b| a.flaw == b.flaw);
+        Self { findings }
+    }
+
+    /// A file that cannot be read at all.
+    pub(crate) fn unreadable(path: &str, message: String) -> Self {
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: String::new(),
+        });
+        let flaw = Flaw {
+            span: None,
+            path: Vec::new(),
+            message,
+            help: None,
+        };
+        Self::new(&source, vec![flaw], &[])
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// How many things are wrong.
+    pub fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Adds what is wrong with another file.
+    pub fn append(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
+    }
+
+    /// The report for a person, with colour where the reader can show it.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut text = String::new();
+        for finding in &self.findings {
+            text.push_str(&renderer.render(&[finding.group()]));
+            text.push_str("\n\n");
+        }
+        text
+    }
+
+    /// The report for a machine: an array of `{file, line, column, end_line, end_column, path,
+    /// message, help}`; lines and columns count from 1, columns in characters, and are null where
+    /// a finding concerns the file as a whole.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.findings.iter().map(Finding::to_json).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl Finding {
+    fn group(&self) -> Group<'_> {
+        let title = Level::ERROR.primary_title(&self.flaw.message);
+        let group = match &self.flaw.span {
+            Some(span) => {
+                let annotation = AnnotationKind::Primary
+                    .span(span.clone())
+                    .label(self.flaw.path.join("."));
+                title.element(
+                    Snippet::source(&self.source.text)
+                        .path(&self.source.path)
+                        .annotation(annotation),
+                )
+            }
+            None => title.element(Origin::path(&self.source.path)),
+        };
+        match &self.flaw.help {
+            Some(help) => group.element(Level::HELP.message(help)),
+            None => group,
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let place = |offset: usize| {
+            let before = &self.source.text[..offset.min(self.source.text.len())];
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            (
+                before.matches('\n').count() + 1,
+                before[line_start..].chars().count() + 1,
+            )
+        };
+        let start = self.flaw.span.as_ref().map(|span| place(span.start));
+        let end = self.flaw.span.as_ref().map(|span| place(span.end));
+        json!({
+            "file": self.source.path,
+            "line": start.map(|start| start.0),
+            "column": start.map(|start| start.1),
+            "end_line": end.map(|end| end.0),
+            "end_column": end.map(|end| end.1),
+            "path": self.flaw.path.join("."),
+            "message": self.flaw.message,
+            "help": self.flaw.help,
+        })
+    }
+}
+
+/// Replaces each secret by its reference: also where it was quoted for display, and the password
+/// of a URL on its own.
+pub(crate) fn redact(message: &str, secrets: &[Secret]) -> String {
+    let mut hidden: Vec<(String, &str)> = Vec::new();
+    for secret in secrets {
+        let reference = secret.reference.as_str();
+        let escaped = secret.value.escape_debug().to_string();
+        if let Ok(url) = url::Url::parse(&secret.value)
+            && let Some(password) = url.password()
+        {
+            hidden.push((password.to_owned(), reference));
+        }
+        if escaped != secret.value {
+            hidden.push((escaped, reference));
+        }
+        hidden.push((secret.value.clone(), reference));
+    }
+    hidden.retain(|(value, _)| !value.trim().is_empty());
+    // The longest first: a secret inside another must not break it up.
+    hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(letter) = rest.chars().next() {
+        let before = text.chars().next_back();
+        match hidden.iter().find(|(value, _)| {
+            rest.starts_with(value.as_str()) && stands_alone(before, value, rest)
+        }) {
+            Some((value, reference)) => {
+                // What stands in a report already as the reference is left so.
+                text.push_str(reference);
+                rest = &rest[value.len()..];
+            }
+            None => {
+                text.push(letter);
+                rest = &rest[letter.len_utf8()..];
+            }
+        }
+    }
+    text
+}
+
+/// A short value is struck out only where it is a word of its own, or `a` would mangle every text.
+fn stands_alone(before: Option<char>, value: &str, rest: &str) -> bool {
+    let is_word = |letter: Option<char>| letter.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    value.chars().count() >= 6 || (!is_word(before) && !is_word(rest[value.len()..].chars().next()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_struck_out_of_messages() {
+        let secret = |value: &str| Secret {
+            value: value.to_owned(),
+            reference: format!("${{env:{}}}", value.len()),
+        };
+        let cases = [
+            ("hunter2!", "found \"hunter2!\"", "found \"${env:8}\""),
+            ("hunter2!", "xhunter2!x", "x${env:8}x"),
+            ("ab", "table ab, about", "table ${env:2}, about"),
+            ("", "nothing", "nothing"),
+            (
+                "tab\tquote\"",
+                r#"found "tab\tquote\"""#,
+                "found \"${env:10}\"",
+            ),
+            (
+                "postgres://me:passw0rd@db/crm",
+                "password passw0rd refused",
+                "password ${env:29} refused",
+            ),
+        ];
+        for (value, message, expect) in cases {
+            assert_eq!(redact(message, &[secret(value)]), expect, "{value}");
+        }
+    }
+
+    #[test]
+    fn lines_and_columns_count_characters_from_one() {
+        let source = Arc::new(Source {
+            path: "a.toml".to_owned(),
+            text: "x = 1\né = \"wrong\"\n".to_owned(),
+        });
+        let flaw = Flaw {
+            span: Some(11..18),
+            path: vec!["é".to_owned()],
+            message: "wrong".to_owned(),
+            help: None,
+        };
+        let json = Report::new(&source, vec![flaw], &[]).to_json();
+        assert_eq!(
+            json,
+            json!([{
+                "file": "a.toml", "line": 2, "column": 5, "end_line": 2, "end_column": 12,
+                "path": "é", "message": "wrong", "help": null,
+            }])
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! `${env:NAME}`, `${env:NAME:-default}` and `${file:path}` in string values.
+//!
+//! Substituted after parsing, so that a value can never change the structure of a file; keys are
+//! left alone. As in the shell, the default stands in for a variable that is unset or empty. The
+//! path of `${file:…}` is relative to the pipeline file and the newline at its end is not part of
+//! the value. `$${` is a literal `${`. What comes from outside is a secret: it is kept only to be
+//! struck out of every message (P5).
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::document::{Node, Piece, Text, Value};
+use super::report::Flaw;
+
+/// Where references lead.
+pub(crate) struct Outside<'a> {
+    /// Looks a variable up; the process's environment but in tests.
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The folder of the pipeline file.
+    pub(crate) folder: &'a Path,
+}
+
+/// A value that came from outside, and the reference that is shown in its place.
+#[derive(Clone)]
+pub(crate) struct Secret {
+    pub(crate) value: String,
+    pub(crate) reference: String,
+}
+
+/// Substitutes every string value of the tree, and returns what came from outside.
+pub(crate) fn substitute(
+    root: &mut Node,
+    file: &str,
+    outside: &Outside<'_>,
+    flaws: &mut Vec<Flaw>,
+) -> Vec<Secret> {
+    let mut walk = Walk {
+        file,
+        outside,
+        flaws,
+        secrets: Vec::new(),
+        path: Vec::new(),
+    };
+    walk.node(root);
+    walk.secrets
+}
+
+struct Walk<'a> {
+    file: &'a str,
+    outside: &'a Outside<'a>,
+    flaws: &'a mut Vec<Flaw>,
+    secrets: Vec<Secret>,
+    path: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::Text(text) => {
+                if text.text.contains("${") {
+                    let substituted = self.text(&text.text, &node.span);
+                    *text = substituted;
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.path.push(index.to_string());
+                    self.node(item);
+                    self.path.pop();
+                }
+            }
+            Value::Table(entries) => {
+                for entry in entries {
+                    self.path.push(entry.key.clone());
+                    self.node(&mut entry.node);
+                    self.path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, written: &str, span: &Range<usize>) -> Text {
+        let mut result = Text::default();
+        let mut at = 0;
+        while let Some(dollar) = written[at..].find("${").map(|offset| at + offset) {
+            if written[at..dollar].ends_with('$') {
+                result.push(&written[at..dollar - 1], at..dollar - 1, false);
+                result.push("${", dollar - 1..dollar + 2, false);
+                at = dollar + 2;
+                continue;
+            }
+            result.push(&written[at..dollar], at..dollar, false);
+            let end = written[dollar..]
+                .find('}')
+                .map(|offset| dollar + offset + 1);
+            let place = dollar..end.unwrap_or(written.len());
+            let value = match end {
+                Some(end) => self.resolve(&written[dollar + 2..end - 1]),
+                None => Err((
+                    "the reference has no closing `}`".to_owned(),
+                    "close it, or write `$${` for a literal `${`".to_owned(),
+                )),
+            };
+            at = place.end;
+            match value {
+                Ok(value) => result.push(&value, place, true),
+                Err((message, help)) => {
+                    let node = Node {
+                        span: span.clone(),
+                        value: Value::Text(Text {
+                            text: written.to_owned(),
+                            pieces: Vec::new(),
+                        }),
+                    };
+                    let root = Node {
+                        span: 0..0,
+                        value: Value::Array(vec![node]),
+                    };
+                    self.flaws.push(Flaw {
+                        span: root.locate(self.file, &["0".to_owned()], Some(&place)),
+                        path: self.path.clone(),
+                        message,
+                        help: Some(help),
+                    });
+                    // The rest is checked as if the reference gave an empty text.
+                    result.push("", place, true);
+                }
+            }
+        }
+        result.push(&written[at..], at..written.len(), false);
+        result
+    }
+
+    /// The value of what stands between `${` and `}`, or what is wrong with it and what to do.
+    fn resolve(&mut self, reference: &str) -> Result<String, (String, String)> {
+        let value = if let Some(variable) = reference.strip_prefix("env:") {
+            let (name, default) = match variable.split_once(":-") {
+                Some((name, default)) => (name, Some(default)),
+                None => (variable, None),
+            };
+            let value = (self.outside.variable)(name);
+            match (value, default) {
+                (Some(value), None) => value,
+                (Some(value), Some(_)) if !value.is_empty() => value,
+                (_, Some(default)) => return Ok(default.to_owned()),
+                (None, None) => {
+                    return Err((
+                        format!("the environment variable `{name}` is not set"),
+                        format!("set {name}, or give a default: `${{env:{name}:-default}}`"),
+                    ));
+                }
+            }
+        } else if let Some(path) = reference.strip_prefix("file:") {
+            let path = self.outside.folder.join(path);
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                (
+                    format!("the file {} cannot be read: {error}", path.display()),
+                    "the path is relative to the pipeline file".to_owned(),
+                )
+            })?;
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            line.strip_suffix('\r').unwrap_or(line).to_owned()
+        } else {
+            return Err((
+                format!("unknown reference `${{{reference}}}`"),
+                "write `${env:NAME}`, `${env:NAME:-default}` or `${file:path}`; \
+                 `$${` is a literal `${`"
+                    .to_owned(),
+            ));
+        };
+        self.secrets.push(Secret {
+            value: value.clone(),
+            reference: format!("${{{reference}}}"),
+        });
+        Ok(value)
+    }
+}
+
+impl Text {
+    fn push(&mut self, text: &str, written: Range<usize>, reference: bool) {
+        if text.is_empty() && !reference {
+            return;
+        }
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.pieces.push(Piece {
+            text: start..self.text.len(),
+            written,
+            reference,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::parse;
+
+    fn variable(name: &str) -> Option<String> {
+        match name {
+            "HOST" => Some("db1".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "WILD" => Some("x\"\n[sinks.evil]\n${env:HOST}".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The value of `key` after substitution, or the places and messages of what is wrong.
+    fn substituted(file: &str) -> Result<Text, Vec<(String, String)>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("password"), "s3cret\r\n").expect("it is written");
+        let outside = Outside {
+            variable: &variable,
+            folder: folder.path(),
+        };
+        let mut root = parse(file).expect("it is TOML");
+        let mut flaws = Vec::new();
+        substitute(&mut root, file, &outside, &mut flaws);
+        if flaws.is_empty() {
+            let Value::Text(text) = &root.get("key").expect("the key").value else {
+                panic!("the value is a string")
+            };
+            return Ok(text.clone());
+        }
+        let at = |flaw: Flaw| file[flaw.span.expect("a place")].to_owned();
+        Err(flaws
+            .into_iter()
+            .map(|flaw| (flaw.message.clone(), at(flaw)))
+            .collect())
+    }
+
+    #[test]
+    fn references_are_replaced_and_everything_else_is_left() {
+        let cases = [
+            ("plain", "plain"),
+            ("${env:HOST}", "db1"),
+            ("postgres://${env:HOST}/crm", "postgres://db1/crm"),
+            ("${env:HOST}${env:HOST}", "db1db1"),
+            ("${env:ABSENT:-localhost:9092}", "localhost:9092"),
+            ("${env:EMPTY:-full}", "full"),
+            ("${env:EMPTY}", ""),
+            ("${env:HOST:-other}", "db1"),
+            ("${env:ABSENT:-}", ""),
+            ("p=${file:password}!", "p=s3cret!"),
+            ("$${env:HOST}", "${env:HOST}"),
+            ("a $${b} ${env:HOST}", "a ${b} db1"),
+            ("cost $5 and $", "cost $5 and $"),
+            // A value is never looked at again, and it cannot change the structure.
+            ("${env:WILD}", "x\"\n[sinks.evil]\n${env:HOST}"),
+        ];
+        for (written, expect) in cases {
+            let file = format!("key = '{written}'");
+            let text = substituted(&file).expect("nothing is wrong");
+            assert_eq!(text.text, expect, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_placed_at_the_reference() {
+        let cases = [
+            (
+                r#"key = "a\tb ${env:ABSENT} c""#,
+                "the environment variable `ABSENT` is not set",
+                "${env:ABSENT}",
+            ),
+            (
+                "key = 'x ${vault:a}'",
+                "unknown reference `${vault:a}`",
+                "${vault:a}",
+            ),
+            (
+                "key = 'x ${env:A'",
+                "the reference has no closing `}`",
+                "${env:A",
+            ),
+        ];
+        for (file, message, place) in cases {
+            let wrong = substituted(file).expect_err("it is wrong");
+            assert_eq!(wrong, [(message.to_owned(), place.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_substituted_value_lead_to_its_reference() {
+        let file = r#"key = "$${a} é ${env:HOST}/crm""#;
+        let text = substituted(file).expect("nothing is wrong");
+        let root = Node {
+            span: 0..0,
+            value: Value::Array(vec![Node {
+                span: 6..file.len(),
+                value: Value::Text(text.clone()),
+            }]),
+        };
+        for (word, expect) in [
+            ("db1", "${env:HOST}"),
+            ("b", "${env:HOST}"),
+            ("crm", "crm"),
+            ("é", "é"),
+            ("a}", "a}"),
+            ("1/c", "${env:HOST}/c"),
+        ] {
+            let start = text.text.find(word).expect("the word");
+            let inner = start..start + word.len();
+            let span = root
+                .locate(file, &["0".to_owned()], Some(&inner))
+                .expect("a place");
+            assert_eq!(&file[span], expect, "{word}");
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! From text to a checked syntax tree: what can be said without knowing the types of columns.
+//!
+//! Only expressions over one row pass: no subqueries, aggregates, window functions, wildcards,
+//! placeholders or statements. Text, nodes and depth are bounded, and the work runs on a stack of its
+//! own, so that no expression can overflow the stack of the thread that compiles it.
+
+use std::collections::HashSet;
+use std::ops::{ControlFlow, Range};
+
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Query, Spanned, Value, ValueWithSpan, Visit, Visitor,
+};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::parser::{Parser, ParserError};
+use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use super::location::{bytes, offset, split_location};
+use super::nearest::nearest;
+use super::registry::{Registry, refusal};
+
+/// The longest expression, in bytes.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// The most nodes of a syntax tree.
+const NODES_MAX: usize = 1_000;
+/// The deepest syntax tree; a chain of `+` is as deep as it is long.
+const DEPTH_MAX: usize = 100;
+/// The deepest nesting of parentheses and calls that is parsed.
+const NESTING_MAX: usize = 100;
+/// Stack of the thread that parses and plans: ample for the bounds above in an unoptimised build.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// What is wrong with an expression, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExpressionError {
+    /// The bytes of the text that are at fault; empty at its end where something is missing.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+impl ExpressionError {
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            span,
+            message: message.into(),
+            help: None,
+        })
+    }
+
+    pub(super) fn help(mut self: Box<Self>, help: impl Into<String>) -> Box<Self> {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// A checked syntax tree.
+pub(super) struct Parsed {
+    pub(super) tree: SqlExpr,
+    /// The columns that it names, each once, in order.
+    pub(super) references: Vec<String>,
+}
+
+/// Runs `work` on a stack that is large enough for any expression that is let through.
+pub(super) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("expression".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .expect("a thread can be started to compile an expression");
+        match worker.join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Parses and checks `text`; `columns` are the names that it may use, where they are known. To be
+/// called on a large stack.
+pub(super) fn parse(
+    text: &str,
+    columns: Option<&[&str]>,
+    registry: &Registry,
+) -> Result<Parsed, Box<ExpressionError>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(ExpressionError::new(
+            0..text.len(),
+            format!("the expression is longer than {TEXT_BYTES_MAX} bytes"),
+        ));
+    }
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, text)
+        .tokenize_with_location()
+        .map_err(|error| {
+            let start = offset(text, error.location);
+            ExpressionError::new(start..text.len(), lower_first(&error.message))
+        })?;
+    if tokens.iter().all(|token| is_space(&token.token)) {
+        return Err(ExpressionError::new(
+            0..text.len(),
+            "the expression is empty",
+        ));
+    }
+
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(NESTING_MAX)
+        .with_tokens_with_locations(tokens.clone());
+    let tree = parser
+        .parse_expr()
+        .map_err(|error| syntax_error(text, &tokens, &error))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(ExpressionError::new(
+            bytes(text, next.span),
+            format!("expected the end of the expression, found {}", next.token),
+        ));
+    }
+
+    let mut check = Check {
+        text,
+        columns,
+        registry,
+        nodes: 0,
+        depth: 0,
+        members: HashSet::new(),
+        references: Vec::new(),
+    };
+    match tree.visit(&mut check) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(Parsed {
+            references: check.references,
+            tree,
+        }),
+    }
+}
+
+/// The conditions that a condition joins by `and`, each as text; one where there is no `and`.
+pub(super) fn conjuncts(tree: &SqlExpr) -> Vec<String> {
+    match tree {
+        SqlExpr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => {
+            let mut parts = conjuncts(left);
+            parts.extend(conjuncts(right));
+            parts
+        }
+        SqlExpr::Nested(inner) => conjuncts(inner),
+        other => vec![other.to_string()],
+    }
+}
+
+/// The arguments of a call.
+pub(super) fn arguments(function: &Function) -> Vec<&SqlExpr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return Vec::new();
+    };
+    list.args
+        .iter()
+        .filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Looks at every node once.
+struct Check<'a> {
+    text: &'a str,
+    columns: Option<&'a [&'a str]>,
+    registry: &'a Registry,
+    nodes: usize,
+    depth: usize,
+    /// Names after a dot, which are no columns.
+    members: HashSet<Span>,
+    references: Vec<String>,
+}
+
+type Checked = ControlFlow<Box<ExpressionError>>;
+
+impl Visitor for Check<'_> {
+    type Break = Box<ExpressionError>;
+
+    fn pre_visit_query(&mut self, query: &Query) -> Checked {
+        self.refuse(query.span(), "a subquery is not allowed here")
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> Checked {
+        match &value.value {
+            Value::Placeholder(_) => self.refuse(value.span, "a placeholder is not allowed here"),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expression: &SqlExpr) -> Checked {
+        self.nodes += 1;
+        self.depth += 1;
+        if self.nodes > NODES_MAX || self.depth > DEPTH_MAX {
+            return ControlFlow::Break(
+                ExpressionError::new(
+                    0..self.text.len(),
+                    format!(
+                        "the expression is too large: more than {NODES_MAX} parts, or more than \
+                         {DEPTH_MAX} inside one another"
+                    ),
+                )
+                .help("split it over two map operators"),
+            );
+        }
+        match expression {
+            SqlExpr::Identifier(name) if self.members.contains(&name.span) => {
+                ControlFlow::Continue(())
+            }
+            SqlExpr::Identifier(name) => self.column(&name.value, name.span),
+            SqlExpr::CompoundIdentifier(names) => self.column(&names[0].value, names[0].span),
+            SqlExpr::CompoundFieldAccess { access_chain, .. } => {
+                for access in access_chain {
+                    if let AccessExpr::Dot(SqlExpr::Identifier(member)) = access {
+                        self.members.insert(member.span);
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+            SqlExpr::Function(function) => self.function(function),
+            SqlExpr::Wildcard(_) | SqlExpr::QualifiedWildcard(..) => {
+                self.refuse(expression.span(), "* is not allowed here: name the columns")
+            }
+            SqlExpr::Lambda(_) => self.refuse(expression.span(), "a lambda is not allowed here"),
+            SqlExpr::GroupingSets(_) | SqlExpr::Cube(_) | SqlExpr::Rollup(_) => {
+                self.refuse(expression.span(), "grouping is not allowed here")
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, _: &SqlExpr) -> Checked {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+impl Check<'_> {
+    fn refuse(&self, span: Span, message: impl Into<String>) -> Checked {
+        ControlFlow::Break(ExpressionError::new(bytes(self.text, span), message))
+    }
+
+    fn column(&mut self, name: &str, span: Span) -> Checked {
+        if let Some(columns) = self.columns
+            && !columns.contains(&name)
+        {
+            let mut error =
+                ExpressionError::new(bytes(self.text, span), format!("no column {name}"));
+            error.help = Some(match nearest(name, columns.iter().copied()) {
+                Some(meant) => format!("did you mean {}?", quoted(meant)),
+                None => format!("the columns are {}", columns.join(", ")),
+            });
+            return ControlFlow::Break(error);
+        }
+        if !self.references.iter().any(|known| known == name) {
+            self.references.push(name.to_owned());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn function(&self, function: &Function) -> Checked {
+        let written = function.name.to_string();
+        // As the planner does: names of functions are case-insensitive.
+        let name = written.to_lowercase();
+        let span = function.name.span();
+        if let Some(reason) = refusal(&name) {
+            return ControlFlow::Break(
+                ExpressionError::new(
+                    bytes(self.text, span),
+                    format!("{name} is not allowed here"),
+                )
+                .help(reason),
+            );
+        }
+        if self.registry.function(&name).is_none() && name != "make_map" {
+            let error =
+                ExpressionError::new(bytes(self.text, span), format!("no function {written}"));
+            return ControlFlow::Break(match nearest(&name, self.registry.names()) {
+                Some(meant) => error.help(format!("did you mean {meant}?")),
+                None => error.help("syncline list shows the functions"),
+            });
+        }
+        let plain = match &function.args {
+            FunctionArguments::None => true,
+            FunctionArguments::Subquery(_) => false,
+            FunctionArguments::List(list) => {
+                list.duplicate_treatment.is_none()
+                    && list.clauses.is_empty()
+                    && list.args.len() == arguments(function).len()
+            }
+        };
+        let bare = function.over.is_none()
+            && function.filter.is_none()
+            && function.null_treatment.is_none()
+            && function.within_group.is_empty()
+            && function.parameters == FunctionArguments::None;
+        if !plain || !bare {
+            return self.refuse(
+                span,
+                format!("{name} is called with a list of values in order and nothing else"),
+            );
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The parser says where in words at the end of its message.
+fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: &ParserError) -> Box<ExpressionError> {
+    let message = match error {
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return ExpressionError::new(
+                0..text.len(),
+                format!("the expression is nested more than {NESTING_MAX} deep"),
+            )
+            .help("split it over two map operators");
+        }
+    };
+    let (message, location) = split_location(message);
+    let token = location.and_then(|location| {
+        tokens
+            .iter()
+            .find(|token| token.span.start == location && !is_space(&token.token))
+    });
+    let span = match (location, token) {
+        (_, Some(token)) => bytes(text, token.span),
+        (Some(location), None) => offset(text, location)..text.len(),
+        (None, None) => text.len()..text.len(),
+    };
+    let message = message
+        .replace("Expected: ", "expected ")
+        .replace(", found: EOF", ", found the end")
+        .replace(", found: ", ", found ");
+    let error = ExpressionError::new(span, lower_first(&message));
+    match token.map(|token| &token.token) {
+        Some(Token::Word(word)) => error.help(format!(
+            "a column of this name is written in double quotes: \"{}\"",
+            word.value
+        )),
+        _ => error,
+    }
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::EOF
+            | Token::Whitespace(
+                Whitespace::Space
+                    | Whitespace::Newline
+                    | Whitespace::Tab
+                    | Whitespace::SingleLineComment { .. }
+                    | Whitespace::MultiLineComment(_)
+            )
+    )
+}
+
+/// A name as it is written in an expression.
+fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || c == '_';
+    if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+pub(super) fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        // A name in capitals stays.
+        (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
+        (Some(first), _) => first.to_lowercase().chain(text.chars().skip(1)).collect(),
+        (None, _) => String::new(),
+    }
+}

@@ -1,0 +1,243 @@
+//! What an expression in an operator can name: the columns of the row, and facts of its change.
+//!
+//! The facts are `_key`, `_headers`, `_topic`, `_partition`, `_offset`, `_timestamp`, `_op` and
+//! `_table`; a column of the row that has such a name hides the fact. A fact is built only where an
+//! expression names it, once a batch.
+//!
+//! A value that depends on a column that the source did not send is itself not sent (R14): null, with
+//! its bit set. Nothing of a truncate is known.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, StringBuilder,
+    TimestampMillisecondArray,
+};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::nullif;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use syncline_connectors::change::{Changes, Operation};
+
+use crate::function::{Clock, Expression, ExpressionError, Failure};
+
+/// A fact of a change that is no column of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    Key,
+    Headers,
+    Topic,
+    Partition,
+    Offset,
+    Timestamp,
+    Op,
+    Table,
+}
+
+impl Fact {
+    const ALL: [Self; 8] = [
+        Self::Key,
+        Self::Headers,
+        Self::Topic,
+        Self::Partition,
+        Self::Offset,
+        Self::Timestamp,
+        Self::Op,
+        Self::Table,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Key => "_key",
+            Self::Headers => "_headers",
+            Self::Topic => "_topic",
+            Self::Partition => "_partition",
+            Self::Offset => "_offset",
+            Self::Timestamp => "_timestamp",
+            Self::Op => "_op",
+            Self::Table => "_table",
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Self::Partition => DataType::Int32,
+            Self::Offset => DataType::Int64,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            _ => DataType::Utf8,
+        }
+    }
+
+    fn column(self, changes: &Changes) -> ArrayRef {
+        let records = &changes.records;
+        let origins = || changes.origins.iter().map(|&origin| origin as usize);
+        match self {
+            Self::Key => texts(origins().map(|origin| records.key(origin))),
+            Self::Headers => texts(origins().map(|origin| records.headers(origin))),
+            Self::Topic => Arc::new(StringArray::from_iter_values(
+                origins().map(|origin| &records.partition(origin).partition.topic),
+            )),
+            Self::Partition => Arc::new(Int32Array::from_iter_values(
+                origins().map(|origin| records.partition(origin).partition.number),
+            )),
+            Self::Offset => Arc::new(Int64Array::from_iter_values(
+                origins().map(|origin| records.entries[origin].offset),
+            )),
+            Self::Timestamp => {
+                let times: TimestampMillisecondArray = origins()
+                    .map(|origin| records.entries[origin].timestamp_ms)
+                    .collect();
+                Arc::new(times.with_timezone("UTC"))
+            }
+            Self::Op => Arc::new(StringArray::from_iter_values(
+                changes
+                    .operations
+                    .iter()
+                    .map(|operation| operation.letter()),
+            )),
+            Self::Table => Arc::new(StringArray::from_iter_values(
+                changes.operations.iter().map(|_| &changes.table.name),
+            )),
+        }
+    }
+}
+
+/// Bytes that are no text are null.
+fn texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
+    let mut builder = StringBuilder::new();
+    for value in values {
+        builder.append_option(value.and_then(|bytes| std::str::from_utf8(bytes).ok()));
+    }
+    Arc::new(builder.finish())
+}
+
+/// The names that expressions over one schema may use.
+#[derive(Debug, Clone)]
+pub(super) struct Scope {
+    /// The columns of the row, then the facts that no column hides.
+    schema: SchemaRef,
+    /// Number of columns of the row.
+    width: usize,
+    facts: Vec<Fact>,
+    clock: Clock,
+}
+
+impl Scope {
+    pub(super) fn new(rows: &SchemaRef, clock: Clock) -> Self {
+        let facts: Vec<Fact> = Fact::ALL
+            .into_iter()
+            .filter(|fact| rows.index_of(fact.name()).is_err())
+            .collect();
+        let fields: Vec<Field> = rows
+            .fields()
+            .iter()
+            .map(|field| field.as_ref().clone())
+            .chain(
+                facts
+                    .iter()
+                    .map(|fact| Field::new(fact.name(), fact.data_type(), true)),
+            )
+            .collect();
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            width: rows.fields().len(),
+            facts,
+            clock,
+        }
+    }
+
+    pub(super) fn compile(&self, text: &str) -> Result<Expression, Box<ExpressionError>> {
+        Expression::compile_at(text, &self.schema, &self.clock)
+    }
+
+    /// The column of the row that an expression is, where it is nothing but one.
+    pub(super) fn as_column(&self, expression: &Expression) -> Option<usize> {
+        expression.as_column().filter(|&index| index < self.width)
+    }
+
+    /// Begins a batch of changes of the schema that the scope is for.
+    pub(super) fn enter<'a>(&'a self, changes: &'a Changes) -> Values<'a> {
+        self.clock.tick();
+        Values {
+            scope: self,
+            changes,
+            facts: Default::default(),
+        }
+    }
+}
+
+/// The values that expressions of one batch are evaluated on.
+pub(super) struct Values<'a> {
+    scope: &'a Scope,
+    changes: &'a Changes,
+    facts: [OnceCell<ArrayRef>; Fact::ALL.len()],
+}
+
+/// The values of an expression for a batch of changes.
+pub(super) struct Known {
+    /// One value a row; null where it failed or is not known.
+    pub(super) array: ArrayRef,
+    /// The rows whose value depends on what the source did not send (R14).
+    pub(super) unset: Option<BooleanBuffer>,
+    /// The rows that failed on what the source did send, ascending.
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Values<'_> {
+    /// The values of `expression`.
+    pub(super) fn evaluate(&self, expression: &Expression) -> Known {
+        let evaluated = expression.evaluate_on(self.changes.len(), |index| self.column(index));
+        let unset = self.unset(expression);
+        let Some(mask) = &unset else {
+            return Known {
+                array: evaluated.array,
+                unset,
+                failures: evaluated.failures,
+            };
+        };
+        let array = nullif(&evaluated.array, &BooleanArray::new(mask.clone(), None))
+            .expect("the mask is as long as the batch");
+        let mut failures = evaluated.failures;
+        failures.retain(|failure| !mask.value(failure.row));
+        Known {
+            array,
+            unset,
+            failures,
+        }
+    }
+
+    /// The rows in which `expression` depends on a column that the source did not send.
+    pub(super) fn unset(&self, expression: &Expression) -> Option<BooleanBuffer> {
+        let columns = expression.columns().iter();
+        columns
+            .filter(|&&index| index < self.scope.width)
+            .filter_map(|&index| self.changes.unset[index].as_ref())
+            .chain(truncates(self.changes).as_ref())
+            .fold(None, |union: Option<BooleanBuffer>, mask| {
+                Some(match union {
+                    Some(union) => &union | mask,
+                    None => mask.clone(),
+                })
+            })
+            .filter(|mask| mask.count_set_bits() > 0)
+    }
+
+    fn column(&self, index: usize) -> ArrayRef {
+        match index.checked_sub(self.scope.width) {
+            None => self.changes.rows.column(index).clone(),
+            Some(fact) => self.facts[fact]
+                .get_or_init(|| self.scope.facts[fact].column(self.changes))
+                .clone(),
+        }
+    }
+}
+
+/// The rows that are truncates, where there are any.
+fn truncates(changes: &Changes) -> Option<BooleanBuffer> {
+    let operations = &changes.operations;
+    operations.contains(&Operation::Truncate).then(|| {
+        BooleanBuffer::collect_bool(operations.len(), |row| {
+            operations[row] == Operation::Truncate
+        })
+    })
+}

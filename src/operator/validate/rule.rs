@@ -1,0 +1,161 @@
+//! What a person may say in a rule.
+
+use std::cmp::Ordering;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::length::Bounds;
+use super::{OnFailure, bound};
+use crate::operator::literal::Literal;
+use crate::problem::Problem;
+
+/// One rule: a field with what must hold for its values, or a condition over the whole row. A null
+/// passes everything but `required`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// The column that the rule is about.
+    pub field: Option<String>,
+    /// The value must not be null.
+    pub required: bool,
+    /// The value must be of this type; a text must be the text of one.
+    pub r#type: Option<ValueType>,
+    /// The text must have this form.
+    pub format: Option<Format>,
+    /// The least value: a number, or a text for exact decimals, dates and times.
+    pub min: Option<Literal>,
+    /// The greatest value: a number, or a text for exact decimals, dates and times.
+    pub max: Option<Literal>,
+    /// The number of characters of a text, or of elements of a list: exact, or `{ min, max }`.
+    pub length: Option<Length>,
+    /// A regular expression that must be found in the text; `^` and `$` hold it to the whole.
+    pub pattern: Option<String>,
+    /// The values that are allowed.
+    pub one_of: Option<Vec<Literal>>,
+    /// An SQL expression over the row that must not be false.
+    pub check: Option<String>,
+    /// What a person reads when the rule is broken, in place of the built-in reason.
+    pub message: Option<String>,
+    /// What becomes of a row that breaks this rule.
+    pub on_failure: Option<OnFailure>,
+}
+
+/// A type that values must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueType {
+    /// Any text.
+    String,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A calendar date.
+    Date,
+    /// A time of day.
+    Time,
+    /// A date with a time.
+    Timestamp,
+    /// A UUID.
+    Uuid,
+    /// A JSON document.
+    Json,
+}
+
+/// The form of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// An e-mail address: a dot-atom before the `@`, a host name after it.
+    Email,
+    /// An absolute URL with a host.
+    Url,
+    /// A UUID in its hyphenated form.
+    Uuid,
+    /// An ISO 8601 calendar date, `2026-02-28`.
+    Date,
+    /// An RFC 3339 date and time with an offset.
+    Datetime,
+    /// An IPv4 or IPv6 address.
+    Ip,
+}
+
+/// A length that must be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Length {
+    /// Exactly this long.
+    Exact(u64),
+    /// Within these bounds, both included.
+    Between(LengthBounds),
+}
+
+/// Bounds of a length, both included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LengthBounds {
+    /// The least length.
+    pub min: Option<u64>,
+    /// The greatest length.
+    pub max: Option<u64>,
+}
+
+/// Problems of a rule that need no schema. Their paths begin at the rule.
+pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let of_field = [
+        ("required", rule.required),
+        ("type", rule.r#type.is_some()),
+        ("format", rule.format.is_some()),
+        ("min", rule.min.is_some()),
+        ("max", rule.max.is_some()),
+        ("length", rule.length.is_some()),
+        ("pattern", rule.pattern.is_some()),
+        ("one_of", rule.one_of.is_some()),
+    ];
+    let mut used = of_field.iter().filter(|(_, is_used)| *is_used).peekable();
+    if used.peek().is_none() && rule.check.is_none() {
+        problems
+            .push(Problem::new(&[], "the rule asks for nothing").help(
+                "give it required, type, format, min, max, length, pattern, one_of or check",
+            ));
+    }
+    if rule.field.is_none() {
+        problems.extend(used.map(|(setting, _)| {
+            Problem::new(
+                &[setting],
+                format!("{setting} needs a field that it is about"),
+            )
+        }));
+    }
+    if let Some(pattern) = &rule.pattern
+        && let Err(error) = Regex::new(pattern)
+    {
+        let text = error.to_string();
+        let line = text.lines().last().unwrap_or_default();
+        let reason = line.trim_start_matches("error: ");
+        problems.push(Problem::new(
+            &["pattern"],
+            format!("the pattern is no regular expression: {reason}"),
+        ));
+    }
+    if rule
+        .length
+        .is_some_and(|length| Bounds::of(length).is_empty())
+    {
+        problems.push(Problem::new(&["length"], "min is greater than max"));
+    }
+    if let (Some(min), Some(max)) = (&rule.min, &rule.max)
+        && bound::compare(&min.text(), &max.text()) == Some(Ordering::Greater)
+    {
+        problems.push(Problem::new(&["min"], "min is greater than max"));
+    }
+    if rule.one_of.as_ref().is_some_and(Vec::is_empty) {
+        problems.push(Problem::new(&["one_of"], "no value is allowed"));
+    }
+    problems
+}

@@ -1,0 +1,238 @@
+//! Every change ends in exactly one place (R17): the account of one sink of one pipeline.
+//!
+//! `in = written + superseded + filtered + kept + quarantined + in flight`, at all times. A change
+//! that a restart or a fence brings a second time is given back first and does not count twice.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use syncline_connectors::conflict::{ConflictCounts, ConflictType};
+use syncline_connectors::sink::Outcome;
+
+/// What became of changes on the way to a sink, before the sink saw them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Changes that left the source.
+    pub(crate) entered: u64,
+    /// Dropped by a rule on purpose.
+    pub(crate) filtered: u64,
+    /// Superseded before the sink: the tombstone that follows its delete (R12).
+    pub(crate) superseded: u64,
+    /// Rejected by the decoder or an operator.
+    pub(crate) quarantined: u64,
+    /// Let through by a rule with `on_failure = "warn"`.
+    pub(crate) warned: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.entered += other.entered;
+        self.filtered += other.filtered;
+        self.superseded += other.superseded;
+        self.quarantined += other.quarantined;
+        self.warned += other.warned;
+    }
+}
+
+/// The account of one sink; shared by its lanes.
+#[derive(Debug)]
+pub struct Account {
+    entered: AtomicU64,
+    written: AtomicU64,
+    superseded: AtomicU64,
+    filtered: AtomicU64,
+    kept: AtomicU64,
+    quarantined: AtomicU64,
+    in_flight: AtomicU64,
+    warned: AtomicU64,
+    replayed: AtomicU64,
+    finished: Mutex<Finished>,
+}
+
+#[derive(Debug)]
+struct Finished {
+    conflicts: ConflictCounts,
+    latency_us: Histogram<u64>,
+}
+
+/// An account at one moment, for the summary, `--json` and metrics.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Balance {
+    /// Changes that entered.
+    #[serde(rename = "in")]
+    pub entered: u64,
+    /// Applied to the target.
+    pub written: u64,
+    /// Folded into a later change of the same key.
+    pub superseded: u64,
+    /// Dropped by a rule on purpose.
+    pub filtered: u64,
+    /// Lost against the target's row by the strategy.
+    pub kept: u64,
+    /// Put into quarantine.
+    pub quarantined: u64,
+    /// Not finished yet.
+    pub in_flight: u64,
+    /// Let through with a warning; a part of the others.
+    pub warned: u64,
+    /// Seen again after a restart or a fence and skipped; not a part of `in`.
+    pub replayed: u64,
+    /// Conflicts by type, whoever won.
+    pub conflicts: Vec<(&'static str, u64)>,
+    /// From fetch to commit, microseconds.
+    pub latency_p50_us: u64,
+    /// From fetch to commit, microseconds.
+    pub latency_p99_us: u64,
+}
+
+impl Balance {
+    /// Whether it adds up (R17).
+    pub fn adds_up(&self) -> bool {
+        self.entered
+            == self.written
+                + self.superseded
+                + self.filtered
+                + self.kept
+                + self.quarantined
+                + self.in_flight
+    }
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        let latency_us = Histogram::new(3).expect("three significant digits are within bounds");
+        Self {
+            entered: AtomicU64::default(),
+            written: AtomicU64::default(),
+            superseded: AtomicU64::default(),
+            filtered: AtomicU64::default(),
+            kept: AtomicU64::default(),
+            quarantined: AtomicU64::default(),
+            in_flight: AtomicU64::default(),
+            warned: AtomicU64::default(),
+            replayed: AtomicU64::default(),
+            finished: Mutex::new(Finished {
+                conflicts: ConflictCounts::default(),
+                latency_us,
+            }),
+        }
+    }
+}
+
+impl Account {
+    /// Changes left for the sink.
+    pub(crate) fn enter(&self, tally: &Tally) {
+        self.in_flight.fetch_add(tally.entered, Relaxed);
+        self.entered.fetch_add(tally.entered, Relaxed);
+    }
+
+    /// Changes that will come again from the source: they never entered.
+    pub(crate) fn give_back(&self, tally: &Tally) {
+        self.entered.fetch_sub(tally.entered, Relaxed);
+        self.in_flight.fetch_sub(tally.entered, Relaxed);
+    }
+
+    /// Changes that the target holds already are taken out of what entered.
+    pub(crate) fn replay(&self, count: u64) {
+        self.entered.fetch_sub(count, Relaxed);
+        self.in_flight.fetch_sub(count, Relaxed);
+        self.replayed.fetch_add(count, Relaxed);
+    }
+
+    /// A delivery is durable, `latency` after it was fetched. `refused` are the changes that the
+    /// sink rejected and the quarantine holds.
+    pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
+        let quarantined = tally.quarantined + refused;
+        let superseded = tally.superseded + outcome.superseded;
+        let done = outcome.written + superseded + tally.filtered + outcome.kept + quarantined;
+        self.written.fetch_add(outcome.written, Relaxed);
+        self.superseded.fetch_add(superseded, Relaxed);
+        self.filtered.fetch_add(tally.filtered, Relaxed);
+        self.kept.fetch_add(outcome.kept, Relaxed);
+        self.quarantined.fetch_add(quarantined, Relaxed);
+        self.warned.fetch_add(tally.warned, Relaxed);
+        self.in_flight.fetch_sub(done, Relaxed);
+        let mut finished = self.finished.lock().expect("no holder of this lock panics");
+        finished.conflicts += &outcome.conflicts;
+        let micros = u64::try_from(latency.as_micros())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        finished.latency_us.saturating_record_n(micros, done);
+    }
+
+    /// The account now.
+    pub fn balance(&self) -> Balance {
+        let finished = self.finished.lock().expect("no holder of this lock panics");
+        Balance {
+            entered: self.entered.load(Relaxed),
+            written: self.written.load(Relaxed),
+            superseded: self.superseded.load(Relaxed),
+            filtered: self.filtered.load(Relaxed),
+            kept: self.kept.load(Relaxed),
+            quarantined: self.quarantined.load(Relaxed),
+            in_flight: self.in_flight.load(Relaxed),
+            warned: self.warned.load(Relaxed),
+            replayed: self.replayed.load(Relaxed),
+            conflicts: ConflictType::ALL
+                .iter()
+                .map(|&kind| (kind.name(), finished.conflicts.get(kind)))
+                .collect(),
+            latency_p50_us: finished.latency_us.value_at_quantile(0.5),
+            latency_p99_us: finished.latency_us.value_at_quantile(0.99),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r17_adds_up_at_every_step() {
+        let account = Account::default();
+        let tally = Tally {
+            entered: 10,
+            filtered: 2,
+            superseded: 1,
+            quarantined: 1,
+            warned: 0,
+        };
+        account.enter(&tally);
+        assert!(account.balance().adds_up());
+        let outcome = Outcome {
+            written: 3,
+            superseded: 1,
+            kept: 1,
+            conflicts: ConflictCounts::default(),
+        };
+        account.finish(&tally, &outcome, 1, Duration::from_millis(5));
+        let balance = account.balance();
+        assert!(balance.adds_up(), "{balance:?}");
+        assert_eq!(
+            (balance.in_flight, balance.quarantined, balance.superseded),
+            (0, 2, 2)
+        );
+        assert!(balance.latency_p50_us >= 4_900);
+    }
+
+    #[test]
+    fn r17_what_is_given_back_never_entered() {
+        let account = Account::default();
+        let tally = Tally {
+            entered: 4,
+            ..Tally::default()
+        };
+        account.enter(&tally);
+        account.give_back(&tally);
+        account.enter(&tally);
+        account.replay(4);
+        let balance = account.balance();
+        assert_eq!(
+            (balance.entered, balance.in_flight, balance.replayed),
+            (0, 0, 4)
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! The operators of a lane, in topological order: decoded changes in, one flow a sink out.
+//!
+//! An operator is compiled once for every schema that reaches it and then only evaluates. Where the
+//! graph forks, both branches see the same batch; where it joins, the batches follow one another.
+//! A flow carries a tally of what became of the changes on its way, so that every sink's account
+//! adds up (R17).
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use syncline_connectors::change::Changes;
+use syncline_connectors::format::Decoded;
+use syncline_connectors::record::Records;
+
+use crate::failure::Failure;
+use crate::operator::{self, Operator, OperatorConfig, OperatorError};
+use crate::plan::{Input, SourcePlan};
+use crate::problem::Problem;
+use crate::quarantine::Entry;
+use crate::quarantine::Verdict;
+use crate::run::account::Tally;
+
+/// The compiled operators between one source and its sinks; one a lane.
+pub(crate) struct Chain {
+    pipeline: String,
+    steps: Vec<Step>,
+    /// For each sink, where its changes come from.
+    sinks: Vec<Vec<Input>>,
+    /// How many readers the source and each step have.
+    source_readers: usize,
+    step_readers: Vec<usize>,
+}
+
+struct Step {
+    name: String,
+    config: OperatorConfig,
+    inputs: Vec<Input>,
+    compiled: Vec<(SchemaRef, Box<dyn Operator>)>,
+}
+
+/// Changes on their way to a sink, with what became of the others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flow {
+    pub(crate) changes: Vec<Changes>,
+    pub(crate) tally: Tally,
+}
+
+/// What the chain made of a fetch.
+#[derive(Debug, Default)]
+pub(crate) struct Chained {
+    /// One flow a sink, in the plan's order.
+    pub(crate) flows: Vec<Flow>,
+    /// What has to be in the quarantine before any position moves.
+    pub(crate) rejected: Vec<Entry>,
+}
+
+/// Why a chain cannot go on.
+#[derive(Debug)]
+pub(crate) enum ChainError {
+    /// An expression or rule does not fit the schema that arrived.
+    Configuration(Vec<Problem>),
+    /// A rule with `on_failure = "stop"` failed.
+    Stop {
+        /// The operator.
+        operator: String,
+        /// What it said.
+        cause: OperatorError,
+    },
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Configuration(problems) => Self::Problems(problems),
+            ChainError::Stop { operator, cause } => {
+                Self::Failed(format!("operator {operator}: {cause}"))
+            }
+        }
+    }
+}
+
+impl Chain {
+    /// The chain of a source's plan; operators are compiled when the first schema arrives.
+    pub(crate) fn new(pipeline: &str, plan: &SourcePlan) -> Self {
+        let readers = |wanted: Input| {
+            let all = plan
+                .steps
+                .iter()
+                .map(|s| &s.inputs)
+                .chain(plan.sinks.iter().map(|s| &s.inputs));
+            all.flatten().filter(|&&input| input == wanted).count()
+        };
+        Self {
+            pipeline: pipeline.to_owned(),
+            source_readers: readers(Input::Source),
+            step_readers: (0..plan.steps.len())
+                .map(|index| readers(Input::Step(index)))
+                .collect(),
+            steps: plan
+                .steps
+                .iter()
+                .map(|step| Step {
+                    name: step.name.clone(),
+                    config: step.config.clone(),
+                    inputs: step.inputs.clone(),
+                    compiled: Vec::new(),
+                })
+                .collect(),
+            sinks: plan.sinks.iter().map(|sink| sink.inputs.clone()).collect(),
+        }
+    }
+
+    /// Sends what was decoded through every operator.
+    pub(crate) fn apply(
+        &mut self,
+        records: &Arc<Records>,
+        decoded: Decoded,
+    ) -> Result<Chained, ChainError> {
+        let mut rejected = Vec::new();
+        for bad in &decoded.rejected {
+            let verdict = Verdict {
+                pipeline: &self.pipeline,
+                stage: "decode",
+                rule: &bad.rule,
+                field: bad.field.as_deref(),
+                reason: &bad.reason,
+            };
+            rejected.push(Entry::new(records, bad.origin as usize, &verdict));
+        }
+        let tally = Tally {
+            entered: decoded.total(),
+            filtered: decoded.filtered,
+            superseded: decoded.superseded,
+            quarantined: decoded.rejected.len() as u64,
+            warned: 0,
+        };
+        let mut source = Junction::new(self.source_readers);
+        source.put(Flow {
+            changes: decoded.changes,
+            tally,
+        });
+        let mut outputs: Vec<Junction> = self
+            .step_readers
+            .iter()
+            .map(|&readers| Junction::new(readers))
+            .collect();
+        for index in 0..self.steps.len() {
+            let flow = gather(&self.steps[index].inputs, &mut source, &mut outputs);
+            let step = &mut self.steps[index];
+            outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected)?);
+        }
+        let flows = self
+            .sinks
+            .iter()
+            .map(|inputs| gather(inputs, &mut source, &mut outputs))
+            .collect();
+        Ok(Chained { flows, rejected })
+    }
+}
+
+impl Step {
+    fn apply(
+        &mut self,
+        pipeline: &str,
+        flow: Flow,
+        rejected: &mut Vec<Entry>,
+    ) -> Result<Flow, ChainError> {
+        let mut out = Flow {
+            changes: Vec::with_capacity(flow.changes.len()),
+            tally: flow.tally,
+        };
+        for changes in flow.changes {
+            let records = changes.records.clone();
+            let operator = self.operator(&changes.schema())?;
+            let applied = operator.apply(changes).map_err(|cause| ChainError::Stop {
+                operator: self.name.clone(),
+                cause,
+            })?;
+            out.tally.filtered += applied.filtered;
+            out.tally.warned += applied.warned;
+            out.tally.quarantined += applied.rejected.len() as u64;
+            for bad in &applied.rejected {
+                let verdict = Verdict {
+                    pipeline,
+                    stage: &self.name,
+                    rule: &bad.rule,
+                    field: bad.field.as_deref(),
+                    reason: &bad.reason,
+                };
+                rejected.push(Entry::new(&records, bad.origin as usize, &verdict));
+            }
+            if !applied.changes.is_empty() {
+                out.changes.push(applied.changes);
+            }
+        }
+        Ok(out)
+    }
+
+    fn operator(&mut self, schema: &SchemaRef) -> Result<&mut Box<dyn Operator>, ChainError> {
+        let known = self
+            .compiled
+            .iter()
+            .position(|(known, _)| Arc::ptr_eq(known, schema));
+        let known = known.or_else(|| self.compiled.iter().position(|(known, _)| known == schema));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let operator =
+                    operator::compile(&self.name, &self.config, schema).map_err(|found| {
+                        let prefix = ["operators", self.name.as_str()];
+                        let placed = found.into_iter().map(|problem| problem.under(&prefix));
+                        ChainError::Configuration(placed.collect())
+                    })?;
+                self.compiled.push((schema.clone(), operator));
+                self.compiled.len() - 1
+            }
+        };
+        Ok(&mut self.compiled[index].1)
+    }
+}
+
+/// A flow with several readers: copied for all of them but the last.
+struct Junction {
+    flow: Flow,
+    readers: usize,
+}
+
+impl Junction {
+    fn new(readers: usize) -> Self {
+        Self {
+            flow: Flow::default(),
+            readers,
+        }
+    }
+
+    fn put(&mut self, flow: Flow) {
+        self.flow = flow;
+    }
+
+    fn read(&mut self) -> Flow {
+        self.readers -= 1;
+        if self.readers == 0 {
+            std::mem::take(&mut self.flow)
+        } else {
+            self.flow.clone()
+        }
+    }
+}
+
+fn gather(inputs: &[Input], source: &mut Junction, outputs: &mut [Junction]) -> Flow {
+    let mut all = Flow::default();
+    for input in inputs {
+        let flow = match input {
+            Input::Source => source.read(),
+            Input::Step(index) => outputs[*index].read(),
+        };
+        all.tally += flow.tally;
+        all.changes.extend(flow.changes);
+    }
+    all
+}

@@ -1,0 +1,411 @@
+//! The engine with a source and a sink in memory, seeded: replays, refusals, fences, lost replies and
+//! rebalances in every order that a seed gives. Each run checks that every change took effect exactly
+//! once and that the account adds up (R4, R16, R17, R18).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+use proptest::prelude::*;
+use syncline_connectors::error::{Error, RejectedChange, Result};
+use syncline_connectors::record::{Partition, Positions, Records, Span};
+use syncline_connectors::sink::{Outcome, Sink, Write};
+use syncline_connectors::source::{Event, Fetched, Limits, Source};
+use tokio::sync::{mpsc, watch};
+
+use super::account::Account;
+use super::chain::Chain;
+use super::lane::{Lane, Progress, WriterHandle};
+use super::patient;
+use super::status::Status;
+use super::writer::{DELIVERIES_MAX, Writer};
+use crate::config;
+use crate::plan::Plan;
+use crate::quarantine::{self, Quarantine};
+
+const PARTITIONS: i32 = 3;
+const RECORDS: i64 = 120;
+/// Every record whose offset is a multiple of this is refused by the sink.
+const POISON_EVERY: i64 = 17;
+
+const PIPELINE: &str = r#"
+[sources.memory]
+type   = "file"
+path   = "unused.jsonl"
+format = "debezium-json"
+[sources.memory.schema]
+id        = "int64"
+partition = "int64"
+[sinks.memory]
+type   = "blackhole"
+inputs = ["memory"]
+"#;
+
+/// A small generator of choices, so that a run is its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+fn partition(number: i32) -> Partition {
+    Partition {
+        topic: "memory".into(),
+        number,
+    }
+}
+
+/// Every partition holds [`RECORDS`] records; it is read in pieces, and now and then taken away.
+struct MemorySource {
+    dice: Dice,
+    said: VecDeque<Event>,
+    next: BTreeMap<Partition, i64>,
+    revoked: Vec<Partition>,
+    committed: Arc<Mutex<Positions>>,
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn next(&mut self, limits: &Limits) -> Result<Event> {
+        if !self.revoked.is_empty() {
+            let back = std::mem::take(&mut self.revoked);
+            self.next.retain(|partition, _| !back.contains(partition));
+            return Ok(Event::Assigned(back));
+        }
+        if let Some(event) = self.said.pop_front() {
+            return Ok(event);
+        }
+        if limits.rows == 0 {
+            tokio::time::sleep(Duration::from_micros(100)).await;
+            return Ok(Event::Idle);
+        }
+        if self.dice.roll(12) == 0 {
+            let partitions: Vec<Partition> = self.next.keys().take(2).cloned().collect();
+            let lost = self.dice.roll(2) == 0;
+            self.revoked.clone_from(&partitions);
+            return Ok(Event::Revoked { partitions, lost });
+        }
+        let open: Vec<(Partition, i64)> = self
+            .next
+            .iter()
+            .filter(|(_, at)| **at < RECORDS)
+            .map(|(p, at)| (p.clone(), *at))
+            .collect();
+        if open.is_empty() {
+            // Only what the sinks confirmed counts as drained: a fence may still bring changes back.
+            tokio::time::sleep(Duration::from_micros(100)).await;
+            return Ok(if self.dice.roll(50) == 0 {
+                Event::End
+            } else {
+                Event::Idle
+            });
+        }
+        let (picked, at) = open[self.dice.roll(open.len() as u64) as usize].clone();
+        let next = (at + 1 + self.dice.roll(9) as i64).min(RECORDS);
+        self.next.insert(picked.clone(), next);
+        let mut records = Records::default();
+        let index = records.add_partition(&picked, true);
+        for offset in at..next {
+            let value = format!(
+                r#"{{"before":null,"after":{{"id":{offset},"partition":{}}},"op":"c"}}"#,
+                picked.number
+            );
+            let key = format!(r#"{{"id":{offset}}}"#);
+            records.push(
+                index,
+                offset,
+                None,
+                Some(key.as_bytes()),
+                Some(value.as_bytes()),
+                None,
+            );
+        }
+        let spans = vec![Span {
+            partition: picked,
+            from: Some(at),
+            next,
+        }];
+        Ok(Event::Records(Fetched { records, spans }))
+    }
+
+    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
+        for partition in partitions {
+            self.next.insert(
+                partition.clone(),
+                positions.get(partition).copied().unwrap_or(0),
+            );
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
+        let mut committed = self.committed.lock().unwrap();
+        for (partition, &position) in positions {
+            committed.insert(partition.clone(), position);
+        }
+        Ok(())
+    }
+
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What two processes write into.
+#[derive(Default)]
+struct Target {
+    positions: Positions,
+    applied: BTreeMap<(i64, i64), u32>,
+}
+
+/// Fails before it writes, loses the reply after it wrote, refuses poison, fences zombies.
+struct MemorySink {
+    target: Arc<Mutex<Target>>,
+    dice: Dice,
+    in_doubt: Option<(Vec<Span>, Outcome)>,
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn positions(&mut self) -> Result<Option<Positions>> {
+        Ok(Some(self.target.lock().unwrap().positions.clone()))
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        if self.dice.roll(10) == 0 {
+            return Err(Error::unavailable(
+                "away before the write",
+                std::io::Error::other("test"),
+            ));
+        }
+        let mut target = self.target.lock().unwrap();
+        if let Some((spans, outcome)) = self.in_doubt.take()
+            && spans == write.spans
+            && spans
+                .iter()
+                .all(|span| target.positions.get(&span.partition) == Some(&span.next))
+        {
+            return Ok(outcome);
+        }
+        for span in &write.spans {
+            let found = target.positions.get(&span.partition).copied();
+            if found != span.from {
+                let partition = span.partition.clone();
+                return Err(Error::Fenced {
+                    partition,
+                    expected: span.from.unwrap_or(-1),
+                    found,
+                });
+            }
+        }
+        let mut rows = Vec::new();
+        let mut rejected = Vec::new();
+        for (batch, changes) in write.changes.iter().enumerate() {
+            let ids = changes.column("id").unwrap().as_primitive::<Int64Type>();
+            let partitions = changes
+                .column("partition")
+                .unwrap()
+                .as_primitive::<Int64Type>();
+            for row in 0..changes.len() {
+                if ids.value(row) % POISON_EVERY == 0 {
+                    rejected.push(RejectedChange {
+                        batch,
+                        row,
+                        rule: "poison".into(),
+                        field: None,
+                        reason: "a multiple".into(),
+                    });
+                }
+                rows.push((partitions.value(row), ids.value(row)));
+            }
+        }
+        if !rejected.is_empty() {
+            return Err(Error::Rejected(rejected));
+        }
+        for span in &write.spans {
+            target.positions.insert(span.partition.clone(), span.next);
+        }
+        for &row in &rows {
+            *target.applied.entry(row).or_default() += 1;
+        }
+        let outcome = Outcome {
+            written: rows.len() as u64,
+            ..Outcome::default()
+        };
+        if self.dice.roll(10) == 0 {
+            self.in_doubt = Some((write.spans.clone(), outcome));
+            return Err(Error::unavailable(
+                "the reply was lost",
+                std::io::Error::other("test"),
+            ));
+        }
+        Ok(outcome)
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// One process: a lane and its writer over the shared target.
+async fn process(
+    seed: u64,
+    target: Arc<Mutex<Target>>,
+    quarantine: Arc<Quarantine>,
+    committed: Arc<Mutex<Positions>>,
+) -> Arc<Account> {
+    let file = config::load_text("memory.toml", PIPELINE.to_owned(), &|_| None).unwrap();
+    let plan = Plan::new(&file);
+    let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
+    let (notices, notices_out) = mpsc::channel(2 * DELIVERIES_MAX);
+    let account = Arc::new(Account::default());
+    let status = Arc::new(Status::new("memory"));
+    let (_stop, stop) = watch::channel(false);
+    let sink = MemorySink {
+        target,
+        dice: Dice(seed ^ 0xABCD),
+        in_doubt: None,
+    };
+    let writer = Writer {
+        pipeline: "memory".into(),
+        name: "memory".into(),
+        sink: patient(Box::new(sink), "sink memory", &status, &stop),
+        quarantine: quarantine.clone(),
+        account: account.clone(),
+        status: status.clone(),
+        positions: Positions::new(),
+        fenced: false,
+        commands,
+        notices,
+    };
+    let all = (0..PARTITIONS).map(partition).collect();
+    let lane = Lane {
+        part: "source memory".into(),
+        source: Box::new(MemorySource {
+            dice: Dice(seed),
+            said: VecDeque::from([Event::Assigned(all)]),
+            next: BTreeMap::new(),
+            revoked: Vec::new(),
+            committed,
+        }),
+        decoder: plan.sources[0].decoder(),
+        chain: Chain::new("memory", &plan.sources[0]),
+        writers: vec![WriterHandle {
+            name: "memory".into(),
+            commands: commands_in,
+            notices: notices_out,
+            account: account.clone(),
+        }],
+        quarantine,
+        status,
+        limits: Limits {
+            rows: 100,
+            bytes: 1 << 20,
+            linger: Duration::from_millis(1),
+        },
+        in_flight_bytes_max: 4096,
+        stop,
+        progress: Progress::default(),
+    };
+    let (ended, wrote) = tokio::join!(lane.run(), writer.run());
+    ended.unwrap();
+    wrote.unwrap();
+    account
+}
+
+fn check(seed: u64, processes: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config::QuarantineConfig::File(config::FileQuarantine {
+        path: folder.path().into(),
+    });
+    let target = Arc::new(Mutex::new(Target::default()));
+    let committed = Arc::new(Mutex::new(Positions::new()));
+    let mut accounts = Vec::new();
+    runtime.block_on(async {
+        let quarantine = Arc::new(Quarantine::open(&config, "memory").await.unwrap());
+        let runs = (0..processes).map(|number| {
+            let seed = seed.wrapping_mul(31).wrapping_add(number * 7919) | 1;
+            process(seed, target.clone(), quarantine.clone(), committed.clone())
+        });
+        accounts = futures::future::join_all(runs).await;
+    });
+    let target = target.lock().unwrap();
+    let expected: BTreeSet<(i64, i64)> = (0..i64::from(PARTITIONS))
+        .flat_map(|number| (0..RECORDS).map(move |id| (number, id)))
+        .filter(|(_, id)| id % POISON_EVERY != 0)
+        .collect();
+    let applied: BTreeSet<(i64, i64)> = target.applied.keys().copied().collect();
+    assert_eq!(
+        applied, expected,
+        "every good change and no other is in the target"
+    );
+    assert!(
+        target.applied.values().all(|&times| times == 1),
+        "R4: nothing took effect twice"
+    );
+    let refused: BTreeSet<(i32, i64)> = quarantine::list(&config, "memory")
+        .unwrap()
+        .entries
+        .iter()
+        .map(|entry| (entry.partition, entry.offset))
+        .collect();
+    let poison =
+        PARTITIONS as usize * RECORDS.div_euclid(POISON_EVERY) as usize + PARTITIONS as usize;
+    assert_eq!(
+        refused.len(),
+        poison,
+        "R16: exactly the culprits are in quarantine"
+    );
+    for (partition, position) in committed.lock().unwrap().iter() {
+        assert!(
+            target.positions[partition] >= *position,
+            "R18: never past what is finished"
+        );
+    }
+    for account in &accounts {
+        let balance = account.balance();
+        assert!(
+            balance.adds_up() && balance.in_flight == 0,
+            "R17: {balance:?}"
+        );
+    }
+    let written: u64 = accounts
+        .iter()
+        .map(|account| account.balance().written)
+        .sum();
+    assert_eq!(
+        written,
+        expected.len() as u64,
+        "R17: what was written was counted once"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn one_process_is_exact(seed in 1_u64..1_000_000) {
+        check(seed, 1);
+    }
+
+    #[test]
+    fn two_processes_that_both_believe_to_own_everything_are_exact(seed in 1_u64..1_000_000) {
+        check(seed, 2);
+    }
+}

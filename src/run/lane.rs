@@ -1,0 +1,379 @@
+//! A lane: a thread that owns some partitions and runs the whole chain for them.
+//!
+//! [`Lane::run`] is the flow: fetch → decode → operators → quarantine what was rejected → hand to the
+//! writers. A key never changes its lane, so its order holds. Nothing is fetched while the lane's
+//! byte budget is used up; the source is asked for nothing meanwhile, which keeps it in its group.
+//! Positions come from the sinks: a partition begins at the lowest position of all sinks, and each
+//! sink skips what it holds already.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use syncline_connectors::error::{Error, Result};
+use syncline_connectors::format::Decoder;
+use syncline_connectors::record::{Partition, Positions};
+use syncline_connectors::sink::Write;
+use syncline_connectors::source::{Event, Fetched, Limits, Source};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::failure::Failure;
+use crate::quarantine::{Entry, Quarantine};
+use crate::run::account::Account;
+use crate::run::chain::{Chain, Flow};
+use crate::run::patience;
+use crate::run::status::Status;
+use crate::run::tracker::Tracker;
+use crate::run::writer::{Command, DELIVERIES_MAX, Delivery, Notice};
+
+/// How long a revoke waits for what is in flight before the partitions go all the same; the sink's
+/// compare-and-set keeps the new owner right (R4).
+const REVOKE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one hold of a full lane blocks its thread.
+const HOLD: Limits = Limits {
+    rows: 0,
+    bytes: 0,
+    linger: Duration::from_millis(2),
+};
+/// How long a lane waits before it asks a source again that does not answer.
+const SOURCE_PAUSE: Duration = Duration::from_millis(200);
+/// How often finished positions are told to the outside, for lag tools.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A writer as its lane sees it.
+pub(crate) struct WriterHandle {
+    pub(crate) name: String,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) notices: mpsc::Receiver<Notice>,
+    pub(crate) account: Arc<Account>,
+}
+
+/// One lane; see the module docs.
+pub(crate) struct Lane {
+    /// `sources.NAME`, for status and log.
+    pub(crate) part: String,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) decoder: Decoder,
+    pub(crate) chain: Chain,
+    pub(crate) writers: Vec<WriterHandle>,
+    pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) limits: Limits,
+    /// How much may be between fetch and commit.
+    pub(crate) in_flight_bytes_max: usize,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) progress: Progress,
+}
+
+/// What a lane remembers while it runs.
+#[derive(Default)]
+pub(crate) struct Progress {
+    tracker: Tracker,
+    in_flight_bytes: usize,
+    /// Partitions that are being read.
+    owned: BTreeSet<Partition>,
+    /// Partitions that were assigned and do not know yet where to begin.
+    waiting: BTreeSet<Partition>,
+    finished: Positions,
+    acknowledged_at: Option<Instant>,
+}
+
+impl Lane {
+    /// Runs until the source is drained or a stop is asked for, then drains the writers.
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        while !*self.stop.borrow() {
+            self.settle().await?;
+            let room = self.room();
+            match self.source.next(&room).await {
+                Ok(Event::Records(fetched)) => self.process(fetched).await?,
+                Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
+                Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
+                Ok(Event::Idle) => self.status.resume(&self.part),
+                Ok(Event::End) => break,
+                Err(error) => self.source_failed(error).await?,
+            }
+        }
+        self.flush().await?;
+        self.acknowledge().await;
+        if let Err(error) = self.source.close().await {
+            tracing::warn!(
+                part = self.part,
+                error = error.chain(),
+                "the source did not close"
+            );
+        }
+        Ok(())
+    }
+
+    /// One fetch through the chain and to the writers.
+    async fn process(&mut self, fetched: Fetched) -> Result<(), Failure> {
+        let fetched_at = Instant::now();
+        self.status.resume(&self.part);
+        let records = Arc::new(fetched.records);
+        let decoded = self.decoder.decode(&records);
+        let chained = self.chain.apply(&records, decoded)?;
+        self.keep_rejected(chained.rejected).await;
+        let number = self
+            .progress
+            .tracker
+            .begin(fetched.spans.clone(), self.writers.len());
+        for (index, Flow { changes, tally }) in chained.flows.into_iter().enumerate() {
+            let bytes = records.size() + changes.iter().map(|batch| batch.size()).sum::<usize>();
+            let write = Write {
+                changes,
+                spans: fetched.spans.clone(),
+            };
+            let delivery = Delivery {
+                number,
+                write,
+                tally,
+                fetched_at,
+                bytes,
+            };
+            self.writers[index].account.enter(&tally);
+            self.progress.in_flight_bytes += bytes;
+            self.send(index, Command::Deliver(delivery)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the next fetch may hold: nothing while the budget is used up.
+    fn room(&self) -> Limits {
+        let queued = self.progress.tracker.in_flight();
+        if self.progress.in_flight_bytes >= self.in_flight_bytes_max || queued >= DELIVERIES_MAX {
+            HOLD
+        } else {
+            self.limits
+        }
+    }
+
+    /// Rejected changes are durable before their positions can move.
+    async fn keep_rejected(&mut self, rejected: Vec<Entry>) {
+        if !rejected.is_empty() {
+            patience::append(&self.quarantine, &rejected, &self.status).await;
+        }
+    }
+
+    /// Takes note of what the writers finished.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let mut fenced = None;
+        for index in 0..self.writers.len() {
+            while let Ok(notice) = self.writers[index].notices.try_recv() {
+                self.note(index, notice, &mut fenced)?;
+            }
+        }
+        if let Some(error) = fenced {
+            self.begin_again(&error).await?;
+        }
+        let due = self
+            .progress
+            .acknowledged_at
+            .is_none_or(|at| at.elapsed() >= ACKNOWLEDGE_INTERVAL);
+        if due && !self.progress.finished.is_empty() {
+            self.acknowledge().await;
+        }
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        index: usize,
+        notice: Notice,
+        fenced: &mut Option<Error>,
+    ) -> Result<(), Failure> {
+        match notice {
+            Notice::Finished { number, bytes } => {
+                self.progress.in_flight_bytes -= bytes;
+                let moved = self.progress.tracker.finish(number);
+                self.progress.finished.extend(moved);
+            }
+            Notice::GivenBack { bytes } => self.progress.in_flight_bytes -= bytes,
+            Notice::Fenced { error, bytes } => {
+                self.progress.in_flight_bytes -= bytes;
+                *fenced = Some(error);
+            }
+            Notice::Failed(error) => {
+                return Err(Failure::of_sink(&self.writers[index].name, error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Partitions were assigned: they begin where the sinks stand.
+    async fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), Failure> {
+        self.progress.waiting.extend(partitions);
+        let positions = self.sink_positions().await?;
+        let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
+            .into_iter()
+            .collect();
+        loop {
+            match self.source.assign(&positions, &waiting).await {
+                Ok(()) => break,
+                Err(error) => self.source_failed(error).await?,
+            }
+        }
+        self.progress.owned.extend(waiting);
+        Ok(())
+    }
+
+    /// Another process moved a position: everything begins again from what the sinks hold.
+    async fn begin_again(&mut self, fence: &Error) -> Result<(), Failure> {
+        tracing::warn!(part = self.part, fence = %fence, "reading the positions again");
+        self.progress.tracker.reset();
+        let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
+        self.begin(partitions).await?;
+        // What was queued behind the fence was given back before the positions were read.
+        let mut again = None;
+        for index in 0..self.writers.len() {
+            while let Ok(notice) = self.writers[index].notices.try_recv() {
+                self.note(index, notice, &mut again)?;
+            }
+        }
+        self.progress.finished.clear();
+        Ok(())
+    }
+
+    /// The lowest position of all sinks that keep positions; where one keeps none, or does not know a
+    /// partition yet, the source's own memory decides.
+    async fn sink_positions(&mut self) -> Result<Positions, Failure> {
+        let mut lowest: Option<Positions> = None;
+        for index in 0..self.writers.len() {
+            let (reply, answer) = oneshot::channel();
+            self.send(index, Command::Positions(reply)).await?;
+            let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
+            let positions = answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?;
+            let positions = positions.unwrap_or_default();
+            lowest = Some(match lowest {
+                None => positions,
+                Some(lowest) => common_lowest(&lowest, &positions),
+            });
+        }
+        Ok(lowest.unwrap_or_default())
+    }
+
+    /// Partitions are about to leave: what is in flight is finished within a deadline, and nothing
+    /// is acknowledged for them afterwards (R18).
+    async fn give_up(&mut self, partitions: &[Partition], lost: bool) -> Result<(), Failure> {
+        tracing::info!(
+            part = self.part,
+            count = partitions.len(),
+            lost,
+            "partitions leave"
+        );
+        if !lost {
+            match tokio::time::timeout(REVOKE_DEADLINE, self.flush()).await {
+                Ok(flushed) => {
+                    flushed?;
+                    self.acknowledge().await;
+                }
+                Err(_) => tracing::warn!(
+                    part = self.part,
+                    "gave partitions up with changes in flight"
+                ),
+            }
+        }
+        self.progress.forget(partitions);
+        Ok(())
+    }
+
+    /// Waits until the writers finished everything that they were given.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        for index in 0..self.writers.len() {
+            let (reply, answer) = oneshot::channel();
+            self.send(index, Command::Flush(reply)).await?;
+            if answer.await.is_err() {
+                return Err(self.hung_up(index));
+            }
+        }
+        self.settle().await
+    }
+
+    /// Waits for something while the source hands over nothing and stays in its group.
+    async fn hold<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(future);
+        loop {
+            let event = tokio::select! {
+                biased;
+                value = &mut future => return Ok(value),
+                event = self.source.next(&HOLD) => event,
+            };
+            match event {
+                Ok(Event::Revoked { partitions, .. }) => {
+                    self.progress.forget(&partitions);
+                }
+                Ok(Event::Assigned(partitions)) => self.progress.waiting.extend(partitions),
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => self.source_failed(error).await?,
+            }
+        }
+    }
+
+    async fn source_failed(&mut self, error: Error) -> Result<(), Failure> {
+        match error {
+            Error::Unavailable { .. } => {
+                self.status.stall(&self.part, &error.chain());
+                tokio::time::sleep(SOURCE_PAUSE).await;
+                Ok(())
+            }
+            error => Err(Failure::of_source(&self.part, error)),
+        }
+    }
+
+    async fn acknowledge(&mut self) {
+        let finished = std::mem::take(&mut self.progress.finished);
+        self.progress.acknowledged_at = Some(Instant::now());
+        if finished.is_empty() {
+            return;
+        }
+        if let Err(error) = self.source.acknowledge(&finished).await {
+            tracing::warn!(
+                part = self.part,
+                error = error.chain(),
+                "the source did not take positions"
+            );
+        }
+    }
+
+    async fn send(&mut self, index: usize, command: Command) -> Result<(), Failure> {
+        if self.writers[index].commands.send(command).await.is_err() {
+            return Err(self.hung_up(index));
+        }
+        Ok(())
+    }
+
+    /// Why a writer no longer listens: what it said last.
+    fn hung_up(&mut self, index: usize) -> Failure {
+        while let Ok(notice) = self.writers[index].notices.try_recv() {
+            if let Notice::Failed(error) = notice {
+                return Failure::of_sink(&self.writers[index].name, error);
+            }
+        }
+        Failure::Failed(format!(
+            "the writer of sink {} ended by itself",
+            self.writers[index].name
+        ))
+    }
+}
+
+impl Progress {
+    /// Partitions that are gone: nothing of theirs is acknowledged any more (R18).
+    fn forget(&mut self, partitions: &[Partition]) {
+        self.tracker.revoke(partitions);
+        self.finished
+            .retain(|partition, _| !partitions.contains(partition));
+        self.owned
+            .retain(|partition| !partitions.contains(partition));
+        self.waiting
+            .retain(|partition| !partitions.contains(partition));
+    }
+}
+
+fn common_lowest(left: &Positions, right: &Positions) -> Positions {
+    left.iter()
+        .filter_map(|(partition, &at)| {
+            right
+                .get(partition)
+                .map(|&other| (partition.clone(), at.min(other)))
+        })
+        .collect()
+}

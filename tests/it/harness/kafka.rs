@@ -1,0 +1,203 @@
+//! A Kafka cluster as a test sees it: topics of its own, records in, records and offsets out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::services::unique;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Kafka {
+    brokers: String,
+}
+
+/// A record to produce, or one that was read. Without a value it is a tombstone; the key says the
+/// partition, as Debezium's own producer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+}
+
+impl Kafka {
+    pub(crate) fn new(brokers: String) -> Self {
+        Self { brokers }
+    }
+
+    /// `host:port`.
+    pub(crate) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// A new topic `LABEL_…` that no other test uses.
+    pub(crate) async fn topic(&self, label: &str, partitions: i32) -> String {
+        let name = unique(label);
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let results = self
+            .admin()
+            .create_topics([&topic], &AdminOptions::new())
+            .await
+            .expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not made: {code}"));
+        }
+        name
+    }
+
+    /// Produces in order and waits until every record is acknowledged.
+    pub(crate) fn produce(&self, topic: &str, messages: &[Message]) {
+        let failures = Arc::new(AtomicU64::new(0));
+        let context = CountFailures(failures.clone());
+        let producer: BaseProducer<CountFailures> = self
+            .config()
+            .set("partitioner", "murmur2_random")
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .create_with_context(context)
+            .expect("the producer's settings are valid");
+        for message in messages {
+            let mut record = BaseRecord::<str, str>::to(topic);
+            record.key = message.key.as_deref();
+            record.payload = message.value.as_deref();
+            loop {
+                match producer.send(record) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                        producer.poll(Duration::from_millis(50));
+                        record = back;
+                    }
+                    Err((error, _)) => panic!("a record for {topic} was refused: {error}"),
+                }
+            }
+        }
+        producer.flush(TIMEOUT).expect("the broker takes records");
+        assert_eq!(failures.load(Ordering::Relaxed), 0, "undelivered records");
+    }
+
+    /// Deletes the records of a partition before `offset`, as retention does.
+    pub(crate) async fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
+        let mut offsets = TopicPartitionList::new();
+        offsets
+            .add_partition_offset(topic, partition, Offset::Offset(offset))
+            .expect("the offset is valid");
+        self.admin()
+            .delete_records(&offsets, &AdminOptions::new())
+            .await
+            .expect("the broker deletes records");
+    }
+
+    /// First and next offset of every partition.
+    pub(crate) fn offsets(&self, topic: &str) -> Vec<(i64, i64)> {
+        let consumer = self.consumer("offsets");
+        self.partitions(&consumer, topic)
+            .into_iter()
+            .map(|partition| {
+                consumer
+                    .fetch_watermarks(topic, partition, TIMEOUT)
+                    .expect("the broker knows its offsets")
+            })
+            .collect()
+    }
+
+    /// The offsets that a group committed, by partition; absent where it committed none.
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let consumer = self.consumer(group);
+        let mut wanted = TopicPartitionList::new();
+        for partition in self.partitions(&consumer, topic) {
+            wanted.add_partition(topic, partition);
+        }
+        let committed = consumer
+            .committed_offsets(wanted, TIMEOUT)
+            .expect("the broker knows the group's offsets");
+        committed
+            .elements()
+            .iter()
+            .filter_map(|element| match element.offset() {
+                Offset::Offset(offset) => Some((element.partition(), offset)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Every record that is in a topic now, partition by partition.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Message> {
+        let consumer = self.consumer("read");
+        let mut messages = Vec::new();
+        for (partition, (first, next)) in self.offsets(topic).into_iter().enumerate() {
+            let mut assignment = TopicPartitionList::new();
+            assignment
+                .add_partition_offset(topic, partition as i32, Offset::Offset(first))
+                .expect("the offset is valid");
+            consumer.assign(&assignment).expect("the partition exists");
+            let mut position = first;
+            while position < next {
+                let record = consumer.poll(TIMEOUT).expect("a record before the end");
+                let record = record.expect("the broker hands over its records");
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                messages.push(Message {
+                    key: record.key().map(text),
+                    value: record.payload().map(text),
+                });
+                position = record.offset() + 1;
+            }
+        }
+        messages
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.config().create().expect("the settings are valid")
+    }
+
+    fn consumer(&self, group: &str) -> BaseConsumer {
+        self.config()
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .create()
+            .expect("the consumer's settings are valid")
+    }
+
+    fn partitions(&self, consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+        let metadata = consumer
+            .fetch_metadata(Some(topic), TIMEOUT)
+            .expect("the broker answers");
+        let mut partitions: Vec<i32> = metadata.topics()[0]
+            .partitions()
+            .iter()
+            .map(|partition| partition.id())
+            .collect();
+        partitions.sort_unstable();
+        partitions
+    }
+}
+
+struct CountFailures(Arc<AtomicU64>);
+
+impl ClientContext for CountFailures {}
+
+impl ProducerContext for CountFailures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

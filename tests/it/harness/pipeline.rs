@@ -1,0 +1,112 @@
+//! A pipeline file in a folder of its own, and the real `syncline` that runs it there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::Process;
+use super::services::repository;
+
+pub(crate) struct Pipeline {
+    folder: TempDir,
+    file: PathBuf,
+    environment: BTreeMap<String, String>,
+}
+
+/// What a finished `syncline` left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// The exit code; `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// Fails the test, with what it said, unless it ended with exit code 0.
+    pub(crate) fn expect_success(&self) {
+        let (code, stdout, stderr) = (self.code, &self.stdout, &self.stderr);
+        assert_eq!(code, Some(0), "stdout:\n{stdout}\nstderr:\n{stderr}");
+    }
+}
+
+impl Pipeline {
+    /// A pipeline from the text of its file.
+    pub(crate) fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("pipeline.toml");
+        fs::write(&file, text).expect("the folder can be written");
+        Self {
+            folder,
+            file,
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// A file of `pipelines/`, run in a folder that holds a copy of what stands in
+    /// `pipelines/` beside it.
+    pub(crate) fn shipped(name: &str) -> Self {
+        let pipelines = repository().join("pipelines");
+        let text = fs::read_to_string(pipelines.join(name)).expect("the pipeline is shipped");
+        let mut pipeline = Self::new(&text);
+        pipeline.file = pipeline.folder.path().join("pipelines").join(name);
+        copy(&pipelines, &pipeline.folder.path().join("pipelines"));
+        pipeline
+    }
+
+    /// Sets an environment variable of the runs.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts `syncline run FILE ARGUMENTS…`.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
+        command
+            .arg("run")
+            .arg(&self.file)
+            .args(arguments)
+            .envs(&self.environment)
+            .env("NO_COLOR", "1")
+            .current_dir(self.folder.path());
+        Process::start("syncline", self.folder.path(), command)
+    }
+
+    /// Runs `syncline run FILE --once` to its end.
+    pub(crate) async fn run_once(&self, deadline: Duration) -> Finished {
+        self.finish(self.start(&["--once"]), deadline).await
+    }
+
+    /// Waits for the end of a run.
+    pub(crate) async fn finish(&self, mut process: Process, deadline: Duration) -> Finished {
+        let status = process.wait(deadline).await;
+        Finished {
+            code: status.code(),
+            stdout: process.stdout(),
+            stderr: process.stderr(),
+        }
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("the file can be copied");
+        }
+    }
+}

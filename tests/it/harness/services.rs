@@ -1,0 +1,59 @@
+//! The services that `scripts/test` brings up once for all tests, and where it left what more of
+//! them are started from.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use super::{Database, Kafka};
+
+/// The shared Kafka broker.
+pub(crate) fn kafka() -> Kafka {
+    Kafka::new(variable("SYNCLINE_TEST_KAFKA"))
+}
+
+/// A fresh database on the shared PostgreSQL.
+pub(crate) async fn postgres(label: &str) -> Database {
+    Database::create(&variable("SYNCLINE_TEST_POSTGRES"), label).await
+}
+
+/// A script of `tests/services` that runs one service in the foreground.
+pub(super) fn service_script(name: &str) -> PathBuf {
+    for needed in ["SYNCLINE_SERVICES_CLASSPATH", "SYNCLINE_SERVICES_POSTGRES"] {
+        variable(needed);
+    }
+    repository().join("tests/services").join(name)
+}
+
+/// The root of the repository.
+pub(super) fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A name that no other test uses: `label` with this process and a counter.
+pub(super) fn unique(label: &str) -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{label}_{}_{number}", std::process::id())
+}
+
+/// A port that nothing listens on, below the range that the kernel hands out by itself, so that a
+/// service which is killed finds it free when it comes back.
+pub(super) fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 10_000;
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new((std::process::id() % u32::from(COUNT)) as u16));
+    loop {
+        let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % COUNT;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: the services are not up; run `make test`, or `scripts/test NAME` for some tests")
+    })
+}

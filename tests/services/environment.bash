@@ -1,0 +1,142 @@
+# Finds or fetches what the services need; sourced by scripts/test and scripts/record-debezium.
+#
+# Sets and exports
+#   SYNCLINE_CACHE               where downloads and builds live, outside the clone
+#   SYNCLINE_SERVICES_CLASSPATH  jars of Kafka, Kafka Connect and Debezium
+#   SYNCLINE_SERVICES_POSTGRES   folder of PostgreSQL's server binaries
+# Downloads happen once per version of pom.xml. PostgreSQL is installed by apt where it is absent;
+# the cluster that Debian then starts on port 5432 is neither used nor touched.
+
+SERVICES="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+export SYNCLINE_CACHE="${SYNCLINE_CACHE:-$HOME/.cache/syncline}"
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 3; }
+
+# The newest server binaries on this machine; fails where there are none.
+find_postgres() {
+  local folder best=""
+  if [ -n "${SYNCLINE_SERVICES_POSTGRES:-}" ]; then
+    [ -x "$SYNCLINE_SERVICES_POSTGRES/initdb" ]
+    return
+  fi
+  for folder in "$(dirname "$(command -v initdb || true)")" "$(pg_config --bindir 2>/dev/null || true)" \
+    $(ls -d /usr/pgsql-*/bin /usr/lib/postgresql/*/bin 2>/dev/null | sort -V); do
+    if [ -x "$folder/postgres" ] && [ -x "$folder/initdb" ]; then best="$folder"; fi
+  done
+  [ -n "$best" ] && export SYNCLINE_SERVICES_POSTGRES="$best"
+}
+
+require_postgres() {
+  if find_postgres; then return; fi
+  local root=()
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null ||
+      die "PostgreSQL's server is not installed and cannot be without root: run 'apt-get install postgresql', or set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
+    root=(sudo -n)
+  fi
+  command -v apt-get >/dev/null ||
+    die "PostgreSQL's server is not installed: install it, or set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
+  say "installing PostgreSQL with apt-get (package postgresql)"
+  "${root[@]}" apt-get update -qq >&2
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >&2
+  find_postgres || die "apt-get installed postgresql, but its server binaries are in no known folder: set SYNCLINE_SERVICES_POSTGRES"
+}
+
+require_jars() {
+  if [ -n "${SYNCLINE_SERVICES_CLASSPATH:-}" ]; then return; fi
+  command -v java >/dev/null || die "java is not installed: the tests run Kafka, which needs Java 17 or later"
+  local version folder
+  version="$(sha256sum "$SERVICES/pom.xml" | cut -c1-16)"
+  folder="$SYNCLINE_CACHE/services/$version"
+  if [ ! -e "$folder/complete" ]; then
+    command -v mvn >/dev/null || die "mvn is not installed: it fetches the jars of Kafka and Debezium"
+    say "fetching Kafka and Debezium (about 100 MB, once)"
+    mkdir -p "$folder"
+    mvn -q -B -f "$SERVICES/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+      -DoutputDirectory="$folder/lib" >&2
+    touch "$folder/complete"
+  fi
+  export SYNCLINE_SERVICES_CLASSPATH="$folder/lib/*"
+}
+
+require_services() {
+  require_jars
+  require_postgres
+}
+
+# A TCP port that nothing listens on, below the range that the kernel hands out by itself.
+free_port() {
+  local port
+  while :; do
+    port=$((20000 + RANDOM % 12000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      echo "$port"
+      return
+    fi
+  done
+}
+
+# await PID LOG SECONDS COMMAND…: waits until COMMAND succeeds while process PID lives.
+await() {
+  local pid="$1" log="$2" deadline=$((SECONDS + $3))
+  shift 3
+  until "$@" >/dev/null 2>&1; do
+    if ! kill -0 "$pid" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
+      tail -n 30 "$log" >&2 || true
+      die "a service did not start; its log is above ($log)"
+    fi
+    sleep 0.1
+  done
+}
+
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# start_postgres FOLDER: sets POSTGRES_PORT.
+start_postgres() {
+  POSTGRES_PORT="$(free_port)"
+  "$SERVICES/postgres" "$1/postgres" "$POSTGRES_PORT" >"$1/postgres.log" 2>&1 &
+  POSTGRES_PID=$!
+  SERVICES_PIDS+=("$POSTGRES_PID")
+  await "$POSTGRES_PID" "$1/postgres.log" 60 \
+    "$SYNCLINE_SERVICES_POSTGRES/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT"
+}
+
+# start_kafka FOLDER: sets KAFKA_PORT.
+start_kafka() {
+  KAFKA_PORT="$(free_port)"
+  "$SERVICES/kafka" "$1/kafka" "$KAFKA_PORT" "$(free_port)" >"$1/kafka.log" 2>&1 &
+  KAFKA_PID=$!
+  SERVICES_PIDS+=("$KAFKA_PID")
+  await "$KAFKA_PID" "$1/kafka.log" 120 port_open "$KAFKA_PORT"
+}
+
+# start_services: PostgreSQL and Kafka until the script ends, however it ends; exports where they are.
+start_services() {
+  SERVICES_WORK="$(mktemp -d)"
+  chmod 711 "$SERVICES_WORK"
+  SERVICES_PIDS=()
+  trap stop_services EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  say "starting PostgreSQL and Kafka"
+  start_postgres "$SERVICES_WORK"
+  start_kafka "$SERVICES_WORK"
+  export SYNCLINE_TEST_KAFKA="127.0.0.1:$KAFKA_PORT"
+  export SYNCLINE_TEST_POSTGRES="postgres://syncline:syncline@127.0.0.1:$POSTGRES_PORT/"
+}
+
+# Stops what start_services and others put into SERVICES_PIDS; the script's exit code stays. The data goes
+# with the processes, so that nobody waits for an orderly shutdown.
+stop_services() {
+  local code=$? pid
+  trap - EXIT
+  for pid in "${SERVICES_PIDS[@]}"; do
+    # A killed PostgreSQL leaves its children behind for a moment; an immediate shutdown takes them along.
+    if [ "$pid" = "${POSTGRES_PID:-}" ]; then kill -QUIT "$pid"; else kill -KILL "$pid"; fi 2>/dev/null || true
+  done
+  wait 2>/dev/null || true
+  rm -rf "$SERVICES_WORK"
+  if [ "$code" != 0 ]; then say "failed with exit code $code"; fi
+  exit "$code"
+}
