@@ -124,38 +124,53 @@ fn fold_changes(
     }
 
     let keys = Keys::of(&changes.rows, key)?;
+    keys.sort(&mut live);
+    let unique = live.windows(2).all(|pair| !keys.same(pair[0], pair[1]));
+    if unique {
+        let rounds = one_round(changes, live)?;
+        return Ok(Folded {
+            rounds,
+            superseded: 0,
+            kept,
+            rejected,
+        });
+    }
     let mut planner = Planner::new(changes, policy, delete);
-    let groups = (!keys.ascend(&live))
-        .then(|| keys.group(&live, changes.len()))
-        .filter(|groups| groups.count < live.len());
-    let members = match groups {
-        None => {
-            planner.plan_unique(&live);
-            Vec::new()
-        }
-        Some(groups) => {
-            let (members, starts) = gather(&live, &groups.first);
-            for (group, start) in starts.iter().enumerate() {
-                let end = starts.get(group + 1).copied().unwrap_or(members.len());
-                planner.plan_group(&members[*start..end], *start);
-            }
-            members
-        }
-    };
-    let superseded = planner.superseded;
+    let mut start = 0;
+    for group in live.chunk_by(|&left, &right| keys.same(left, right)) {
+        planner.plan_group(group, start);
+        start += group.len();
+    }
     rejected.append(&mut planner.rejected);
     rejected.sort_by_key(|rejected| rejected.row);
-    let rounds = planner
-        .drafts
-        .into_iter()
-        .map(|draft| draft.build(changes, &keys, &members))
-        .collect::<Result<_, _>>()?;
+    let drafts = planner.drafts.into_iter();
     Ok(Folded {
-        rounds,
-        superseded,
+        rounds: drafts
+            .map(|draft| draft.build(changes, &live))
+            .collect::<Result<_, _>>()?,
+        superseded: planner.superseded,
         kept,
         rejected,
     })
+}
+
+/// No key stands twice: `rows` are one round, or none.
+fn one_round(changes: &Changes, rows: Vec<u32>) -> Result<Vec<Round>, ArrowError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_delete = |&row: &u32| changes.operations[row as usize] == Operation::Delete;
+    let (delete_rows, upsert_rows) = if changes.operations.contains(&Operation::Delete) {
+        rows.into_iter().partition(is_delete)
+    } else {
+        (Vec::new(), rows)
+    };
+    Ok(vec![Round {
+        upserts: pick(changes, &upsert_rows)?,
+        upsert_rows,
+        deletes: pick(changes, &delete_rows)?,
+        delete_rows,
+    }])
 }
 
 fn null_key(changes: &Changes, key: &[usize], row: usize) -> Option<RejectedRow> {
@@ -171,41 +186,16 @@ fn null_key(changes: &Changes, key: &[usize], row: usize) -> Option<RejectedRow>
     })
 }
 
-/// The live rows with those of one key side by side, groups in the order of their first row, and
-/// where each group starts.
-fn gather(live: &[u32], first: &[u32]) -> (Vec<u32>, Vec<usize>) {
-    let mut next = vec![0_usize; first.len()];
-    for &row in live {
-        next[first[row as usize] as usize] += 1;
-    }
-    let mut starts = Vec::new();
-    let mut end = 0;
-    for &row in live {
-        if first[row as usize] == row {
-            let count = std::mem::replace(&mut next[row as usize], end);
-            starts.push(end);
-            end += count;
-        }
-    }
-    let mut members = vec![0_u32; end];
-    for &row in live {
-        let slot = &mut next[first[row as usize] as usize];
-        members[*slot] = row;
-        *slot += 1;
-    }
-    (members, starts)
-}
-
 /// One upsert of a round.
 #[derive(Clone, Copy)]
 struct Net {
     row: u32,
     operation: Operation,
-    /// The stretch of the gathered rows that fold column by column; empty where `row` stands alone.
+    /// The stretch of the sorted rows that fold column by column; empty where `row` stands alone.
     merge: (usize, usize),
 }
 
-/// A round before its rows are taken.
+/// A round before its rows are taken; groups come by ascending key, and so do they.
 #[derive(Default)]
 struct Draft {
     upserts: Vec<Net>,
@@ -249,27 +239,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// No key stands twice: one round, in source order until it is sorted.
-    fn plan_unique(&mut self, live: &[u32]) {
-        if live.is_empty() {
-            return;
-        }
-        let mut draft = Draft::default();
-        draft.upserts.reserve(live.len());
-        for &row in live {
-            match self.operation(row) {
-                Operation::Delete => draft.deletes.push(row),
-                operation => draft.upserts.push(Net {
-                    row,
-                    operation,
-                    merge: (0, 0),
-                }),
-            }
-        }
-        self.drafts.push(draft);
-    }
-
-    /// All changes of one key, in source order; they stand at `start` of the gathered rows.
+    /// All changes of one key, in source order; they stand at `start` of the sorted rows.
     fn plan_group(&mut self, rows: &[u32], start: usize) {
         if rows.len() == 1 {
             self.emit(0, rows[0], self.operation(rows[0]));
@@ -455,14 +425,7 @@ fn incomplete(row: u32) -> RejectedRow {
 }
 
 impl Draft {
-    fn build(
-        mut self,
-        changes: &Changes,
-        keys: &Keys,
-        members: &[u32],
-    ) -> Result<Round, ArrowError> {
-        keys.sort(&mut self.upserts, |net| net.row);
-        keys.sort(&mut self.deletes, |&row| row);
+    fn build(self, changes: &Changes, members: &[u32]) -> Result<Round, ArrowError> {
         let upsert_rows: Vec<u32> = self.upserts.iter().map(|net| net.row).collect();
         let mut upserts = if self.upserts.iter().any(|net| net.merge.1 > 0) {
             merge(changes, &self.upserts, members, &upsert_rows)?

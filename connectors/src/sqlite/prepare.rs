@@ -64,6 +64,9 @@ pub(super) struct Version {
     pub(super) scale: u32,
     /// What can be added to a version.
     pub(super) threshold: Option<String>,
+    /// The source has integers, and the target's column makes numbers of what looks like
+    /// one: SQLite itself compares them.
+    pub(super) native: bool,
 }
 
 impl Version {
@@ -72,6 +75,25 @@ impl Version {
         match self.kind {
             VersionKind::Instant => format!("syncline_instant({value})"),
             VersionKind::Number => format!("syncline_number({value}, {})", self.scale),
+        }
+    }
+
+    /// As [`Version::comparable`], of a value of the source.
+    pub(super) fn of_source(&self, value: &str) -> String {
+        if self.native {
+            value.to_owned()
+        } else {
+            self.comparable(value)
+        }
+    }
+
+    /// As [`Version::comparable`], of a value of the target's column.
+    pub(super) fn of_target(&self, value: &str) -> String {
+        if self.native {
+            // What is no number there is no version (C4).
+            format!("CASE WHEN typeof({value}) IN ('integer', 'real') THEN {value} END")
+        } else {
+            self.comparable(value)
         }
     }
 }
@@ -109,7 +131,11 @@ impl Prepared {
                     VersionKind::Instant => by,
                     VersionKind::Number => format!("syncline_number('{by}', {scale})"),
                 });
+                let plain =
+                    field.data_type().is_integer() && *field.data_type() != DataType::UInt64;
+                let affinity = affinity(&found.sql_type);
                 version = Some(Version {
+                    native: plain && matches!(affinity, Affinity::Numeric | Affinity::Real),
                     column: columns.len(),
                     kind,
                     scale,

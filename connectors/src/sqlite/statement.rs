@@ -162,7 +162,7 @@ impl Statements<'_> {
         let version = self.prepared.version.as_ref().zip(self.target_version());
         let version = version.map(|(version, target)| {
             let source = if set[version.column] {
-                version.comparable(&parameter(version.column))
+                version.of_source(&parameter(version.column))
             } else {
                 "NULL".to_owned()
             };
@@ -186,13 +186,13 @@ impl Statements<'_> {
     fn target_version(&self) -> Option<String> {
         let version = self.prepared.version.as_ref()?;
         let name = &self.prepared.columns[version.column].name;
-        Some(version.comparable(&format!("t.{name}")))
+        Some(version.of_target(&format!("t.{name}")))
     }
 
     /// The version of a delete: that of its image before, else its event time (C6).
     pub(super) fn delete_version(&self, set: &[bool]) -> Option<String> {
         let version = self.prepared.version.as_ref()?;
-        let image = set[version.column].then(|| version.comparable(&parameter(version.column)));
+        let image = set[version.column].then(|| version.of_source(&parameter(version.column)));
         let event = self
             .event_time_parameter()
             .map(|number| version.comparable(&format!("?{number}")));

@@ -1,10 +1,8 @@
-//! The keys of a batch as values that hash, compare and sort without looking at their type again.
+//! The keys of a batch as values that compare and sort without looking at their type again.
 //!
 //! Nearly every key is one integer or one text column: those are read in place. Anything else goes
-//! through Arrow's row format, whose bytes compare as the values do.
-
-use std::cmp::Ordering;
-use std::hash::BuildHasher;
+//! through Arrow's row format, whose bytes compare as the values do. Since a round is sorted by key
+//! anyway (R9), sorting is also what brings the changes of one key together.
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, PrimitiveArray, RecordBatch, StringArray,
@@ -16,22 +14,12 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 /// The key of every row of a batch.
 pub(super) enum Keys {
     Integers(ScalarBuffer<i64>),
     Bytes(BinaryArray),
     Rows(Rows),
-}
-
-/// Which rows share a key.
-pub(super) struct Groups {
-    /// The row that each row's key was first seen in; a row that was not asked for is its own.
-    pub(super) first: Vec<u32>,
-    /// How many different keys there are.
-    pub(super) count: usize,
 }
 
 impl Keys {
@@ -64,90 +52,77 @@ impl Keys {
         ))
     }
 
-    /// Whether the keys of these rows ascend without a repetition.
-    pub(super) fn ascend(&self, rows: &[u32]) -> bool {
-        rows.windows(2)
-            .all(|pair| self.compare(pair[0], pair[1]) == Ordering::Less)
-    }
-
-    /// Groups `rows` by key.
-    pub(super) fn group(&self, rows: &[u32], length: usize) -> Groups {
-        match self {
-            Self::Integers(values) => group(
-                rows,
-                length,
-                |row| values[row as usize],
-                foldhash::fast::RandomState::default(),
-            ),
-            Self::Bytes(values) => group(
-                rows,
-                length,
-                |row| values.value(row as usize),
-                foldhash::fast::RandomState::default(),
-            ),
-            Self::Rows(values) => group(
-                rows,
-                length,
-                |row| values.row(row as usize).data(),
-                foldhash::fast::RandomState::default(),
-            ),
-        }
-    }
-
-    /// Sorts items by the key of the row that `row_of` names; does nothing where they are in order.
-    pub(super) fn sort<T>(&self, items: &mut [T], row_of: impl Fn(&T) -> u32) {
+    /// Sorts rows that ascend by their key; those of one key stay in their order.
+    pub(super) fn sort(&self, rows: &mut [u32]) {
         match self {
             Self::Integers(values) => {
-                if !items.is_sorted_by_key(|item| values[row_of(item) as usize]) {
-                    items.sort_unstable_by_key(|item| values[row_of(item) as usize]);
+                if !rows.is_sorted_by_key(|&row| values[row as usize]) {
+                    sort_integers(rows, values);
                 }
             }
-            _ => {
-                let order = |a: &T, b: &T| self.compare(row_of(a), row_of(b));
-                if !items.is_sorted_by(|a, b| order(a, b).is_le()) {
-                    items.sort_unstable_by(order);
-                }
-            }
+            Self::Bytes(values) => sort_bytes(rows, |row| values.value(row as usize)),
+            Self::Rows(values) => sort_bytes(rows, |row| values.row(row as usize).data()),
         }
     }
 
-    fn compare(&self, left: u32, right: u32) -> Ordering {
+    /// Whether two rows have one key.
+    pub(super) fn same(&self, left: u32, right: u32) -> bool {
         let (left, right) = (left as usize, right as usize);
         match self {
-            Self::Integers(values) => values[left].cmp(&values[right]),
-            Self::Bytes(values) => values.value(left).cmp(values.value(right)),
-            Self::Rows(values) => values.row(left).cmp(&values.row(right)),
+            Self::Integers(values) => values[left] == values[right],
+            Self::Bytes(values) => values.value(left) == values.value(right),
+            Self::Rows(values) => values.row(left) == values.row(right),
         }
     }
 }
 
-fn group<'a, V: std::hash::Hash + Eq + 'a>(
-    rows: &[u32],
-    length: usize,
-    value: impl Fn(u32) -> V,
-    hasher: foldhash::fast::RandomState,
-) -> Groups {
-    let mut first: Vec<u32> = (0..length as u32).collect();
-    let mut table: HashTable<u32> = HashTable::with_capacity(rows.len());
-    for &row in rows {
-        let mine = value(row);
-        let hash = hasher.hash_one(&mine);
-        let entry = table.entry(
-            hash,
-            |&known| value(known) == mine,
-            |&known| hasher.hash_one(value(known)),
-        );
-        match entry {
-            Entry::Occupied(known) => first[row as usize] = *known.get(),
-            Entry::Vacant(free) => {
-                free.insert(row);
-            }
+fn sort_integers(rows: &mut [u32], values: &[i64]) {
+    let keys = rows.iter().map(|&row| values[row as usize]);
+    let least = keys.clone().min().unwrap_or(0);
+    let most = keys.max().unwrap_or(0);
+    if u32::try_from(i128::from(most) - i128::from(least)).is_ok() {
+        // Key and row in one word sort in one comparison.
+        let pack = |&row: &u32| ((values[row as usize] - least) as u64) << 32 | u64::from(row);
+        let mut packed: Vec<u64> = rows.iter().map(pack).collect();
+        packed.sort_unstable();
+        for (row, word) in rows.iter_mut().zip(packed) {
+            *row = word as u32;
+        }
+    } else {
+        let mut pairs: Vec<(i64, u32)> = rows
+            .iter()
+            .map(|&row| (values[row as usize], row))
+            .collect();
+        pairs.sort_unstable();
+        for (row, pair) in rows.iter_mut().zip(pairs) {
+            *row = pair.1;
         }
     }
-    Groups {
-        first,
-        count: table.len(),
+}
+
+fn sort_bytes<'a>(rows: &mut [u32], value: impl Fn(u32) -> &'a [u8]) {
+    if rows.is_sorted_by(|&left, &right| value(left) <= value(right)) {
+        return;
     }
+    // Most keys differ in their first bytes, which need no second look at the column.
+    let mut pairs: Vec<(u64, u32)> = rows.iter().map(|&row| (prefix(value(row)), row)).collect();
+    pairs.sort_unstable_by(|left, right| {
+        left.0
+            .cmp(&right.0)
+            .then_with(|| value(left.1).cmp(value(right.1)))
+            .then(left.1.cmp(&right.1))
+    });
+    for (row, pair) in rows.iter_mut().zip(pairs) {
+        *row = pair.1;
+    }
+}
+
+/// The first eight bytes, so that numbers compare as the bytes do.
+fn prefix(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    let length = bytes.len().min(8);
+    first[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(first)
 }
 
 /// A column of integers or of anything that Arrow stores as a signed or small integer.
