@@ -32,6 +32,7 @@ mod statement;
 mod tombstone;
 
 mod apply;
+mod part;
 mod session;
 
 #[cfg(test)]

@@ -4,11 +4,11 @@
 //! and written round by round, deletes before upserts (R9). A row that the target refuses does not
 //! stop the others: all culprits of a write are found in one go, then everything is rolled back.
 
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::Connection;
 
-use super::cell::Cells;
 use super::failure::{Failure, Refused, of_row, of_statement};
 use super::function::Memory;
+use super::part::{Part, Patterns, bind, execute};
 use super::prepare::Prepared;
 use super::statement::{Statements, buries};
 use super::tombstone::Tombstones;
@@ -19,7 +19,6 @@ use crate::sink::{Identity, Outcome};
 use crate::sql::fold::{RejectedRow, fold};
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
-use crate::text::write_instant;
 
 /// One write as it goes.
 pub(super) struct Run<'c> {
@@ -30,15 +29,6 @@ pub(super) struct Run<'c> {
     pub(super) now_ms: i64,
     pub(super) outcome: Outcome,
     pub(super) rejected: Vec<RejectedChange>,
-}
-
-/// Changes of one round with what their rows are called in the write.
-struct Part<'a> {
-    prepared: &'a Prepared,
-    changes: &'a Changes,
-    /// Index of the batch, and the row of each change in it.
-    batch: usize,
-    rows: Vec<usize>,
 }
 
 impl<'c> Run<'c> {
@@ -313,114 +303,6 @@ impl<'c> Run<'c> {
             reason: row.reason,
         });
     }
-}
-
-impl Part<'_> {
-    fn cells(&self) -> Result<Vec<Cells>> {
-        let columns = self.prepared.columns.iter();
-        columns
-            .map(|column| Cells::of(self.changes, column))
-            .collect()
-    }
-
-    /// Which columns the change sets; `None` for all of them.
-    fn set(&self, row: usize) -> Option<Vec<bool>> {
-        if self.changes.unset.iter().all(Option::is_none) {
-            return None;
-        }
-        let columns = self.prepared.columns.iter();
-        Some(
-            columns
-                .map(|column| !self.changes.is_unset(column.index, row))
-                .collect(),
-        )
-    }
-
-    fn event_time(&self, row: usize) -> Option<String> {
-        let event_time_ms = self.changes.event_times_ms[row]?;
-        let mut text = Vec::new();
-        write_instant(
-            &mut text,
-            event_time_ms,
-            arrow::datatypes::TimeUnit::Millisecond,
-            true,
-        );
-        String::from_utf8(text).ok()
-    }
-
-    fn version(&self, cells: &[Cells], set: &[bool], row: usize) -> Option<String> {
-        let version = self.prepared.version.as_ref()?;
-        set[version.column].then(|| cells[version.column].text(row))?
-    }
-
-    /// The key as text that is the same for the same key.
-    fn key(&self, cells: &[Cells], row: usize) -> String {
-        let columns = self.prepared.columns.iter().zip(cells);
-        let values: Vec<Option<String>> = columns
-            .filter(|(column, _)| column.key)
-            .map(|(_, cells)| cells.text(row))
-            .collect();
-        serde_json::to_string(&values).expect("a list of texts is JSON")
-    }
-}
-
-/// The statements of a round, one for each pattern of columns that are set.
-#[derive(Default)]
-struct Patterns<'c> {
-    known: Vec<(Vec<bool>, CachedStatement<'c>)>,
-}
-
-impl<'c> Patterns<'c> {
-    fn of(
-        &mut self,
-        set: Option<Vec<bool>>,
-        prepare: impl FnOnce(&[bool]) -> rusqlite::Result<CachedStatement<'c>>,
-        part: &Part<'_>,
-    ) -> Result<(&[bool], &mut CachedStatement<'c>)> {
-        let found = match &set {
-            // Without a mask there is one pattern in the whole round.
-            None => (!self.known.is_empty()).then_some(0),
-            Some(set) => self.known.iter().position(|(known, _)| known == set),
-        };
-        let index = match found {
-            Some(index) => index,
-            None => {
-                let set = set.unwrap_or_else(|| vec![true; part.prepared.columns.len()]);
-                let statement = prepare(&set).map_err(|error| {
-                    of_statement(
-                        &format!("preparing to write table {:?}", part.prepared.name),
-                        error,
-                    )
-                })?;
-                self.known.push((set, statement));
-                self.known.len() - 1
-            }
-        };
-        let (set, statement) = &mut self.known[index];
-        Ok((set, statement))
-    }
-}
-
-fn bind(
-    statement: &mut CachedStatement<'_>,
-    set: &[bool],
-    cells: &[Cells],
-    row: usize,
-) -> Result<(), Failure> {
-    let count = statement.parameter_count();
-    for (place, cells) in cells.iter().enumerate().take(count) {
-        if set[place] {
-            cells.bind(statement, place + 1, row)?;
-        }
-    }
-    Ok(())
-}
-
-fn execute(statement: &mut CachedStatement<'_>, part: &Part<'_>) -> Result<(), Failure> {
-    statement
-        .raw_execute()
-        .map(|_| ())
-        .map_err(|error| of_row(&part.prepared.name, error))
 }
 
 fn incomplete() -> Refused {
