@@ -20,5 +20,7 @@ pub mod sink;
 pub mod source;
 pub mod sql;
 pub mod sqlite;
+mod text;
 
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
