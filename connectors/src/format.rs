@@ -1,1 +1,193 @@
-//! Bytes to Arrow and back.
+//! Bytes to Arrow: raw records in, batches of changes out.
+//!
+//! `debezium-json` accepts envelopes with and without their schema, flat rows as the unwrapping
+//! transform makes them, and tombstones (R1). A schema that comes with the data is used; else the
+//! declared one, else the catalogue's, else one is guessed from the rows.
+//!
+//! Guarantees: every record ends as one change, as a delete and a create where its key changed (R10),
+//! as rejected, as filtered, or as superseded (R17). A bad message costs only itself. Changes of one
+//! table keep their order; where its schema changes, a new batch begins.
+//!
+//! - a flat row without `__op` is an update: it says what the row is now, there or not
+//! - null, and a field that a row lacks, is null
+//! - the placeholder of Debezium for unavailable values is null and unset (R14)
+//! - delete: the image before where it holds more than the key, else all but the key is unset; of
+//!   a column that is `NOT NULL` at the source, a zero says nothing
+//! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
+//! - fields that a declared schema does not name are left out
+
+mod column;
+mod debezium;
+mod decimal;
+mod declared;
+mod envelope;
+mod keys;
+mod reading;
+mod record_key;
+mod sample;
+mod scan;
+mod schema;
+mod stream;
+mod temporal;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use self::debezium::Debezium;
+pub use self::declared::parse_declared;
+use crate::change::Changes;
+use crate::record::Records;
+
+/// What the bytes of a record are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Debezium events as JSON: envelopes or flat rows, with or without their schema.
+    DebeziumJson,
+}
+
+/// `[sources.NAME.schema]`: column names and the texts of their types, in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeclaredSchema(pub Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for DeclaredSchema {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Columns;
+        impl<'de> Visitor<'de> for Columns {
+            type Value = DeclaredSchema;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of column names and type names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DeclaredSchema, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = map.next_entry()? {
+                    columns.push(column);
+                }
+                Ok(DeclaredSchema(columns))
+            }
+        }
+        deserializer.deserialize_map(Columns)
+    }
+}
+
+impl Serialize for DeclaredSchema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, text) in &self.0 {
+            map.serialize_entry(name, text)?;
+        }
+        map.end()
+    }
+}
+
+impl JsonSchema for DeclaredSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "DeclaredSchema".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "column names and the names of their types",
+            "type": "object",
+            "additionalProperties": { "type": "string" }
+        })
+    }
+}
+
+/// What a decoder needs to know.
+#[derive(Debug, Clone)]
+pub struct DecoderOptions {
+    /// The schema of the TOML, for rows that come without one; see [`parse_declared`].
+    pub declared: Option<SchemaRef>,
+    /// The schema of the target, for rows that come without one where none is declared.
+    pub catalogue: Option<SchemaRef>,
+    /// The key columns where a record key names none (R2).
+    pub key: Option<Vec<String>>,
+    /// The columns that anyone asks for; `None` means all. Key columns are always decoded.
+    pub columns: Option<Vec<String>>,
+    /// Debezium's `unavailable.value.placeholder` (R14).
+    pub unavailable: String,
+    /// The table where no message says it; else the last part of the topic, or the file's stem.
+    pub default_table: Option<String>,
+}
+
+impl Default for DecoderOptions {
+    fn default() -> Self {
+        Self {
+            declared: None,
+            catalogue: None,
+            key: None,
+            columns: None,
+            unavailable: "__debezium_unavailable_value".to_owned(),
+            default_table: None,
+        }
+    }
+}
+
+/// Turns records into changes. It learns from what it reads, so one decoder should read a partition
+/// from one end to the other; what it learnt never changes a result, except that a sampled schema
+/// only widens.
+#[derive(Debug)]
+pub struct Decoder {
+    debezium: Debezium,
+}
+
+impl Decoder {
+    /// A decoder of this format.
+    pub fn new(format: Format, options: DecoderOptions) -> Self {
+        match format {
+            Format::DebeziumJson => Self {
+                debezium: Debezium::new(options),
+            },
+        }
+    }
+
+    /// Decodes every record; see the module docs for what becomes of each.
+    pub fn decode(&mut self, records: &Arc<Records>) -> Decoded {
+        self.debezium.decode(records)
+    }
+}
+
+/// What became of the records.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// Changes by table and schema; those of one table in order.
+    pub changes: Vec<Changes>,
+    /// Records that are no changes.
+    pub rejected: Vec<Undecodable>,
+    /// Records that hold no row: logical messages, heartbeats, transaction boundaries.
+    pub filtered: u64,
+    /// Tombstones right after their delete (R12).
+    pub superseded: u64,
+}
+
+impl Decoded {
+    /// Changes and records accounted for (R17): one a record, two where a key changed.
+    pub fn total(&self) -> u64 {
+        let rows: usize = self.changes.iter().map(Changes::len).sum();
+        (rows + self.rejected.len()) as u64 + self.filtered + self.superseded
+    }
+}
+
+/// A record that is no change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// Index of the record.
+    pub origin: u32,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// The field at fault, where one is.
+    pub field: Option<String>,
+    /// What was found and what was expected; never a value.
+    pub reason: String,
+}

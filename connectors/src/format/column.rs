@@ -1,0 +1,368 @@
+//! One column of the rows that are being decoded: plain vectors that can be cut back.
+//!
+//! Every append adds one entry. A row that turns out bad half-way is undone by
+//! [`Column::truncate`], also where an append stopped in the middle of a text. The Arrow array is
+//! made once, at the end.
+
+use arrow::array::{
+    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, make_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{ArrowNativeType, DataType, i256};
+use arrow::error::ArrowError;
+
+/// The values by how they are stored; what they mean is the data type's business.
+#[derive(Debug)]
+pub(super) enum Values {
+    Boolean(BooleanBufferBuilder),
+    Int8(Vec<i8>),
+    Int16(Vec<i16>),
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
+    UInt8(Vec<u8>),
+    UInt16(Vec<u16>),
+    UInt32(Vec<u32>),
+    UInt64(Vec<u64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+    Decimal128(Vec<i128>),
+    Decimal256(Vec<i256>),
+    /// Text or binary; the first end is 0.
+    Bytes {
+        ends: Vec<i32>,
+        bytes: Vec<u8>,
+    },
+    /// The first end is 0.
+    List {
+        ends: Vec<i32>,
+        items: Box<Column>,
+    },
+}
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) values: Values,
+    len: usize,
+    /// Set where valid; made at the first null.
+    valid: Option<BooleanBufferBuilder>,
+    /// Set where the source did not send the value (R14); made at the first.
+    unset: Option<BooleanBufferBuilder>,
+}
+
+impl Values {
+    fn of(data_type: &DataType) -> Self {
+        match data_type {
+            DataType::Boolean => Self::Boolean(BooleanBufferBuilder::new(0)),
+            DataType::Int8 => Self::Int8(Vec::new()),
+            DataType::Int16 => Self::Int16(Vec::new()),
+            DataType::Int32 | DataType::Date32 | DataType::Time32(_) => Self::Int32(Vec::new()),
+            DataType::UInt8 => Self::UInt8(Vec::new()),
+            DataType::UInt16 => Self::UInt16(Vec::new()),
+            DataType::UInt32 => Self::UInt32(Vec::new()),
+            DataType::UInt64 => Self::UInt64(Vec::new()),
+            DataType::Float32 => Self::Float32(Vec::new()),
+            DataType::Float64 => Self::Float64(Vec::new()),
+            DataType::Decimal128(..) => Self::Decimal128(Vec::new()),
+            DataType::Decimal256(..) => Self::Decimal256(Vec::new()),
+            DataType::Utf8 | DataType::Binary => Self::Bytes {
+                ends: vec![0],
+                bytes: Vec::new(),
+            },
+            DataType::List(item) => Self::List {
+                ends: vec![0],
+                items: Box::new(Column::new(item.data_type())),
+            },
+            // Int64, Time64, Timestamp and Duration.
+            _ => Self::Int64(Vec::new()),
+        }
+    }
+}
+
+/// Runs one expression over whichever vector holds the values.
+macro_rules! with_vector {
+    ($values:expr, $vector:ident => $each:expr, $boolean:ident => $bits:expr, ($ends:ident, $bytes:ident) => $text:expr, ($list_ends:ident, $items:ident) => $list:expr) => {
+        match $values {
+            Values::Boolean($boolean) => $bits,
+            Values::Int8($vector) => $each,
+            Values::Int16($vector) => $each,
+            Values::Int32($vector) => $each,
+            Values::Int64($vector) => $each,
+            Values::UInt8($vector) => $each,
+            Values::UInt16($vector) => $each,
+            Values::UInt32($vector) => $each,
+            Values::UInt64($vector) => $each,
+            Values::Float32($vector) => $each,
+            Values::Float64($vector) => $each,
+            Values::Decimal128($vector) => $each,
+            Values::Decimal256($vector) => $each,
+            Values::Bytes {
+                ends: $ends,
+                bytes: $bytes,
+            } => $text,
+            Values::List {
+                ends: $list_ends,
+                items: $items,
+            } => $list,
+        }
+    };
+}
+
+impl Column {
+    pub(super) fn new(data_type: &DataType) -> Self {
+        Self {
+            values: Values::of(data_type),
+            len: 0,
+            valid: None,
+            unset: None,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Cuts the column back to `len` entries, and whatever a broken append left behind them.
+    pub(super) fn truncate(&mut self, len: usize) {
+        with_vector!(&mut self.values,
+            vector => vector.truncate(len),
+            bits => bits.truncate(len),
+            (ends, bytes) => {
+                ends.truncate(len + 1);
+                bytes.truncate(ends[len].as_usize());
+            },
+            (ends, items) => {
+                ends.truncate(len + 1);
+                items.truncate(ends[len].as_usize());
+            }
+        );
+        for mask in [&mut self.valid, &mut self.unset].into_iter().flatten() {
+            mask.truncate(len);
+        }
+        self.len = self.len.min(len);
+    }
+
+    /// Ends an append whose value stands in [`Column::values`] by now.
+    #[inline]
+    pub(super) fn finish_value(&mut self) {
+        match &mut self.values {
+            Values::Bytes { ends, bytes } => ends.push(bytes.len() as i32),
+            Values::List { ends, items } => ends.push(items.len() as i32),
+            _ => {}
+        }
+        self.mark(true, false);
+    }
+
+    pub(super) fn append_null(&mut self) {
+        self.append_default();
+        self.mark(false, false);
+    }
+
+    /// A value that the source did not send (R14).
+    pub(super) fn append_unset(&mut self) {
+        self.append_default();
+        self.mark(false, true);
+    }
+
+    fn append_default(&mut self) {
+        with_vector!(&mut self.values,
+            vector => vector.push(Default::default()),
+            bits => bits.append(false),
+            (ends, bytes) => ends.push(bytes.len() as i32),
+            (ends, items) => ends.push(items.len() as i32)
+        );
+    }
+
+    #[inline]
+    fn mark(&mut self, valid: bool, unset: bool) {
+        for (mask, bit, rest) in [
+            (&mut self.valid, valid, true),
+            (&mut self.unset, unset, false),
+        ] {
+            match mask {
+                Some(mask) => mask.append(bit),
+                None if bit == rest => {}
+                None => {
+                    let mut bits = BooleanBufferBuilder::new(self.len + 64);
+                    bits.append_n(self.len, rest);
+                    bits.append(bit);
+                    *mask = Some(bits);
+                }
+            }
+        }
+        self.len += 1;
+    }
+
+    pub(super) fn is_null(&self, index: usize) -> bool {
+        self.valid
+            .as_ref()
+            .is_some_and(|valid| !valid.get_bit(index))
+    }
+
+    pub(super) fn is_unset(&self, index: usize) -> bool {
+        self.unset
+            .as_ref()
+            .is_some_and(|unset| unset.get_bit(index))
+    }
+
+    /// Whether the entry is what a `NOT NULL` column holds where a connector had no value for it:
+    /// 0, false, or nothing at all.
+    pub(super) fn is_zero(&self, index: usize) -> bool {
+        with_vector!(&self.values,
+            vector => is_default(&vector[index]),
+            bits => !bits.get_bit(index),
+            (ends, _bytes) => ends[index] == ends[index + 1],
+            (ends, _items) => ends[index] == ends[index + 1]
+        )
+    }
+
+    /// Whether two entries hold the same value; nulls are the same.
+    pub(super) fn same(&self, a: usize, b: usize) -> bool {
+        if self.is_null(a) || self.is_null(b) {
+            return self.is_null(a) == self.is_null(b);
+        }
+        let range = |ends: &[i32], i: usize| ends[i].as_usize()..ends[i + 1].as_usize();
+        with_vector!(&self.values,
+            vector => vector[a] == vector[b],
+            bits => bits.get_bit(a) == bits.get_bit(b),
+            (ends, bytes) => bytes[range(ends, a)] == bytes[range(ends, b)],
+            (ends, items) => range(ends, a).len() == range(ends, b).len()
+                && range(ends, a).zip(range(ends, b)).all(|(a, b)| items.same(a, b))
+        )
+    }
+
+    /// The array and where it is unset; the column is empty afterwards.
+    ///
+    /// # Errors
+    /// Where Arrow finds the values broken: a text that is not UTF-8.
+    pub(super) fn take(
+        &mut self,
+        data_type: &DataType,
+    ) -> Result<(ArrayRef, Option<BooleanBuffer>), ArrowError> {
+        let nulls = self.valid.take().map(|bits| NullBuffer::new(bits.build()));
+        let unset = self.unset.take().map(BooleanBufferBuilder::build);
+        let len = std::mem::take(&mut self.len);
+        let fresh = Values::of(data_type);
+        let values = std::mem::replace(&mut self.values, fresh);
+        let plain = |buffer: Buffer, nulls: Option<NullBuffer>| {
+            let data = ArrayData::builder(data_type.clone());
+            data.len(len).add_buffer(buffer).nulls(nulls)
+        };
+        let array = with_vector!(values,
+            vector => {
+                self.reserve(len, 0);
+                make_array(plain(Buffer::from_vec(vector), nulls).build()?)
+            },
+            bits => std::sync::Arc::new(BooleanArray::new(bits.build(), nulls)),
+            (ends, bytes) => {
+                self.reserve(len, bytes.len());
+                let data = plain(Buffer::from_vec(ends), nulls).add_buffer(Buffer::from_vec(bytes));
+                make_array(data.build()?)
+            },
+            (ends, items) => {
+                let mut items = items;
+                let DataType::List(item) = data_type else {
+                    return Err(ArrowError::SchemaError("a list has a list type".to_owned()));
+                };
+                let (values, _) = items.take(item.data_type())?;
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
+                std::sync::Arc::new(ListArray::try_new(item.clone(), offsets, values, nulls)?)
+            }
+        );
+        Ok((array, unset))
+    }
+
+    /// Room for as much as the batch before held.
+    fn reserve(&mut self, len: usize, byte_len: usize) {
+        with_vector!(&mut self.values,
+            vector => vector.reserve(len),
+            bits => bits.reserve(len),
+            (ends, bytes) => {
+                ends.reserve(len);
+                bytes.reserve(byte_len);
+            },
+            (ends, _items) => ends.reserve(len)
+        );
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    fn push(column: &mut Column, text: &str) {
+        let Values::Bytes { bytes, .. } = &mut column.values else {
+            unreachable!()
+        };
+        bytes.extend_from_slice(text.as_bytes());
+        column.finish_value();
+    }
+
+    #[test]
+    fn a_broken_append_is_undone() {
+        let mut column = Column::new(&DataType::Utf8);
+        push(&mut column, "a");
+        column.append_unset();
+        push(&mut column, "gone");
+        let Values::Bytes { bytes, .. } = &mut column.values else {
+            unreachable!()
+        };
+        bytes.extend_from_slice(b"half");
+        column.truncate(2);
+        column.append_null();
+        push(&mut column, "b");
+        assert!(!column.same(0, 3) && column.same(1, 2));
+        let (array, unset) = column.take(&DataType::Utf8).unwrap();
+        let texts: Vec<_> = array.as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("a"), None, None, Some("b")]);
+        assert_eq!(
+            unset.unwrap().iter().collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
+        assert_eq!(column.len(), 0);
+    }
+
+    #[test]
+    fn numbers_and_lists() {
+        let list = DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new(
+            "item",
+            DataType::Int32,
+            true,
+        )));
+        let mut column = Column::new(&list);
+        for round in 0..2 {
+            let Values::List { items, .. } = &mut column.values else {
+                unreachable!()
+            };
+            let Values::Int32(numbers) = &mut items.values else {
+                unreachable!()
+            };
+            numbers.push(7);
+            items.finish_value();
+            items.append_null();
+            column.finish_value();
+            column.append_null();
+            if round == 0 {
+                column.truncate(0);
+            }
+        }
+        let (array, unset) = column.take(&list).unwrap();
+        let lists = array.as_list::<i32>();
+        assert_eq!(
+            lists
+                .value(0)
+                .as_primitive::<Int32Type>()
+                .iter()
+                .collect::<Vec<_>>(),
+            [Some(7), None]
+        );
+        assert!(lists.is_null(1) && unset.is_none());
+    }
+}

@@ -1,0 +1,592 @@
+//! A cursor over the bytes of one JSON message.
+//!
+//! The bytes are known to be UTF-8 before a cursor sees them. Reading is one pass and builds
+//! nothing. Values that nobody asked for are passed over by brackets and string ends only
+//! ([`Cursor::skip`]): a fault inside such a value may go unseen, one that changes where the value
+//! ends may not. Values whose text is kept are checked in full ([`Cursor::skip_checked`]).
+//! Nesting deeper than [`DEPTH_MAX`] is a fault either way.
+
+use std::borrow::Cow;
+
+/// How deep arrays and objects may nest in one message.
+pub(super) const DEPTH_MAX: usize = 128;
+
+/// Why a message was refused. Never holds a row value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) rule: &'static str,
+    pub(super) field: Option<String>,
+    pub(super) reason: String,
+}
+
+/// A result of reading; the fault is boxed to keep the good path small.
+pub(super) type Parsed<T> = Result<T, Box<Fault>>;
+
+impl Fault {
+    /// The message does not have the form of a change (R1).
+    #[cold]
+    pub(super) fn form(reason: impl Into<String>) -> Box<Self> {
+        Self::new("R1", reason)
+    }
+
+    /// The row has no usable key (R2).
+    #[cold]
+    pub(super) fn key(reason: impl Into<String>) -> Box<Self> {
+        Self::new("R2", reason)
+    }
+
+    /// The value does not fit its type (R3).
+    #[cold]
+    pub(super) fn value(reason: impl Into<String>) -> Box<Self> {
+        Self::new("R3", reason)
+    }
+
+    fn new(rule: &'static str, reason: impl Into<String>) -> Box<Self> {
+        Box::new(Self {
+            rule,
+            field: None,
+            reason: reason.into(),
+        })
+    }
+
+    /// Names the field, unless an inner one is named already.
+    #[cold]
+    pub(super) fn at_field(mut self: Box<Self>, field: &str) -> Box<Self> {
+        self.field.get_or_insert_with(|| field.to_owned());
+        self
+    }
+}
+
+/// A string between its quotes, escapes still in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) raw: &'a [u8],
+    pub(super) escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// The string without escapes.
+    pub(super) fn unescape(self) -> Parsed<Cow<'a, [u8]>> {
+        if !self.escaped {
+            return Ok(Cow::Borrowed(self.raw));
+        }
+        let mut out = Vec::with_capacity(self.raw.len());
+        self.append_to(&mut out)?;
+        Ok(Cow::Owned(out))
+    }
+
+    /// Appends the string without escapes; on a fault `out` may hold a part of it.
+    pub(super) fn append_to(self, out: &mut Vec<u8>) -> Parsed<()> {
+        if !self.escaped {
+            out.extend_from_slice(self.raw);
+            return Ok(());
+        }
+        let mut rest = self.raw;
+        while let Some(at) = memchr::memchr(b'\\', rest) {
+            out.extend_from_slice(&rest[..at]);
+            let letter = rest.get(at + 1).copied().unwrap_or(0);
+            let mut used = at + 2;
+            match letter {
+                b'"' | b'\\' | b'/' => out.push(letter),
+                b'b' => out.push(8),
+                b'f' => out.push(12),
+                b'n' => out.push(b'\n'),
+                b'r' => out.push(b'\r'),
+                b't' => out.push(b'\t'),
+                b'u' => {
+                    let (character, length) = unicode_escape(&rest[at..])?;
+                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    used = at + length;
+                }
+                _ => return Err(Fault::form("unknown escape in a string")),
+            }
+            rest = &rest[used..];
+        }
+        out.extend_from_slice(rest);
+        Ok(())
+    }
+}
+
+/// The character of `\uXXXX`, or of a surrogate pair of them, and how many bytes it took.
+fn unicode_escape(bytes: &[u8]) -> Parsed<(char, usize)> {
+    let unit = |from: usize| {
+        let digits = bytes.get(from..from + 4)?;
+        digits.iter().try_fold(0u32, |value, &digit| {
+            Some(value << 4 | char::from(digit).to_digit(16)?)
+        })
+    };
+    let fault = || Fault::form("broken unicode escape in a string");
+    let first = unit(2).ok_or_else(fault)?;
+    if (0xD800..0xDC00).contains(&first) && bytes.get(6..8) == Some(b"\\u") {
+        let second = unit(8).ok_or_else(fault)?;
+        if !(0xDC00..0xE000).contains(&second) {
+            return Err(fault());
+        }
+        let scalar = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
+        return Ok((char::from_u32(scalar).ok_or_else(fault)?, 12));
+    }
+    Ok((char::from_u32(first).ok_or_else(fault)?, 6))
+}
+
+/// See the module docs.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The same message, from byte `at` on.
+    pub(super) fn from(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn seek(&mut self, at: usize) {
+        self.at = at;
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes from `start` to the cursor.
+    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+        &self.bytes[start..self.at]
+    }
+
+    /// The next byte; 0 at the end.
+    #[inline]
+    pub(super) fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    pub(super) fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    #[inline]
+    pub(super) fn skip_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    /// Passes `token` where it stands next.
+    #[inline]
+    pub(super) fn take(&mut self, token: &[u8]) -> bool {
+        let found = self
+            .bytes
+            .get(self.at..self.at + token.len())
+            .is_some_and(|bytes| is_same(bytes, token));
+        if found {
+            self.at += token.len();
+        }
+        found
+    }
+
+    /// Passes white space and one expected byte.
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
+        self.skip_space();
+        if self.peek() != byte {
+            return Err(self.unexpected(&format!("`{}`", char::from(byte))));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// After an element: true where `,` says that another follows, false at the closing bracket.
+    #[inline]
+    pub(super) fn more(&mut self, close: u8) -> Parsed<bool> {
+        self.skip_space();
+        let byte = self.peek();
+        if byte == b',' {
+            self.at += 1;
+            self.skip_space();
+            Ok(true)
+        } else if byte == close {
+            self.at += 1;
+            Ok(false)
+        } else {
+            Err(self.unexpected(&format!("`,` or `{}`", char::from(close))))
+        }
+    }
+
+    /// After the opening bracket: true where it is closed at once, and passed.
+    #[inline]
+    pub(super) fn closed(&mut self, close: u8) -> bool {
+        self.skip_space();
+        let closed = self.peek() == close;
+        self.at += usize::from(closed);
+        closed
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn end(&mut self) -> Parsed<()> {
+        self.skip_space();
+        if self.at < self.bytes.len() {
+            return Err(Fault::form(format!(
+                "trailing garbage after the message at byte {}",
+                self.at
+            )));
+        }
+        Ok(())
+    }
+
+    /// What stands next, for a message: never the value.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.peek() {
+            b'"' => "a string",
+            b'{' => "an object",
+            b'[' => "an array",
+            b't' | b'f' => "a boolean",
+            b'n' => "null",
+            b'-' | b'0'..=b'9' => "a number",
+            _ if self.at >= self.bytes.len() => "the end of the message",
+            _ => "an unexpected byte",
+        }
+    }
+
+    /// Broken syntax: `expected` did not come.
+    #[cold]
+    pub(super) fn unexpected(&self, expected: &str) -> Box<Fault> {
+        let at = self.at.min(self.bytes.len());
+        Fault::form(format!(
+            "broken JSON at byte {at}: found {}, expected {expected}",
+            self.kind()
+        ))
+    }
+
+    /// A good value of the wrong kind, or no value at all.
+    #[cold]
+    pub(super) fn wrong_kind(&self, expected: &str) -> Box<Fault> {
+        match self.kind() {
+            "the end of the message" | "an unexpected byte" => self.unexpected(expected),
+            kind => Fault::value(format!("found {kind}, expected {expected}")),
+        }
+    }
+
+    /// Passes `null` where it stands next.
+    #[inline]
+    pub(super) fn take_null(&mut self) -> bool {
+        self.peek() == b'n' && self.take(b"null")
+    }
+
+    /// The string that stands next.
+    #[inline]
+    pub(super) fn string(&mut self) -> Parsed<Text<'a>> {
+        if self.peek() != b'"' {
+            return Err(self.unexpected("a string"));
+        }
+        let start = self.at + 1;
+        let mut escaped = false;
+        let mut at = start;
+        loop {
+            at = plain_end(self.bytes, at);
+            match self.bytes.get(at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    at += 2;
+                }
+                Some(_) => return Err(Fault::form("control character in a string")),
+                None => return Err(Fault::form("the message ends inside a string")),
+            }
+        }
+        self.at = at + 1;
+        Ok(Text {
+            raw: &self.bytes[start..at],
+            escaped,
+        })
+    }
+
+    /// The number that stands next, checked against JSON's grammar.
+    #[inline]
+    pub(super) fn number(&mut self) -> Parsed<&'a [u8]> {
+        let start = self.at;
+        if self.peek() == b'-' {
+            self.at += 1;
+        }
+        if self.peek() == b'0' {
+            self.at += 1;
+        } else if self.digits() == 0 {
+            return Err(self.unexpected("a digit"));
+        }
+        if self.peek() == b'.' {
+            self.at += 1;
+            if self.digits() == 0 {
+                return Err(self.unexpected("a digit"));
+            }
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            if self.digits() == 0 {
+                return Err(self.unexpected("a digit"));
+            }
+        }
+        Ok(self.since(start))
+    }
+
+    #[inline]
+    fn digits(&mut self) -> usize {
+        let start = self.at;
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        self.at - start
+    }
+
+    /// Passes one value by its brackets; see the module docs.
+    #[inline]
+    pub(super) fn skip(&mut self) -> Parsed<()> {
+        match self.peek() {
+            b'"' => self.string().map(|_| ()),
+            b'{' | b'[' => self.skip_brackets(),
+            _ => self.skip_scalar(),
+        }
+    }
+
+    fn skip_scalar(&mut self) -> Parsed<()> {
+        match self.peek() {
+            b'n' if self.take(b"null") => Ok(()),
+            b't' if self.take(b"true") => Ok(()),
+            b'f' if self.take(b"false") => Ok(()),
+            b'-' | b'0'..=b'9' => self.number().map(|_| ()),
+            _ => Err(self.unexpected("a value")),
+        }
+    }
+
+    fn skip_brackets(&mut self) -> Parsed<()> {
+        let mut depth = 0;
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    if depth > DEPTH_MAX {
+                        return Err(too_deep());
+                    }
+                }
+                b'}' | b']' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
+                _ if self.at >= self.bytes.len() => return Err(self.unexpected("`}` or `]`")),
+                _ => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Passes one value and checks all of it.
+    pub(super) fn skip_checked(&mut self) -> Parsed<()> {
+        self.skip_nested(0)
+    }
+
+    fn skip_nested(&mut self, depth: usize) -> Parsed<()> {
+        let open = self.peek();
+        match open {
+            b'"' => {
+                let text = self.string()?;
+                return if text.escaped {
+                    text.unescape().map(|_| ())
+                } else {
+                    Ok(())
+                };
+            }
+            b'{' | b'[' if depth >= DEPTH_MAX => return Err(too_deep()),
+            b'{' | b'[' => {}
+            _ => return self.skip_scalar(),
+        }
+        // In ASCII the closing bracket stands two after the opening one.
+        let close = open + 2;
+        self.at += 1;
+        if self.closed(close) {
+            return Ok(());
+        }
+        loop {
+            if open == b'{' {
+                self.string()?.unescape()?;
+                self.expect(b':')?;
+                self.skip_space();
+            }
+            self.skip_nested(depth + 1)?;
+            if !self.more(close)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Whether two texts of one length are the same. Keys are short: comparing words in line costs a
+/// fraction of a call to the library.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let word = |bytes: &[u8], at: usize| {
+        let chunk = bytes.get(at..at + 8).and_then(|chunk| chunk.try_into().ok());
+        u64::from_le_bytes(chunk.unwrap_or_default())
+    };
+    let half = |bytes: &[u8], at: usize| {
+        let chunk = bytes.get(at..at + 4).and_then(|chunk| chunk.try_into().ok());
+        u32::from_le_bytes(chunk.unwrap_or_default())
+    };
+    match b.len() {
+        length @ 8..=32 => {
+            let mut at = 0;
+            while at + 8 < length {
+                if word(a, at) != word(b, at) {
+                    return false;
+                }
+                at += 8;
+            }
+            word(a, length - 8) == word(b, length - 8)
+        }
+        length @ 4..8 => half(a, 0) == half(b, 0) && half(a, length - 4) == half(b, length - 4),
+        _ => a == b,
+    }
+}
+
+#[cold]
+fn too_deep() -> Box<Fault> {
+    Fault::form(format!("nested deeper than {DEPTH_MAX}"))
+}
+
+/// The first quote, backslash or control character at or after `at`; the length where none is.
+/// Eight bytes at a time: each test leaves the high bit of the first byte that holds.
+#[inline]
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    while let Some(chunk) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let quote = word ^ (ONES * 0x22);
+        let slash = word ^ (ONES * 0x5C);
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let found = found & HIGH;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' || byte == b'\\' || byte < 0x20 {
+            return at;
+        }
+        at += 1;
+    }
+    at.min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, good: bool) {
+        let mut cursor = Cursor::new(text.as_bytes());
+        let read = cursor.skip_checked().and_then(|()| cursor.end());
+        assert_eq!(read.is_ok(), good, "{text}: {read:?}");
+    }
+
+    #[test]
+    fn checks_values_in_full() {
+        for good in [
+            "0",
+            "-1.5e+3",
+            "null",
+            "true",
+            "\"\\u00e9\\ud83d\\ude00\"",
+            "[]",
+            "{ }",
+            "[1, {\"a\" : [ ]}]",
+        ] {
+            check(good, true);
+        }
+        for bad in [
+            "",
+            "01",
+            "-",
+            "1.",
+            "1e",
+            "nul",
+            "[1,]",
+            "[1 2]",
+            "{\"a\"}",
+            "{a:1}",
+            "\"\\x\"",
+            "\"\\ud83d\"",
+            "\"\u{1}\"",
+            "\"open",
+            "{]",
+            "1 1",
+        ] {
+            check(bad, false);
+        }
+        check(&"[".repeat(DEPTH_MAX + 1), false);
+        check(
+            &format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)),
+            true,
+        );
+    }
+
+    #[test]
+    fn tokens_of_every_length_are_compared_in_full() {
+        let text: Vec<u8> = (0..48).collect();
+        for length in 0..=48 {
+            assert!(Cursor::new(&text).take(&text[..length]));
+            for wrong in 0..length {
+                let mut token = text[..length].to_vec();
+                token[wrong] ^= 0x80;
+                assert!(!Cursor::new(&text).take(&token), "{length} {wrong}");
+            }
+        }
+        assert!(!Cursor::new(&text[..7]).take(&text[..8]));
+    }
+
+    #[test]
+    fn skipping_holds_the_bound_on_nesting() {
+        let deep = "[".repeat(1_000_000);
+        assert!(Cursor::new(deep.as_bytes()).skip().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn strings_read_as_serde_json_reads_them(text in "\\PC{0,40}|[ -~\\n\\t\"\\\\]{0,40}") {
+            let json = serde_json::to_string(&text).unwrap();
+            let mut cursor = Cursor::new(json.as_bytes());
+            let read = cursor.string().unwrap().unescape().unwrap().into_owned();
+            prop_assert_eq!(String::from_utf8(read).unwrap(), text);
+            prop_assert_eq!(cursor.at(), json.len());
+        }
+
+        #[test]
+        fn accepts_what_serde_json_accepts(text in "[\\[\\]{}:,\"a0-9.eE+\\\\untrlsf -]{0,12}") {
+            let mut cursor = Cursor::new(text.as_bytes());
+            cursor.skip_space();
+            let read = cursor.skip_checked().and_then(|()| cursor.end()).is_ok();
+            let oracle = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+            prop_assert_eq!(read, oracle, "{}", text);
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Dates, times and instants from ISO 8601 text, exactly or not at all (R3).
+//!
+//! Years have four digits or more, with a sign where more; the calendar is proleptic Gregorian.
+//! A fraction may be of any length as long as the unit holds it. `24:00:00` is one unit past the
+//! last of the day. `infinity` and `-infinity` are the largest and smallest integers.
+
+use arrow::datatypes::TimeUnit;
+
+use super::scan::{Fault, Parsed};
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// Units in a second.
+pub(super) fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// What the PostgreSQL driver says for infinity, in milliseconds; Debezium sends it as it is, or
+/// scaled to microseconds.
+const INFINITY_MS: i64 = 9_223_372_036_825_200;
+const MINUS_INFINITY_MS: i64 = -9_223_372_036_832_400;
+
+/// An integer timestamp with Debezium's sentinels turned into `i64::MAX` and `i64::MIN`.
+#[inline]
+pub(super) fn with_infinity(value: i64, unit: TimeUnit) -> i64 {
+    // No nanosecond has such a sentinel, and the same number is a real one there.
+    if matches!(unit, TimeUnit::Nanosecond) {
+        return value;
+    }
+    match value {
+        INFINITY_MS if unit == TimeUnit::Millisecond => i64::MAX,
+        MINUS_INFINITY_MS if unit == TimeUnit::Millisecond => i64::MIN,
+        9_223_372_036_825_200_000 => i64::MAX,
+        -9_223_372_036_832_400_000 => i64::MIN,
+        value => value,
+    }
+}
+
+#[cold]
+fn fault(expected: &str) -> Box<Fault> {
+    Fault::value(format!(
+        "found a string, expected {expected} that the type holds exactly"
+    ))
+}
+
+/// Days since the epoch of an ISO date; a trailing `Z` is allowed.
+pub(super) fn date(text: &[u8]) -> Parsed<i32> {
+    let mut reader = Reader(text);
+    let days = reader.date().filter(|_| reader.zulu_end());
+    days.and_then(|days| i32::try_from(days).ok())
+        .ok_or_else(|| fault("an ISO date"))
+}
+
+/// Units since midnight; a trailing `Z` is allowed.
+pub(super) fn time(text: &[u8], unit: TimeUnit) -> Parsed<i64> {
+    let mut reader = Reader(text);
+    reader
+        .time()
+        .filter(|_| reader.zulu_end())
+        .and_then(|(seconds, nanos)| in_unit(seconds, nanos, unit))
+        .ok_or_else(|| fault("an ISO time"))
+}
+
+/// Units since the epoch of a local date and time; a trailing `Z` is allowed.
+pub(super) fn timestamp(text: &[u8], unit: TimeUnit) -> Parsed<i64> {
+    if let Some(value) = infinity(text) {
+        return Ok(value);
+    }
+    let mut reader = Reader(text);
+    reader
+        .date_time()
+        .filter(|_| reader.zulu_end())
+        .and_then(|(seconds, nanos)| in_unit(seconds, nanos, unit))
+        .ok_or_else(|| fault("an ISO date and time"))
+}
+
+/// Microseconds since the epoch of a date and time with an offset.
+pub(super) fn instant(text: &[u8]) -> Parsed<i64> {
+    if let Some(value) = infinity(text) {
+        return Ok(value);
+    }
+    let mut reader = Reader(text);
+    (|| {
+        let (seconds, nanos) = reader.date_time()?;
+        let seconds = seconds.checked_sub(reader.offset()?)?;
+        reader.0.is_empty().then_some(())?;
+        in_unit(seconds, nanos, TimeUnit::Microsecond)
+    })()
+    .ok_or_else(|| fault("an ISO date and time with an offset"))
+}
+
+/// Checks a time with an offset.
+pub(super) fn check_time_with_offset(text: &[u8]) -> Parsed<()> {
+    let mut reader = Reader(text);
+    let good = reader.time().is_some() && reader.offset().is_some() && reader.0.is_empty();
+    good.then_some(())
+        .ok_or_else(|| fault("an ISO time with an offset"))
+}
+
+/// Checks an ISO 8601 duration by its letters.
+pub(super) fn check_interval(text: &[u8]) -> Parsed<()> {
+    let body = text.strip_prefix(b"-").unwrap_or(text).strip_prefix(b"P");
+    let good = body.is_some_and(|body| {
+        body.iter().any(u8::is_ascii_digit)
+            && body
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || b"YMWDTHS.+-".contains(byte))
+    });
+    good.then_some(())
+        .ok_or_else(|| fault("an ISO 8601 duration"))
+}
+
+fn infinity(text: &[u8]) -> Option<i64> {
+    match text {
+        b"infinity" => Some(i64::MAX),
+        b"-infinity" => Some(i64::MIN),
+        _ => None,
+    }
+}
+
+/// `None` where the unit cannot hold it, or where it would be read as an infinity.
+fn in_unit(seconds: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
+    let step = 1_000_000_000 / per_second(unit);
+    if nanos % step != 0 {
+        return None;
+    }
+    // Through i128: just before the epoch's lower end the product alone would overflow.
+    let value = i128::from(seconds) * i128::from(per_second(unit)) + i128::from(nanos / step);
+    let value = i64::try_from(value).ok()?;
+    (value != i64::MAX && value != i64::MIN).then_some(value)
+}
+
+/// Days from 1970-01-01; the year begins in March so that the leap day is its last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// What is left of a text.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take(&mut self, byte: u8) -> Option<()> {
+        self.0 = self.0.strip_prefix(&[byte])?;
+        Some(())
+    }
+
+    fn two(&mut self) -> Option<i64> {
+        let [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] = self.0 else {
+            return None;
+        };
+        self.0 = rest;
+        Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+    }
+
+    fn year(&mut self) -> Option<i64> {
+        let negative = self.take(b'-').is_some();
+        let signed = negative || self.take(b'+').is_some();
+        let length = self
+            .0
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if length < 4 || length > 9 || (length > 4 && !signed) {
+            return None;
+        }
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        let year = digits
+            .iter()
+            .fold(0, |year, &digit| year * 10 + i64::from(digit - b'0'));
+        Some(if negative { -year } else { year })
+    }
+
+    fn date(&mut self) -> Option<i64> {
+        let year = self.year()?;
+        self.take(b'-')?;
+        let month = self.two().filter(|month| (1..=12).contains(month))?;
+        self.take(b'-')?;
+        let day = self
+            .two()
+            .filter(|day| (1..=month_days(year, month)).contains(day))?;
+        Some(days(year, month, day))
+    }
+
+    /// Seconds and nanoseconds since midnight.
+    fn time(&mut self) -> Option<(i64, i64)> {
+        let hour = self.two()?;
+        self.take(b':')?;
+        let minute = self.two().filter(|&minute| minute < 60)?;
+        let (mut second, mut nanos) = (0, 0);
+        if self.take(b':').is_some() {
+            second = self.two().filter(|&second| second < 60)?;
+            if self.take(b'.').is_some() {
+                nanos = self.fraction()?;
+            }
+        }
+        let seconds = hour * 3600 + minute * 60 + second;
+        (seconds < DAY_SECONDS || (seconds == DAY_SECONDS && nanos == 0))
+            .then_some((seconds, nanos))
+    }
+
+    fn fraction(&mut self) -> Option<i64> {
+        let length = self
+            .0
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let (digits, rest) = self.0.split_at(length);
+        self.0 = rest;
+        if digits.is_empty() || digits.iter().skip(9).any(|&digit| digit != b'0') {
+            return None;
+        }
+        let padded = digits
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(b'0'))
+            .take(9);
+        Some(padded.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+    }
+
+    fn date_time(&mut self) -> Option<(i64, i64)> {
+        let days = self.date()?;
+        self.take(b'T').or_else(|| self.take(b' '))?;
+        let (seconds, nanos) = self.time()?;
+        Some((days.checked_mul(DAY_SECONDS)?.checked_add(seconds)?, nanos))
+    }
+
+    /// Seconds east of UTC.
+    fn offset(&mut self) -> Option<i64> {
+        if self.take(b'Z').is_some() {
+            return Some(0);
+        }
+        let negative = self.take(b'-').is_some();
+        if !negative {
+            self.take(b'+')?;
+        }
+        let mut seconds = self.two().filter(|&hour| hour <= 18)? * 3600;
+        for unit in [60, 1] {
+            if self.0.is_empty() {
+                break;
+            }
+            let _ = self.take(b':');
+            seconds += self.two().filter(|&part| part < 60)? * unit;
+        }
+        Some(if negative { -seconds } else { seconds })
+    }
+
+    fn zulu_end(&mut self) -> bool {
+        let _ = self.take(b'Z');
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, NaiveDate};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn instants() {
+        let check = |text: &str, expect: Option<i64>| {
+            assert_eq!(instant(text.as_bytes()).ok(), expect, "{text}");
+        };
+        check("1970-01-01T00:00:00Z", Some(0));
+        check("1970-01-01T01:00:00.000001+01:00", Some(1));
+        check("1970-01-01 00:00:00+00", Some(0));
+        check("1970-01-01T00:00-00:30", Some(1_800_000_000));
+        check("1969-12-31T23:59:59.999999Z", Some(-1));
+        check("+12345-01-01T00:00:00Z", Some(327_403_382_400_000_000));
+        check("infinity", Some(i64::MAX));
+        check("-infinity", Some(i64::MIN));
+        check("1970-01-01T00:00:00.1234567Z", None);
+        check("1970-01-01T00:00:00.123456000Z", Some(123_456));
+        check("1970-01-01T24:00:00Z", Some(86_400_000_000));
+        for bad in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-02-29T00:00:00Z",
+            "70-01-01T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "1970-01-01T24:00:01Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00Zjunk",
+            "12345-01-01T00:00:00Z",
+            "+999999999-01-01T00:00:00Z",
+        ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn times_and_dates() {
+        let check = |text: &str, unit, expect: Option<i64>| {
+            assert_eq!(time(text.as_bytes(), unit).ok(), expect, "{text}");
+        };
+        check("24:00:00", TimeUnit::Microsecond, Some(86_400_000_000));
+        check("24:00:00.000001", TimeUnit::Microsecond, None);
+        check("10:00:00.5Z", TimeUnit::Millisecond, Some(36_000_500));
+        check("10:00:00.0005", TimeUnit::Millisecond, None);
+        assert_eq!(date(b"2017-09-15Z").ok(), Some(17_424));
+        assert_eq!(date(b"-0001-01-01").ok(), Some(-719_893));
+        assert!(date(b"2017-02-30").is_err());
+        assert!(check_time_with_offset(b"24:00:00Z").is_ok());
+        assert!(check_time_with_offset(b"10:00:00.123+02:00").is_ok());
+        assert!(check_time_with_offset(b"10:00:00").is_err());
+        assert!(check_interval(b"P1Y2M3DT4H5M6.78S").is_ok());
+        assert!(check_interval(b"-P1D").is_ok());
+        assert!(check_interval(b"one day").is_err());
+    }
+
+    #[test]
+    fn sentinels_of_infinity() {
+        use TimeUnit::{Microsecond, Millisecond, Nanosecond};
+        assert_eq!(
+            with_infinity(9_223_372_036_825_200_000, Microsecond),
+            i64::MAX
+        );
+        assert_eq!(
+            with_infinity(-9_223_372_036_832_400_000, Microsecond),
+            i64::MIN
+        );
+        assert_eq!(with_infinity(INFINITY_MS, Millisecond), i64::MAX);
+        assert_eq!(with_infinity(MINUS_INFINITY_MS, Millisecond), i64::MIN);
+        assert_eq!(with_infinity(INFINITY_MS, Microsecond), INFINITY_MS);
+        assert_eq!(
+            with_infinity(9_223_372_036_825_200_000, Nanosecond),
+            9_223_372_036_825_200_000
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn reads_dates_as_chrono_does(number in -2_000_000..5_000_000i32) {
+            let epoch = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+            let day = epoch + chrono::Duration::days(number.into());
+            prop_assert_eq!(date(day.to_string().as_bytes()).unwrap(), number);
+        }
+
+        #[test]
+        fn reads_instants_as_chrono_does(micros in -10_000_000_000_000_000..300_000_000_000_000_000i64, offset in -18..=18i32) {
+            let zone = chrono::FixedOffset::east_opt(offset * 3600).unwrap();
+            let moment = DateTime::from_timestamp_micros(micros).unwrap().with_timezone(&zone);
+            prop_assert_eq!(instant(moment.to_rfc3339().as_bytes()).unwrap(), micros);
+        }
+
+        #[test]
+        fn never_panics(text in "[0-9TZ:.+ -]{0,40}") {
+            let _ = (date(text.as_bytes()), instant(text.as_bytes()), check_interval(text.as_bytes()));
+            let _ = (time(text.as_bytes(), TimeUnit::Nanosecond), timestamp(text.as_bytes(), TimeUnit::Second));
+        }
+    }
+}
