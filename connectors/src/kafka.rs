@@ -46,6 +46,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::format::{DeclaredSchema, Format};
 use crate::record::Partition;
 use crate::source::Source;
 use client::{LogOnly, Reports};
@@ -53,7 +54,6 @@ use reader::{Reader, Task};
 
 pub use producer::{KafkaWriter, OutRecord, read_topic};
 pub use properties::check_properties;
-use stand_in::{DeclaredSchema, Format};
 
 /// A source that reads topics of a Kafka cluster.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -257,17 +257,6 @@ fn refuse_properties(config: &KafkaSource) -> Result<()> {
         Some((_, message, None)) => Err(Error::configuration(message)),
         Some((_, message, Some(help))) => Err(Error::configuration(format!("{message}; {help}"))),
     }
-}
-
-/// Until the formats are here.
-mod stand_in {
-    use super::{Deserialize, JsonSchema, Serialize};
-    #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-    pub enum Format {
-        #[serde(rename = "debezium-json")]
-        DebeziumJson,
-    }
-    pub(super) type DeclaredSchema = std::collections::BTreeMap<String, String>;
 }
 
 #[cfg(test)]
