@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod failure;
 pub mod function;
 pub mod operator;
 pub mod plan;

@@ -3,18 +3,21 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
-use syncline_connectors::sink::SinkConfig;
+use syncline_connectors::sink::{self, SinkConfig};
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, PipelineFile, QuarantineConfig};
+use crate::failure::Failure;
 use crate::operator::{self, OperatorConfig};
 
 /// Where rejected changes go when a file says nothing.
 const QUARANTINE_PATH: &str = "state/quarantine";
 
 /// A pipeline, ready to run.
-#[derive(Debug)]
 pub struct Plan {
     /// The pipeline's name; positions in the sinks are kept under it.
     pub name: String,
@@ -29,7 +32,6 @@ pub struct Plan {
 }
 
 /// A source and everything that its changes reach.
-#[derive(Debug)]
 pub struct SourcePlan {
     /// The source's name.
     pub name: String,
@@ -57,7 +59,6 @@ pub struct StepPlan {
 }
 
 /// A sink and where its changes come from.
-#[derive(Debug)]
 pub struct SinkPlan {
     /// The sink's name.
     pub name: String,
@@ -101,6 +102,29 @@ impl Plan {
         }
     }
 
+    /// Where a source brings no schema and none is declared, the columns of the target that its rows
+    /// reach unchanged give their types. Asks the targets.
+    ///
+    /// # Errors
+    /// Where a target does not answer or refuses.
+    pub async fn take_catalogues(&mut self) -> Result<(), Failure> {
+        for source in &mut self.sources {
+            if source.decoding.declared.is_some() {
+                continue;
+            }
+            for sink in &source.sinks {
+                let found = sink::catalogue(&sink.config).await;
+                let found = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
+                if let Some(schema) = found.and_then(|schema| source.columns_behind(sink, &schema))
+                {
+                    source.decoding.catalogue = Some(schema);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The names of all sinks, each once, in the order in which sources reach them.
     pub fn sink_names(&self) -> impl Iterator<Item = &str> {
         let mut names: Vec<&str> = Vec::new();
@@ -117,6 +141,37 @@ impl SourcePlan {
     /// `source NAME`, for status and log.
     pub fn part(&self) -> String {
         format!("source {}", self.name)
+    }
+
+    /// The source's columns that reach `sink` unchanged, with the types that the target has for them.
+    fn columns_behind(&self, sink: &SinkPlan, target: &SchemaRef) -> Option<SchemaRef> {
+        let mut fields: Vec<Field> = Vec::new();
+        for field in target.fields() {
+            let behind = sink
+                .inputs
+                .iter()
+                .find_map(|&input| self.column_behind(input, field.name()));
+            if let Some(column) =
+                behind.filter(|column| fields.iter().all(|known| known.name() != column))
+            {
+                fields.push(field.as_ref().clone().with_name(column));
+            }
+        }
+        (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)))
+    }
+
+    fn column_behind(&self, input: Input, output: &str) -> Option<String> {
+        let Input::Step(index) = input else {
+            return Some(output.to_owned());
+        };
+        let step = &self.steps[index];
+        let column = match &step.config {
+            OperatorConfig::Map(map) => map.column_behind(output)?,
+            OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => output.to_owned(),
+        };
+        step.inputs
+            .iter()
+            .find_map(|&input| self.column_behind(input, &column))
     }
 
     /// A decoder of its own for a lane.

@@ -9,7 +9,6 @@ pub mod account;
 mod chain;
 #[cfg(test)]
 mod engine_tests;
-mod failure;
 mod lane;
 mod patience;
 pub mod status;
@@ -27,8 +26,7 @@ use syncline_connectors::source;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-pub use failure::Failure;
-
+use crate::failure::Failure;
 use crate::plan::{Plan, SinkPlan, SourcePlan};
 use crate::quarantine::Quarantine;
 use account::{Account, Balance};
@@ -141,7 +139,9 @@ impl Running {
             .await
             .map_err(|error| Failure::of("quarantine", error))?;
         let quarantine = Arc::new(quarantine);
-        let lanes = self.connect(plan, options, &quarantine, &stopped, &abandoned).await?;
+        let lanes = self
+            .connect(plan, options, &quarantine, &stopped, &abandoned)
+            .await?;
         let mut tasks = JoinSet::new();
         for (number, (lane, writers)) in lanes.into_iter().enumerate() {
             let ended = start(number, lane);
@@ -231,7 +231,7 @@ impl Running {
                 let mut writers = Vec::new();
                 for sink_plan in &source_plan.sinks {
                     let (handle, writer) = self
-                        .connect_sink(source_plan, sink_plan, quarantine)
+                        .connect_sink(source_plan, sink_plan, quarantine, abandoned)
                         .await?;
                     handles.push(handle);
                     writers.push(writer);
@@ -316,7 +316,14 @@ fn patient(
     });
     let breaker = Breaker::new(&BreakerConfig::default());
     let seed = u64::from(std::process::id());
-    layer::retry(sink, &RetryConfig::default(), breaker, seed, on_status, abandoned.clone())
+    layer::retry(
+        sink,
+        &RetryConfig::default(),
+        breaker,
+        seed,
+        on_status,
+        abandoned.clone(),
+    )
 }
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.

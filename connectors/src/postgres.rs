@@ -323,15 +323,13 @@ impl PostgresConnection {
     }
 
     /// The whole of a write: positions, rows, commit.
-    async fn attempt(
-        &mut self,
-        session: &mut Session,
-        write: &Write,
-    ) -> Result<Outcome, Failure> {
+    async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
         let options = self.config.options();
         let parts = Part::of_write(write);
         let work = apply::plan(session, &options, &parts).await?;
-        session.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        session
+            .execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            .await?;
         let moved =
             positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
         if !moved {
@@ -362,7 +360,10 @@ impl PostgresConnection {
         let stands = |span: &Span| found.get(&span.partition).copied();
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
-            && write.spans.iter().all(|span| stands(span) == Some(span.next))
+            && write
+                .spans
+                .iter()
+                .all(|span| stands(span) == Some(span.next))
         {
             return Ok(in_doubt.outcome.clone());
         }

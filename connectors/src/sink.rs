@@ -4,11 +4,12 @@
 //! durable together or nothing does. A sink that cannot keep positions says so by returning
 //! `None` from [`Sink::positions`]; it is then at-least-once.
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema as _;
 
 use crate::blackhole::{self, BlackholeSink};
-use crate::change::Changes;
+use crate::change::{Changes, Table};
 use crate::conflict::ConflictCounts;
 use crate::error::Result;
 use crate::file::{self, FileSink};
@@ -154,6 +155,24 @@ impl SinkConfig {
             Self::Sqlite(config) => Some(config.options()),
             Self::File(_) | Self::Blackhole(_) => None,
         }
+    }
+}
+
+/// The columns of the target's table as an Arrow schema, for sources that bring none; `None` where the
+/// table does not exist, depends on the change, or the sink is no database.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
+    let nothing = Table { topic: "".into(), database: None, schema: None, name: "".into() };
+    match config {
+        SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
+            postgres::catalogue_schema(postgres, &nothing).await
+        }
+        SinkConfig::Sqlite(sqlite) if !sqlite.table.contains('{') => {
+            sqlite::catalogue_schema(sqlite, &nothing).await
+        }
+        _ => Ok(None),
     }
 }
 

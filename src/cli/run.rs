@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use super::progress::Progress;
 use super::{Exit, Global, load_all, print, print_json, refuse, summary};
 use crate::config::PipelineFile;
+use crate::failure::Failure;
 use crate::plan::Plan;
-use crate::run::{Failure, Options, Running};
+use crate::run::{Options, Running};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

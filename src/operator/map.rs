@@ -64,6 +64,34 @@ pub struct MapConfig {
     pub set: Texts,
 }
 
+impl MapConfig {
+    /// The column that comes in as `output`, where it goes on as it is; `None` where `output` is
+    /// computed or does not go on.
+    pub fn column_behind(&self, output: &str) -> Option<String> {
+        let computed = if self.fields.is_empty() {
+            &self.set
+        } else {
+            &self.fields
+        };
+        if let Some((_, text)) = computed.iter().find(|(name, _)| *name == output) {
+            let [column] = &function::references(text).ok()?[..] else {
+                return None;
+            };
+            let plain = text.trim();
+            return (plain == column || plain == format!("\"{column}\"")).then(|| column.clone());
+        }
+        if !self.fields.is_empty() {
+            return None;
+        }
+        let renamed = self.rename.iter().find(|(_, new)| *new == output);
+        let column = renamed.map_or(output, |(old, _)| old);
+        let kept = self.keep.is_empty() || self.keep.iter().any(|name| name == column);
+        let gone = self.drop.iter().any(|name| name == column)
+            || (renamed.is_none() && self.rename.iter().any(|(old, _)| old == column));
+        (kept && !gone).then(|| column.to_owned())
+    }
+}
+
 /// What a column of the rows that go on is made of.
 #[derive(Debug)]
 enum Output {

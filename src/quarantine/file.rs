@@ -150,7 +150,9 @@ fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
         let start = end.saturating_sub(BLOCK_BYTES);
         file.seek(SeekFrom::Start(start))?;
         block.clear();
-        file.by_ref().take(end - start).read_to_end(&mut block)?;
+        Read::by_ref(file)
+            .take(end - start)
+            .read_to_end(&mut block)?;
         if let Some(newline) = block.iter().rposition(|&byte| byte == b'\n') {
             end = start + newline as u64 + 1;
             break;

@@ -12,6 +12,7 @@ use syncline_connectors::change::Changes;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
 
+use crate::failure::Failure;
 use crate::operator::{self, Operator, OperatorConfig, OperatorError};
 use crate::plan::{Input, SourcePlan};
 use crate::problem::Problem;
@@ -65,6 +66,17 @@ pub(crate) enum ChainError {
         /// What it said.
         cause: OperatorError,
     },
+}
+
+impl From<ChainError> for Failure {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Configuration(problems) => Self::Problems(problems),
+            ChainError::Stop { operator, cause } => {
+                Self::Failed(format!("operator {operator}: {cause}"))
+            }
+        }
+    }
 }
 
 impl Chain {

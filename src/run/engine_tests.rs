@@ -57,7 +57,10 @@ impl Dice {
 }
 
 fn partition(number: i32) -> Partition {
-    Partition { topic: "memory".into(), number }
+    Partition {
+        topic: "memory".into(),
+        number,
+    }
 }
 
 /// Every partition holds [`RECORDS`] records; it is read in pieces, and now and then taken away.
@@ -90,12 +93,20 @@ impl Source for MemorySource {
             self.revoked.clone_from(&partitions);
             return Ok(Event::Revoked { partitions, lost });
         }
-        let open: Vec<(Partition, i64)> =
-            self.next.iter().filter(|(_, at)| **at < RECORDS).map(|(p, at)| (p.clone(), *at)).collect();
+        let open: Vec<(Partition, i64)> = self
+            .next
+            .iter()
+            .filter(|(_, at)| **at < RECORDS)
+            .map(|(p, at)| (p.clone(), *at))
+            .collect();
         if open.is_empty() {
             // Only what the sinks confirmed counts as drained: a fence may still bring changes back.
             tokio::time::sleep(Duration::from_micros(100)).await;
-            return Ok(if self.dice.roll(50) == 0 { Event::End } else { Event::Idle });
+            return Ok(if self.dice.roll(50) == 0 {
+                Event::End
+            } else {
+                Event::Idle
+            });
         }
         let (picked, at) = open[self.dice.roll(open.len() as u64) as usize].clone();
         let next = (at + 1 + self.dice.roll(9) as i64).min(RECORDS);
@@ -108,15 +119,29 @@ impl Source for MemorySource {
                 picked.number
             );
             let key = format!(r#"{{"id":{offset}}}"#);
-            records.push(index, offset, None, Some(key.as_bytes()), Some(value.as_bytes()), None);
+            records.push(
+                index,
+                offset,
+                None,
+                Some(key.as_bytes()),
+                Some(value.as_bytes()),
+                None,
+            );
         }
-        let spans = vec![Span { partition: picked, from: Some(at), next }];
+        let spans = vec![Span {
+            partition: picked,
+            from: Some(at),
+            next,
+        }];
         Ok(Event::Records(Fetched { records, spans }))
     }
 
     async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
         for partition in partitions {
-            self.next.insert(partition.clone(), positions.get(partition).copied().unwrap_or(0));
+            self.next.insert(
+                partition.clone(),
+                positions.get(partition).copied().unwrap_or(0),
+            );
         }
         Ok(())
     }
@@ -160,12 +185,17 @@ impl Sink for MemorySink {
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
         if self.dice.roll(10) == 0 {
-            return Err(Error::unavailable("away before the write", std::io::Error::other("test")));
+            return Err(Error::unavailable(
+                "away before the write",
+                std::io::Error::other("test"),
+            ));
         }
         let mut target = self.target.lock().unwrap();
         if let Some((spans, outcome)) = self.in_doubt.take()
             && spans == write.spans
-            && spans.iter().all(|span| target.positions.get(&span.partition) == Some(&span.next))
+            && spans
+                .iter()
+                .all(|span| target.positions.get(&span.partition) == Some(&span.next))
         {
             return Ok(outcome);
         }
@@ -173,14 +203,21 @@ impl Sink for MemorySink {
             let found = target.positions.get(&span.partition).copied();
             if found != span.from {
                 let partition = span.partition.clone();
-                return Err(Error::Fenced { partition, expected: span.from.unwrap_or(-1), found });
+                return Err(Error::Fenced {
+                    partition,
+                    expected: span.from.unwrap_or(-1),
+                    found,
+                });
             }
         }
         let mut rows = Vec::new();
         let mut rejected = Vec::new();
         for (batch, changes) in write.changes.iter().enumerate() {
             let ids = changes.column("id").unwrap().as_primitive::<Int64Type>();
-            let partitions = changes.column("partition").unwrap().as_primitive::<Int64Type>();
+            let partitions = changes
+                .column("partition")
+                .unwrap()
+                .as_primitive::<Int64Type>();
             for row in 0..changes.len() {
                 if ids.value(row) % POISON_EVERY == 0 {
                     rejected.push(RejectedChange {
@@ -203,10 +240,16 @@ impl Sink for MemorySink {
         for &row in &rows {
             *target.applied.entry(row).or_default() += 1;
         }
-        let outcome = Outcome { written: rows.len() as u64, ..Outcome::default() };
+        let outcome = Outcome {
+            written: rows.len() as u64,
+            ..Outcome::default()
+        };
         if self.dice.roll(10) == 0 {
             self.in_doubt = Some((write.spans.clone(), outcome));
-            return Err(Error::unavailable("the reply was lost", std::io::Error::other("test")));
+            return Err(Error::unavailable(
+                "the reply was lost",
+                std::io::Error::other("test"),
+            ));
         }
         Ok(outcome)
     }
@@ -230,7 +273,11 @@ async fn process(
     let account = Arc::new(Account::default());
     let status = Arc::new(Status::new("memory"));
     let (_stop, stop) = watch::channel(false);
-    let sink = MemorySink { target, dice: Dice(seed ^ 0xABCD), in_doubt: None };
+    let sink = MemorySink {
+        target,
+        dice: Dice(seed ^ 0xABCD),
+        in_doubt: None,
+    };
     let writer = Writer {
         pipeline: "memory".into(),
         name: "memory".into(),
@@ -263,7 +310,11 @@ async fn process(
         }],
         quarantine,
         status,
-        limits: Limits { rows: 100, bytes: 1 << 20, linger: Duration::from_millis(1) },
+        limits: Limits {
+            rows: 100,
+            bytes: 1 << 20,
+            linger: Duration::from_millis(1),
+        },
         in_flight_bytes_max: 4096,
         stop,
         progress: Progress::default(),
@@ -275,9 +326,14 @@ async fn process(
 }
 
 fn check(seed: u64, processes: u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let config = config::QuarantineConfig::File(config::FileQuarantine { path: folder.path().into() });
+    let config = config::QuarantineConfig::File(config::FileQuarantine {
+        path: folder.path().into(),
+    });
     let target = Arc::new(Mutex::new(Target::default()));
     let committed = Arc::new(Mutex::new(Positions::new()));
     let mut accounts = Vec::new();
@@ -295,25 +351,49 @@ fn check(seed: u64, processes: u64) {
         .filter(|(_, id)| id % POISON_EVERY != 0)
         .collect();
     let applied: BTreeSet<(i64, i64)> = target.applied.keys().copied().collect();
-    assert_eq!(applied, expected, "every good change and no other is in the target");
-    assert!(target.applied.values().all(|&times| times == 1), "R4: nothing took effect twice");
+    assert_eq!(
+        applied, expected,
+        "every good change and no other is in the target"
+    );
+    assert!(
+        target.applied.values().all(|&times| times == 1),
+        "R4: nothing took effect twice"
+    );
     let refused: BTreeSet<(i32, i64)> = quarantine::list(&config, "memory")
         .unwrap()
         .entries
         .iter()
         .map(|entry| (entry.partition, entry.offset))
         .collect();
-    let poison = PARTITIONS as usize * RECORDS.div_euclid(POISON_EVERY) as usize + PARTITIONS as usize;
-    assert_eq!(refused.len(), poison, "R16: exactly the culprits are in quarantine");
+    let poison =
+        PARTITIONS as usize * RECORDS.div_euclid(POISON_EVERY) as usize + PARTITIONS as usize;
+    assert_eq!(
+        refused.len(),
+        poison,
+        "R16: exactly the culprits are in quarantine"
+    );
     for (partition, position) in committed.lock().unwrap().iter() {
-        assert!(target.positions[partition] >= *position, "R18: never past what is finished");
+        assert!(
+            target.positions[partition] >= *position,
+            "R18: never past what is finished"
+        );
     }
     for account in &accounts {
         let balance = account.balance();
-        assert!(balance.adds_up() && balance.in_flight == 0, "R17: {balance:?}");
+        assert!(
+            balance.adds_up() && balance.in_flight == 0,
+            "R17: {balance:?}"
+        );
     }
-    let written: u64 = accounts.iter().map(|account| account.balance().written).sum();
-    assert_eq!(written, expected.len() as u64, "R17: what was written was counted once");
+    let written: u64 = accounts
+        .iter()
+        .map(|account| account.balance().written)
+        .sum();
+    assert_eq!(
+        written,
+        expected.len() as u64,
+        "R17: what was written was counted once"
+    );
 }
 
 proptest! {

@@ -17,10 +17,10 @@ use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
 use crate::run::chain::{Chain, Flow};
-use crate::run::failure::Failure;
 use crate::run::patience;
 use crate::run::status::Status;
 use crate::run::tracker::Tracker;

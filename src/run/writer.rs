@@ -15,9 +15,9 @@ use syncline_connectors::record::{Positions, Span};
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine, Verdict};
 use crate::run::account::{Account, Tally};
-use crate::run::failure::Failure;
 use crate::run::patience;
 use crate::run::status::Status;
 
@@ -172,7 +172,7 @@ impl Writer {
         }
     }
 
-    async fn quarantine(&self, write: &Write, rejected: &[RejectedChange]) {
+    async fn quarantine(&mut self, write: &Write, rejected: &[RejectedChange]) {
         let entries: Vec<Entry> = rejected
             .iter()
             .map(|bad| {

@@ -230,6 +230,7 @@ impl Debezium {
             return Ok(Done::Filtered);
         }
         if form != Some(Form::Flat) {
+            let expected = expected.filter(|&stream| self.streams[stream].form == Form::Envelope);
             let envelope = self.envelope(&mut cursor, &mut head, expected)?;
             if envelope.is_one(&head) {
                 tail.check(&mut cursor)?;
@@ -699,8 +700,10 @@ impl Debezium {
             (None, Some(given)) => stream.reshape(given, form, basis, projection),
             (None, None) => {
                 let sample = stream.sample.get_or_insert_default();
-                for name in projection.into_iter().chain(basis.key.as_deref()).flatten() {
-                    sample.expect(name);
+                if let Some(asked) = projection {
+                    // Then a field that is no column is one that nobody asked for.
+                    let key = basis.key.as_deref().unwrap_or_default();
+                    asked.iter().chain(key).for_each(|name| sample.expect(name));
                 }
                 let columns = sample.columns();
                 stream.reshape(&columns, form, basis, projection);

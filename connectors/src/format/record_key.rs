@@ -140,14 +140,8 @@ pub(super) fn values(
     names: Option<&Arc<[String]>>,
 ) -> Parsed<(Vec<u8>, Option<Vec<u8>>)> {
     std::str::from_utf8(key).map_err(|_| Fault::key("the record key is not UTF-8"))?;
-    let payload = Payload::open(key)?;
-    let mut cursor = Cursor::from(key, payload.at);
-    let start = cursor.at();
-    cursor.skip_checked()?;
-    let text = cursor.since(start);
-    if !payload.wrapped {
-        cursor.end()?;
-    }
+    let (payload, text) = open_checked(key)
+        .map_err(|fault| Fault::key(format!("the record key: {}", fault.reason)))?;
     match (text.first(), names.map(|names| &**names)) {
         (Some(b'{'), _) => Ok((text.to_vec(), payload.schema.map(<[u8]>::to_vec))),
         (Some(b'n'), _) => Err(Fault::key("the record key is null")),
@@ -160,6 +154,18 @@ pub(super) fn values(
             "the record key is a plain value and no single key field is configured for it",
         )),
     }
+}
+
+/// The wrapper and the text of the payload.
+fn open_checked(key: &[u8]) -> Parsed<(Payload<'_>, &[u8])> {
+    let payload = Payload::open(key)?;
+    let mut cursor = Cursor::from(key, payload.at);
+    cursor.skip_checked()?;
+    let text = cursor.since(payload.at);
+    if !payload.wrapped {
+        cursor.end()?;
+    }
+    Ok((payload, text))
 }
 
 #[cfg(test)]

@@ -72,6 +72,8 @@ pub(super) struct Stream {
     /// The same for the row before it.
     before_key: Vec<(usize, usize)>,
     bytes: usize,
+    /// A row was begun and neither committed nor rolled back.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Stream {
             row_key: Vec::new(),
             before_key: Vec::new(),
             bytes: 0,
+            begun: false,
         }
     }
 
@@ -181,6 +184,7 @@ impl Stream {
     ) -> Parsed<()> {
         let row = self.operations.len();
         self.row_key.fill(ABSENT);
+        self.begun = true;
         cursor.expect(b'{')?;
         let (mut hint, mut filled) = (0, 0);
         let mut more = !cursor.closed(b'}');
@@ -304,6 +308,7 @@ impl Stream {
     /// A row that holds nothing, for a truncate.
     pub(super) fn append_unset_row(&mut self) {
         self.rollback();
+        self.begun = true;
         self.columns.iter_mut().for_each(Column::append_unset);
     }
 
@@ -320,6 +325,7 @@ impl Stream {
                 .iter()
                 .all(|column| column.len() == self.len() + 1)
         );
+        self.begun = false;
         self.operations.push(operation);
         self.event_times_ms.push(event_time_ms);
         self.origins.push(origin);
@@ -328,7 +334,9 @@ impl Stream {
 
     /// Takes back what was appended and not committed.
     pub(super) fn rollback(&mut self) {
-        self.truncate(self.len());
+        if self.begun {
+            self.truncate(self.len());
+        }
     }
 
     /// Takes back all but the first `rows`, committed or not.
@@ -336,6 +344,7 @@ impl Stream {
         for column in &mut self.columns {
             column.truncate(rows);
         }
+        self.begun = false;
         self.operations.truncate(rows);
         self.event_times_ms.truncate(rows);
         self.origins.truncate(rows);

@@ -5,6 +5,8 @@ mod types;
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, make_array};
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 
 use super::*;
@@ -55,7 +57,7 @@ fn show(decoded: &Decoded) -> Vec<String> {
                     (true, true) => "-".to_owned(),
                     (true, false) => panic!("an unset value is null"),
                     (false, true) => "null".to_owned(),
-                    (false, false) => array_value_to_string(column, row).unwrap(),
+                    (false, false) => text(column, row),
                 };
                 line.push_str(&format!(" {}={value}", schema.field(at).name()));
             }
@@ -70,6 +72,24 @@ fn show(decoded: &Decoded) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// A value as text; an instant without its zone, which arrow-cast writes only with a feature.
+fn text(column: &ArrayRef, row: usize) -> String {
+    if let DataType::Timestamp(unit, Some(_)) = column.data_type() {
+        let local = DataType::Timestamp(*unit, None);
+        let local = column
+            .to_data()
+            .into_builder()
+            .data_type(local)
+            .build()
+            .unwrap();
+        return format!(
+            "{}Z",
+            array_value_to_string(&make_array(local), row).unwrap()
+        );
+    }
+    array_value_to_string(column, row).unwrap()
 }
 
 fn options() -> DecoderOptions {

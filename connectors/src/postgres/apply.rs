@@ -202,8 +202,12 @@ pub(super) async fn run(
             }
         }
         for (table, steps) in work.tables.iter().enumerate() {
-            let (Some(Step::Rows { prepared, places, .. }), Some(rows)) =
-                (steps.get(number), staged[table].take())
+            let (
+                Some(Step::Rows {
+                    prepared, places, ..
+                }),
+                Some(rows),
+            ) = (steps.get(number), staged[table].take())
             else {
                 continue;
             };

@@ -90,12 +90,14 @@ async fn attempt(
         Err(Failure::Data(refused)) => Some(refused),
         // Refused by a rule of ours that only the database could tell: that names its rows, and
         // one row by itself is found like any other.
-        Err(Failure::Error(Error::Rejected(rejected))) => rejected.into_iter().next().map(|first| Refused {
-            rule: first.rule,
-            field: first.field,
-            reason: first.reason,
-            by_order: false,
-        }),
+        Err(Failure::Error(Error::Rejected(rejected))) => {
+            rejected.into_iter().next().map(|first| Refused {
+                rule: first.rule,
+                field: first.field,
+                reason: first.reason,
+                by_order: false,
+            })
+        }
         Err(other) => return Err(other),
     };
     let end = match refused {

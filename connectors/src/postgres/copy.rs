@@ -191,8 +191,16 @@ const KINDS: [Kind; 14] = [
     Kind("double precision", "double precision[]", 701),
     Kind("date", "date[]", 1082),
     Kind("time without time zone", "time without time zone[]", 1083),
-    Kind("timestamp without time zone", "timestamp without time zone[]", 1114),
-    Kind("timestamp with time zone", "timestamp with time zone[]", 1184),
+    Kind(
+        "timestamp without time zone",
+        "timestamp without time zone[]",
+        1114,
+    ),
+    Kind(
+        "timestamp with time zone",
+        "timestamp with time zone[]",
+        1184,
+    ),
     Kind("interval", "interval[]", 1186),
     Kind("numeric", "numeric[]", 1700),
 ];
@@ -365,7 +373,9 @@ fn microseconds(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
 fn timestamp(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
     match value {
         i64::MAX | i64::MIN => Ok(value),
-        _ => microseconds(value, unit)?.checked_sub(EPOCH_US).ok_or(TOO_FAR),
+        _ => microseconds(value, unit)?
+            .checked_sub(EPOCH_US)
+            .ok_or(TOO_FAR),
     }
 }
 
@@ -458,7 +468,11 @@ mod tests {
     fn cells_are_what_postgres_reads() {
         check(Arc::new(Int16Array::from(vec![-2])), 0, Ok(&[255, 254]));
         check(Arc::new(BooleanArray::from(vec![true])), 0, Ok(&[1]));
-        check(Arc::new(StringArray::from(vec!["é"])), 0, Ok("é".as_bytes()));
+        check(
+            Arc::new(StringArray::from(vec!["é"])),
+            0,
+            Ok("é".as_bytes()),
+        );
         check(Arc::new(Date32Array::from(vec![10_957])), 0, Ok(&[0; 4]));
         check(
             Arc::new(Date32Array::from(vec![i32::MAX])),
@@ -476,7 +490,9 @@ mod tests {
             Ok(&i64::MIN.to_be_bytes()),
         );
         check(
-            Arc::new(TimestampNanosecondArray::from(vec![EPOCH_US * 1_000 + 7_000])),
+            Arc::new(TimestampNanosecondArray::from(vec![
+                EPOCH_US * 1_000 + 7_000,
+            ])),
             0,
             Ok(&7_i64.to_be_bytes()),
         );

@@ -71,7 +71,10 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
         ));
     };
     let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() else {
-        return Failure::Error(Error::configuration_from(doing, sqlx::Error::Database(database)));
+        return Failure::Error(Error::configuration_from(
+            doing,
+            sqlx::Error::Database(database),
+        ));
     };
     let code = postgres.code();
     let message = without_values(code, postgres.message());
@@ -106,9 +109,9 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
         (Class::Configuration, _) if code.starts_with("28") => {
             Failure::Error(configuration("correct user and password in the url"))
         }
-        (Class::Configuration, _) => Failure::Error(configuration(
-            "correct the sink's options or the table",
-        )),
+        (Class::Configuration, _) => {
+            Failure::Error(configuration("correct the sink's options or the table"))
+        }
     }
 }
 
@@ -183,10 +186,14 @@ mod tests {
 
     #[test]
     fn an_outage_is_not_poison_r16() {
-        for code in ["40001", "40P01", "08006", "57P01", "57014", "53100", "53300", "55P03", "25006"] {
+        for code in [
+            "40001", "40P01", "08006", "57P01", "57014", "53100", "53300", "55P03", "25006",
+        ] {
             check(code, Class::Unavailable);
         }
-        for code in ["22001", "22P02", "23502", "23503", "23505", "23514", "P0001"] {
+        for code in [
+            "22001", "22P02", "23502", "23503", "23505", "23514", "P0001",
+        ] {
             check(code, Class::Data);
         }
         for code in ["42501", "28P01", "3D000", "42601"] {
@@ -200,7 +207,10 @@ mod tests {
     #[test]
     fn values_are_taken_out_of_messages() {
         assert_eq!(
-            without_values("22P02", "invalid input syntax for type integer: \"se\"cret\""),
+            without_values(
+                "22P02",
+                "invalid input syntax for type integer: \"se\"cret\""
+            ),
             "invalid input syntax for type integer: \"…\""
         );
         assert_eq!(

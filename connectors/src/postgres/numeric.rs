@@ -73,7 +73,11 @@ fn put_groups(negative: bool, groups: &[u16], scale: u8, out: &mut Vec<u8>) {
     let used = top.map_or(&[][..], |top| &groups[bottom..=top]);
     let after_point = i16::from(scale.div_ceil(4));
     let weight = top.map_or(0, |top| top as i16 - after_point);
-    let sign = if negative && !used.is_empty() { NEGATIVE } else { 0 };
+    let sign = if negative && !used.is_empty() {
+        NEGATIVE
+    } else {
+        0
+    };
     out.extend_from_slice(&(used.len() as u16).to_be_bytes());
     out.extend_from_slice(&weight.to_be_bytes());
     out.extend_from_slice(&sign.to_be_bytes());
@@ -98,12 +102,25 @@ mod tests {
         assert_eq!(groups.len(), words[0] as usize);
         let group = |place: i16| {
             let index = weight - place;
-            groups.get(index as usize).filter(|_| index >= 0).copied().unwrap_or(0)
+            groups
+                .get(index as usize)
+                .filter(|_| index >= 0)
+                .copied()
+                .unwrap_or(0)
         };
-        let whole: String = (0..=weight.max(0)).rev().map(|place| format!("{:04}", group(place))).collect();
-        let part: String = (1..=scale.div_ceil(4) as i16).map(|place| format!("{:04}", group(-place))).collect();
+        let whole: String = (0..=weight.max(0))
+            .rev()
+            .map(|place| format!("{:04}", group(place)))
+            .collect();
+        let part: String = (1..=scale.div_ceil(4) as i16)
+            .map(|place| format!("{:04}", group(-place)))
+            .collect();
         let whole = whole.trim_start_matches('0');
-        let mut text = if sign == NEGATIVE { "-".to_owned() } else { String::new() };
+        let mut text = if sign == NEGATIVE {
+            "-".to_owned()
+        } else {
+            String::new()
+        };
         text.push_str(if whole.is_empty() { "0" } else { whole });
         if scale > 0 {
             text.push('.');

@@ -90,7 +90,10 @@ impl Prepared {
         let is_key = |column: &Column| key.contains(&column.index);
         let known = session.prepared(target).iter().find(|prepared| {
             (Arc::ptr_eq(&prepared.schema, &schema) || prepared.schema == schema)
-                && prepared.columns.iter().all(|column| column.key == is_key(column))
+                && prepared
+                    .columns
+                    .iter()
+                    .all(|column| column.key == is_key(column))
         });
         if let Some(known) = known {
             return Ok(known.clone());
@@ -131,7 +134,12 @@ impl Prepared {
             let staged = staged_type(field)?;
             let (assigned, compared) = conversions(index, staged, &column.sql_type);
             if version_name == Some(field.name()) {
-                version = Some(Version::of(options, field, columns.len(), &column.sql_type)?);
+                version = Some(Version::of(
+                    options,
+                    field,
+                    columns.len(),
+                    &column.sql_type,
+                )?);
             }
             columns.push(Column {
                 index,
@@ -315,9 +323,16 @@ mod tests {
         check(
             "text",
             "character varying(5)",
-            ("s.c3::character varying", "s.c3::character varying::character varying(5)"),
+            (
+                "s.c3::character varying",
+                "s.c3::character varying::character varying(5)",
+            ),
         );
-        check("text", "character(5)", ("s.c3::bpchar", "s.c3::bpchar::character(5)"));
+        check(
+            "text",
+            "character(5)",
+            ("s.c3::bpchar", "s.c3::bpchar::character(5)"),
+        );
         check("text", "bit(4)", ("s.c3::varbit", "s.c3::varbit::bit(4)"));
         check("integer[]", "jsonb", ("to_jsonb(s.c3)", "to_jsonb(s.c3)"));
     }

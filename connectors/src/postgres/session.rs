@@ -167,7 +167,11 @@ pub(super) async fn open_connection(config: &PostgresSink, name: &str) -> Result
         config.lock_timeout_ms,
         config.write_timeout_ms,
         config.write_timeout_ms,
-        if config.synchronous_commit { "on" } else { "off" },
+        if config.synchronous_commit {
+            "on"
+        } else {
+            "off"
+        },
     );
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(&mut connection)

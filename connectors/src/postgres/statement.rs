@@ -238,7 +238,9 @@ impl Statements<'_> {
     }
 
     fn sides(&self, set: &[bool], from: From) -> Vec<Sides> {
-        self.written(set).map(|column| sides(column, from)).collect()
+        self.written(set)
+            .map(|column| sides(column, from))
+            .collect()
     }
 
     fn assignments(&self, set: &[bool], from: From) -> String {

@@ -144,7 +144,11 @@ pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<Strin
             let columns = columns
                 .iter()
                 .map(|(column, sql_type)| {
-                    let not_null = if key.contains(column) { " NOT NULL" } else { "" };
+                    let not_null = if key.contains(column) {
+                        " NOT NULL"
+                    } else {
+                        ""
+                    };
                     Ok(format!("{} {sql_type}{not_null}", name(column)?))
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -156,7 +160,10 @@ pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<Strin
             )
         }
         Action::Add { column, sql_type } => {
-            format!("ALTER TABLE {table} ADD COLUMN {} {sql_type}", name(column)?)
+            format!(
+                "ALTER TABLE {table} ADD COLUMN {} {sql_type}",
+                name(column)?
+            )
         }
         Action::Widen { column, sql_type } => format!(
             "ALTER TABLE {table} ALTER COLUMN {} TYPE {sql_type}",
@@ -349,7 +356,11 @@ impl Planner<'_> {
             "table {:?} has no unique index over the key ({}), it has {}: create one, or correct key = […] in the sink",
             self.wanted.target,
             key.join(", "),
-            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
         )))
     }
 
@@ -415,7 +426,10 @@ mod tests {
             .collect();
         let schema = Schema::new(fields);
         let table = columns.map(|columns| TargetTable {
-            columns: columns.iter().map(|(name, text)| column(name, text)).collect(),
+            columns: columns
+                .iter()
+                .map(|(name, text)| column(name, text))
+                .collect(),
             unique: vec![vec!["id".to_owned()]],
         });
         let key = ["id".to_owned()];
@@ -461,7 +475,12 @@ mod tests {
         let add = "ALTER TABLE t ADD COLUMN \"name\" text";
         check(Evolve, &fields, Some(older), Ok((&[add], "id name")));
         check(Ignore, &fields, Some(older), Ok((&[], "id -")));
-        check(Fail, &fields, Some(older), Err("column \"name\" of table \"t\" is missing"));
+        check(
+            Fail,
+            &fields,
+            Some(older),
+            Err("column \"name\" of table \"t\" is missing"),
+        );
     }
 
     #[test]
@@ -476,7 +495,12 @@ mod tests {
         check(Fail, &newer, Some(narrow), Ok((&[], "id n")));
         check(Evolve, &older, Some(wide), Ok((&[], "id n")));
         let float = [ID, ("n", DataType::Float64)];
-        check(Evolve, &float, Some(narrow), Err("cast it in a map operator"));
+        check(
+            Evolve,
+            &float,
+            Some(narrow),
+            Err("cast it in a map operator"),
+        );
     }
 
     #[test]
@@ -519,7 +543,12 @@ mod tests {
             soft_delete_column: None,
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
-        assert!(error.to_string().contains("no unique index over the key (id)"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("no unique index over the key (id)"),
+            "{error}"
+        );
 
         let mut required = column("must", "text");
         required.nullable = false;

@@ -160,7 +160,11 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
         D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_)
     );
     if base == "bytea" || binary {
-        return if base == "bytea" && binary { Fit::Fits } else { Fit::Mismatch };
+        return if base == "bytea" && binary {
+            Fit::Fits
+        } else {
+            Fit::Mismatch
+        };
     }
     if base == "text" || base == "citext" {
         return Fit::Fits;
@@ -196,7 +200,11 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
         Some(Logical::Interval) => return fits_if(base == "interval"),
         Some(Logical::TimeTz) => return fits_if(base == "time with time zone"),
         Some(Logical::Bits(_)) if base == "bit" || base == "bit varying" => {
-            return if numbers.is_empty() { Fit::Fits } else { Fit::Checked };
+            return if numbers.is_empty() {
+                Fit::Fits
+            } else {
+                Fit::Checked
+            };
         }
         Some(Logical::Bits(_)) => return Fit::Mismatch,
         None => {}
@@ -208,9 +216,7 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
         D::UInt64 => match base {
             "numeric" if numbers.is_empty() => Fit::Fits,
             "numeric" if numbers.get(1).copied().unwrap_or(0) <= numbers[0] - 20 => Fit::Fits,
-            "numeric" | "smallint" | "integer" | "bigint" => {
-                Fit::Widen("numeric(20,0)".to_owned())
-            }
+            "numeric" | "smallint" | "integer" | "bigint" => Fit::Widen("numeric(20,0)".to_owned()),
             _ => Fit::Mismatch,
         },
         data_type if data_type.is_integer() => {
@@ -232,9 +238,13 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
         D::Decimal32(precision, scale)
         | D::Decimal64(precision, scale)
         | D::Decimal128(precision, scale)
-        | D::Decimal256(precision, scale) => {
-            decimal_fit(field, base, &numbers, i32::from(*precision), i32::from(*scale))
-        }
+        | D::Decimal256(precision, scale) => decimal_fit(
+            field,
+            base,
+            &numbers,
+            i32::from(*precision),
+            i32::from(*scale),
+        ),
         D::Date32 | D::Date64 => fits_if(base == "date" || base.starts_with("timestamp")),
         D::Time32(_) | D::Time64(_) => fits_if(base == "time without time zone"),
         D::Timestamp(..) => fits_if(base.starts_with("timestamp")),
@@ -249,7 +259,11 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
 /// A scale that the target does not have would be rounded: that is no fit, whatever the policy.
 fn decimal_fit(field: &Field, base: &str, numbers: &[i32], precision: i32, scale: i32) -> Fit {
     if INTEGERS.contains(&base) {
-        return if scale <= 0 { Fit::Checked } else { Fit::Mismatch };
+        return if scale <= 0 {
+            Fit::Checked
+        } else {
+            Fit::Mismatch
+        };
     }
     if base != "numeric" {
         return Fit::Mismatch;
@@ -433,8 +447,16 @@ mod tests {
         check(plain(DataType::Float64), "integer", Fit::Mismatch);
         check(plain(DataType::Int64), "double precision", Fit::Mismatch);
         check(plain(DataType::Int32), "double precision", Fit::Fits);
-        check(plain(DataType::Decimal128(12, 3)), "numeric(12,2)", Fit::Mismatch);
-        check(plain(DataType::Decimal128(12, 2)), "double precision", Fit::Mismatch);
+        check(
+            plain(DataType::Decimal128(12, 3)),
+            "numeric(12,2)",
+            Fit::Mismatch,
+        );
+        check(
+            plain(DataType::Decimal128(12, 2)),
+            "double precision",
+            Fit::Mismatch,
+        );
         check(
             plain(DataType::Timestamp(TimeUnit::Microsecond, None)),
             "date",
@@ -452,9 +474,21 @@ mod tests {
         check(plain(DataType::UInt32), "integer", widen("bigint"));
         check(plain(DataType::UInt64), "bigint", widen("numeric(20,0)"));
         check(plain(DataType::UInt64), "numeric(20,0)", Fit::Fits);
-        check(plain(DataType::Decimal128(14, 2)), "numeric(12,2)", widen("numeric(14,2)"));
-        check(plain(DataType::Decimal128(14, 2)), "numeric(12,4)", widen("numeric(16,4)"));
-        check(plain(DataType::Utf8), "character varying(10)", widen("text"));
+        check(
+            plain(DataType::Decimal128(14, 2)),
+            "numeric(12,2)",
+            widen("numeric(14,2)"),
+        );
+        check(
+            plain(DataType::Decimal128(14, 2)),
+            "numeric(12,4)",
+            widen("numeric(16,4)"),
+        );
+        check(
+            plain(DataType::Utf8),
+            "character varying(10)",
+            widen("text"),
+        );
         check(plain(DataType::Utf8), "inet", Fit::Checked);
         check(plain(DataType::Utf8), "integer", Fit::Checked);
         check(plain(DataType::Int32), "text", Fit::Fits);
@@ -464,11 +498,17 @@ mod tests {
 
     #[test]
     fn a_type_is_split_from_its_numbers() {
-        assert_eq!(split_type("numeric(12,2)"), ("numeric".to_owned(), vec![12, 2]));
+        assert_eq!(
+            split_type("numeric(12,2)"),
+            ("numeric".to_owned(), vec![12, 2])
+        );
         assert_eq!(
             split_type("timestamp(3) with time zone"),
             ("timestamp with time zone".to_owned(), vec![3])
         );
-        assert_eq!(split_type("character varying(9)[]"), ("character varying[]".to_owned(), vec![9]));
+        assert_eq!(
+            split_type("character varying(9)[]"),
+            ("character varying[]".to_owned(), vec![9])
+        );
     }
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use syncline_connectors::error::Error;
 
 use crate::problem::Problem;
-use crate::run::chain::ChainError;
 
 /// Why a pipeline stopped; each kind has its own exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +28,13 @@ impl Failure {
         Self::of(part, error)
     }
 
+    /// Of an error at the border; `part` says where.
     pub(crate) fn of(part: &str, error: Error) -> Self {
         let message = format!("{part}: {}", error.chain());
         match error {
             Error::Unavailable { .. } => Self::Unreachable(message),
             Error::Configuration { .. } => Self::Configuration(message),
             Error::Rejected(_) | Error::Fenced { .. } => Self::Failed(message),
-        }
-    }
-}
-
-impl From<ChainError> for Failure {
-    fn from(error: ChainError) -> Self {
-        match error {
-            ChainError::Configuration(problems) => Self::Problems(problems),
-            ChainError::Stop { operator, cause } => {
-                Self::Failed(format!("operator {operator}: {cause}"))
-            }
         }
     }
 }

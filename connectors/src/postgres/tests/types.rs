@@ -1,0 +1,261 @@
+//! Every common Postgres type, written from Arrow and read back as text (R3).
+
+use super::*;
+use crate::change::Logical;
+use arrow::array::{
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+    DurationMicrosecondArray, Float32Array, Float64Array, Int16Array, Int32Array, ListArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
+};
+use arrow::datatypes::{Int32Type, i256};
+
+/// A column, the type of its target, and what Postgres then prints.
+fn cases() -> Vec<(Field, ArrayRef, &'static str, &'static str)> {
+    let plain = |array: ArrayRef, sql: &'static str, expect: &'static str| {
+        (
+            Field::new("", array.data_type().clone(), true),
+            array,
+            sql,
+            expect,
+        )
+    };
+    let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let logical = |kind: Logical, value: &str, sql: &'static str, expect: &'static str| {
+        (kind.field(""), text(value), sql, expect)
+    };
+    let decimal = |value: i128, precision: u8, scale: i8| -> ArrayRef {
+        Arc::new(
+            Decimal128Array::from(vec![value])
+                .with_precision_and_scale(precision, scale)
+                .unwrap(),
+        )
+    };
+    let wide: ArrayRef = Arc::new(
+        Decimal256Array::from(vec![
+            i256::from_string("-123456789012345678901234567890123456789012345").unwrap(),
+        ])
+        .with_precision_and_scale(50, 5)
+        .unwrap(),
+    );
+    let micros = |value: i64| TimestampMicrosecondArray::from(vec![value]);
+    let list =
+        ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None, Some(3)])]);
+    let words = || -> ArrayRef {
+        let mut builder = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
+        builder.append_value([Some("a,b"), Some("c\"d"), None]);
+        Arc::new(builder.finish())
+    };
+    vec![
+        plain(Arc::new(BooleanArray::from(vec![true])), "boolean", "true"),
+        plain(
+            Arc::new(Int16Array::from(vec![-32768])),
+            "smallint",
+            "-32768",
+        ),
+        plain(
+            Arc::new(Int32Array::from(vec![i32::MIN])),
+            "integer",
+            "-2147483648",
+        ),
+        plain(
+            Arc::new(Int64Array::from(vec![i64::MAX])),
+            "bigint",
+            "9223372036854775807",
+        ),
+        plain(Arc::new(Int64Array::from(vec![42])), "smallint", "42"),
+        plain(
+            Arc::new(UInt64Array::from(vec![u64::MAX])),
+            "numeric(20,0)",
+            "18446744073709551615",
+        ),
+        plain(Arc::new(Float32Array::from(vec![0.1])), "real", "0.1"),
+        plain(
+            Arc::new(Float64Array::from(vec![f64::NAN])),
+            "double precision",
+            "NaN",
+        ),
+        plain(
+            Arc::new(Float64Array::from(vec![1e300])),
+            "double precision",
+            "1e+300",
+        ),
+        plain(decimal(-12_345, 12, 2), "numeric(12,2)", "-123.45"),
+        plain(
+            decimal(1, 38, 38),
+            "numeric",
+            "0.00000000000000000000000000000000000001",
+        ),
+        plain(decimal(0, 12, 2), "numeric", "0.00"),
+        plain(
+            wide,
+            "numeric(50,5)",
+            "-1234567890123456789012345678901234567890.12345",
+        ),
+        plain(text("héllo 'x' \\"), "text", "héllo 'x' \\"),
+        plain(text("abc"), "character varying(5)", "abc"),
+        plain(text("ab"), "character(5)", "ab"),
+        plain(
+            Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]])),
+            "bytea",
+            "\\x00ff",
+        ),
+        plain(Arc::new(Date32Array::from(vec![-1])), "date", "1969-12-31"),
+        plain(
+            Arc::new(Date32Array::from(vec![i32::MAX])),
+            "date",
+            "infinity",
+        ),
+        plain(
+            Arc::new(Time64MicrosecondArray::from(vec![86_400_000_000])),
+            "time",
+            "24:00:00",
+        ),
+        plain(
+            Arc::new(Time64MicrosecondArray::from(vec![1])),
+            "time",
+            "00:00:00.000001",
+        ),
+        plain(
+            Arc::new(micros(-1)),
+            "timestamp",
+            "1969-12-31 23:59:59.999999",
+        ),
+        plain(Arc::new(micros(i64::MAX)), "timestamp", "infinity"),
+        plain(
+            Arc::new(TimestampMillisecondArray::from(vec![1_500])),
+            "timestamp",
+            "1970-01-01 00:00:01.5",
+        ),
+        plain(
+            Arc::new(micros(0).with_timezone("UTC")),
+            "timestamptz",
+            "1970-01-01 00:00:00+00",
+        ),
+        plain(
+            Arc::new(micros(i64::MIN).with_timezone("UTC")),
+            "timestamptz",
+            "-infinity",
+        ),
+        plain(
+            Arc::new(micros(253_402_300_800_000_000).with_timezone("UTC")),
+            "timestamptz",
+            "10000-01-01 00:00:00+00",
+        ),
+        plain(
+            Arc::new(DurationMicrosecondArray::from(vec![90_000_000])),
+            "interval",
+            "00:01:30",
+        ),
+        plain(Arc::new(list), "integer[]", "{1,NULL,3}"),
+        plain(words(), "text[]", "{\"a,b\",\"c\\\"d\",NULL}"),
+        logical(
+            Logical::Json,
+            "{\"b\": 1, \"a\": [1.50]}",
+            "jsonb",
+            "{\"a\": [1.50], \"b\": 1}",
+        ),
+        logical(Logical::Json, "{\"b\":  1}", "json", "{\"b\":  1}"),
+        logical(
+            Logical::Uuid,
+            "6f1e4a52-7b0e-4d6b-9d2c-0a1b2c3d4e5f",
+            "uuid",
+            "6f1e4a52-7b0e-4d6b-9d2c-0a1b2c3d4e5f",
+        ),
+        logical(
+            Logical::Numeric,
+            "123456789012345678901234567890.10",
+            "numeric",
+            "123456789012345678901234567890.10",
+        ),
+        logical(Logical::Numeric, "NaN", "numeric", "NaN"),
+        logical(Logical::Bits(5), "01011", "bit(5)", "01011"),
+        logical(Logical::Bits(9), "110", "bit varying(9)", "110"),
+        logical(
+            Logical::TimeTz,
+            "12:34:56.5+02:00",
+            "timetz",
+            "12:34:56.5+02",
+        ),
+        logical(
+            Logical::Interval,
+            "P1Y2M3DT4H5M6.78S",
+            "interval",
+            "1 year 2 mons 3 days 04:05:06.78",
+        ),
+        logical(Logical::Xml, "<a>1</a>", "xml", "<a>1</a>"),
+        plain(text("10.0.0.1"), "inet", "10.0.0.1"),
+        plain(text("10.0.0.0/8"), "cidr", "10.0.0.0/8"),
+        plain(text("08:00:2b:01:02:03"), "macaddr", "08:00:2b:01:02:03"),
+        plain(text("(1,2)"), "point", "(1,2)"),
+        plain(text("[1,5)"), "int4range", "[1,5)"),
+        plain(text("$1.50"), "money", "$1.50"),
+        plain(text("happy"), "mood", "happy"),
+        plain(text("7"), "positive", "7"),
+    ]
+}
+
+#[tokio::test]
+async fn every_common_type_arrives_exactly() {
+    let setup = "CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN positive AS integer CHECK (VALUE > 0); ";
+    let cases = cases();
+    let columns: String = (0..cases.len())
+        .map(|n| format!(", c{n} {}", cases[n].2))
+        .collect();
+    let create = format!("{setup} CREATE TABLE t (id bigint PRIMARY KEY{columns})");
+    let mut fixture = Fixture::new("types", &create).await;
+    fixture
+        .execute("SET TimeZone = 'UTC'; SET lc_monetary = 'C'")
+        .await;
+    let mut arrays: Vec<(Field, ArrayRef)> = vec![(
+        Field::new("id", DataType::Int64, true),
+        Arc::new(Int64Array::from(vec![1])),
+    )];
+    for (number, (field, array, ..)) in cases.iter().enumerate() {
+        arrays.push((field.clone().with_name(format!("c{number}")), array.clone()));
+    }
+    let changes = table("t", arrays, "c");
+    let mut writer = fixture.writer().await;
+    // Twice: the second time every value is compared with what is there, and none differs.
+    for (round, expect) in [(0, 0), (1, 0)] {
+        let outcome = writer.write(vec![changes.clone()]).await;
+        assert_eq!(outcome.written, 1);
+        assert_eq!(outcome.conflicts.total(), expect, "round {round}");
+    }
+    for (number, (_, _, sql_type, expect)) in cases.iter().enumerate() {
+        let sql = format!("SELECT c{number}::text FROM t");
+        let found: String = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut fixture.admin)
+            .await
+            .unwrap();
+        assert_eq!(found.trim_end(), *expect, "{sql_type}");
+    }
+    // The delete's image is compared with the row as well.
+    let mut gone = changes.clone();
+    gone.operations = vec![Operation::Delete];
+    let outcome = writer.write(vec![gone]).await;
+    assert_eq!(
+        outcome.conflicts.total(),
+        0,
+        "the row is what the source deleted"
+    );
+    assert!(fixture.rows("SELECT id FROM t").await.is_empty());
+}
+
+#[tokio::test]
+async fn tables_are_created_for_every_type() {
+    let mut fixture = Fixture::new("created", "").await;
+    fixture.config.evolution = Evolution::Evolve;
+    let mut arrays: Vec<(Field, ArrayRef)> = vec![(
+        Field::new("id", DataType::Int64, true),
+        Arc::new(Int64Array::from(vec![1])),
+    )];
+    for (number, (field, array, ..)) in cases().into_iter().enumerate() {
+        arrays.push((field.with_name(format!("c{number}")), array));
+    }
+    let outcome = fixture
+        .writer()
+        .await
+        .write(vec![table("t", arrays, "c")])
+        .await;
+    assert_eq!(outcome.written, 1);
+}
