@@ -1,1 +1,8 @@
 //! Files: a source of lines and a sink of JSON lines.
+
+mod sink;
+mod source;
+mod tail;
+
+pub use self::sink::{FileSink, connect_sink};
+pub use self::source::{FileSource, connect};

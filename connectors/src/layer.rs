@@ -1,6 +1,17 @@
-//! Wrappers around any sink: what to do when it does not answer, and how fast it may be fed.
-//!
-//! Policy stands here and never as a flag inside a sink (style 9).
+//! Wrappers around any sink: retry with a breaker, and throttle. None of them changes what is
+//! written or in which order.
 
-pub mod retry;
-pub mod throttle;
+mod clock;
+
+mod breaker;
+mod retry;
+mod throttle;
+
+pub use self::clock::{Clock, system_clock};
+
+pub use self::breaker::{Breaker, BreakerConfig};
+pub use self::retry::{OnStatus, RetryConfig, Status, retry};
+pub use self::throttle::{ThrottleConfig, throttle};
+
+#[cfg(test)]
+mod fake;

@@ -20,5 +20,6 @@ pub mod sink;
 pub mod source;
 pub mod sql;
 pub mod sqlite;
+mod text;
 
 pub mod conformance;

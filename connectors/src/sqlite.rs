@@ -1,1 +1,303 @@
-//! SQLite.
+//! SQLite as a sink: exactly once into a file, with conflicts decided inside the statement.
+//!
+//! **Guarantees.** One write is one transaction (C10): rows, conflict decisions and positions become
+//! durable together or nothing does. It takes the file's write lock first, so nobody slips between
+//! reading a row and writing it. Positions move by compare-and-set, which fences a second owner (R4).
+//!
+//! **How.** A thread of its own holds the connection. Every row is one prepared `INSERT … ON CONFLICT
+//! DO UPDATE … WHERE`; the condition calls back into Rust, so that counting conflicts costs no second
+//! look at the row.
+//!
+//! - duplicate: folded to one net change a key (R8); a replayed write is fenced by its position.
+//! - null: a null version loses (C4); a null key is rejected (R2).
+//! - delete: `hard`, `soft` or `ignore`; a missing row is counted; under `ignore` every delete
+//!   counts as kept. Under `newest_wins` and `merge` the versions of deletes are kept, so that an
+//!   older change does not bring a row back (R12).
+//! - tie: `tie` decides (C3).
+//! - an unset value (R14) is left out of the update; where the row is missing it is rejected.
+//!
+//! **Types.** Integers, floats, text and bytes are stored as such, booleans as 0 and 1. Decimals,
+//! dates, times and instants are exact text: ISO 8601, instants in UTC with the digits of their unit,
+//! so that they sort; lists are JSON. A value that a column with a numeric affinity would round is
+//! rejected. Versions compare to the microsecond, or as numbers, whatever form the target holds them
+//! in: ISO text with a blank or a `T`, with or without an offset, or an epoch number.
+
+mod cell;
+mod failure;
+mod function;
+
+mod positions;
+mod prepare;
+mod statement;
+mod tombstone;
+
+mod apply;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use self::session::Session;
+use crate::change::Table;
+use crate::conflict::ConflictPolicy;
+use crate::error::{Error, Result};
+use crate::record::Positions;
+use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::identifier::Dialect;
+use crate::sql::target::Target;
+use crate::sql::version::version_column;
+use crate::sql::{
+    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+};
+
+/// `[sinks.NAME]` with `type = "sqlite"`: rows of a SQLite file, exactly once.
+///
+/// ```toml
+/// [sinks.billing]
+/// type   = "sqlite"
+/// inputs = ["check"]
+/// path   = "state/billing.db"
+/// table  = "clients"
+/// key    = ["id"]
+/// ```
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqliteSink {
+    /// The database file; made, with its folder, where it is absent.
+    pub path: String,
+    /// Target table, with the placeholders `{table}`, `{schema}`, `{database}` and `{topic}` of the
+    /// source.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    pub key: Option<Vec<String>>,
+    /// What a delete does.
+    #[serde(default)]
+    pub delete: DeleteMode,
+    /// The boolean column that `delete = "soft"` sets.
+    #[serde(default = "default_soft_delete_column")]
+    pub soft_delete_column: String,
+    /// What a difference between the columns of the changes and of the table does.
+    #[serde(default)]
+    pub evolution: Evolution,
+    /// What a truncate does.
+    #[serde(default)]
+    pub truncate: TruncateMode,
+    /// Who wins when source and target disagree.
+    #[serde(default)]
+    pub conflict: ConflictPolicy,
+    /// How long a commit waits for the disk.
+    #[serde(default)]
+    pub synchronous: Synchronous,
+    /// How long to wait for a lock that another connection holds, in milliseconds.
+    #[serde(default = "default_busy_timeout_ms")]
+    pub busy_timeout_ms: u64,
+}
+
+/// How long a commit waits for the disk. With every value a crash of Syncline loses nothing, and a
+/// power cut loses rows and their positions together, so that the source replays what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// Not at all: a power cut may damage the file.
+    Off,
+    /// At checkpoints: a power cut may lose the last commits, never a part of one.
+    #[default]
+    Normal,
+    /// At every commit.
+    Full,
+}
+
+fn default_busy_timeout_ms() -> u64 {
+    10_000
+}
+
+impl SqliteSink {
+    /// A sink of `path` with every other option at its default.
+    pub fn new(path: impl Into<String>) -> Self {
+        let Options {
+            table,
+            key,
+            delete,
+            soft_delete_column,
+            evolution,
+            truncate,
+            conflict,
+        } = Options::default();
+        Self {
+            path: path.into(),
+            table,
+            key,
+            delete,
+            soft_delete_column,
+            evolution,
+            truncate,
+            conflict,
+            synchronous: Synchronous::default(),
+            busy_timeout_ms: default_busy_timeout_ms(),
+        }
+    }
+
+    /// The options that all SQL sinks share.
+    pub fn options(&self) -> Options {
+        Options {
+            table: self.table.clone(),
+            key: self.key.clone(),
+            delete: self.delete,
+            soft_delete_column: self.soft_delete_column.clone(),
+            evolution: self.evolution,
+            truncate: self.truncate,
+            conflict: self.conflict.clone(),
+        }
+    }
+}
+
+/// Opens a connection of its own for one lane, and makes the tables for positions and tombstones
+/// where they are not there.
+///
+/// # Errors
+/// `Unavailable` while the file is locked or cannot be opened, `Configuration` where it is no
+/// database or where the conflict policy is incomplete.
+pub async fn connect(config: &SqliteSink, identity: &Identity) -> Result<Box<dyn Sink>> {
+    version_column(&config.conflict)?;
+    let (commands, inbox) = mpsc::channel(1);
+    let (opened, wait) = oneshot::channel();
+    let (config, identity) = (config.clone(), identity.clone());
+    let thread = std::thread::Builder::new()
+        .name(format!("sqlite {}", identity.sink))
+        .spawn(move || match Session::open(&config, identity) {
+            Ok(session) => {
+                // Where the caller is gone, the inbox is closed and the loop ends at once.
+                drop(opened.send(Ok(())));
+                serve(session, inbox);
+            }
+            Err(error) => drop(opened.send(Err(error))),
+        })
+        .map_err(|cause| Error::unavailable("cannot start a thread for SQLite", cause))?;
+    wait.await.map_err(|_| stopped())??;
+    Ok(Box::new(SqliteThread { commands, thread }))
+}
+
+/// Whether the file can be opened, and whether the table is there where the sink names one and does
+/// not create it. Writes nothing but an empty file where there is none.
+///
+/// # Errors
+/// `Unavailable` or `Configuration`, with what to do about it.
+pub async fn check(config: &SqliteSink) -> Result<()> {
+    version_column(&config.conflict)?;
+    let config = config.clone();
+    on_a_thread(move || {
+        let connection = session::open_connection(&config)?;
+        if config.table.contains('{') {
+            return Ok(());
+        }
+        let target = Target::of(&config.table, &nowhere())?;
+        let found = prepare::read_table(&connection, &target)?;
+        let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
+        if found.is_none() && !creates {
+            return Err(Error::configuration(format!(
+                "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
+                target.to_string()
+            )));
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
+/// not exist. For sources that bring no schema.
+///
+/// # Errors
+/// As [`check`].
+pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
+    let target = Target::of(&config.table, table)?;
+    let config = config.clone();
+    on_a_thread(move || {
+        let connection = session::open_connection(&config)?;
+        let found = prepare::read_table(&connection, &target)?;
+        Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
+    })
+    .await
+}
+
+/// The thread that holds the connection.
+struct SqliteThread {
+    commands: mpsc::Sender<Command>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+enum Command {
+    Positions(oneshot::Sender<Result<Positions>>),
+    Write(Write, oneshot::Sender<Result<Outcome>>),
+}
+
+/// One command after another until the sender is gone. An answer that nobody waits for is dropped:
+/// the caller's next write finds its positions moved.
+fn serve(mut session: Session, mut inbox: mpsc::Receiver<Command>) {
+    while let Some(command) = inbox.blocking_recv() {
+        match command {
+            Command::Positions(answer) => drop(answer.send(session.positions())),
+            Command::Write(write, answer) => drop(answer.send(session.write(&write))),
+        }
+    }
+}
+
+impl SqliteThread {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
+    ) -> Result<T> {
+        let (answer, wait) = oneshot::channel();
+        let sent = self.commands.send(command(answer)).await;
+        sent.map_err(|_| stopped())?;
+        wait.await.map_err(|_| stopped())?
+    }
+}
+
+#[async_trait]
+impl Sink for SqliteThread {
+    async fn positions(&mut self) -> Result<Option<Positions>> {
+        self.ask(Command::Positions).await.map(Some)
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        let write = write.clone();
+        self.ask(|answer| Command::Write(write, answer)).await
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        drop(self.commands);
+        let thread = self.thread;
+        on_a_thread(move || thread.join().map_err(|_| stopped())).await
+    }
+}
+
+fn stopped() -> Error {
+    Error::configuration(
+        "the thread of the SQLite sink stopped: this is a defect, please report it",
+    )
+}
+
+fn nowhere() -> Table {
+    Table {
+        topic: "".into(),
+        database: None,
+        schema: None,
+        name: "".into(),
+    }
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| stopped())?
+}

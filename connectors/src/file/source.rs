@@ -1,0 +1,230 @@
+//! The file source: every line of a file, or of every file that a glob finds, is one record.
+//!
+//! ```toml
+//! [sources.export]
+//! type   = "file"
+//! path   = "exports/clients-*.jsonl"
+//! format = "debezium-json"
+//! ```
+//!
+//! Each file is a partition named by its path, and its position is the byte at which the next line
+//! begins; a file is only ever appended to. One that is shorter than its position stops the pipeline:
+//! it was replaced, and reading on would skip or repeat lines. Files are read one after another in
+//! the order of their names. A line `null` is a tombstone, an empty line is passed over. With
+//! `--once` the source ends at the end of the last file, where a line without a line end counts;
+//! else it waits for the line end, for further lines and for new files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tail::{LINE_BYTES_MAX, Tail, failed};
+use crate::error::{Error, Result};
+use crate::format::{DeclaredSchema, Format};
+use crate::record::{Partition, Positions, Records, Span};
+use crate::source::{Event, Fetched, Limits, Source};
+
+/// `type = "file"`: records from the lines of files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSource {
+    /// A file, or a pattern with `*`, `**`, `?` or `[…]`.
+    pub path: String,
+    /// What a line is.
+    pub format: Format,
+    /// Column types, for rows that bring no schema.
+    pub schema: Option<DeclaredSchema>,
+    /// The columns that identify a row, where the records have no key.
+    pub key: Option<Vec<String>>,
+    /// The text that stands for an unavailable value (R14); Debezium's own by default.
+    pub unavailable: Option<String>,
+}
+
+/// Opens the source; `once` ends it at the end of the files.
+///
+/// # Errors
+/// `Configuration` where the path is no valid pattern, or where there is no such file.
+pub fn connect(config: &FileSource, once: bool) -> Result<Box<dyn Source>> {
+    Ok(Box::new(Lines::open(&config.path, once, LINE_BYTES_MAX)?))
+}
+
+struct Lines {
+    path: String,
+    once: bool,
+    line_bytes_max: usize,
+    /// Files that were handed over, in order.
+    tails: Vec<Tail>,
+    /// How many of them were assigned; the rest wait for it.
+    assigned: usize,
+    /// Files that were found and not yet handed over.
+    found: Vec<Partition>,
+}
+
+impl Lines {
+    fn open(path: &str, once: bool, line_bytes_max: usize) -> Result<Self> {
+        let mut source = Self {
+            path: path.to_owned(),
+            once,
+            line_bytes_max,
+            tails: Vec::new(),
+            assigned: 0,
+            found: Vec::new(),
+        };
+        source.discover()?;
+        if source.found.is_empty() && (once || !is_pattern(path)) {
+            return Err(Error::configuration(format!(
+                "no file matches {path:?}: correct path = \"…\""
+            )));
+        }
+        Ok(source)
+    }
+
+    /// Looks for files that are not known yet.
+    fn discover(&mut self) -> Result<()> {
+        let mut add = |path: &Path| {
+            let Some(topic) = path.to_str() else {
+                return Err(Error::configuration(format!(
+                    "the name of file {:?} is not UTF-8: rename it",
+                    path.display()
+                )));
+            };
+            if !self
+                .tails
+                .iter()
+                .any(|tail| *tail.partition.topic == *topic)
+            {
+                self.found.push(Partition {
+                    topic: Arc::from(topic),
+                    number: 0,
+                });
+            }
+            Ok(())
+        };
+        let path = Path::new(&self.path);
+        if !is_pattern(&self.path) || path.is_file() {
+            return if path.exists() { add(path) } else { Ok(()) };
+        }
+        let paths = glob::glob(&self.path).map_err(|cause| {
+            Error::configuration_from(format!("path = {:?} is no valid pattern", self.path), cause)
+        })?;
+        for path in paths {
+            let path = path.map_err(|cause| {
+                let path = cause.path().to_owned();
+                failed("read", &path, cause.into())
+            })?;
+            if path.is_file() {
+                add(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, limits: &Limits) -> Result<Fetched> {
+        let mut fetched = Fetched {
+            records: Records::default(),
+            spans: Vec::new(),
+        };
+        let records = &mut fetched.records;
+        let mut failure = None;
+        for tail in &mut self.tails[..self.assigned] {
+            let (from, known) = (tail.position(), tail.known);
+            let partition = tail.partition.clone();
+            let mut number = None;
+            while records.len() < limits.rows && records.bytes.len() < limits.bytes.max(1) {
+                let line = match tail.next(self.once) {
+                    Ok(Some(line)) => line,
+                    Ok(None) => break,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                };
+                let value = line.bytes.trim_ascii();
+                if value.is_empty() {
+                    continue;
+                }
+                let number = *number.get_or_insert_with(|| records.add_partition(&partition, true));
+                let value = (value != b"null").then_some(value);
+                records.push(number, line.offset, None, None, value, None);
+            }
+            if tail.position() > from {
+                tail.known = true;
+                fetched.spans.push(Span {
+                    partition,
+                    from: known.then_some(from),
+                    next: tail.position(),
+                });
+            }
+        }
+        // What was read goes out first; the failure comes again with the next call.
+        match failure {
+            Some(error) if fetched.spans.is_empty() => Err(error),
+            _ => Ok(fetched),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for Lines {
+    async fn next(&mut self, limits: &Limits) -> Result<Event> {
+        if !self.found.is_empty() {
+            let partitions = std::mem::take(&mut self.found);
+            let tails = partitions.iter().cloned();
+            let line_bytes_max = self.line_bytes_max;
+            self.tails
+                .extend(tails.map(|partition| Tail::new(partition, line_bytes_max)));
+            return Ok(Event::Assigned(partitions));
+        }
+        if limits.rows > 0 && self.assigned > 0 {
+            let fetched = self.fetch(limits)?;
+            if !fetched.spans.is_empty() {
+                return Ok(Event::Records(fetched));
+            }
+            if self.once && self.assigned == self.tails.len() {
+                return Ok(Event::End);
+            }
+        }
+        if !self.once && self.assigned == self.tails.len() {
+            self.discover()?;
+        }
+        if self.found.is_empty() {
+            tokio::time::sleep(limits.linger).await;
+        }
+        Ok(Event::Idle)
+    }
+
+    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
+        for tail in &mut self.tails {
+            if partitions.contains(&tail.partition) {
+                let held = positions.get(&tail.partition).copied();
+                tail.seek(held.unwrap_or(0))?;
+                tail.known = held.is_some();
+            }
+        }
+        // Files are handed over in order, so that those that wait are always the last ones.
+        self.assigned = self.tails.len();
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self, _positions: &Positions) -> Result<()> {
+        Ok(())
+    }
+
+    fn lag(&self) -> Option<u64> {
+        None
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+#[cfg(test)]
+mod tests;

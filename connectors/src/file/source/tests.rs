@@ -1,0 +1,141 @@
+use std::io::Write as _;
+use std::time::Duration;
+
+use super::*;
+
+fn limits(rows: usize) -> Limits {
+    Limits {
+        rows,
+        bytes: 1 << 20,
+        linger: Duration::from_millis(1),
+    }
+}
+
+/// Values with their offsets, and where each file stands at the end.
+async fn read(
+    source: &mut Lines,
+    rows: usize,
+    held: &Positions,
+) -> (Vec<(i64, Option<String>)>, Positions) {
+    let mut positions = held.clone();
+    let mut values = Vec::new();
+    let mut idle = 0;
+    loop {
+        match source.next(&limits(rows)).await.unwrap() {
+            Event::Assigned(partitions) => source.assign(held, &partitions).await.unwrap(),
+            Event::Records(fetched) => {
+                for (index, entry) in fetched.records.entries.iter().enumerate() {
+                    let value = fetched.records.value(index);
+                    let text = value.map(|value| String::from_utf8(value.to_vec()).unwrap());
+                    values.push((entry.offset, text));
+                }
+                for span in fetched.spans {
+                    let before = positions.insert(span.partition, span.next);
+                    assert_eq!(before, span.from, "spans join");
+                }
+            }
+            // New files are looked for where nothing else is to be read.
+            Event::Idle if idle < 1 => idle += 1,
+            Event::End | Event::Idle => return (values, positions),
+            Event::Revoked { .. } => panic!("a file is never revoked"),
+        }
+    }
+}
+
+#[track_caller]
+fn check(text: &str, once: bool, expect: &[(i64, Option<&str>)], end: i64) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    std::fs::write(&path, text).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    for rows in [1, 2, 100] {
+        let mut source = Lines::open(path.to_str().unwrap(), once, 8).unwrap();
+        let (values, positions) = runtime.block_on(read(&mut source, rows, &Positions::new()));
+        let values: Vec<_> = values
+            .iter()
+            .map(|(at, text)| (*at, text.as_deref()))
+            .collect();
+        assert_eq!(values, expect, "{text:?}");
+        assert_eq!(
+            positions.values().next().copied().unwrap_or(0),
+            end,
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn lines_become_records_at_their_byte() {
+    check(
+        "{\"a\"}\n{}\n",
+        true,
+        &[(0, Some("{\"a\"}")), (6, Some("{}"))],
+        9,
+    );
+    check("a\r\n\n  \nb\n", true, &[(0, Some("a")), (7, Some("b"))], 9);
+    check("null\n", true, &[(0, None)], 5);
+    check("", true, &[], 0);
+    check("\n\n", true, &[], 2);
+    check("\u{feff}a\n", true, &[(0, Some("a"))], 5);
+    // The last line counts without its end only where nothing more will come.
+    check("a\nbc", true, &[(0, Some("a")), (2, Some("bc"))], 4);
+    check("a\nbc", false, &[(0, Some("a"))], 2);
+    // A line over the bound (8 bytes here) is cut and spanned whole.
+    check(
+        "0123456789ab\nc\n",
+        true,
+        &[(0, Some("01234567")), (13, Some("c"))],
+        15,
+    );
+}
+
+#[tokio::test]
+async fn a_daemon_follows_new_lines_and_new_files_and_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let pattern = folder.path().join("*.jsonl").to_str().unwrap().to_owned();
+    let mut source = Lines::open(&pattern, false, 64).unwrap();
+    let (values, held) = read(&mut source, 10, &Positions::new()).await;
+    assert_eq!(values, []);
+    let mut first = std::fs::File::create(folder.path().join("1.jsonl")).unwrap();
+    first.write_all(b"a\nb").unwrap();
+    let (values, held) = read(&mut source, 10, &held).await;
+    assert_eq!(values, [(0, Some("a".to_owned()))]);
+    first.write_all(b"c\n").unwrap();
+    std::fs::write(folder.path().join("0.jsonl"), "z\n").unwrap();
+    let (mut values, held) = read(&mut source, 10, &held).await;
+    values.sort();
+    assert_eq!(
+        values,
+        [(0, Some("z".to_owned())), (2, Some("bc".to_owned()))]
+    );
+
+    let mut again = Lines::open(&pattern, true, 64).unwrap();
+    let (values, _) = read(&mut again, 10, &held).await;
+    assert_eq!(values, [], "everything was read before");
+}
+
+#[tokio::test]
+async fn a_file_that_shrank_stops_the_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.jsonl");
+    std::fs::write(&path, "a\nb\n").unwrap();
+    let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+    let (_, held) = read(&mut source, 10, &Positions::new()).await;
+    std::fs::write(&path, "c\n").unwrap();
+    let error = source.next(&limits(10)).await.unwrap_err();
+    assert!(error.to_string().contains("a.jsonl"), "{error}");
+    let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+    let Event::Assigned(partitions) = source.next(&limits(10)).await.unwrap() else {
+        panic!("files come first");
+    };
+    assert!(source.assign(&held, &partitions).await.is_err());
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    assert!(Lines::open("/nowhere/a.jsonl", false, 64).is_err());
+    assert!(Lines::open("/nowhere/*.jsonl", true, 64).is_err());
+}

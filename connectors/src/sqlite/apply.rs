@@ -1,0 +1,440 @@
+//! What a write does to the tables, within the open transaction.
+//!
+//! Batches are taken in their order and split at truncates (R13); what lies between is folded (R8)
+//! and written round by round, deletes before upserts (R9). A row that the target refuses does not
+//! stop the others: all culprits of a write are found in one go, then everything is rolled back.
+
+use rusqlite::{CachedStatement, Connection};
+
+use super::cell::Cells;
+use super::failure::{Failure, Refused, of_row, of_statement};
+use super::function::Memory;
+use super::prepare::Prepared;
+use super::statement::{Statements, buries};
+use super::tombstone::Tombstones;
+use crate::change::{Changes, Operation};
+use crate::conflict::ConflictType;
+use crate::error::{Error, RejectedChange, Result};
+use crate::sink::{Identity, Outcome};
+use crate::sql::fold::{RejectedRow, fold};
+use crate::sql::version::refuse_skewed;
+use crate::sql::{DeleteMode, Options, TruncateMode};
+use crate::text::write_instant;
+
+/// One write as it goes.
+pub(super) struct Run<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) memory: &'c Memory,
+    pub(super) identity: &'c Identity,
+    pub(super) options: &'c Options,
+    pub(super) now_ms: i64,
+    pub(super) outcome: Outcome,
+    pub(super) rejected: Vec<RejectedChange>,
+}
+
+/// Changes of one round with what their rows are called in the write.
+struct Part<'a> {
+    prepared: &'a Prepared,
+    changes: &'a Changes,
+    /// Index of the batch, and the row of each change in it.
+    batch: usize,
+    rows: Vec<usize>,
+}
+
+impl<'c> Run<'c> {
+    /// Writes the changes of one batch.
+    pub(super) fn batch(
+        &mut self,
+        number: usize,
+        changes: &Changes,
+        prepared: &Prepared,
+    ) -> Result<()> {
+        for row in refuse_skewed(changes, &self.options.conflict, self.now_ms)? {
+            self.reject_row(number, 0, row);
+        }
+        let mut start = 0;
+        for row in 0..=changes.len() {
+            let truncate = changes.operations.get(row) == Some(&Operation::Truncate);
+            if !truncate && row < changes.len() {
+                continue;
+            }
+            if start < row {
+                self.segment(number, start, &slice(changes, start, row)?, prepared)?;
+            }
+            if truncate {
+                self.truncate(number, row, changes, prepared)?;
+            }
+            start = row + 1;
+        }
+        Ok(())
+    }
+
+    /// What became of the write, or who is to blame.
+    pub(super) fn finish(mut self) -> Result<Outcome> {
+        if self.rejected.is_empty() {
+            return Ok(self.outcome);
+        }
+        self.rejected
+            .sort_by_key(|change| (change.batch, change.row));
+        self.rejected
+            .dedup_by_key(|change| (change.batch, change.row));
+        Err(Error::Rejected(self.rejected))
+    }
+
+    fn segment(
+        &mut self,
+        batch: usize,
+        start: usize,
+        changes: &Changes,
+        prepared: &Prepared,
+    ) -> Result<()> {
+        let policy = &self.options.conflict;
+        let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;
+        self.outcome.superseded += folded.superseded;
+        self.outcome.kept += folded.kept;
+        for row in folded.rejected {
+            self.reject_row(batch, start, row);
+        }
+        for round in &folded.rounds {
+            let part = |changes, rows: &[u32]| Part {
+                prepared,
+                changes,
+                batch,
+                rows: rows.iter().map(|&row| start + row as usize).collect(),
+            };
+            self.deletes(&part(&round.deletes, &round.delete_rows))?;
+            self.upserts(&part(&round.upserts, &round.upsert_rows))?;
+        }
+        Ok(())
+    }
+
+    fn truncate(
+        &mut self,
+        batch: usize,
+        row: usize,
+        changes: &Changes,
+        prepared: &Prepared,
+    ) -> Result<()> {
+        let options = self.options;
+        if options.truncate == TruncateMode::Ignore || options.delete == DeleteMode::Ignore {
+            self.outcome.kept += 1;
+            return Ok(());
+        }
+        let single = changes
+            .records
+            .partition(changes.origins[row] as usize)
+            .single;
+        if options.truncate != TruncateMode::Apply && !single {
+            self.reject_row(batch, 0, RejectedRow {
+                row,
+                rule: "R13 truncate".to_owned(),
+                field: None,
+                reason: "the topic has several partitions, so the truncate has no place in the order of the rows: write truncate = \"apply\" or \"ignore\" in the sink".to_owned(),
+            });
+            return Ok(());
+        }
+        self.connection
+            .execute(&self.statements(prepared).truncate(), [])
+            .map_err(|error| of_statement(&format!("emptying table {:?}", prepared.name), error))?;
+        self.outcome.written += 1;
+        Ok(())
+    }
+
+    fn deletes(&mut self, part: &Part<'_>) -> Result<()> {
+        if part.changes.is_empty() {
+            return Ok(());
+        }
+        let statements = self.statements(part.prepared);
+        let cells = part.cells()?;
+        let mut tombstones = self.tombstones(part.prepared)?;
+        let mut patterns = Patterns::default();
+        for row in 0..part.changes.len() {
+            let set = part.set(row);
+            let (set, statement) = patterns.of(
+                set,
+                |set| self.connection.prepare_cached(&statements.delete(set)),
+                part,
+            )?;
+            let event_time = part.event_time(row);
+            let run = bind(statement, set, &cells, row).and_then(|()| {
+                if let Some(number) = statements.event_time_parameter()
+                    && number <= statement.parameter_count()
+                {
+                    statement
+                        .raw_bind_parameter(number, event_time.as_deref())
+                        .map_err(|error| of_row(&part.prepared.name, error))?;
+                }
+                execute(statement, part)
+            });
+            if let Err(failure) = run {
+                self.fail(part, row, failure)?;
+                continue;
+            }
+            let seen = self.memory.take();
+            let conflicts = &mut self.outcome.conflicts;
+            if !seen.met {
+                conflicts.add(ConflictType::DeleteMissing, 1);
+            } else if seen.lost && buries(&self.options.conflict) {
+                conflicts.add(ConflictType::DeleteExists, 1);
+            } else if seen.conflict {
+                conflicts.add(ConflictType::DeleteOriginDiffers, 1);
+            }
+            if seen.lost {
+                self.outcome.kept += 1;
+                continue;
+            }
+            self.outcome.written += 1;
+            if let Some(tombstones) = &mut tombstones {
+                let version = part.version(&cells, set, row);
+                let version = version.or_else(|| statements.event_time_parameter().and(event_time));
+                if let Some(version) = version {
+                    tombstones
+                        .bury(&part.key(&cells, row), &version)
+                        .map_err(|error| of_statement("keeping the version of a delete", error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn upserts(&mut self, part: &Part<'_>) -> Result<()> {
+        if part.changes.is_empty() {
+            return Ok(());
+        }
+        let statements = self.statements(part.prepared);
+        let cells = part.cells()?;
+        let mut tombstones = self
+            .tombstones(part.prepared)?
+            .filter(|tombstones| tombstones.any);
+        let mut patterns = Patterns::default();
+        for row in 0..part.changes.len() {
+            let is_update = part.changes.operations[row] == Operation::Update;
+            let set = part.set(row);
+            if let Some(tombstones) = &mut tombstones {
+                let all = vec![true; cells.len()];
+                let version = part.version(&cells, set.as_deref().unwrap_or(&all), row);
+                let outdated = tombstones
+                    .outdated(&part.key(&cells, row), version.as_deref())
+                    .map_err(|error| of_statement("reading the version of a delete", error))?;
+                if outdated {
+                    self.outcome.kept += 1;
+                    self.outcome.conflicts.add(ConflictType::UpdateMissing, 1);
+                    continue;
+                }
+            }
+            let (set, statement) = patterns.of(
+                set,
+                |set| {
+                    let whole = set.iter().all(|&set| set);
+                    let sql = if whole {
+                        statements.upsert()
+                    } else {
+                        statements.update(set)
+                    };
+                    self.connection.prepare_cached(&sql)
+                },
+                part,
+            )?;
+            let run = bind(statement, set, &cells, row).and_then(|()| execute(statement, part));
+            if let Err(failure) = run {
+                self.fail(part, row, failure)?;
+                continue;
+            }
+            let seen = self.memory.take();
+            if !seen.met && set.contains(&false) {
+                self.fail(part, row, Failure::Row(incomplete()))?;
+                continue;
+            }
+            let conflicts = &mut self.outcome.conflicts;
+            match (seen.met, seen.conflict, is_update) {
+                (false, _, true) => conflicts.add(ConflictType::UpdateMissing, 1),
+                (true, true, true) => conflicts.add(ConflictType::UpdateOriginDiffers, 1),
+                (true, true, false) => conflicts.add(ConflictType::InsertExists, 1),
+                (false, _, false) | (true, false, _) => {}
+            }
+            if seen.lost {
+                self.outcome.kept += 1;
+            } else {
+                self.outcome.written += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn statements<'a>(&self, prepared: &'a Prepared) -> Statements<'a>
+    where
+        Self: 'a,
+    {
+        Statements {
+            prepared,
+            policy: &self.options.conflict,
+        }
+    }
+
+    /// The tombstones of a target, where the strategy needs them.
+    fn tombstones(&self, prepared: &Prepared) -> Result<Option<Tombstones<'c>>> {
+        let policy = &self.options.conflict;
+        let wanted = buries(policy) && self.options.delete != DeleteMode::Ignore;
+        let Some(version) = prepared.version.as_ref().filter(|_| wanted) else {
+            return Ok(None);
+        };
+        Tombstones::open(self.connection, self.identity, prepared, version, policy)
+            .map(Some)
+            .map_err(|error| of_statement("opening the versions of deletes", error))
+    }
+
+    /// Notes a refused row and goes on, unless the failure concerns everything.
+    fn fail(&mut self, part: &Part<'_>, row: usize, failure: Failure) -> Result<()> {
+        let refused = match failure {
+            Failure::Row(refused) => refused,
+            Failure::Whole(error) => return Err(error),
+        };
+        self.memory.take();
+        self.rejected.push(RejectedChange {
+            batch: part.batch,
+            row: part.rows[row],
+            rule: refused.rule,
+            field: refused.field,
+            reason: refused.reason,
+        });
+        if self.connection.is_autocommit() {
+            // A constraint with ON CONFLICT ROLLBACK ended the transaction.
+            return Err(Error::Rejected(std::mem::take(&mut self.rejected)));
+        }
+        Ok(())
+    }
+
+    fn reject_row(&mut self, batch: usize, start: usize, row: RejectedRow) {
+        self.rejected.push(RejectedChange {
+            batch,
+            row: start + row.row,
+            rule: row.rule,
+            field: row.field,
+            reason: row.reason,
+        });
+    }
+}
+
+impl Part<'_> {
+    fn cells(&self) -> Result<Vec<Cells>> {
+        let columns = self.prepared.columns.iter();
+        columns
+            .map(|column| Cells::of(self.changes, column))
+            .collect()
+    }
+
+    /// Which columns the change sets; `None` for all of them.
+    fn set(&self, row: usize) -> Option<Vec<bool>> {
+        if self.changes.unset.iter().all(Option::is_none) {
+            return None;
+        }
+        let columns = self.prepared.columns.iter();
+        Some(
+            columns
+                .map(|column| !self.changes.is_unset(column.index, row))
+                .collect(),
+        )
+    }
+
+    fn event_time(&self, row: usize) -> Option<String> {
+        let event_time_ms = self.changes.event_times_ms[row]?;
+        let mut text = Vec::new();
+        write_instant(
+            &mut text,
+            event_time_ms,
+            arrow::datatypes::TimeUnit::Millisecond,
+            true,
+        );
+        String::from_utf8(text).ok()
+    }
+
+    fn version(&self, cells: &[Cells], set: &[bool], row: usize) -> Option<String> {
+        let version = self.prepared.version.as_ref()?;
+        set[version.column].then(|| cells[version.column].text(row))?
+    }
+
+    /// The key as text that is the same for the same key.
+    fn key(&self, cells: &[Cells], row: usize) -> String {
+        let columns = self.prepared.columns.iter().zip(cells);
+        let values: Vec<Option<String>> = columns
+            .filter(|(column, _)| column.key)
+            .map(|(_, cells)| cells.text(row))
+            .collect();
+        serde_json::to_string(&values).expect("a list of texts is JSON")
+    }
+}
+
+/// The statements of a round, one for each pattern of columns that are set.
+#[derive(Default)]
+struct Patterns<'c> {
+    known: Vec<(Vec<bool>, CachedStatement<'c>)>,
+}
+
+impl<'c> Patterns<'c> {
+    fn of(
+        &mut self,
+        set: Option<Vec<bool>>,
+        prepare: impl FnOnce(&[bool]) -> rusqlite::Result<CachedStatement<'c>>,
+        part: &Part<'_>,
+    ) -> Result<(&[bool], &mut CachedStatement<'c>)> {
+        let found = match &set {
+            // Without a mask there is one pattern in the whole round.
+            None => (!self.known.is_empty()).then_some(0),
+            Some(set) => self.known.iter().position(|(known, _)| known == set),
+        };
+        let index = match found {
+            Some(index) => index,
+            None => {
+                let set = set.unwrap_or_else(|| vec![true; part.prepared.columns.len()]);
+                let statement = prepare(&set).map_err(|error| {
+                    of_statement(
+                        &format!("preparing to write table {:?}", part.prepared.name),
+                        error,
+                    )
+                })?;
+                self.known.push((set, statement));
+                self.known.len() - 1
+            }
+        };
+        let (set, statement) = &mut self.known[index];
+        Ok((set, statement))
+    }
+}
+
+fn bind(
+    statement: &mut CachedStatement<'_>,
+    set: &[bool],
+    cells: &[Cells],
+    row: usize,
+) -> Result<(), Failure> {
+    let count = statement.parameter_count();
+    for (place, cells) in cells.iter().enumerate().take(count) {
+        if set[place] {
+            cells.bind(statement, place + 1, row)?;
+        }
+    }
+    Ok(())
+}
+
+fn execute(statement: &mut CachedStatement<'_>, part: &Part<'_>) -> Result<(), Failure> {
+    statement
+        .raw_execute()
+        .map(|_| ())
+        .map_err(|error| of_row(&part.prepared.name, error))
+}
+
+fn incomplete() -> Refused {
+    Refused {
+        rule: "R14 incomplete".to_owned(),
+        field: None,
+        reason: "the update leaves out unchanged values, and the target has no such row".to_owned(),
+    }
+}
+
+fn slice(changes: &Changes, start: usize, end: usize) -> Result<Changes> {
+    if start == 0 && end == changes.len() {
+        return Ok(changes.clone());
+    }
+    let rows: Vec<u32> = (start..end).map(|row| row as u32).collect();
+    changes.take(&rows).map_err(Error::configuration)
+}

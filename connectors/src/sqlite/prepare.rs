@@ -1,0 +1,262 @@
+//! What is worked out once for a table and a schema, not once a write: evolution and columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use rusqlite::{Connection, params};
+
+use super::failure::of_statement;
+use crate::change::Logical;
+use crate::error::{Error, Result};
+use crate::sql::catalogue::{TargetColumn, TargetTable, Wanted, plan, statement};
+use crate::sql::identifier::{Dialect, quote};
+use crate::sql::target::Target;
+use crate::sql::version::{VersionKind, absent, threshold, version_column};
+use crate::sql::{DeleteMode, Options};
+
+/// A target and a schema, ready to be written.
+pub(super) struct Prepared {
+    pub(super) schema: SchemaRef,
+    pub(super) key_columns: Vec<usize>,
+    /// The target's name, unquoted: what tombstones are kept under.
+    pub(super) name: String,
+    /// The target's quoted name.
+    pub(super) target: String,
+    /// The columns that are written, the key among them.
+    pub(super) columns: Vec<Column>,
+    /// The quoted mark of soft deletes, where they are on.
+    pub(super) mark: Option<String>,
+    /// How versions are compared, where the strategy does.
+    pub(super) version: Option<Version>,
+}
+
+/// A column of the changes that has a place in the target.
+pub(super) struct Column {
+    /// Index in the changes.
+    pub(super) index: usize,
+    /// The quoted name in the target.
+    pub(super) name: String,
+    /// Whether it is part of the key.
+    pub(super) key: bool,
+    /// What the target makes of values.
+    pub(super) affinity: Affinity,
+}
+
+/// What a declared type makes of values: SQLite, "Datatypes In SQLite", 3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Affinity {
+    /// Numbers become text.
+    Text,
+    /// Text that looks like a number becomes one; INTEGER does the same.
+    Numeric,
+    /// As numeric, and integers become floats.
+    Real,
+    /// Everything stays what it is.
+    Blob,
+}
+
+/// The version column.
+pub(super) struct Version {
+    /// Index in [`Prepared::columns`].
+    pub(super) column: usize,
+    pub(super) kind: VersionKind,
+    /// How many digits after the point a number has.
+    pub(super) scale: u32,
+    /// What can be added to a version.
+    pub(super) threshold: Option<String>,
+}
+
+impl Version {
+    /// A value as an expression that compares as an instant or a number (C5).
+    pub(super) fn comparable(&self, value: &str) -> String {
+        match self.kind {
+            VersionKind::Instant => format!("syncline_instant({value})"),
+            VersionKind::Number => format!("syncline_number({value}, {})", self.scale),
+        }
+    }
+}
+
+impl Prepared {
+    /// Prepares the target for changes of `schema`, which it is evolved for; within the open
+    /// transaction.
+    pub(super) fn build(
+        connection: &Connection,
+        options: &Options,
+        target: &Target,
+        schema: &SchemaRef,
+        key: &[usize],
+    ) -> Result<Arc<Self>> {
+        let (table, placed) = evolve(connection, options, target, schema, key)?;
+        let version_name = version_column(&options.conflict)?;
+        let mut columns = Vec::new();
+        let mut version = None;
+        for (index, placed) in placed.iter().enumerate() {
+            let Some(name) = placed else { continue };
+            let field = schema.field(index);
+            let found = table
+                .column(name)
+                .expect("the plan places columns in the table that it was made for");
+            if version_name == Some(field.name().as_str()) {
+                let kind = VersionKind::of(field)?;
+                let scale = match (field.data_type(), Logical::of(field)) {
+                    (DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale), _) => {
+                        (*scale).max(0).unsigned_abs().into()
+                    }
+                    (_, Some(Logical::Numeric)) => 6,
+                    _ => 0,
+                };
+                let threshold = threshold(&options.conflict, kind)?.map(|by| match kind {
+                    VersionKind::Instant => by,
+                    VersionKind::Number => format!("syncline_number('{by}', {scale})"),
+                });
+                version = Some(Version {
+                    column: columns.len(),
+                    kind,
+                    scale,
+                    threshold,
+                });
+            }
+            columns.push(Column {
+                index,
+                name: quote(Dialect::Sqlite, name)?,
+                key: key.contains(&index),
+                affinity: affinity(&found.sql_type),
+            });
+        }
+        if let (Some(name), None) = (version_name, &version) {
+            return Err(absent(name));
+        }
+        let mark = match options.delete {
+            DeleteMode::Soft => Some(quote(Dialect::Sqlite, &options.soft_delete_column)?),
+            DeleteMode::Hard | DeleteMode::Ignore => None,
+        };
+        Ok(Arc::new(Self {
+            schema: schema.clone(),
+            key_columns: key.to_vec(),
+            name: target.to_string(),
+            target: target.quoted(Dialect::Sqlite)?,
+            columns,
+            mark,
+            version,
+        }))
+    }
+}
+
+/// Brings the target to what the changes need, as far as the policy allows; the table and where each
+/// column of the changes goes.
+fn evolve(
+    connection: &Connection,
+    options: &Options,
+    target: &Target,
+    schema: &Schema,
+    key: &[usize],
+) -> Result<(TargetTable, Vec<Option<String>>)> {
+    let key: Vec<String> = key
+        .iter()
+        .map(|&column| schema.field(column).name().clone())
+        .collect();
+    let name = target.to_string();
+    let wanted = Wanted {
+        target: &name,
+        schema,
+        key: &key,
+        soft_delete_column: (options.delete == DeleteMode::Soft)
+            .then_some(options.soft_delete_column.as_str()),
+    };
+    let look =
+        |found: Option<&TargetTable>| plan(Dialect::Sqlite, &wanted, found, options.evolution);
+    let found = read_table(connection, target)?;
+    let planned = look(found.as_ref())?;
+    if let (Some(found), true) = (found, planned.actions.is_empty()) {
+        return Ok((found, planned.columns));
+    }
+    let quoted = target.quoted(Dialect::Sqlite)?;
+    for action in &planned.actions {
+        connection
+            .execute_batch(&statement(Dialect::Sqlite, &quoted, action)?)
+            .map_err(|error| of_statement(&format!("evolving table {name:?}"), error))?;
+    }
+    let found = read_table(connection, target)?.ok_or_else(|| {
+        Error::configuration(format!("table {name:?} is not there after it was created"))
+    })?;
+    let planned = look(Some(&found))?;
+    Ok((found, planned.columns))
+}
+
+/// What the table looks like; `None` where there is none.
+pub(super) fn read_table(connection: &Connection, target: &Target) -> Result<Option<TargetTable>> {
+    read(connection, target).map_err(|error| {
+        of_statement(
+            &format!("reading the columns of table {:?}", target.name),
+            error,
+        )
+    })
+}
+
+fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<TargetTable>> {
+    let schema = target.schema.as_deref().unwrap_or("main");
+    let mut table = TargetTable::default();
+    let mut key: Vec<(i64, String)> = Vec::new();
+    let mut statement = connection.prepare(
+        "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?1, ?2) WHERE hidden <> 1",
+    )?;
+    let mut rows = statement.query(params![target.name, schema])?;
+    while let Some(row) = rows.next()? {
+        let (name, place): (String, i64) = (row.get(0)?, row.get(4)?);
+        if place > 0 {
+            key.push((place, name.clone()));
+        }
+        let sql_type: String = row.get(1)?;
+        // The rowid under its own name fills itself.
+        let is_rowid = place > 0 && sql_type.eq_ignore_ascii_case("INTEGER");
+        table.columns.push(TargetColumn {
+            name,
+            sql_type,
+            nullable: !row.get::<_, bool>(2)?,
+            has_default: row.get::<_, bool>(3)? || is_rowid,
+            generated: row.get::<_, i64>(5)? > 1,
+        });
+    }
+    if table.columns.is_empty() {
+        return Ok(None);
+    }
+    if !key.is_empty() {
+        key.sort();
+        table
+            .unique
+            .push(key.into_iter().map(|(_, name)| name).collect());
+    }
+    let mut indexes = connection.prepare(
+        "SELECT name FROM pragma_index_list(?1, ?2) WHERE \"unique\" AND NOT partial AND origin <> 'pk'",
+    )?;
+    let names: Vec<String> = indexes
+        .query_map(params![target.name, schema], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for name in names {
+        let mut columns =
+            connection.prepare("SELECT name FROM pragma_index_info(?1, ?2) ORDER BY seqno")?;
+        let columns: Option<Vec<String>> = columns
+            .query_map(params![name, schema], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        // An index over an expression names no column.
+        table.unique.extend(columns);
+    }
+    Ok(Some(table))
+}
+
+/// The rules of SQLite, "Datatypes In SQLite", 3.1, in their order.
+fn affinity(sql_type: &str) -> Affinity {
+    let upper = sql_type.to_ascii_uppercase();
+    let has = |part: &str| upper.contains(part);
+    if has("INT") {
+        Affinity::Numeric
+    } else if has("CHAR") || has("CLOB") || has("TEXT") {
+        Affinity::Text
+    } else if has("BLOB") || upper.is_empty() {
+        Affinity::Blob
+    } else if has("REAL") || has("FLOA") || has("DOUB") {
+        Affinity::Real
+    } else {
+        Affinity::Numeric
+    }
+}

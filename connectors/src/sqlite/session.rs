@@ -1,0 +1,199 @@
+//! One connection with what belongs to it, and the transaction of a write.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use rusqlite::Connection;
+
+use super::apply::Run;
+use super::failure::of_statement;
+use super::function::{Memory, register};
+use super::prepare::Prepared;
+use super::{SqliteSink, Synchronous, positions};
+use crate::error::{Error, Result};
+use crate::record::{Positions, Span};
+use crate::sink::{Identity, Outcome, Write};
+use crate::sql::Options;
+use crate::sql::target::{Target, key_columns};
+
+/// Statements that one connection keeps prepared.
+const STATEMENTS_MAX: usize = 256;
+
+/// Targets with a schema that one connection keeps prepared; past it all are prepared anew.
+const PREPARED_MAX: usize = 256;
+
+/// How many KiB of the file one connection keeps in memory.
+const CACHE_KIB: u32 = 16_384;
+
+/// See the module docs.
+pub(super) struct Session {
+    connection: Connection,
+    identity: Identity,
+    options: Options,
+    memory: Memory,
+    prepared: HashMap<Target, Vec<Arc<Prepared>>>,
+    /// The file's schema when they were prepared.
+    schema_version: i64,
+    /// The last write, so that a caller who did not hear the answer gets it (R4).
+    last: Option<(Vec<Span>, Outcome)>,
+}
+
+/// Opens the file with the settings that every statement relies on.
+pub(super) fn open_connection(config: &SqliteSink) -> Result<Connection> {
+    let doing = format!("opening SQLite file {:?}", config.path);
+    if let Some(folder) = Path::new(&config.path).parent() {
+        std::fs::create_dir_all(folder).map_err(|cause| {
+            Error::configuration_from(format!("{doing} failed: correct path = \"…\""), cause)
+        })?;
+    }
+    let open = || {
+        let connection = Connection::open(&config.path)?;
+        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        let synchronous = match config.synchronous {
+            Synchronous::Off => "OFF",
+            Synchronous::Normal => "NORMAL",
+            Synchronous::Full => "FULL",
+        };
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+             PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+        ))?;
+        Ok(connection)
+    };
+    open().map_err(|error| of_statement(&doing, error))
+}
+
+impl Session {
+    /// Opens the file, and makes Syncline's own tables where they are not there.
+    pub(super) fn open(config: &SqliteSink, identity: Identity) -> Result<Self> {
+        let connection = open_connection(config)?;
+        positions::create_tables(&connection)?;
+        let memory = register(&connection, config.conflict.detect)
+            .map_err(|error| of_statement("adding functions to SQLite", error))?;
+        Ok(Self {
+            connection,
+            identity,
+            options: config.options(),
+            memory,
+            prepared: HashMap::new(),
+            schema_version: -1,
+            last: None,
+        })
+    }
+
+    /// Where each partition stands.
+    pub(super) fn positions(&self) -> Result<Positions> {
+        positions::read(&self.connection, &self.identity)
+    }
+
+    /// One write, one transaction.
+    pub(super) fn write(&mut self, write: &Write) -> Result<Outcome> {
+        self.run("BEGIN IMMEDIATE")?;
+        let done = self.attempt(write).and_then(|outcome| {
+            let before = self.last.replace((write.spans.clone(), outcome.clone()));
+            let committed = self.run("COMMIT");
+            if committed.is_err() && !self.connection.is_autocommit() {
+                self.last = before;
+            }
+            committed.map(|()| outcome)
+        });
+        let Err(error) = done else {
+            return done;
+        };
+        self.memory.take();
+        self.prepared.clear();
+        if !self.connection.is_autocommit() {
+            self.run("ROLLBACK")?;
+        }
+        match (&error, &self.last) {
+            (Error::Fenced { .. }, Some((spans, outcome))) if *spans == write.spans => {
+                let found = self.positions()?;
+                let moved = |span: &Span| found.get(&span.partition) == Some(&span.next);
+                if spans.iter().all(moved) {
+                    Ok(outcome.clone())
+                } else {
+                    Err(error)
+                }
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn attempt(&mut self, write: &Write) -> Result<Outcome> {
+        positions::advance(&self.connection, &self.identity, &write.spans)?;
+        let mut prepared = Vec::with_capacity(write.changes.len());
+        for changes in &write.changes {
+            let target = Target::of(&self.options.table, &changes.table)?;
+            let key = key_columns(&self.options, changes)?;
+            prepared.push(self.prepare(target, changes.schema(), &key)?);
+        }
+        let mut run = Run {
+            connection: &self.connection,
+            memory: &self.memory,
+            identity: &self.identity,
+            options: &self.options,
+            now_ms: chrono::Utc::now().timestamp_millis(),
+            outcome: Outcome::default(),
+            rejected: Vec::new(),
+        };
+        for (number, (changes, prepared)) in write.changes.iter().zip(&prepared).enumerate() {
+            run.batch(number, changes, prepared)?;
+        }
+        run.finish()
+    }
+
+    fn prepare(
+        &mut self,
+        target: Target,
+        schema: SchemaRef,
+        key: &[usize],
+    ) -> Result<Arc<Prepared>> {
+        let version = self.schema_version()?;
+        let count: usize = self.prepared.values().map(Vec::len).sum();
+        if version != self.schema_version || count >= PREPARED_MAX {
+            self.prepared.clear();
+        }
+        let known = self
+            .prepared
+            .get(&target)
+            .into_iter()
+            .flatten()
+            .find(|known| {
+                known.key_columns == key
+                    && (Arc::ptr_eq(&known.schema, &schema) || known.schema == schema)
+            });
+        if let Some(known) = known {
+            return Ok(known.clone());
+        }
+        let prepared = Prepared::build(&self.connection, &self.options, &target, &schema, key)?;
+        let after = self.schema_version()?;
+        if after != version {
+            self.prepared.clear();
+        }
+        self.schema_version = after;
+        self.prepared
+            .entry(target)
+            .or_default()
+            .push(prepared.clone());
+        Ok(prepared)
+    }
+
+    fn schema_version(&self) -> Result<i64> {
+        let read = || {
+            self.connection
+                .prepare_cached("PRAGMA schema_version")?
+                .query_row([], |row| row.get(0))
+        };
+        read().map_err(|error| of_statement("reading the version of the schema", error))
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection
+            .execute_batch(sql)
+            .map_err(|error| of_statement(&format!("running {sql}"), error))
+    }
+}

@@ -1,0 +1,223 @@
+//! The SQL of a row, from a prepared target and a conflict policy.
+//!
+//! The parameter of a column is its place in [`Prepared::columns`] plus one; the one after the last
+//! is the event time of a delete. `t` is the target's row.
+
+use super::prepare::{Column, Prepared};
+use crate::conflict::{ConflictPolicy, Strategy};
+use crate::sql::conflict::{Comparison, Predicates, Sides, VersionSides};
+use crate::sql::identifier::Dialect;
+use crate::sql::version::VersionKind;
+
+/// See the module docs.
+pub(super) struct Statements<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) policy: &'a ConflictPolicy,
+}
+
+impl Statements<'_> {
+    /// Inserts or updates a row of which every column is set.
+    pub(super) fn upsert(&self) -> String {
+        let columns = &self.prepared.columns;
+        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut values: Vec<String> = (0..columns.len()).map(parameter).collect();
+        if let Some(mark) = &self.prepared.mark {
+            names.push(mark);
+            values.push("0".to_owned());
+        }
+        let key: Vec<&str> = self.key().map(|(_, column)| column.name.as_str()).collect();
+        let all = vec![true; columns.len()];
+        format!(
+            "INSERT INTO {} AS t ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {} WHERE {}",
+            self.prepared.target,
+            names.join(", "),
+            values.join(", "),
+            key.join(", "),
+            self.assignments(&all),
+            self.upsert_applies(&all)
+        )
+    }
+
+    /// Updates the columns that are set of a row that exists (R14).
+    pub(super) fn update(&self, set: &[bool]) -> String {
+        format!(
+            "UPDATE {} AS t SET {} WHERE {} AND {}",
+            self.prepared.target,
+            self.assignments(set),
+            self.same_key(),
+            self.upsert_applies(set)
+        )
+    }
+
+    /// Deletes a row, or marks it. `set` are the columns that the image before has.
+    pub(super) fn delete(&self, set: &[bool]) -> String {
+        let (source, target) = (self.delete_version(set), self.target_version());
+        let version = source
+            .zip(target)
+            .map(|(source, target)| self.sides(source, target));
+        let predicates = Predicates::new(Dialect::Sqlite, self.policy, version);
+        // An image that is not whole cannot say that the row is the one that was deleted (C1).
+        let differs = if set.iter().all(|&set| set) {
+            predicates.differs(&self.columns(set))
+        } else {
+            "TRUE".to_owned()
+        };
+        let marked = self.marked();
+        let applies = format!(
+            "syncline_delete({marked}, {differs}, {})",
+            predicates.delete_wins()
+        );
+        let (target, key) = (&self.prepared.target, self.same_key());
+        match &self.prepared.mark {
+            Some(mark) => format!("UPDATE {target} AS t SET {mark} = 1 WHERE {key} AND {applies}"),
+            None => format!("DELETE FROM {target} AS t WHERE {key} AND {applies}"),
+        }
+    }
+
+    /// Empties the target (R13).
+    pub(super) fn truncate(&self) -> String {
+        let target = &self.prepared.target;
+        match &self.prepared.mark {
+            Some(mark) => format!("UPDATE {target} SET {mark} = 1 WHERE {mark} IS NOT TRUE"),
+            None => format!("DELETE FROM {target}"),
+        }
+    }
+
+    /// The parameter of the event time of a delete, where its version may fall back on it (C6).
+    pub(super) fn event_time_parameter(&self) -> Option<usize> {
+        let version = self.prepared.version.as_ref()?;
+        (version.kind == VersionKind::Instant).then_some(self.prepared.columns.len() + 1)
+    }
+
+    fn key(&self) -> impl Iterator<Item = (usize, &Column)> {
+        let columns = self.prepared.columns.iter().enumerate();
+        columns.filter(|(_, column)| column.key)
+    }
+
+    fn same_key(&self) -> String {
+        let terms: Vec<String> = self
+            .key()
+            .map(|(place, column)| format!("t.{} = {}", column.name, parameter(place)))
+            .collect();
+        terms.join(" AND ")
+    }
+
+    fn marked(&self) -> String {
+        match &self.prepared.mark {
+            Some(mark) => format!("t.{mark} IS TRUE"),
+            None => "FALSE".to_owned(),
+        }
+    }
+
+    /// The columns that are written, without the key.
+    fn columns(&self, set: &[bool]) -> Vec<Sides> {
+        self.written(set)
+            .map(|(place, column)| sides(place, column))
+            .collect()
+    }
+
+    fn written<'a>(&'a self, set: &'a [bool]) -> impl Iterator<Item = (usize, &'a Column)> {
+        let columns = self.prepared.columns.iter().enumerate();
+        columns.filter(|(place, column)| !column.key && set[*place])
+    }
+
+    fn assignments(&self, set: &[bool]) -> String {
+        let predicates = self.predicates(set);
+        let mut terms: Vec<String> = self
+            .written(set)
+            .map(|(place, column)| {
+                format!(
+                    "{} = {}",
+                    column.name,
+                    predicates.value(&sides(place, column))
+                )
+            })
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            terms.push(format!("{mark} = 0"));
+        }
+        if terms.is_empty() {
+            // Nothing but the key: the row stays what it is, and is counted.
+            let name = self
+                .key()
+                .next()
+                .map_or("", |(_, column)| column.name.as_str());
+            terms.push(format!("{name} = t.{name}"));
+        }
+        terms.join(", ")
+    }
+
+    fn upsert_applies(&self, set: &[bool]) -> String {
+        let predicates = self.predicates(set);
+        let columns = self.columns(set);
+        format!(
+            "syncline_upsert({}, {}, {})",
+            predicates.differs(&columns),
+            predicates.upsert_wins(&columns),
+            self.marked()
+        )
+    }
+
+    fn predicates(&self, set: &[bool]) -> Predicates<'_> {
+        let version = self.prepared.version.as_ref().zip(self.target_version());
+        let version = version.map(|(version, target)| {
+            let source = if set[version.column] {
+                version.comparable(&parameter(version.column))
+            } else {
+                "NULL".to_owned()
+            };
+            self.sides(source, target)
+        });
+        Predicates::new(Dialect::Sqlite, self.policy, version)
+    }
+
+    fn sides(&self, source: String, target: String) -> VersionSides {
+        VersionSides {
+            source,
+            target,
+            threshold: self
+                .prepared
+                .version
+                .as_ref()
+                .and_then(|version| version.threshold.clone()),
+        }
+    }
+
+    fn target_version(&self) -> Option<String> {
+        let version = self.prepared.version.as_ref()?;
+        let name = &self.prepared.columns[version.column].name;
+        Some(version.comparable(&format!("t.{name}")))
+    }
+
+    /// The version of a delete: that of its image before, else its event time (C6).
+    pub(super) fn delete_version(&self, set: &[bool]) -> Option<String> {
+        let version = self.prepared.version.as_ref()?;
+        let image = set[version.column].then(|| version.comparable(&parameter(version.column)));
+        let event = self
+            .event_time_parameter()
+            .map(|number| version.comparable(&format!("?{number}")));
+        Some(match (image, event) {
+            (Some(image), Some(event)) => format!("COALESCE({image}, {event})"),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => "NULL".to_owned(),
+        })
+    }
+}
+
+/// Whether versions of deletes are kept (R12).
+pub(super) fn buries(policy: &ConflictPolicy) -> bool {
+    matches!(policy.strategy, Strategy::NewestWins | Strategy::Merge)
+}
+
+fn parameter(place: usize) -> String {
+    format!("?{}", place + 1)
+}
+
+fn sides(place: usize, column: &Column) -> Sides {
+    Sides {
+        source: parameter(place),
+        // Whatever collation the column has, values that differ in their case differ.
+        target: format!("t.{} COLLATE BINARY", column.name),
+        comparison: Comparison::Exact,
+    }
+}
