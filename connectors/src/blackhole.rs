@@ -36,7 +36,10 @@ impl Sink for Blackhole {
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
-        Ok(Outcome { written: write.len() as u64, ..Outcome::default() })
+        Ok(Outcome {
+            written: write.len() as u64,
+            ..Outcome::default()
+        })
     }
 
     async fn close(self: Box<Self>) -> Result<()> {

@@ -161,7 +161,9 @@ impl SourceConfig {
             Self::File(file) => (&file.key, &file.unavailable),
         };
         let mut options = DecoderOptions {
-            declared: self.declared().and_then(|declared| parse_declared(declared).ok()),
+            declared: self
+                .declared()
+                .and_then(|declared| parse_declared(declared).ok()),
             key: key.clone(),
             ..DecoderOptions::default()
         };

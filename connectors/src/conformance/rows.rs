@@ -67,8 +67,12 @@ pub fn changes(rows: &[Row], single: bool) -> Changes {
     ]);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.id))),
-        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.name.clone().flatten()))),
-        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.version.flatten()))),
+        Arc::new(StringArray::from_iter(
+            rows.iter().map(|row| row.name.clone().flatten()),
+        )),
+        Arc::new(Int64Array::from_iter(
+            rows.iter().map(|row| row.version.flatten()),
+        )),
     ];
     let mask = |unset: &dyn Fn(&Row) -> bool| {
         let mask = BooleanBuffer::collect_bool(rows.len(), |index| unset(&rows[index]));

@@ -45,7 +45,8 @@ pub async fn check_sink(bench: &dyn Bench) {
     schemas_evolve_by_policy(bench).await;
 }
 
-const TABLE: &str = "CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint)";
+const TABLE: &str =
+    "CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint)";
 
 fn identity() -> Identity {
     Identity {
@@ -93,7 +94,10 @@ impl Writer {
         let outcome = self.sink.write(&write).await?;
         self.position = Some(next);
         let accounted = outcome.written + outcome.superseded + outcome.kept;
-        assert_eq!(accounted, count as u64, "every change has one end (R17): {outcome:?}");
+        assert_eq!(
+            accounted, count as u64,
+            "every change has one end (R17): {outcome:?}"
+        );
         Ok(outcome)
     }
 
@@ -120,7 +124,9 @@ impl Writer {
 }
 
 async fn found(bench: &dyn Bench) -> Found {
-    let rows = bench.query("SELECT id, name, version FROM clients ORDER BY id").await;
+    let rows = bench
+        .query("SELECT id, name, version FROM clients ORDER BY id")
+        .await;
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     rows.into_iter()
         .map(|row| row.into_iter().map(text).collect::<Vec<_>>().join(":"))
@@ -137,7 +143,11 @@ fn rejected(result: Result<Outcome>) -> Vec<(usize, usize, String)> {
     match result {
         Err(Error::Rejected(changes)) => changes
             .into_iter()
-            .map(|RejectedChange { batch, row, rule, .. }| (batch, row, rule))
+            .map(
+                |RejectedChange {
+                     batch, row, rule, ..
+                 }| (batch, row, rule),
+            )
             .collect(),
         other => panic!("expected rejected rows, found {other:?}"),
     }
@@ -153,8 +163,15 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
     second.write_rows(&[row(Update, 1, "b", 2)]).await;
 
     // The first one is a zombie now (R4).
-    let error = first.write(vec![changes(&[row(Update, 1, "zombie", 3)], true)]).await;
-    let Err(Error::Fenced { expected, found: stands, .. }) = error else {
+    let error = first
+        .write(vec![changes(&[row(Update, 1, "zombie", 3)], true)])
+        .await;
+    let Err(Error::Fenced {
+        expected,
+        found: stands,
+        ..
+    }) = error
+    else {
         panic!("a zombie was not fenced: {error:?}");
     };
     assert_eq!((expected, stands), (1, Some(2)));
@@ -162,17 +179,32 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
 
     // A replay from the beginning is fenced too.
     first.position = None;
-    let error = first.write(vec![changes(&[row(Create, 1, "a", 1)], true)]).await;
-    assert!(matches!(error, Err(Error::Fenced { found: Some(2), .. })), "{error:?}");
+    let error = first
+        .write(vec![changes(&[row(Create, 1, "a", 1)], true)])
+        .await;
+    assert!(
+        matches!(error, Err(Error::Fenced { found: Some(2), .. })),
+        "{error:?}"
+    );
     assert_eq!(found(bench).await, ["1:b:2"]);
 
     // Positions move without rows, and those of another source are its own.
-    let span = Span { partition: partition(), from: Some(2), next: 9 };
-    let empty = Write { changes: Vec::new(), spans: vec![span] };
+    let span = Span {
+        partition: partition(),
+        from: Some(2),
+        next: 9,
+    };
+    let empty = Write {
+        changes: Vec::new(),
+        spans: vec![span],
+    };
     assert_eq!(second.sink.write(&empty).await.unwrap(), Outcome::default());
     let held = second.sink.positions().await.unwrap().unwrap();
     assert_eq!(held, Positions::from([(partition(), 9)]));
-    let other = Identity { source: "erp".to_owned(), ..identity() };
+    let other = Identity {
+        source: "erp".to_owned(),
+        ..identity()
+    };
     let mut sink = bench.connect(&options(), &other).await.unwrap();
     assert_eq!(sink.positions().await.unwrap().unwrap(), Positions::new());
     for sink in [first.sink, second.sink, sink] {
@@ -198,11 +230,22 @@ async fn rows_and_positions_are_atomic(bench: &dyn Bench) {
     ];
     // Exactly the culprits are named, and nothing of the write is there (R16).
     let refused = rejected(writer.write(poison).await);
-    let places: Vec<(usize, usize)> = refused.iter().map(|(batch, row, _)| (*batch, *row)).collect();
+    let places: Vec<(usize, usize)> = refused
+        .iter()
+        .map(|(batch, row, _)| (*batch, *row))
+        .collect();
     assert_eq!(places, [(0, 1), (1, 0)], "{refused:?}");
     assert_eq!(found(bench).await, ["1:a:1"]);
-    let refused = rejected(writer.write(vec![changes(&[good.clone(), keyless], true)]).await);
-    assert_eq!((refused[0].0, refused[0].1, refused.len()), (0, 1, 1), "a null key (R2)");
+    let refused = rejected(
+        writer
+            .write(vec![changes(&[good.clone(), keyless], true)])
+            .await,
+    );
+    assert_eq!(
+        (refused[0].0, refused[0].1, refused.len()),
+        (0, 1, 1),
+        "a null key (R2)"
+    );
     let held = writer.sink.positions().await.unwrap().unwrap();
     assert_eq!(held, Positions::from([(partition(), 1)]));
     writer.write_rows(&[good, row(Create, 5, "e", 1)]).await;
@@ -214,7 +257,10 @@ async fn every_strategy_meets_every_row(bench: &dyn Bench) {
     for (policy, endings) in expected() {
         for together in [false, true] {
             fresh(bench).await;
-            let options = Options { conflict: policy.clone(), ..options() };
+            let options = Options {
+                conflict: policy.clone(),
+                ..options()
+            };
             let mut writer = Writer::open(bench, &options).await;
             let mut meetings = meetings();
             for (id, meeting) in meetings.iter_mut().enumerate() {
@@ -222,11 +268,16 @@ async fn every_strategy_meets_every_row(bench: &dyn Bench) {
                 if let Some(version) = meeting.held {
                     let version = version.map_or("NULL".to_owned(), |version| version.to_string());
                     bench
-                        .execute(&format!("INSERT INTO clients VALUES ({id}, '{HELD}', {version})"))
+                        .execute(&format!(
+                            "INSERT INTO clients VALUES ({id}, '{HELD}', {version})"
+                        ))
                         .await;
                 }
             }
-            let rows: Vec<Row> = meetings.iter().map(|meeting| meeting.change.clone()).collect();
+            let rows: Vec<Row> = meetings
+                .iter()
+                .map(|meeting| meeting.change.clone())
+                .collect();
             let wanted: Vec<Outcome> = endings.iter().zip(&rows).map(outcome).collect();
             if together {
                 let mut sum = Outcome::default();
@@ -267,7 +318,10 @@ fn remains((meeting, ending): (&Meeting, &Ending)) -> Option<String> {
         'T' => Some(format!("{id}:{HELD}:{}", text(meeting.held.unwrap()))),
         'S' => {
             let name = meeting.change.name.clone().flatten().unwrap();
-            Some(format!("{id}:{name}:{}", text(meeting.change.version.flatten())))
+            Some(format!(
+                "{id}:{name}:{}",
+                text(meeting.change.version.flatten())
+            ))
         }
         _ => None,
     }
@@ -283,11 +337,15 @@ async fn merge_fills_nulls(bench: &dyn Bench) {
     let mut options = options();
     options.conflict.strategy = Strategy::Merge;
     options.conflict.version = Some("version".to_owned());
-    bench.execute("INSERT INTO clients VALUES (1, NULL, 5), (2, 'held', 5)").await;
+    bench
+        .execute("INSERT INTO clients VALUES (1, NULL, 5), (2, 'held', 5)")
+        .await;
     let mut writer = Writer::open(bench, &options).await;
     let mut nameless = row(Update, 2, "", 6);
     nameless.name = Some(None);
-    writer.write_rows(&[row(Update, 1, "older", 4), nameless]).await;
+    writer
+        .write_rows(&[row(Update, 1, "older", 4), nameless])
+        .await;
     assert_eq!(found(bench).await, ["1:older:5", "2:held:6"]);
     writer.sink.close().await.unwrap();
 }
@@ -297,7 +355,9 @@ fn history() -> Vec<Row> {
     let mut state = 7_u64;
     let mut next = |bound: u64| {
         // The constants of Knuth's MMIX.
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % bound
     };
     (0..60)
@@ -330,7 +390,9 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
                 bench
                     .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false, own text DEFAULT 'default')")
                     .await;
-                bench.execute("INSERT INTO clients VALUES (0, 'held', 3, false, 'mine')").await;
+                bench
+                    .execute("INSERT INTO clients VALUES (0, 'held', 3, false, 'mine')")
+                    .await;
                 let options = Options {
                     conflict: ConflictPolicy {
                         strategy,
@@ -353,7 +415,10 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
                 ends.push((rows, end));
             }
             for (rows, end) in &ends[1..] {
-                assert_eq!(*end, ends[0].1, "R8: {rows} rows a batch, {strategy:?} {detect:?} {tie:?} {delete:?}");
+                assert_eq!(
+                    *end, ends[0].1,
+                    "R8: {rows} rows a batch, {strategy:?} {detect:?} {tie:?} {delete:?}"
+                );
             }
         }
     }
@@ -362,8 +427,12 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
 async fn unset_values_stay(bench: &dyn Bench) {
     fresh(bench).await;
     let mut writer = Writer::open(bench, &options()).await;
-    writer.write_rows(&[row(Create, 1, "a", 1), row(Create, 2, "b", 1)]).await;
-    writer.write_rows(&[without_name(1, 2), row(Update, 2, "c", 2)]).await;
+    writer
+        .write_rows(&[row(Create, 1, "a", 1), row(Create, 2, "b", 1)])
+        .await;
+    writer
+        .write_rows(&[without_name(1, 2), row(Update, 2, "c", 2)])
+        .await;
     assert_eq!(found(bench).await, ["1:a:2", "2:c:2"]);
     let incomplete = [without_name(1, 3), without_name(7, 3)];
     let refused = rejected(writer.write(vec![changes(&incomplete, true)]).await);
@@ -373,24 +442,53 @@ async fn unset_values_stay(bench: &dyn Bench) {
 }
 
 async fn deletes_by_mode(bench: &dyn Bench) {
-    let alive = "SELECT id, CASE WHEN _deleted THEN 'deleted' ELSE 'alive' END FROM clients ORDER BY id";
+    let alive =
+        "SELECT id, CASE WHEN _deleted THEN 'deleted' ELSE 'alive' END FROM clients ORDER BY id";
     for (delete, after_delete, after_insert) in [
-        (DeleteMode::Hard, vec!["2:alive"], vec!["1:alive", "2:alive"]),
-        (DeleteMode::Soft, vec!["1:deleted", "2:alive"], vec!["1:alive", "2:alive"]),
-        (DeleteMode::Ignore, vec!["1:alive", "2:alive"], vec!["1:alive", "2:alive"]),
+        (
+            DeleteMode::Hard,
+            vec!["2:alive"],
+            vec!["1:alive", "2:alive"],
+        ),
+        (
+            DeleteMode::Soft,
+            vec!["1:deleted", "2:alive"],
+            vec!["1:alive", "2:alive"],
+        ),
+        (
+            DeleteMode::Ignore,
+            vec!["1:alive", "2:alive"],
+            vec!["1:alive", "2:alive"],
+        ),
     ] {
         bench.reset().await;
         bench
             .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false)")
             .await;
-        let mut writer = Writer::open(bench, &Options { delete, ..options() }).await;
-        writer.write_rows(&[row(Create, 1, "a", 1), row(Create, 2, "b", 1)]).await;
-        let done = writer.write_rows(&[row(Delete, 1, "a", 1), delete_by_key(9)]).await;
+        let mut writer = Writer::open(
+            bench,
+            &Options {
+                delete,
+                ..options()
+            },
+        )
+        .await;
+        writer
+            .write_rows(&[row(Create, 1, "a", 1), row(Create, 2, "b", 1)])
+            .await;
+        let done = writer
+            .write_rows(&[row(Delete, 1, "a", 1), delete_by_key(9)])
+            .await;
         let missing = done.conflicts.get(ConflictType::DeleteMissing);
         let ignored = delete == DeleteMode::Ignore;
-        assert_eq!((missing, done.kept), if ignored { (0, 2) } else { (1, 0) }, "{delete:?}");
+        assert_eq!(
+            (missing, done.kept),
+            if ignored { (0, 2) } else { (1, 0) },
+            "{delete:?}"
+        );
         let states = |rows: Vec<Vec<Option<String>>>| -> Vec<String> {
-            let join = |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(":");
+            let join =
+                |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(":");
             rows.into_iter().map(join).collect()
         };
         assert_eq!(states(bench.query(alive).await), after_delete, "{delete:?}");
@@ -406,7 +504,10 @@ async fn an_older_change_does_not_resurrect(bench: &dyn Bench) {
         bench
             .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false)")
             .await;
-        let mut options = Options { delete, ..options() };
+        let mut options = Options {
+            delete,
+            ..options()
+        };
         options.conflict.strategy = Strategy::NewestWins;
         options.conflict.version = Some("version".to_owned());
         let mut writer = Writer::open(bench, &options).await;
@@ -429,7 +530,11 @@ async fn truncates_by_mode(bench: &dyn Bench) {
         name: None,
         version: None,
     };
-    let rows = [row(Create, 1, "before", 1), truncate, row(Create, 2, "after", 1)];
+    let rows = [
+        row(Create, 1, "before", 1),
+        truncate,
+        row(Create, 2, "after", 1),
+    ];
     let both = vec!["1:before:1", "2:after:1"];
     for (mode, single, expect) in [
         (TruncateMode::Auto, true, Some(vec!["2:after:1"])),
@@ -438,7 +543,10 @@ async fn truncates_by_mode(bench: &dyn Bench) {
         (TruncateMode::Ignore, true, Some(both)),
     ] {
         fresh(bench).await;
-        let options = Options { truncate: mode, ..options() };
+        let options = Options {
+            truncate: mode,
+            ..options()
+        };
         let mut writer = Writer::open(bench, &options).await;
         let done = writer.write(vec![changes(&rows, single)]).await;
         match expect {
@@ -448,7 +556,11 @@ async fn truncates_by_mode(bench: &dyn Bench) {
             }
             None => {
                 let refused = rejected(done);
-                assert_eq!((refused[0].0, refused[0].1, refused.len()), (0, 1, 1), "R13, {mode:?}");
+                assert_eq!(
+                    (refused[0].0, refused[0].1, refused.len()),
+                    (0, 1, 1),
+                    "R13, {mode:?}"
+                );
             }
         }
         writer.sink.close().await.unwrap();
@@ -457,13 +569,25 @@ async fn truncates_by_mode(bench: &dyn Bench) {
 
 async fn schemas_evolve_by_policy(bench: &dyn Bench) {
     let plain = || changes(&[row(Create, 1, "a", 1)], true);
-    let wider = || with_column(changes(&[row(Create, 2, "b", 1)], true), "email", "b@example.org");
+    let wider = || {
+        with_column(
+            changes(&[row(Create, 2, "b", 1)], true),
+            "email",
+            "b@example.org",
+        )
+    };
     for evolution in [Evolution::Fail, Evolution::Ignore] {
         bench.reset().await;
-        let options = Options { evolution, ..options() };
+        let options = Options {
+            evolution,
+            ..options()
+        };
         let mut writer = Writer::open(bench, &options).await;
         let missing = writer.write(vec![plain()]).await;
-        assert!(matches!(missing, Err(Error::Configuration { .. })), "{missing:?}");
+        assert!(
+            matches!(missing, Err(Error::Configuration { .. })),
+            "{missing:?}"
+        );
         bench.execute(TABLE).await;
         writer.write(vec![plain()]).await.unwrap();
         let done = writer.write(vec![wider()]).await;
@@ -474,12 +598,19 @@ async fn schemas_evolve_by_policy(bench: &dyn Bench) {
         writer.sink.close().await.unwrap();
     }
     bench.reset().await;
-    let options = Options { evolution: Evolution::Evolve, table: "{table}".to_owned(), ..options() };
+    let options = Options {
+        evolution: Evolution::Evolve,
+        table: "{table}".to_owned(),
+        ..options()
+    };
     let mut writer = Writer::open(bench, &options).await;
     writer.write(vec![plain()]).await.unwrap();
     writer.write(vec![wider()]).await.unwrap();
     // A replayed older schema does not run the change backwards (R15).
-    writer.write(vec![changes(&[row(Update, 1, "c", 2)], true)]).await.unwrap();
+    writer
+        .write(vec![changes(&[row(Update, 1, "c", 2)], true)])
+        .await
+        .unwrap();
     assert_eq!(found(bench).await, ["1:c:2", "2:b:1"]);
     let emails = bench.query("SELECT email FROM clients ORDER BY id").await;
     assert_eq!(emails, [[None], [Some("b@example.org".to_owned())]]);

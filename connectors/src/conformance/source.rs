@@ -31,9 +31,7 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
         let rest = read(open(), 3, held, &mut Vec::new()).await;
         let expect: Vec<Seen> = all
             .iter()
-            .filter(|(partition, offset, _)| {
-                held.get(partition).is_none_or(|next| offset >= next)
-            })
+            .filter(|(partition, offset, _)| held.get(partition).is_none_or(|next| offset >= next))
             .cloned()
             .collect();
         assert_eq!(rest, expect, "resumed at {held:?}");

@@ -36,13 +36,25 @@ pub(super) fn meetings() -> Vec<Meeting> {
         meeting("older update", five, upsert(Some(4))),
         meeting("update with the same version", five, upsert(Some(5))),
         meeting("update without a version", five, upsert(None)),
-        meeting("update of a row without a version", Some(None), upsert(Some(5))),
-        meeting("update, no version on either side", Some(None), upsert(None)),
+        meeting(
+            "update of a row without a version",
+            Some(None),
+            upsert(Some(5)),
+        ),
+        meeting(
+            "update, no version on either side",
+            Some(None),
+            upsert(None),
+        ),
         meeting("newer create", five, row(Create, 0, "source", 6)),
         meeting("delete of the same row", five, row(Delete, 0, HELD, 5)),
         meeting("newer delete", five, row(Delete, 0, "source", 6)),
         meeting("older delete", five, row(Delete, 0, "source", 4)),
-        meeting("delete without a version", five, row(Delete, 0, "source", None)),
+        meeting(
+            "delete without a version",
+            five,
+            row(Delete, 0, "source", None),
+        ),
         meeting("delete by key", five, delete_by_key(0)),
     ]
 }
@@ -54,19 +66,85 @@ pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
     use Strategy::{Merge, NewestWins, OldestWins, SourceWins, TargetWins};
     use Tie::{Source, Target};
     let table = [
-        (SourceWins, Detect::Row, Target, None, "S. Sm -x S. Su Su Su Su Su Su Si -. -o -o -o -o"),
-        (SourceWins, Detect::Key, Target, None, "S. Sm -x Su Su Su Su Su Su Su Si -o -o -o -o -o"),
-        (TargetWins, Detect::Row, Target, None, "S. Sm -x S. Tu Tu Tu Tu Tu Tu Ti -. To To To To"),
-        (TargetWins, Detect::Key, Target, None, "S. Sm -x Tu Tu Tu Tu Tu Tu Tu Ti To To To To To"),
+        (
+            SourceWins,
+            Detect::Row,
+            Target,
+            None,
+            "S. Sm -x S. Su Su Su Su Su Su Si -. -o -o -o -o",
+        ),
+        (
+            SourceWins,
+            Detect::Key,
+            Target,
+            None,
+            "S. Sm -x Su Su Su Su Su Su Su Si -o -o -o -o -o",
+        ),
+        (
+            TargetWins,
+            Detect::Row,
+            Target,
+            None,
+            "S. Sm -x S. Tu Tu Tu Tu Tu Tu Ti -. To To To To",
+        ),
+        (
+            TargetWins,
+            Detect::Key,
+            Target,
+            None,
+            "S. Sm -x Tu Tu Tu Tu Tu Tu Tu Ti To To To To To",
+        ),
         // C3: a tie; C4: a null loses on either side; C6: a delete by its version.
-        (NewestWins, Detect::Row, Target, None, "S. Sm -x S. Su Tu Tu Tu Su Tu Si -. -o Te Te Te"),
-        (NewestWins, Detect::Row, Source, None, "S. Sm -x S. Su Tu Su Tu Su Su Si -. -o Te Te Te"),
-        (NewestWins, Detect::Key, Target, None, "S. Sm -x Tu Su Tu Tu Tu Su Tu Si -o -o Te Te Te"),
-        (OldestWins, Detect::Row, Target, None, "S. Sm -x S. Tu Su Tu Tu Su Tu Ti -. To -o To To"),
-        (OldestWins, Detect::Row, Source, None, "S. Sm -x S. Tu Su Su Tu Su Su Ti -. To -o To To"),
-        (Merge, Detect::Row, Target, None, "S. Sm -x S. Su Tu Tu Tu Su Tu Si -. -o Te Te Te"),
+        (
+            NewestWins,
+            Detect::Row,
+            Target,
+            None,
+            "S. Sm -x S. Su Tu Tu Tu Su Tu Si -. -o Te Te Te",
+        ),
+        (
+            NewestWins,
+            Detect::Row,
+            Source,
+            None,
+            "S. Sm -x S. Su Tu Su Tu Su Su Si -. -o Te Te Te",
+        ),
+        (
+            NewestWins,
+            Detect::Key,
+            Target,
+            None,
+            "S. Sm -x Tu Su Tu Tu Tu Su Tu Si -o -o Te Te Te",
+        ),
+        (
+            OldestWins,
+            Detect::Row,
+            Target,
+            None,
+            "S. Sm -x S. Tu Su Tu Tu Su Tu Ti -. To -o To To",
+        ),
+        (
+            OldestWins,
+            Detect::Row,
+            Source,
+            None,
+            "S. Sm -x S. Tu Su Su Tu Su Su Ti -. To -o To To",
+        ),
+        (
+            Merge,
+            Detect::Row,
+            Target,
+            None,
+            "S. Sm -x S. Su Tu Tu Tu Su Tu Si -. -o Te Te Te",
+        ),
         // C7: closer than the threshold is a tie.
-        (NewestWins, Detect::Row, Target, Some("2"), "S. Sm -x S. Tu Tu Tu Tu Su Tu Ti -. -o -o Te Te"),
+        (
+            NewestWins,
+            Detect::Row,
+            Target,
+            Some("2"),
+            "S. Sm -x S. Tu Tu Tu Tu Su Tu Ti -. -o -o Te Te",
+        ),
     ];
     table
         .into_iter()

@@ -85,7 +85,11 @@ impl Bench for File {
             ValueRef::Blob(value) => Some(format!("{value:?}")),
         };
         let rows = statement
-            .query_map([], |row| (0..count).map(|index| Ok(text(row.get_ref(index)?))).collect())
+            .query_map([], |row| {
+                (0..count)
+                    .map(|index| Ok(text(row.get_ref(index)?)))
+                    .collect()
+            })
             .unwrap();
         rows.collect::<rusqlite::Result<_>>().unwrap()
     }
@@ -103,8 +107,7 @@ fn one(fields: Vec<(Field, ArrayRef)>) -> Changes {
         Field::new("id", DataType::Int64, true),
         Arc::new(Int64Array::from(vec![1])),
     );
-    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) =
-        std::iter::once(id).chain(fields).unzip();
+    let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = std::iter::once(id).chain(fields).unzip();
     changes.unset = vec![None; fields.len()];
     changes.rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
     changes
@@ -140,8 +143,14 @@ async fn every_type_is_stored_exactly_r3() {
     let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None])]);
     let values: [(ArrayRef, &str); 9] = [
         (Arc::new(BooleanArray::from(vec![true])), "1"),
-        (Arc::new(Int64Array::from(vec![i64::MIN])), "-9223372036854775808"),
-        (Arc::new(UInt64Array::from(vec![u64::MAX])), "18446744073709551615"),
+        (
+            Arc::new(Int64Array::from(vec![i64::MIN])),
+            "-9223372036854775808",
+        ),
+        (
+            Arc::new(UInt64Array::from(vec![u64::MAX])),
+            "18446744073709551615",
+        ),
         (Arc::new(Float64Array::from(vec![0.1])), "0.1"),
         (decimal(12_345_678_901_234_567_890), "123456789012345678.90"),
         (Arc::new(StringArray::from(vec!["007"])), "007"),
@@ -153,10 +162,18 @@ async fn every_type_is_stored_exactly_r3() {
         (Arc::new(list), "[1,null]"),
     ];
     let names: Vec<String> = (0..values.len()).map(|index| format!("c{index}")).collect();
-    let columns = names.iter().zip(&values).map(|(name, (array, _))| column(name, array.clone()));
+    let columns = names
+        .iter()
+        .zip(&values)
+        .map(|(name, (array, _))| column(name, array.clone()));
     write(&config, one(columns.collect())).await.unwrap();
-    let found = file.query(&format!("SELECT {} FROM clients", names.join(", "))).await;
-    let found: Vec<&str> = found[0].iter().map(|value| value.as_deref().unwrap()).collect();
+    let found = file
+        .query(&format!("SELECT {} FROM clients", names.join(", ")))
+        .await;
+    let found: Vec<&str> = found[0]
+        .iter()
+        .map(|value| value.as_deref().unwrap())
+        .collect();
     let expect: Vec<&str> = values.iter().map(|(_, text)| *text).collect();
     assert_eq!(found, expect);
 }
@@ -164,9 +181,15 @@ async fn every_type_is_stored_exactly_r3() {
 #[tokio::test]
 async fn a_numeric_column_refuses_what_it_would_round_r3() {
     let file = File::new();
-    file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, amount DECIMAL(20, 2))").await;
-    write(&file.config(), one(vec![column("amount", decimal(1_250))])).await.unwrap();
-    assert_eq!(file.query("SELECT amount FROM clients").await, [[Some("12.5".to_owned())]]);
+    file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, amount DECIMAL(20, 2))")
+        .await;
+    write(&file.config(), one(vec![column("amount", decimal(1_250))]))
+        .await
+        .unwrap();
+    assert_eq!(
+        file.query("SELECT amount FROM clients").await,
+        [[Some("12.5".to_owned())]]
+    );
     let long = one(vec![column("amount", decimal(12_345_678_901_234_567_890))]);
     let Err(Error::Rejected(rejected)) = write(&file.config(), long).await else {
         panic!("digits were lost");
@@ -188,13 +211,17 @@ async fn versions_in_another_form_compare_as_instants_c5() {
     ];
     for (held, newer) in cases {
         let file = File::new();
-        file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, at)").await;
-        file.execute(&format!("INSERT INTO clients VALUES (1, {held})")).await;
+        file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, at)")
+            .await;
+        file.execute(&format!("INSERT INTO clients VALUES (1, {held})"))
+            .await;
         let mut config = file.config();
         config.conflict.strategy = Strategy::NewestWins;
         config.conflict.version = Some("at".to_owned());
         let at = TimestampMicrosecondArray::from(vec![1_704_067_200_500_000]).with_timezone("UTC");
-        let done = write(&config, one(vec![column("at", Arc::new(at))])).await.unwrap();
+        let done = write(&config, one(vec![column("at", Arc::new(at))]))
+            .await
+            .unwrap();
         let same = held.contains(".500000Z");
         assert_eq!(done.written == 1, newer || same, "{held}");
     }
@@ -203,7 +230,8 @@ async fn versions_in_another_form_compare_as_instants_c5() {
 #[tokio::test]
 async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
     let file = File::new();
-    file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT, version INTEGER)").await;
+    file.execute("CREATE TABLE clients (id INTEGER PRIMARY KEY, name TEXT, version INTEGER)")
+        .await;
     let config = SqliteSink {
         busy_timeout_ms: 1,
         ..file.config()
@@ -216,15 +244,29 @@ async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
         spans: Vec::new(),
     };
     let error = sink.write(&write).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { .. }), "{}", error.chain());
+    assert!(
+        matches!(error, Error::Unavailable { .. }),
+        "{}",
+        error.chain()
+    );
     held.execute_batch("COMMIT").unwrap();
     assert_eq!(sink.write(&write).await.unwrap().written, 1);
     sink.close().await.unwrap();
 
     let text = file.folder.path().join("notes.txt");
-    std::fs::write(&text, "this is no database, it only stands where one was expected".repeat(50)).unwrap();
-    let error = check(&SqliteSink::new(text.to_str().unwrap())).await.unwrap_err();
-    assert!(matches!(error, Error::Configuration { .. }), "{}", error.chain());
+    std::fs::write(
+        &text,
+        "this is no database, it only stands where one was expected".repeat(50),
+    )
+    .unwrap();
+    let error = check(&SqliteSink::new(text.to_str().unwrap()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Configuration { .. }),
+        "{}",
+        error.chain()
+    );
 }
 
 #[test]

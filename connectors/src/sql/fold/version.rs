@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, UInt64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit};
 
 use super::keys::integers;
 
@@ -28,13 +28,13 @@ pub(super) struct Best {
 }
 
 impl Versions {
-    /// The versions in a column; `None` where its type has no order of its own, as text.
+    /// The versions in a column; `None` where its type has no order of its own, as text, or where a
+    /// target may tell fewer of them apart.
     pub(super) fn of(column: &ArrayRef) -> Option<Self> {
         let values = match column.data_type() {
-            DataType::UInt64 => {
-                let values = column.as_primitive::<UInt64Type>().values();
-                Values::Wide(values.iter().map(|&value| value.into()).collect())
-            }
+            // A target may compare these only to the microsecond, or as floats.
+            DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::UInt64 => return None,
+            DataType::Decimal128(precision, _) if *precision > 18 => return None,
             DataType::Decimal128(_, _) => {
                 Values::Wide(column.as_primitive::<Decimal128Type>().values().to_vec())
             }
