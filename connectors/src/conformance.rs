@@ -1,1 +1,15 @@
 //! What every source and every sink must pass.
+//!
+//! A suite panics with what went wrong and where. A sink is given as a [`sink::Bench`]: a database
+//! that the suite may empty; a source as a function that opens it.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a suite reports by panicking, as a test does"
+)]
+
+pub mod rows;
+pub mod sink;
+pub mod source;
+
+mod strategies;

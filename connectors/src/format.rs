@@ -27,6 +27,7 @@ mod record_key;
 mod sample;
 mod scan;
 mod schema;
+mod source;
 mod stream;
 mod temporal;
 #[cfg(test)]

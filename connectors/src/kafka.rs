@@ -46,6 +46,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::format::{DeclaredSchema, Format};
 use crate::record::Partition;
 use crate::format::{DeclaredSchema, Format};
 use crate::source::{Lane, Source};

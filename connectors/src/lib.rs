@@ -22,4 +22,5 @@ pub mod sql;
 pub mod sqlite;
 mod text;
 
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

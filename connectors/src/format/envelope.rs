@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::keys::KeyOrder;
 use super::scan::{Cursor, Fault, Parsed};
+use super::source::SourceReader;
 
 /// What a message says about its row.
 #[derive(Debug, Default)]
@@ -86,28 +87,24 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// Reads `source`.
-    fn read_source(&mut self, cursor: &mut Cursor<'a>, keys: &mut KeyOrder) -> Parsed<()> {
-        if cursor.take_null() {
-            return Ok(());
-        }
-        if cursor.peek() != b'{' {
-            return Err(cursor.wrong_kind("an object").at_field("source"));
-        }
-        cursor.advance();
-        let mut hint = 0;
-        let mut more = !cursor.closed(b'}');
-        while more {
-            match keys.next(cursor, &mut hint)? {
-                0 => self.source_ms = milliseconds(cursor)?,
-                1 => self.database = text(cursor)?,
-                2 => self.schema = text(cursor)?,
-                3 => self.table = text(cursor)?,
-                _ => cursor.skip()?,
-            }
-            more = cursor.more(b'}')?;
+    /// Reads the field of `source` at this place: `ts_ms`, `db`, `schema`, `table`.
+    #[inline]
+    pub(super) fn read_source(&mut self, name: usize, cursor: &mut Cursor<'a>) -> Parsed<()> {
+        match name {
+            0 => self.source_ms = milliseconds(cursor)?,
+            1 => self.database = text(cursor)?,
+            2 => self.schema = text(cursor)?,
+            _ => self.table = text(cursor)?,
         }
         Ok(())
+    }
+
+    /// As before `source` was read.
+    pub(super) fn forget_source(&mut self) {
+        self.source_ms = None;
+        self.database = None;
+        self.schema = None;
+        self.table = None;
     }
 }
 
@@ -122,10 +119,10 @@ fn text<'a>(cursor: &mut Cursor<'a>) -> Parsed<Option<Cow<'a, [u8]>>> {
 
 /// An integer; other values say nothing.
 fn milliseconds(cursor: &mut Cursor<'_>) -> Parsed<Option<i64>> {
-    let start = cursor.at();
-    cursor.skip()?;
-    let text = std::str::from_utf8(cursor.since(start)).ok();
-    Ok(text.and_then(|text| text.parse().ok()))
+    match cursor.small_integer() {
+        Some(value) => Ok(Some(value)),
+        None => cursor.skip().map(|()| None),
+    }
 }
 
 /// A row in a message.
@@ -177,7 +174,7 @@ impl Envelope {
 #[derive(Debug)]
 pub(super) struct EnvelopeReader {
     keys: KeyOrder,
-    source_keys: KeyOrder,
+    source: SourceReader,
 }
 
 impl EnvelopeReader {
@@ -196,7 +193,7 @@ impl EnvelopeReader {
         ];
         Self {
             keys: KeyOrder::new(names),
-            source_keys: KeyOrder::new(["ts_ms", "db", "schema", "table"]),
+            source: SourceReader::new(),
         }
     }
 
@@ -231,9 +228,7 @@ impl EnvelopeReader {
                         &mut envelope.after
                     }) = part;
                 }
-                2 if matches!(cursor.peek(), b'{' | b'n') => {
-                    head.read_source(cursor, &mut self.source_keys)?;
-                }
+                2 if cursor.peek() == b'{' => self.source.read(cursor, head)?,
                 3 => head.operation = text(cursor)?,
                 4 => head.event_ms = milliseconds(cursor)?,
                 _ => {

@@ -91,8 +91,10 @@ impl Placeholder {
     }
 
     /// An empty placeholder would make every empty string unavailable: it stands for none.
+    #[inline]
     fn is(&self, text: &[u8]) -> bool {
-        !self.text.is_empty() && (text == self.text || text == self.base64 || text == self.map)
+        let forms = [&self.text, &self.base64, &self.map];
+        !self.text.is_empty() && forms.iter().any(|form| text == form.as_slice())
     }
 }
 
@@ -323,25 +325,8 @@ impl Reading {
 
     #[inline]
     fn read_integer(&self, cursor: &mut Cursor<'_>) -> Parsed<i128> {
-        let start = cursor.at();
-        let rest = &cursor.bytes()[start..];
-        let negative = rest.first() == Some(&b'-');
-        let sign = usize::from(negative);
-        let mut value: i64 = 0;
-        let mut length = sign;
-        while let Some(digit @ b'0'..=b'9') = rest.get(length)
-            && length < 18
-        {
-            value = value * 10 + i64::from(digit - b'0');
-            length += 1;
-        }
-        let simple = match rest.get(length) {
-            Some(b'0'..=b'9' | b'.' | b'e' | b'E') => false,
-            _ => length > sign && (rest[sign] != b'0' || length == sign + 1),
-        };
-        if simple {
-            cursor.seek(start + length);
-            return Ok(i128::from(if negative { -value } else { value }));
+        if let Some(value) = cursor.small_integer() {
+            return Ok(value.into());
         }
         let text = cursor.number()?;
         decimal::integer(text).ok_or_else(|| self.out_of_range())

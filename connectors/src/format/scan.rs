@@ -66,6 +66,7 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// The string without escapes.
+    #[inline]
     pub(super) fn unescape(self) -> Parsed<Cow<'a, [u8]>> {
         if !self.escaped {
             return Ok(Cow::Borrowed(self.raw));
@@ -76,11 +77,16 @@ impl<'a> Text<'a> {
     }
 
     /// Appends the string without escapes; on a fault `out` may hold a part of it.
+    #[inline]
     pub(super) fn append_to(self, out: &mut Vec<u8>) -> Parsed<()> {
         if !self.escaped {
             out.extend_from_slice(self.raw);
             return Ok(());
         }
+        self.append_unescaped(out)
+    }
+
+    fn append_unescaped(self, out: &mut Vec<u8>) -> Parsed<()> {
         let mut rest = self.raw;
         while let Some(at) = memchr::memchr(b'\\', rest) {
             out.extend_from_slice(&rest[..at]);
@@ -198,7 +204,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
         self.skip_space();
         if self.peek() != byte {
-            return Err(self.unexpected(&format!("`{}`", char::from(byte))));
+            return Err(self.expected_byte(byte));
         }
         self.at += 1;
         Ok(())
@@ -217,7 +223,7 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             Ok(false)
         } else {
-            Err(self.unexpected(&format!("`,` or `{}`", char::from(close))))
+            Err(self.expected_more(close))
         }
     }
 
@@ -254,6 +260,16 @@ impl<'a> Cursor<'a> {
             _ if self.at >= self.bytes.len() => "the end of the message",
             _ => "an unexpected byte",
         }
+    }
+
+    #[cold]
+    fn expected_byte(&self, byte: u8) -> Box<Fault> {
+        self.unexpected(&format!("`{}`", char::from(byte)))
+    }
+
+    #[cold]
+    fn expected_more(&self, close: u8) -> Box<Fault> {
+        self.unexpected(&format!("`,` or `{}`", char::from(close)))
     }
 
     /// Broken syntax: `expected` did not come.
@@ -342,10 +358,52 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn digits(&mut self) -> usize {
         let start = self.at;
+        while let Some(word) = self.word(self.at)
+            && is_digits(word)
+        {
+            self.at += 8;
+        }
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
         self.at - start
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> Option<u64> {
+        let chunk = self.bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(chunk.try_into().ok()?))
+    }
+
+    /// The integer of at most 18 digits that stands next, passed; `None` where it is anything else,
+    /// and nothing is passed.
+    #[inline]
+    pub(super) fn small_integer(&mut self) -> Option<i64> {
+        let negative = self.peek() == b'-';
+        let first = self.at + usize::from(negative);
+        let mut at = first;
+        let mut value: i64 = 0;
+        while at - first <= 8
+            && let Some(word) = self.word(at)
+            && is_digits(word)
+        {
+            value = value * 100_000_000 + eight_digits(word);
+            at += 8;
+        }
+        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
+        while byte(at).is_ascii_digit() {
+            if at - first >= 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(byte(at) - b'0');
+            at += 1;
+        }
+        let leading_zero = byte(first) == b'0' && at - first > 1;
+        if at == first || leading_zero || matches!(byte(at), b'.' | b'e' | b'E') {
+            return None;
+        }
+        self.at = at;
+        Some(if negative { -value } else { value })
     }
 
     /// Passes one value by its brackets; see the module docs.
@@ -436,16 +494,37 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Whether all eight bytes are digits: the high halves are 3, also after 6 is added to each byte.
+#[inline]
+fn is_digits(word: u64) -> bool {
+    const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
+    let lifted = word.wrapping_add(0x0606_0606_0606_0606);
+    (word & HIGH) | ((lifted & HIGH) >> 4) == 0x3333_3333_3333_3333
+}
+
+/// The value of eight digits: neighbours are joined to pairs, pairs to fours, fours to the whole.
+#[inline]
+fn eight_digits(word: u64) -> i64 {
+    let ones = word & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (ones.wrapping_mul(1 + (10 << 8)) >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(1 + (100 << 16)) >> 16) & 0x0000_FFFF_0000_FFFF;
+    (fours.wrapping_mul(1 + (10_000 << 32)) >> 32) as i64
+}
+
 /// Whether two texts of one length are the same. Keys are short: comparing words in line costs a
 /// fraction of a call to the library.
 #[inline]
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let word = |bytes: &[u8], at: usize| {
-        let chunk = bytes.get(at..at + 8).and_then(|chunk| chunk.try_into().ok());
+        let chunk = bytes
+            .get(at..at + 8)
+            .and_then(|chunk| chunk.try_into().ok());
         u64::from_le_bytes(chunk.unwrap_or_default())
     };
     let half = |bytes: &[u8], at: usize| {
-        let chunk = bytes.get(at..at + 4).and_then(|chunk| chunk.try_into().ok());
+        let chunk = bytes
+            .get(at..at + 4)
+            .and_then(|chunk| chunk.try_into().ok());
         u32::from_le_bytes(chunk.unwrap_or_default())
     };
     match b.len() {
@@ -571,6 +650,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn small_integers_read_as_std_reads_them(text in "-?[0-9]{0,20}[.e,/:]?") {
+            let mut cursor = Cursor::new(text.as_bytes());
+            let number = text.trim_end_matches([',', '/', ':']);
+            let digits = number.trim_start_matches('-');
+            let good = digits.len() <= 18 && (digits.len() == 1 || !digits.starts_with('0'));
+            let expect = number.parse::<i64>().ok().filter(|_| good);
+            prop_assert_eq!(cursor.small_integer(), expect);
+            prop_assert_eq!(cursor.at(), if expect.is_some() { number.len() } else { 0 });
+        }
+
         #[test]
         fn strings_read_as_serde_json_reads_them(text in "\\PC{0,40}|[ -~\\n\\t\"\\\\]{0,40}") {
             let json = serde_json::to_string(&text).unwrap();

@@ -17,7 +17,7 @@ use super::gather::partition;
 use super::tests::source;
 use super::*;
 use crate::record::Positions;
-use crate::source::{Event, Limits};
+use crate::source::Event;
 
 fn brokers() -> String {
     std::env::var("SYNCLINE_TEST_KAFKA").expect("SYNCLINE_TEST_KAFKA names the test broker")

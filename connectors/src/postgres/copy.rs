@@ -537,7 +537,8 @@ mod tests {
             expect.extend_from_slice(&word.to_be_bytes());
         }
         check(Arc::new(list), 0, Ok(&expect));
-        let empty = ListArray::from_iter_primitive::<I32, _, Vec<Option<i32>>>(vec![Some(vec![])]);
+        let empty =
+            ListArray::from_iter_primitive::<I32, Vec<Option<i32>>, _>(vec![Some(Vec::new())]);
         let mut expect = Vec::new();
         for word in [0_i32, 0, 23] {
             expect.extend_from_slice(&word.to_be_bytes());

@@ -24,6 +24,7 @@ use crate::sql::Evolution;
 /// A schema of its own in the test database, and a way to look into it.
 struct Fixture {
     config: PostgresSink,
+    identity: Identity,
     admin: PgConnection,
 }
 
@@ -46,7 +47,16 @@ impl Fixture {
             .unwrap();
         let mut config = PostgresSink::new(url);
         config.key = Some(vec!["id".to_owned()]);
-        Self { config, admin }
+        let identity = Identity {
+            pipeline: schema,
+            sink: "target".to_owned(),
+            source: "source".to_owned(),
+        };
+        Self {
+            config,
+            identity,
+            admin,
+        }
     }
 
     async fn execute(&mut self, sql: &str) {
@@ -69,19 +79,11 @@ impl Fixture {
     }
 
     async fn writer(&self) -> Writer {
-        let sink = connect(&self.config, &identity()).await.unwrap();
+        let sink = connect(&self.config, &self.identity).await.unwrap();
         Writer {
             sink,
             position: None,
         }
-    }
-}
-
-fn identity() -> Identity {
-    Identity {
-        pipeline: "test".to_owned(),
-        sink: "target".to_owned(),
-        source: "source".to_owned(),
     }
 }
 

@@ -139,3 +139,14 @@ fn a_missing_file_is_named() {
     assert!(Lines::open("/nowhere/a.jsonl", false, 64).is_err());
     assert!(Lines::open("/nowhere/*.jsonl", true, 64).is_err());
 }
+
+#[tokio::test]
+async fn the_source_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a", "1\n\n2\nnull\n3\n"), ("b", ""), ("c", "4\n5\n6")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let pattern = folder.path().join("*").to_str().unwrap().to_owned();
+    let open = || -> Box<dyn Source> { Box::new(Lines::open(&pattern, true, 64).unwrap()) };
+    crate::conformance::source::check_source(&open, 7).await;
+}

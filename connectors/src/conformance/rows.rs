@@ -1,0 +1,112 @@
+//! Changes of a small table, written down in tests.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Field, Schema};
+
+use crate::change::{Changes, Operation, Table};
+use crate::record::{Partition, Records};
+
+/// A change of `clients (id, name, version)`; the outer `None` is an unset value (R14).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What happened.
+    pub operation: Operation,
+    /// The key.
+    pub id: Option<i64>,
+    /// A value.
+    pub name: Option<Option<String>>,
+    /// The version.
+    pub version: Option<Option<i64>>,
+}
+
+/// A change that sets every column.
+pub fn row(operation: Operation, id: i64, name: &str, version: impl Into<Option<i64>>) -> Row {
+    Row {
+        operation,
+        id: Some(id),
+        name: Some(Some(name.to_owned())),
+        version: Some(version.into()),
+    }
+}
+
+/// A delete that carries nothing but the key.
+pub fn delete_by_key(id: i64) -> Row {
+    Row {
+        operation: Operation::Delete,
+        id: Some(id),
+        name: None,
+        version: None,
+    }
+}
+
+/// An update that leaves out the name.
+pub fn without_name(id: i64, version: i64) -> Row {
+    Row {
+        name: None,
+        ..row(Operation::Update, id, "", version)
+    }
+}
+
+/// The table as the source calls it; its topic has one partition where `single`.
+pub fn partition() -> Partition {
+    Partition {
+        topic: "crm.public.clients".into(),
+        number: 0,
+    }
+}
+
+/// A batch of these changes.
+pub fn changes(rows: &[Row], single: bool) -> Changes {
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("name", DataType::Utf8, true),
+        Field::new("version", DataType::Int64, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.id))),
+        Arc::new(StringArray::from_iter(rows.iter().map(|row| row.name.clone().flatten()))),
+        Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.version.flatten()))),
+    ];
+    let mask = |unset: &dyn Fn(&Row) -> bool| {
+        let mask = BooleanBuffer::collect_bool(rows.len(), |index| unset(&rows[index]));
+        (mask.count_set_bits() > 0).then_some(mask)
+    };
+    let mut records = Records::default();
+    let number = records.add_partition(&partition(), single);
+    for offset in 0..rows.len() {
+        records.push(number, offset as i64, None, None, Some(b"{}"), None);
+    }
+    Changes {
+        table: Arc::new(Table {
+            topic: partition().topic,
+            database: None,
+            schema: Some("public".into()),
+            name: "clients".into(),
+        }),
+        key: Some(Arc::from(["id".to_owned()])),
+        rows: RecordBatch::try_new(Arc::new(schema), columns).unwrap(),
+        unset: vec![
+            None,
+            mask(&|row| row.name.is_none()),
+            mask(&|row| row.version.is_none()),
+        ],
+        operations: rows.iter().map(|row| row.operation).collect(),
+        event_times_ms: vec![None; rows.len()],
+        origins: (0..rows.len() as u32).collect(),
+        records: Arc::new(records),
+    }
+}
+
+/// The batch with one more column of text.
+pub fn with_column(mut changes: Changes, name: &str, value: &str) -> Changes {
+    let mut fields: Vec<Arc<Field>> = changes.rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(name, DataType::Utf8, true)));
+    let mut columns = changes.rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(vec![value; changes.len()])));
+    changes.rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+    changes.unset.push(None);
+    changes
+}

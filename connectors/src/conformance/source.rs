@@ -1,0 +1,95 @@
+//! The suite of a source.
+
+use std::time::Duration;
+
+use crate::record::{Partition, Positions};
+use crate::source::{Event, Limits, Source};
+
+/// A record with where it came from.
+type Seen = (Partition, i64, Option<Vec<u8>>);
+
+fn limits(rows: usize) -> Limits {
+    Limits {
+        rows,
+        bytes: 1 << 20,
+        linger: Duration::from_millis(5),
+    }
+}
+
+/// Passes where a source that was opened to end by itself hands over `count` records, each once and
+/// in order, whatever the batch and wherever it resumes.
+pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
+    let mut steps = Vec::new();
+    let all = read(open(), 1, &Positions::new(), &mut steps).await;
+    assert_eq!(all.len(), count, "records in all");
+    for rows in [2, 7, 10_000] {
+        let again = read(open(), rows, &Positions::new(), &mut Vec::new()).await;
+        assert_eq!(again, all, "batches of {rows} rows");
+    }
+    // From each place where a sink may have stopped: no loss, no repetition.
+    for held in &steps {
+        let rest = read(open(), 3, held, &mut Vec::new()).await;
+        let expect: Vec<Seen> = all
+            .iter()
+            .filter(|(partition, offset, _)| {
+                held.get(partition).is_none_or(|next| offset >= next)
+            })
+            .cloned()
+            .collect();
+        assert_eq!(rest, expect, "resumed at {held:?}");
+    }
+    holds_back(open()).await;
+}
+
+/// Reads to the end; notes the positions after every fetch.
+async fn read(
+    mut source: Box<dyn Source>,
+    rows: usize,
+    held: &Positions,
+    steps: &mut Vec<Positions>,
+) -> Vec<Seen> {
+    let mut positions = held.clone();
+    let mut seen = Vec::new();
+    loop {
+        match source.next(&limits(rows)).await.unwrap() {
+            Event::Assigned(partitions) => source.assign(&positions, &partitions).await.unwrap(),
+            Event::Records(fetched) => {
+                let records = &fetched.records;
+                assert!(records.len() <= rows, "{} records of {rows}", records.len());
+                for (index, entry) in records.entries.iter().enumerate() {
+                    let partition = records.partition(index).partition.clone();
+                    let value = records.value(index).map(<[u8]>::to_vec);
+                    seen.push((partition, entry.offset, value));
+                }
+                for span in fetched.spans {
+                    assert!(span.from.unwrap_or(0) < span.next, "{span:?} moves on");
+                    let before = positions.insert(span.partition.clone(), span.next);
+                    assert_eq!(before, span.from, "{span:?} joins the last one");
+                }
+                steps.push(positions.clone());
+            }
+            Event::Idle => {}
+            Event::Revoked { .. } => panic!("nobody else reads"),
+            Event::End => break,
+        }
+    }
+    source.close().await.unwrap();
+    seen
+}
+
+/// With no room for records the source hands over none, and loses none.
+async fn holds_back(mut source: Box<dyn Source>) {
+    let mut idle = 0;
+    while idle < 3 {
+        match source.next(&limits(0)).await.unwrap() {
+            Event::Assigned(partitions) => {
+                source.assign(&Positions::new(), &partitions).await.unwrap();
+            }
+            Event::Idle => idle += 1,
+            other => panic!("no room, and yet {other:?}"),
+        }
+    }
+    let event = source.next(&limits(1)).await.unwrap();
+    assert!(matches!(event, Event::Records(_)), "{event:?}");
+    source.close().await.unwrap();
+}
