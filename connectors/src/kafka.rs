@@ -48,7 +48,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::format::{DeclaredSchema, Format};
 use crate::record::Partition;
-use crate::format::{DeclaredSchema, Format};
 use crate::source::{Lane, Source};
 use client::{LogOnly, Reports};
 use reader::{Reader, Task};
