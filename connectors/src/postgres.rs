@@ -58,7 +58,7 @@ use crate::sql::{
     DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
-/// `[sinks.NAME]` with `type = "postgres"`: rows of a PostgreSQL database, exactly once.
+/// Writes rows to the tables of a PostgreSQL database, exactly once.
 ///
 /// ```toml
 /// [sinks.billing]

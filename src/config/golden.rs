@@ -495,6 +495,19 @@ fn the_graph_must_be_whole() {
 }
 
 #[test]
+fn every_shipped_pipeline_holds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let paths = super::pipeline_files(&[folder]).expect("there are pipelines");
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("it is read");
+        let known = |_: &str| Some("postgres://me@localhost/billing".to_owned());
+        if let Err(report) = load_text("shipped.toml", text, &known) {
+            panic!("{}: {report}", path.display());
+        }
+    }
+}
+
+#[test]
 fn syntax_errors_are_reported_together() {
     check(
         "[sources.a\ntype = \n[sinks.b]\nx = \"open\ny = 1\ny = 2\n",

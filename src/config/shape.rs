@@ -494,7 +494,9 @@ pub(crate) fn expected_of(definitions: &Json, schema: &Json) -> String {
                 _ => "an array".to_owned(),
             }
         }
-        Some(kinds) if kinds == ["object"] && schema["additionalProperties"]["type"] == "string" => {
+        Some(kinds)
+            if kinds == ["object"] && schema["additionalProperties"]["type"] == "string" =>
+        {
             "a table of strings".to_owned()
         }
         Some(kinds) => expected(&kinds),

@@ -299,6 +299,8 @@ mod tests {
             ("é", "é"),
             ("a}", "a}"),
             ("1/c", "${env:HOST}/c"),
+            ("${a", "$${a"),
+            ("{a", "{a"),
         ] {
             let start = text.text.find(word).expect("the word");
             let inner = start..start + word.len();
