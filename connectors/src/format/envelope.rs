@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::fault::{Fault, Parsed};
 use super::keys::KeyOrder;
-use super::scan::{Cursor, Fault, Parsed};
+use super::scan::Cursor;
 use super::source::SourceReader;
 
 /// What a message says about its row.
