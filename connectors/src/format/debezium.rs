@@ -12,14 +12,16 @@
 
 mod apply;
 mod shape;
+mod topic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::topic::{Progress, Topic};
 use super::envelope::{Envelope, EnvelopeReader, Head, Part};
 use super::fault::{Fault, Parsed};
 use super::reading::Placeholder;
-use super::record_key::{Payload, RecordKey};
+use super::record_key::Payload;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
 use super::stream::{Basis, Stream};
@@ -51,30 +53,6 @@ pub(super) struct Debezium {
     partitions: Vec<Progress>,
     partition_lookup: HashMap<Partition, usize>,
     streams: Vec<Stream>,
-}
-
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    /// The table, where no message says it.
-    table: Arc<str>,
-    /// Holds no rows.
-    other: bool,
-    streams: Vec<usize>,
-    /// The stream of the last message.
-    last: Option<usize>,
-    key: RecordKey,
-    /// The bytes of the last message up to its payload, and their schema.
-    wrapper: Vec<u8>,
-    wrapper_schema: Option<Arc<Connect>>,
-}
-
-/// The last record of a partition, where it was a delete (R12).
-#[derive(Debug)]
-struct Progress {
-    topic: usize,
-    deleted_at: Option<i64>,
-    deleted_key: Vec<u8>,
 }
 
 /// One record on its way.
@@ -324,42 +302,6 @@ impl Debezium {
             Ok(Part::At(start))
         })
     }
-
-    /// What is known of a partition.
-    fn place(&mut self, partition: &Partition) -> usize {
-        if let Some(&place) = self.partition_lookup.get(partition) {
-            return place;
-        }
-        let topic = match self.topic_lookup.get(&partition.topic) {
-            Some(&topic) => topic,
-            None => {
-                let name = partition.topic.clone();
-                let table = self.default_table.clone();
-                self.topics.push(Topic {
-                    table: table.unwrap_or_else(|| table_of(&name).into()),
-                    other: name.starts_with("__debezium-heartbeat")
-                        || name.ends_with(".transaction"),
-                    name,
-                    streams: Vec::new(),
-                    last: None,
-                    key: RecordKey::default(),
-                    wrapper: Vec::new(),
-                    wrapper_schema: None,
-                });
-                let topic = self.topics.len() - 1;
-                self.topic_lookup.insert(partition.topic.clone(), topic);
-                topic
-            }
-        };
-        self.partitions.push(Progress {
-            topic,
-            deleted_at: None,
-            deleted_key: Vec::new(),
-        });
-        let place = self.partitions.len() - 1;
-        self.partition_lookup.insert(partition.clone(), place);
-        place
-    }
 }
 
 /// What must follow the payload.
@@ -395,18 +337,4 @@ fn begins_as_envelope(value: &[u8], cursor: &Cursor<'_>) -> bool {
         b"\"ts_ms\"",
     ];
     keys.iter().any(|key| cursor.take(key))
-}
-
-/// The table that a topic or file is named after.
-fn table_of(topic: &str) -> &str {
-    let file = topic.rsplit('/').next().unwrap_or(topic);
-    let stem = file.rsplit_once('.').map_or(file, |(stem, end)| {
-        let is_file = file.len() < topic.len() || ["json", "jsonl", "ndjson"].contains(&end);
-        if is_file && !stem.is_empty() {
-            stem
-        } else {
-            end
-        }
-    });
-    if stem.is_empty() { topic } else { stem }
 }
