@@ -21,6 +21,7 @@ mod debezium;
 mod decimal;
 mod declared;
 mod envelope;
+mod fault;
 mod keys;
 mod reading;
 mod record_key;
@@ -32,6 +33,7 @@ mod stream;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::borrow::Cow;
 use std::fmt;

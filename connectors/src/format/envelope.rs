@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::keys::KeyOrder;
-use super::scan::{Cursor, Fault, Parsed};
+use super::fault::{Fault, Parsed};
+use super::keys::{KeyOrder, STRANGER};
+use super::scan::Cursor;
 use super::source::SourceReader;
 
 /// What a message says about its row.
@@ -187,7 +188,9 @@ impl EnvelopeReader {
             "ts_ms",
             "message",
             "status",
+            "event_count",
             "data_collections",
+            "databaseName",
             "ddl",
             "tableChanges",
         ];
@@ -206,7 +209,7 @@ impl EnvelopeReader {
         mut read_row: impl FnMut(&mut Cursor<'a>, bool) -> Parsed<Part>,
     ) -> Parsed<Envelope> {
         let mut envelope = Envelope::default();
-        let (mut status, mut hint) = (false, 0);
+        let (mut seen, mut hint) = (0u32, 0);
         cursor.expect(b'{')?;
         let mut more = !cursor.closed(b'}');
         while more {
@@ -233,13 +236,17 @@ impl EnvelopeReader {
                 4 => head.event_ms = milliseconds(cursor)?,
                 _ => {
                     envelope.message |= name == 5;
-                    envelope.other |= matches!(name, 8 | 9) || (status && name == 7);
-                    status |= name == 6;
+                    if name != STRANGER {
+                        seen |= 1 << name;
+                    }
                     cursor.skip()?;
                 }
             }
             more = cursor.more(b'}')?;
         }
+        // A row may have a column of such a name; hardly all of them.
+        let all = |names: [usize; 3]| names.iter().all(|name| seen & (1 << name) != 0);
+        envelope.other = all([6, 7, 8]) || all([9, 10, 11]);
         Ok(envelope)
     }
 }

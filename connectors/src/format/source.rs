@@ -6,8 +6,9 @@
 //! template learns which of its values change. What is read never depends on the template.
 
 use super::envelope::Head;
+use super::fault::Parsed;
 use super::keys::{KeyOrder, STRANGER};
-use super::scan::{Cursor, Parsed};
+use super::scan::Cursor;
 
 /// What a miss costs in patience, how much there is, and how much a hit restores.
 const MISS: u32 = 8;

@@ -1,7 +1,7 @@
 //! Random messages against arrow-json and serde_json, and damaged ones against nothing but sense.
 
 use arrow::array::{AsArray, RecordBatch, StructArray};
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
