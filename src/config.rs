@@ -39,6 +39,7 @@ mod golden;
 pub use document::Document;
 pub(crate) use kinds::operator_kind;
 pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
+pub(crate) use read::load_with_problems;
 pub use read::{load, load_text, pipeline_files};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};
 pub use report::Report;

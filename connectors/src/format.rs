@@ -21,16 +21,19 @@ mod debezium;
 mod decimal;
 mod declared;
 mod envelope;
+mod fault;
 mod keys;
 mod reading;
 mod record_key;
 mod sample;
 mod scan;
 mod schema;
+mod source;
 mod stream;
 mod temporal;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::borrow::Cow;
 use std::fmt;

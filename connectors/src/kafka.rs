@@ -46,8 +46,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::record::Partition;
 use crate::format::{DeclaredSchema, Format};
+use crate::record::Partition;
 use crate::source::{Lane, Source};
 use client::{LogOnly, Reports};
 use reader::{Reader, Task};

@@ -21,6 +21,8 @@ mod failure;
 mod catalogue;
 mod positions;
 mod prepare;
+#[cfg(target_os = "linux")]
+mod relay;
 mod session;
 
 mod apply;
@@ -56,7 +58,7 @@ use crate::sql::{
     DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
-/// `[sinks.NAME]` with `type = "postgres"`: rows of a PostgreSQL database, exactly once.
+/// Writes rows to the tables of a PostgreSQL database, exactly once.
 ///
 /// ```toml
 /// [sinks.billing]
@@ -200,7 +202,7 @@ pub async fn connect(config: &PostgresSink, identity: &Identity) -> Result<Box<d
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &PostgresSink) -> Result<()> {
     version_column(&config.conflict)?;
-    let mut connection = session::open_connection(config, "check").await?;
+    let (mut connection, _link) = session::open_connection(config, "check").await?;
     if config.table.contains('{') {
         return Ok(());
     }
@@ -231,7 +233,7 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
 /// As [`check`].
 pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
     let target = Target::of(&config.table, table)?;
-    let mut connection = session::open_connection(config, "catalogue").await?;
+    let (mut connection, _link) = session::open_connection(config, "catalogue").await?;
     let found = catalogue::read(&mut connection, &target)
         .await
         .map_err(Failure::into_error)?;

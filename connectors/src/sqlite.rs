@@ -57,7 +57,7 @@ use crate::sql::{
     DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
-/// `[sinks.NAME]` with `type = "sqlite"`: rows of a SQLite file, exactly once.
+/// Writes rows to the tables of a SQLite file, exactly once.
 ///
 /// ```toml
 /// [sinks.billing]

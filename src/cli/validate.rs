@@ -11,7 +11,7 @@ use syncline_connectors::error::Error;
 use tokio::runtime::Runtime;
 
 use super::{Exit, Global, coloured, complain, print, print_json, refuse};
-use crate::config::{PipelineFile, Report, check_rows, load, pipeline_files};
+use crate::config::{PipelineFile, Report, check_rows, load_with_problems, pipeline_files};
 use crate::problem::Problem;
 
 mod reach;
@@ -32,7 +32,10 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(paths) => paths,
         Err(report) => return refuse(&report, global),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("the runtime cannot be started: {error}"));
@@ -43,8 +46,8 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let mut exit = Exit::Done;
     let mut text = String::new();
     for path in &paths {
-        let (report, ended) = match load(path) {
-            Ok(file) => check(&file, arguments.connect, &runtime),
+        let (report, ended) = match load_with_problems(path) {
+            Ok((file, problems)) => check(&file, problems, arguments.connect, &runtime),
             Err(report) => (report, Exit::Configuration),
         };
         if report.is_empty() {
@@ -65,18 +68,28 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     }
 }
 
-/// What shows only beyond the file itself.
-fn check(file: &PipelineFile, connect: bool, runtime: &Runtime) -> (Report, Exit) {
-    let mut problems = Vec::new();
-    let mut exit = Exit::Done;
+/// The file's own problems, and what shows only beyond it.
+fn check(
+    file: &PipelineFile,
+    mut problems: Vec<Problem>,
+    connect: bool,
+    runtime: &Runtime,
+) -> (Report, Exit) {
+    let mut exit = match problems.is_empty() {
+        true => Exit::Done,
+        false => Exit::Configuration,
+    };
+    // A system that does not answer is not asked a second time.
+    let mut ask = connect;
     if connect {
         for (path, error) in runtime.block_on(reach::unreached(file)) {
             exit = worse(exit, exit_of(&error));
+            ask &= path[0] != "sources";
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             problems.push(Problem::new(&path, error.chain()));
         }
     }
-    let known = runtime.block_on(sample::known_rows(file, connect));
+    let known = runtime.block_on(sample::known_rows(file, ask));
     let wrong = check_rows(file, known);
     if !wrong.is_empty() {
         exit = Exit::Configuration;
@@ -119,7 +132,7 @@ mod tests {
             .enable_all()
             .build()
             .expect("a runtime");
-        let (report, exit) = check(&file, connect, &runtime);
+        let (report, exit) = check(&file, Vec::new(), connect, &runtime);
         let messages: Vec<String> = report
             .to_json()
             .as_array()
@@ -160,25 +173,35 @@ key = ['id']
         let wrong = PIPELINE.replace("upper(name)", "upper(nam)");
         let (messages, exit) = validate(&wrong, false);
         assert_eq!(exit, Exit::Configuration);
-        assert!(messages.starts_with("operators.tidy.fields.label: "), "{messages}");
+        assert!(
+            messages.starts_with("operators.tidy.fields.label: "),
+            "{messages}"
+        );
         assert!(messages.contains("nam"), "{messages}");
 
-        let wrong = PIPELINE.replace("key = ['id']", "key = ['ident']\nconflict = { strategy = 'newest_wins', version = 'label' }");
+        let wrong = PIPELINE.replace(
+            "key = ['id']",
+            "key = ['ident']\nconflict = { strategy = 'newest_wins', version = 'label' }",
+        );
         let (messages, exit) = validate(&wrong, false);
         assert_eq!(exit, Exit::Configuration);
         let lines: Vec<&str> = messages.lines().collect();
         assert_eq!(lines[0], "sinks.out.key.0: no column `ident` comes in");
-        assert!(lines[1].starts_with("sinks.out.conflict.version: "), "{messages}");
+        assert!(
+            lines[1].starts_with("sinks.out.conflict.version: "),
+            "{messages}"
+        );
     }
 
     #[test]
-    fn a_broker_that_does_not_answer_is_unreachable() {
+    fn a_database_that_does_not_answer_is_unreachable() {
         let pipeline = PIPELINE.replace(
-            "type = 'file'\npath = 'EVENTS'",
-            "type = 'kafka'\nbrokers = '127.0.0.1:1'\ntopics = 'a'\ngroup = 'g'\nproperties = { 'socket.timeout.ms' = '1000' }",
-        ).replace("type = 'sqlite'\ninputs = ['tidy']\npath = 'EVENTS.db'\ntable = 'clients'\nkey = ['id']", "type = 'blackhole'\ninputs = ['tidy']");
+            "type = 'sqlite'\ninputs = ['tidy']\npath = 'EVENTS.db'",
+            "type = 'postgres'\ninputs = ['tidy']\nurl = 'postgres://me@127.0.0.1:1/none'",
+        );
+        assert_eq!(validate(&pipeline, false), (String::new(), Exit::Done));
         let (messages, exit) = validate(&pipeline, true);
         assert_eq!(exit, Exit::Unreachable, "{messages}");
-        assert!(messages.starts_with("sources.crm: "), "{messages}");
+        assert!(messages.starts_with("sinks.out: "), "{messages}");
     }
 }

@@ -11,7 +11,12 @@ use syncline_connectors::source::SourceConfig;
 use syncline_connectors::sql::target::Target;
 use syncline_connectors::sql::version::duration_us;
 
+use super::schema::Settings;
+use super::{ByteSize, QuarantineConfig};
 use crate::problem::Problem;
+
+/// The least memory with which a pipeline can work.
+const MEMORY_MIN: ByteSize = ByteSize::mebibytes(16);
 
 /// What is wrong with a source; paths begin at its own table.
 pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
@@ -42,6 +47,30 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
     };
     if let Err(error) = Target::of(&options.table, &table) {
         problems.push(Problem::new(&["table"], error.to_string()));
+    }
+    problems
+}
+
+/// What is wrong with the quarantine; paths begin at its own table.
+pub(crate) fn check_quarantine(config: &QuarantineConfig) -> Vec<Problem> {
+    match config {
+        QuarantineConfig::File(_) => Vec::new(),
+        QuarantineConfig::Kafka(config) => check_kafka(&config.as_source()),
+    }
+}
+
+/// What is wrong with the keys that belong to no component.
+pub(crate) fn check_settings(settings: &Settings) -> Vec<Problem> {
+    let (memory, batch) = (settings.memory, settings.batch.bytes);
+    let mut problems = Vec::new();
+    if memory < MEMORY_MIN {
+        let message = format!("too small: expected at least {MEMORY_MIN}");
+        problems.push(Problem::new(&["memory"], message));
+    }
+    if batch.0 == 0 || batch.0 > memory.0 / 4 {
+        let message =
+            format!("expected at least 1B and at most a quarter of `memory`, which is {memory}");
+        problems.push(Problem::new(&["batch", "bytes"], message));
     }
     problems
 }

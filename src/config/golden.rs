@@ -169,11 +169,11 @@ fn wrong_types_say_what_was_found_and_expected() {
     check(
         &with("topics = [\"crm.public.clients\"]", "topics = 7"),
         expect![[r#"
-            error: found a string, expected an array of strings
+            error: found an integer, expected a string or an array of strings
              --> pipelines/clients.toml:5:10
               |
-            5 | topics = "a"
-              |          ^^^ sources.crm.topics
+            5 | topics = 7
+              |          ^ sources.crm.topics
 
         "#]],
     );
@@ -181,15 +181,15 @@ fn wrong_types_say_what_was_found_and_expected() {
         &with("key = [\"id\"]", "key = [\"id\", 2]\nconflict = 1"),
         expect![[r#"
             error: found an integer, expected a string
-              --> pipelines/clients.toml:18:14
+              --> pipelines/clients.toml:19:14
                |
-            18 | key = ["id", 2]
+            19 | key = ["id", 2]
                |              ^ sinks.billing.key.1
 
             error: found an integer, expected a table
-              --> pipelines/clients.toml:19:12
+              --> pipelines/clients.toml:20:12
                |
-            19 | conflict = 1
+            20 | conflict = 1
                |            ^ sinks.billing.conflict
 
         "#]],
@@ -251,7 +251,7 @@ fn missing_keys_say_what_they_are_for() {
             14 | [sinks.billing]
                | ^^^^^^^^^^^^^^^ sinks.billing
                |
-               = help: one of `postgres`
+               = help: one of `postgres`, `sqlite`, `file`, `blackhole`
 
         "#]],
     );
@@ -495,6 +495,19 @@ fn the_graph_must_be_whole() {
 }
 
 #[test]
+fn every_shipped_pipeline_holds() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+    let paths = super::pipeline_files(&[folder]).expect("there are pipelines");
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("it is read");
+        let known = |_: &str| Some("postgres://me@localhost/billing".to_owned());
+        if let Err(report) = load_text("shipped.toml", text, &known) {
+            panic!("{}: {report}", path.display());
+        }
+    }
+}
+
+#[test]
 fn syntax_errors_are_reported_together() {
     check(
         "[sources.a\ntype = \n[sinks.b]\nx = \"open\ny = 1\ny = 2\n",
@@ -606,7 +619,22 @@ fn expressions_that_are_no_sql_get_a_caret() {
             "fields.id = \"id\"",
             "fields.id = \"trim(id\"\nfields.a = \"trm(a)\"",
         ),
-        expect![[""]],
+        expect![[r#"
+            error: expected ), found the end
+              --> pipelines/clients.toml:12:21
+               |
+            12 | fields.id = "trim(id"
+               |                     ^ operators.tidy.fields.id
+
+            error: no function trm
+              --> pipelines/clients.toml:13:13
+               |
+            13 | fields.a = "trm(a)"
+               |             ^^^ operators.tidy.fields.a
+               |
+               = help: did you mean trim?
+
+        "#]],
     );
 }
 
@@ -618,6 +646,37 @@ fn settings_that_disagree_are_refused() {
                 "[operators.tidy]",
                 "properties = { \"sasl.pasword\" = \"${env:WORD}\", \"group.id\" = \"x\" }\n[operators.tidy]",
             ),
-        expect![[""]],
+        expect![[r#"
+            error: `sasl.pasword` is not a setting of the Kafka client that may be made here
+             --> pipelines/clients.toml:9:33
+              |
+            9 | properties = { "sasl.pasword" = "${env:WORD}", "group.id" = "x" }
+              |                                 ^^^^^^^^^^^^^ sources.crm.properties.sasl.pasword
+              |
+              = help: did you mean `sasl.password`?
+
+            error: `group.id` is an option of the source
+             --> pipelines/clients.toml:9:61
+              |
+            9 | properties = { "sasl.pasword" = "${env:WORD}", "group.id" = "x" }
+              |                                                             ^^^ sources.crm.properties.group.id
+              |
+              = help: set `group`
+
+            error: table = "{tabel}" has the unknown placeholder {tabel}: there are {table}, {schema}, {database} and {topic}
+              --> pipelines/clients.toml:19:9
+               |
+            19 | table = "{tabel}"
+               |         ^^^^^^^^^ sinks.billing.table
+
+            error: this strategy compares versions, and no `version` is given
+              --> pipelines/clients.toml:20:21
+               |
+            20 | conflict.strategy = "newest_wins"
+               |                     ^^^^^^^^^^^^^ sinks.billing.conflict.strategy
+               |
+               = help: name the column that says which row is newer: version = "updated_at"
+
+        "#]],
     );
 }

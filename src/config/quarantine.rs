@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use syncline_connectors::format::Format;
+use syncline_connectors::kafka::{KafkaSource, Start, Topics};
 
 /// Where rejected changes are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,24 @@ pub struct KafkaQuarantine {
     /// Settings of the Kafka client, for example of SASL and TLS.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaQuarantine {
+    /// A source of the same topic, to read back what is kept.
+    pub fn as_source(&self) -> KafkaSource {
+        KafkaSource {
+            brokers: self.brokers.clone(),
+            topics: Topics::One(self.topic.clone()),
+            group: String::new(),
+            start: Start::Earliest,
+            format: Format::DebeziumJson,
+            schema: None,
+            key: None,
+            unavailable: None,
+            instance: None,
+            properties: self.properties.clone(),
+        }
+    }
 }
 
 /// Everything but the properties, which may hold a password.

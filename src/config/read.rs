@@ -9,28 +9,34 @@ use syncline_connectors::kind::Kind;
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 
-use super::checks::{check_sink, check_source};
+use super::checks::{check_quarantine, check_settings, check_sink, check_source};
 use super::document::{self, Document};
 use super::graph::{self, Component, Section};
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::report::{Flaw, Report, Source};
 use super::schema::{Settings, pipeline_schema};
 use super::substitution::{Outside, substitute};
-use super::{ByteSize, PipelineFile, SinkNode, shape};
+use super::{PipelineFile, SinkNode, shape};
 use crate::operator::check_without_schema;
 use crate::problem::Problem;
-
-/// The least memory with which a pipeline can work.
-const MEMORY_MIN: ByteSize = ByteSize::mebibytes(16);
 
 /// Reads a pipeline file.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it cannot be read.
 pub fn load(path: &Path) -> Result<PipelineFile, Report> {
+    whole(load_with_problems(path)?)
+}
+
+/// Reads a pipeline file as far as every component of it can be read, with the problems that stand
+/// in it all the same, so that those which show only beyond the file can be shown beside them.
+///
+/// # Errors
+/// Everything that is wrong with it, where that is so much that there are no components.
+pub(crate) fn load_with_problems(path: &Path) -> Result<(PipelineFile, Vec<Problem>), Report> {
     let shown = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => load_text(&shown, text, &|name| std::env::var(name).ok()),
+        Ok(text) => read_text(&shown, text, &|name| std::env::var(name).ok()),
         Err(error) => {
             let message = format!("the pipeline file cannot be read: {error}");
             Err(Report::unreadable(&shown, message))
@@ -48,6 +54,22 @@ pub fn load_text(
     text: String,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<PipelineFile, Report> {
+    whole(read_text(path, text, variable)?)
+}
+
+fn whole((file, problems): (PipelineFile, Vec<Problem>)) -> Result<PipelineFile, Report> {
+    if problems.is_empty() {
+        Ok(file)
+    } else {
+        Err(file.document.report(problems))
+    }
+}
+
+fn read_text(
+    path: &str,
+    text: String,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(PipelineFile, Vec<Problem>), Report> {
     let source = Arc::new(Source {
         path: path.to_owned(),
         text,
@@ -84,6 +106,9 @@ pub fn load_text(
     let operators = components.read(Section::Operators, OPERATORS);
     let sinks = components.read(Section::Sinks, SinkConfig::KINDS);
     let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
+    let settings = components.settings();
+    // From here on a problem leaves every component as it is.
+    let all_read = components.flaws.is_empty() && components.problems.is_empty();
     for (name, source) in &sources {
         components.add(&["sources", name], check_source(source));
     }
@@ -93,27 +118,35 @@ pub fn load_text(
     for (name, sink) in &sinks {
         components.add(&["sinks", name], check_sink(sink));
     }
-    let settings = components.settings();
+    if let Some(quarantine) = &quarantine {
+        components.add(&["quarantine"], check_quarantine(quarantine));
+    }
+    if let Some(settings) = &settings {
+        components.add(&[], check_settings(settings));
+    }
     let Components {
         flaws, problems, ..
     } = components;
     match settings {
-        Some(settings) if flaws.is_empty() && problems.is_empty() => Ok(PipelineFile {
-            name: settings.name.unwrap_or_else(|| file_stem(path)),
-            memory_bytes: settings.memory.0,
-            batch: settings.batch,
-            sources,
-            operators,
-            sinks: sinks
-                .into_iter()
-                .map(|(name, config)| {
-                    let inputs = inputs_of(&json["sinks"][&name]).unwrap_or_default();
-                    (name, SinkNode { inputs, config })
-                })
-                .collect(),
-            quarantine,
-            document,
-        }),
+        Some(settings) if all_read => {
+            let file = PipelineFile {
+                name: settings.name.unwrap_or_else(|| file_stem(path)),
+                memory_bytes: settings.memory.0,
+                batch: settings.batch,
+                sources,
+                operators,
+                sinks: sinks
+                    .into_iter()
+                    .map(|(name, config)| {
+                        let inputs = inputs_of(&json["sinks"][&name]).unwrap_or_default();
+                        (name, SinkNode { inputs, config })
+                    })
+                    .collect(),
+                quarantine,
+                document,
+            };
+            Ok((file, problems))
+        }
         _ => Err(document.report_with(flaws, problems)),
     }
 }
@@ -230,18 +263,6 @@ impl Components<'_> {
                 return None;
             }
         };
-        if settings.memory < MEMORY_MIN {
-            let message = format!("too small: expected at least {MEMORY_MIN}");
-            self.problems.push(Problem::new(&["memory"], message));
-        }
-        if settings.batch.bytes.0 == 0 || settings.batch.bytes.0 > settings.memory.0 / 4 {
-            let message = format!(
-                "expected more than nothing and at most a quarter of `memory`, which is {}",
-                settings.memory
-            );
-            self.problems
-                .push(Problem::new(&["batch", "bytes"], message));
-        }
         Some(settings)
     }
 }

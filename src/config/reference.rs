@@ -263,7 +263,12 @@ fn split_examples(text: &str) -> (String, Vec<String>) {
             examples.push(body.trim_matches('\n').to_owned());
         }
     }
-    (prose.trim().to_owned(), examples)
+    let paragraphs: Vec<&str> = prose
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|paragraph| !paragraph.is_empty())
+        .collect();
+    (paragraphs.join("\n\n"), examples)
 }
 
 fn one_line(text: &str) -> String {

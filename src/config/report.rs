@@ -46,7 +46,13 @@ struct Finding {
 impl Report {
     /// Flaws of one file; `secrets` are struck out of their messages.
     pub(crate) fn new(source: &Arc<Source>, flaws: Vec<Flaw>, secrets: &[Secret]) -> Self {
-        let mut findings: Vec<Finding> = flaws
+        let mut different: Vec<Flaw> = Vec::new();
+        for flaw in flaws {
+            if !different.contains(&flaw) {
+                different.push(flaw);
+            }
+        }
+        let mut findings: Vec<Finding> = different
             .into_iter()
             .map(|mut flaw| {
                 flaw.message = redact(&flaw.message, secrets);
@@ -61,7 +67,6 @@ impl Report {
             let span = finding.flaw.span.clone();
             span.map_or((0, 0), |span| (span.start + 1, span.end))
         });
-        findings.dedup_by(|a, b| a.flaw == b.flaw);
         Self { findings }
     }
 

@@ -30,7 +30,14 @@ use crate::record::Positions;
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::text::{write_json, write_string};
 
-/// `type = "file"`: changes as JSON lines.
+/// Writes changes as JSON lines, to look at them or to pipe them on.
+///
+/// ```toml
+/// [sinks.look]
+/// type   = "file"
+/// inputs = ["crm"]
+/// path   = "-"
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {

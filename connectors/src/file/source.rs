@@ -27,7 +27,14 @@ use crate::format::{DeclaredSchema, Format};
 use crate::record::{Partition, Positions, Records, Span};
 use crate::source::{Event, Fetched, Limits, Source};
 
-/// `type = "file"`: records from the lines of files.
+/// Reads the lines of files, and goes on where it stopped.
+///
+/// ```toml
+/// [sources.crm]
+/// type   = "file"
+/// path   = "events/*.jsonl"
+/// format = "debezium-json"
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSource {

@@ -175,6 +175,14 @@ impl Column {
 
     #[inline]
     fn mark(&mut self, valid: bool, unset: bool) {
+        if valid && self.valid.is_none() && self.unset.is_none() {
+            self.len += 1;
+            return;
+        }
+        self.mark_bits(valid, unset);
+    }
+
+    fn mark_bits(&mut self, valid: bool, unset: bool) {
         for (mask, bit, rest) in [
             (&mut self.valid, valid, true),
             (&mut self.unset, unset, false),

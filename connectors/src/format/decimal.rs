@@ -5,7 +5,7 @@
 
 use arrow::datatypes::i256;
 
-use super::scan::{Fault, Parsed};
+use super::fault::{Fault, Parsed};
 
 /// The longest unscaled integer, in bytes: more digits than any database's numeric holds.
 const INTEGER_BYTES_MAX: usize = 62 * 1024;

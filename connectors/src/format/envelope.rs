@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::keys::KeyOrder;
-use super::scan::{Cursor, Fault, Parsed};
+use super::fault::{Fault, Parsed};
+use super::keys::{KeyOrder, STRANGER};
+use super::scan::Cursor;
+use super::source::SourceReader;
 
 /// What a message says about its row.
 #[derive(Debug, Default)]
@@ -86,28 +88,24 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// Reads `source`.
-    fn read_source(&mut self, cursor: &mut Cursor<'a>, keys: &mut KeyOrder) -> Parsed<()> {
-        if cursor.take_null() {
-            return Ok(());
-        }
-        if cursor.peek() != b'{' {
-            return Err(cursor.wrong_kind("an object").at_field("source"));
-        }
-        cursor.advance();
-        let mut hint = 0;
-        let mut more = !cursor.closed(b'}');
-        while more {
-            match keys.next(cursor, &mut hint)? {
-                0 => self.source_ms = milliseconds(cursor)?,
-                1 => self.database = text(cursor)?,
-                2 => self.schema = text(cursor)?,
-                3 => self.table = text(cursor)?,
-                _ => cursor.skip()?,
-            }
-            more = cursor.more(b'}')?;
+    /// Reads the field of `source` at this place: `ts_ms`, `db`, `schema`, `table`.
+    #[inline]
+    pub(super) fn read_source(&mut self, name: usize, cursor: &mut Cursor<'a>) -> Parsed<()> {
+        match name {
+            0 => self.source_ms = milliseconds(cursor)?,
+            1 => self.database = text(cursor)?,
+            2 => self.schema = text(cursor)?,
+            _ => self.table = text(cursor)?,
         }
         Ok(())
+    }
+
+    /// As before `source` was read.
+    pub(super) fn forget_source(&mut self) {
+        self.source_ms = None;
+        self.database = None;
+        self.schema = None;
+        self.table = None;
     }
 }
 
@@ -122,10 +120,10 @@ fn text<'a>(cursor: &mut Cursor<'a>) -> Parsed<Option<Cow<'a, [u8]>>> {
 
 /// An integer; other values say nothing.
 fn milliseconds(cursor: &mut Cursor<'_>) -> Parsed<Option<i64>> {
-    let start = cursor.at();
-    cursor.skip()?;
-    let text = std::str::from_utf8(cursor.since(start)).ok();
-    Ok(text.and_then(|text| text.parse().ok()))
+    match cursor.small_integer() {
+        Some(value) => Ok(Some(value)),
+        None => cursor.skip().map(|()| None),
+    }
 }
 
 /// A row in a message.
@@ -177,7 +175,7 @@ impl Envelope {
 #[derive(Debug)]
 pub(super) struct EnvelopeReader {
     keys: KeyOrder,
-    source_keys: KeyOrder,
+    source: SourceReader,
 }
 
 impl EnvelopeReader {
@@ -190,13 +188,15 @@ impl EnvelopeReader {
             "ts_ms",
             "message",
             "status",
+            "event_count",
             "data_collections",
+            "databaseName",
             "ddl",
             "tableChanges",
         ];
         Self {
             keys: KeyOrder::new(names),
-            source_keys: KeyOrder::new(["ts_ms", "db", "schema", "table"]),
+            source: SourceReader::new(),
         }
     }
 
@@ -209,7 +209,7 @@ impl EnvelopeReader {
         mut read_row: impl FnMut(&mut Cursor<'a>, bool) -> Parsed<Part>,
     ) -> Parsed<Envelope> {
         let mut envelope = Envelope::default();
-        let (mut status, mut hint) = (false, 0);
+        let (mut seen, mut hint) = (0u32, 0);
         cursor.expect(b'{')?;
         let mut more = !cursor.closed(b'}');
         while more {
@@ -231,20 +231,22 @@ impl EnvelopeReader {
                         &mut envelope.after
                     }) = part;
                 }
-                2 if matches!(cursor.peek(), b'{' | b'n') => {
-                    head.read_source(cursor, &mut self.source_keys)?;
-                }
+                2 if cursor.peek() == b'{' => self.source.read(cursor, head)?,
                 3 => head.operation = text(cursor)?,
                 4 => head.event_ms = milliseconds(cursor)?,
                 _ => {
                     envelope.message |= name == 5;
-                    envelope.other |= matches!(name, 8 | 9) || (status && name == 7);
-                    status |= name == 6;
+                    if name != STRANGER {
+                        seen |= 1 << name;
+                    }
                     cursor.skip()?;
                 }
             }
             more = cursor.more(b'}')?;
         }
+        // A row may have a column of such a name; hardly all of them.
+        let all = |names: [usize; 3]| names.iter().all(|name| seen & (1 << name) != 0);
+        envelope.other = all([6, 7, 8]) || all([9, 10, 11]);
         Ok(envelope)
     }
 }

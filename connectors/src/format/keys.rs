@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::scan::{Cursor, Parsed};
+use super::fault::Parsed;
+use super::scan::Cursor;
 
 /// How many keys that nobody asked for are remembered.
 const STRANGERS_MAX: usize = 4096;

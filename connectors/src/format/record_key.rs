@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::scan::{Cursor, Fault, Parsed};
+use super::fault::{Fault, Parsed};
+use super::scan::Cursor;
 
 /// A JSON text with the schema that may be wrapped around it.
 #[derive(Debug, PartialEq, Eq)]

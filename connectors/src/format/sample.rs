@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use arrow::datatypes::DataType;
 
 use super::decimal;
+use super::fault::{Fault, Parsed};
 use super::reading::Reading;
-use super::scan::{Cursor, Fault, Parsed};
+use super::scan::Cursor;
 use super::schema::Described;
 
 /// How many columns a sampled table may have; the most that a PostgreSQL table can.

@@ -6,127 +6,11 @@
 //! ends may not. Values whose text is kept are checked in full ([`Cursor::skip_checked`]).
 //! Nesting deeper than [`DEPTH_MAX`] is a fault either way.
 
-use std::borrow::Cow;
+use super::fault::{Fault, Parsed};
+use super::text::Text;
 
 /// How deep arrays and objects may nest in one message.
 pub(super) const DEPTH_MAX: usize = 128;
-
-/// Why a message was refused. Never holds a row value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) rule: &'static str,
-    pub(super) field: Option<String>,
-    pub(super) reason: String,
-}
-
-/// A result of reading; the fault is boxed to keep the good path small.
-pub(super) type Parsed<T> = Result<T, Box<Fault>>;
-
-impl Fault {
-    /// The message does not have the form of a change (R1).
-    #[cold]
-    pub(super) fn form(reason: impl Into<String>) -> Box<Self> {
-        Self::new("R1", reason)
-    }
-
-    /// The row has no usable key (R2).
-    #[cold]
-    pub(super) fn key(reason: impl Into<String>) -> Box<Self> {
-        Self::new("R2", reason)
-    }
-
-    /// The value does not fit its type (R3).
-    #[cold]
-    pub(super) fn value(reason: impl Into<String>) -> Box<Self> {
-        Self::new("R3", reason)
-    }
-
-    fn new(rule: &'static str, reason: impl Into<String>) -> Box<Self> {
-        Box::new(Self {
-            rule,
-            field: None,
-            reason: reason.into(),
-        })
-    }
-
-    /// Names the field, unless an inner one is named already.
-    #[cold]
-    pub(super) fn at_field(mut self: Box<Self>, field: &str) -> Box<Self> {
-        self.field.get_or_insert_with(|| field.to_owned());
-        self
-    }
-}
-
-/// A string between its quotes, escapes still in it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) raw: &'a [u8],
-    pub(super) escaped: bool,
-}
-
-impl<'a> Text<'a> {
-    /// The string without escapes.
-    pub(super) fn unescape(self) -> Parsed<Cow<'a, [u8]>> {
-        if !self.escaped {
-            return Ok(Cow::Borrowed(self.raw));
-        }
-        let mut out = Vec::with_capacity(self.raw.len());
-        self.append_to(&mut out)?;
-        Ok(Cow::Owned(out))
-    }
-
-    /// Appends the string without escapes; on a fault `out` may hold a part of it.
-    pub(super) fn append_to(self, out: &mut Vec<u8>) -> Parsed<()> {
-        if !self.escaped {
-            out.extend_from_slice(self.raw);
-            return Ok(());
-        }
-        let mut rest = self.raw;
-        while let Some(at) = memchr::memchr(b'\\', rest) {
-            out.extend_from_slice(&rest[..at]);
-            let letter = rest.get(at + 1).copied().unwrap_or(0);
-            let mut used = at + 2;
-            match letter {
-                b'"' | b'\\' | b'/' => out.push(letter),
-                b'b' => out.push(8),
-                b'f' => out.push(12),
-                b'n' => out.push(b'\n'),
-                b'r' => out.push(b'\r'),
-                b't' => out.push(b'\t'),
-                b'u' => {
-                    let (character, length) = unicode_escape(&rest[at..])?;
-                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                    used = at + length;
-                }
-                _ => return Err(Fault::form("unknown escape in a string")),
-            }
-            rest = &rest[used..];
-        }
-        out.extend_from_slice(rest);
-        Ok(())
-    }
-}
-
-/// The character of `\uXXXX`, or of a surrogate pair of them, and how many bytes it took.
-fn unicode_escape(bytes: &[u8]) -> Parsed<(char, usize)> {
-    let unit = |from: usize| {
-        let digits = bytes.get(from..from + 4)?;
-        digits.iter().try_fold(0u32, |value, &digit| {
-            Some(value << 4 | char::from(digit).to_digit(16)?)
-        })
-    };
-    let fault = || Fault::form("broken unicode escape in a string");
-    let first = unit(2).ok_or_else(fault)?;
-    if (0xD800..0xDC00).contains(&first) && bytes.get(6..8) == Some(b"\\u") {
-        let second = unit(8).ok_or_else(fault)?;
-        if !(0xDC00..0xE000).contains(&second) {
-            return Err(fault());
-        }
-        let scalar = 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00);
-        return Ok((char::from_u32(scalar).ok_or_else(fault)?, 12));
-    }
-    Ok((char::from_u32(first).ok_or_else(fault)?, 6))
-}
 
 /// See the module docs.
 #[derive(Debug, Clone)]
@@ -198,7 +82,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn expect(&mut self, byte: u8) -> Parsed<()> {
         self.skip_space();
         if self.peek() != byte {
-            return Err(self.unexpected(&format!("`{}`", char::from(byte))));
+            return Err(self.expected_byte(byte));
         }
         self.at += 1;
         Ok(())
@@ -217,7 +101,7 @@ impl<'a> Cursor<'a> {
             self.at += 1;
             Ok(false)
         } else {
-            Err(self.unexpected(&format!("`,` or `{}`", char::from(close))))
+            Err(self.expected_more(close))
         }
     }
 
@@ -254,6 +138,16 @@ impl<'a> Cursor<'a> {
             _ if self.at >= self.bytes.len() => "the end of the message",
             _ => "an unexpected byte",
         }
+    }
+
+    #[cold]
+    fn expected_byte(&self, byte: u8) -> Box<Fault> {
+        self.unexpected(&format!("`{}`", char::from(byte)))
+    }
+
+    #[cold]
+    fn expected_more(&self, close: u8) -> Box<Fault> {
+        self.unexpected(&format!("`,` or `{}`", char::from(close)))
     }
 
     /// Broken syntax: `expected` did not come.
@@ -342,10 +236,52 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn digits(&mut self) -> usize {
         let start = self.at;
+        while let Some(word) = self.word(self.at)
+            && is_digits(word)
+        {
+            self.at += 8;
+        }
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
         self.at - start
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> Option<u64> {
+        let chunk = self.bytes.get(at..at + 8)?;
+        Some(u64::from_le_bytes(chunk.try_into().ok()?))
+    }
+
+    /// The integer of at most 18 digits that stands next, passed; `None` where it is anything else,
+    /// and nothing is passed.
+    #[inline]
+    pub(super) fn small_integer(&mut self) -> Option<i64> {
+        let negative = self.peek() == b'-';
+        let first = self.at + usize::from(negative);
+        let mut at = first;
+        let mut value: i64 = 0;
+        while at - first <= 8
+            && let Some(word) = self.word(at)
+            && is_digits(word)
+        {
+            value = value * 100_000_000 + eight_digits(word);
+            at += 8;
+        }
+        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
+        while byte(at).is_ascii_digit() {
+            if at - first >= 18 {
+                return None;
+            }
+            value = value * 10 + i64::from(byte(at) - b'0');
+            at += 1;
+        }
+        let leading_zero = byte(first) == b'0' && at - first > 1;
+        if at == first || leading_zero || matches!(byte(at), b'.' | b'e' | b'E') {
+            return None;
+        }
+        self.at = at;
+        Some(if negative { -value } else { value })
     }
 
     /// Passes one value by its brackets; see the module docs.
@@ -436,16 +372,37 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Whether all eight bytes are digits: the high halves are 3, also after 6 is added to each byte.
+#[inline]
+fn is_digits(word: u64) -> bool {
+    const HIGH: u64 = 0xF0F0_F0F0_F0F0_F0F0;
+    let lifted = word.wrapping_add(0x0606_0606_0606_0606);
+    (word & HIGH) | ((lifted & HIGH) >> 4) == 0x3333_3333_3333_3333
+}
+
+/// The value of eight digits: neighbours are joined to pairs, pairs to fours, fours to the whole.
+#[inline]
+fn eight_digits(word: u64) -> i64 {
+    let ones = word & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (ones.wrapping_mul(1 + (10 << 8)) >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul(1 + (100 << 16)) >> 16) & 0x0000_FFFF_0000_FFFF;
+    (fours.wrapping_mul(1 + (10_000 << 32)) >> 32) as i64
+}
+
 /// Whether two texts of one length are the same. Keys are short: comparing words in line costs a
 /// fraction of a call to the library.
 #[inline]
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     let word = |bytes: &[u8], at: usize| {
-        let chunk = bytes.get(at..at + 8).and_then(|chunk| chunk.try_into().ok());
+        let chunk = bytes
+            .get(at..at + 8)
+            .and_then(|chunk| chunk.try_into().ok());
         u64::from_le_bytes(chunk.unwrap_or_default())
     };
     let half = |bytes: &[u8], at: usize| {
-        let chunk = bytes.get(at..at + 4).and_then(|chunk| chunk.try_into().ok());
+        let chunk = bytes
+            .get(at..at + 4)
+            .and_then(|chunk| chunk.try_into().ok());
         u32::from_le_bytes(chunk.unwrap_or_default())
     };
     match b.len() {
@@ -571,6 +528,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn small_integers_read_as_std_reads_them(text in "-?[0-9]{0,20}[.e,/:]?") {
+            let mut cursor = Cursor::new(text.as_bytes());
+            let number = text.trim_end_matches([',', '/', ':']);
+            let digits = number.trim_start_matches('-');
+            let good = digits.len() <= 18 && (digits.len() == 1 || !digits.starts_with('0'));
+            let expect = number.parse::<i64>().ok().filter(|_| good);
+            prop_assert_eq!(cursor.small_integer(), expect);
+            prop_assert_eq!(cursor.at(), if expect.is_some() { number.len() } else { 0 });
+        }
+
         #[test]
         fn strings_read_as_serde_json_reads_them(text in "\\PC{0,40}|[ -~\\n\\t\"\\\\]{0,40}") {
             let json = serde_json::to_string(&text).unwrap();

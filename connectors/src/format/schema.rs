@@ -7,8 +7,8 @@
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use serde_json::Value;
 
+use super::fault::{Fault, Parsed};
 use super::reading::Reading;
-use super::scan::{Fault, Parsed};
 
 /// One column: its name and how its values are read.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,11 +10,12 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::column::Column;
-use super::debezium::Head;
+use super::envelope::Head;
+use super::fault::{Fault, Parsed};
 use super::keys::{KeyOrder, STRANGER};
 use super::reading::{Placeholder, Reading};
 use super::sample::Sample;
-use super::scan::{Cursor, Fault, Parsed};
+use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
 use crate::change::{Changes, Operation, Table};
 use crate::record::Records;

@@ -6,7 +6,7 @@
 
 use arrow::datatypes::TimeUnit;
 
-use super::scan::{Fault, Parsed};
+use super::fault::{Fault, Parsed};
 
 const DAY_SECONDS: i64 = 86_400;
 

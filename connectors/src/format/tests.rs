@@ -238,7 +238,7 @@ fn r1_operations() {
             (ID, Some(row)),
             (
                 None,
-                Some(r#"{"status":"BEGIN","id":"5","data_collections":null}"#),
+                Some(r#"{"status":"BEGIN","id":"5","event_count":null,"data_collections":null}"#),
             ),
         ],
         &[
@@ -253,6 +253,14 @@ fn r1_operations() {
         check(options(), &[(None, Some(heartbeat))], &[]).filtered,
         1
     );
+}
+
+#[test]
+fn rows_of_a_table_called_transaction_are_rows() {
+    let row = r#"{"id":1,"status":"BEGIN","ddl":"x"}"#;
+    let records = records(&[(None, Some(row.as_bytes()))], "crm.public.transaction");
+    let decoded = Decoder::new(Format::DebeziumJson, options()).decode(&records);
+    assert_eq!(show(&decoded), ["transaction[] u id=1 status=BEGIN ddl=x"]);
 }
 
 #[test]

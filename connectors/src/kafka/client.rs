@@ -160,8 +160,8 @@ pub(super) fn settings(brokers: &str, properties: &BTreeMap<String, String>) -> 
         .set("bootstrap.servers", brokers)
         .set("client.id", "syncline")
         // A dead or silent broker is noticed in seconds, and looked for again as fast.
-        .set("socket.timeout.ms", "8000")
-        .set("socket.connection.setup.timeout.ms", "5000")
+        .set("socket.timeout.ms", "6000")
+        .set("socket.connection.setup.timeout.ms", "4000")
         .set("socket.keepalive.enable", "true")
         .set("reconnect.backoff.max.ms", "1000")
         .set("log.connection.close", "false")

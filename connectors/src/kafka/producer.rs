@@ -12,8 +12,9 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 
 use super::client::{self, LogOnly, Verdict, judge};
-use super::{Format, KafkaSource, Lane, Start, Topics};
+use super::{KafkaSource, Lane, Start, Topics};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::record::{Positions, Records};
 use crate::source::{Event, Limits};
 

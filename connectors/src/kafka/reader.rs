@@ -176,33 +176,25 @@ impl Reader {
     /// Gathers records until a limit is reached.
     fn fill(&mut self, limits: &Limits) -> Result<Event> {
         let deadline = Instant::now() + limits.linger;
+        // To wait costs a wake-up, so what is there is taken first.
         let mut wait = Duration::ZERO;
         let mut rows_until_clock = CLOCK_ROWS;
         while self.gather.rows() < limits.rows && self.gather.bytes() < limits.bytes {
             match self.poll(wait)? {
-                Polled::Record => {
-                    wait = Duration::ZERO;
+                Polled::Record if rows_until_clock > 0 => {
                     rows_until_clock -= 1;
-                    if rows_until_clock == 0 {
-                        rows_until_clock = CLOCK_ROWS;
-                        if Instant::now() >= deadline {
-                            break;
-                        }
-                    }
+                    wait = Duration::ZERO;
                     continue;
                 }
+                Polled::Record => rows_until_clock = CLOCK_ROWS,
                 Polled::Dropped => {}
                 Polled::Ended if self.is_once() => self.catch_up()?,
                 Polled::Ended => {}
-                Polled::Nothing => {
-                    let now = Instant::now();
-                    if now >= deadline || self.consumer.context().has_rebalance() {
-                        break;
-                    }
-                    wait = deadline - now;
-                }
+                Polled::Nothing if self.consumer.context().has_rebalance() => break,
+                Polled::Nothing => {}
             }
-            if self.is_drained() {
+            wait = deadline.saturating_duration_since(Instant::now());
+            if wait.is_zero() || self.is_drained() {
                 break;
             }
         }

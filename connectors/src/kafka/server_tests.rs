@@ -17,7 +17,7 @@ use super::gather::partition;
 use super::tests::source;
 use super::*;
 use crate::record::Positions;
-use crate::source::{Event, Limits};
+use crate::source::Event;
 
 fn brokers() -> String {
     std::env::var("SYNCLINE_TEST_KAFKA").expect("SYNCLINE_TEST_KAFKA names the test broker")
@@ -229,6 +229,14 @@ fn once_reads_to_the_end_as_it_was_over_empty_partitions_and_transaction_markers
     );
     again.until("the end", |_, event| matches!(event, Event::End));
     assert_eq!(again.rows_seen(), 1, "what came after the first run");
+
+    let sink = empty();
+    let mut member = Driver::open(&config(&topic, &unique("g")), &sink);
+    let expect: Positions = [(partition(&topic, 0), 6), (partition(&topic, 2), 5)].into();
+    member.until("the positions past the markers", |_, _| {
+        sink.lock().unwrap().positions == expect
+    });
+    member.close();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::topic;
 use crate::error::{Error, Result};
 
 /// How long brokers may be away before it is said.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked whether they are back, and for how long.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -74,7 +74,7 @@ impl Work {
 enum Step {
     Rows {
         prepared: Arc<Prepared>,
-        round: Round,
+        round: Box<Round>,
         /// The batch and row of each upsert, then of each delete.
         places: Vec<(usize, usize)>,
     },
@@ -147,7 +147,7 @@ pub(super) async fn plan(
                     .collect();
                 steps.push(Step::Rows {
                     prepared: prepared.clone(),
-                    round,
+                    round: Box::new(round),
                     places,
                 });
             }
@@ -342,7 +342,7 @@ impl<'a> Run<'a> {
         if incomplete.is_empty() {
             return Ok(());
         }
-        let rejected = incomplete
+        let mut rejected = incomplete
             .iter()
             .map(|row| {
                 let number: i32 = row.try_get(0)?;
@@ -356,8 +356,9 @@ impl<'a> Run<'a> {
                         .to_owned(),
                 ))
             })
-            .collect::<Result<_, sqlx::Error>>()
+            .collect::<Result<Vec<_>, sqlx::Error>>()
             .map_err(|error| failure("reading incomplete rows", error))?;
+        rejected.sort_by_key(|change| (change.batch, change.row));
         Err(Failure::Error(Error::Rejected(rejected)))
     }
 

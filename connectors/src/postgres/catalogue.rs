@@ -48,9 +48,11 @@ pub(super) async fn read(
     let quoted = target.quoted(Dialect::Postgres)?;
     let doing = format!("reading the catalogue for table {:?}", target.to_string());
     let fail = |error| failure(&doing, error);
-    let oid: Option<i64> = sqlx::query_scalar("SELECT to_regclass($1)::oid::bigint")
+    // Opening pg_class makes the session take note of what others created meanwhile.
+    let sql = "SELECT oid::bigint FROM pg_class WHERE oid = to_regclass($1)";
+    let oid: Option<i64> = sqlx::query_scalar(sql)
         .bind(&quoted)
-        .fetch_one(&mut *connection)
+        .fetch_optional(&mut *connection)
         .await
         .map_err(fail)?;
     let Some(oid) = oid else {

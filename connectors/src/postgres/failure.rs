@@ -128,8 +128,11 @@ fn class(code: &str) -> Class {
     match code {
         // A trigger that raises, a row too large for an index, a view's check option.
         "P0001" | "54000" | "44000" => Class::Data,
-        // A cached plan, a column, a table, a type, a unique index that is no longer there.
-        "0A000" | "42703" | "42P01" | "42804" | "42P10" | "428C9" | "42846" => Class::Stale,
+        // A cached plan, a column, a table, a type, a unique index that is no longer there, or a
+        // table or column that is there already.
+        "0A000" | "42703" | "42P01" | "42804" | "42P10" | "428C9" | "42846" | "42P07" | "42701" => {
+            Class::Stale
+        }
         "28000" | "28P01" | "3D000" | "3F000" | "21000" => Class::Configuration,
         _ => match code.get(..2).unwrap_or_default() {
             "22" | "23" => Class::Data,

@@ -14,6 +14,8 @@ use super::PostgresSink;
 use super::failure::{Failure, failure};
 use super::positions;
 use super::prepare::Prepared;
+#[cfg(target_os = "linux")]
+use super::relay::Relay;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::target::Target;
@@ -25,6 +27,7 @@ const PREPARED_MAX: usize = 256;
 /// See the module docs.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
+    link: Link,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
@@ -35,13 +38,14 @@ pub(super) struct Session {
 impl Session {
     /// Connects, and makes Syncline's own tables where they are not there.
     pub(super) async fn open(config: &PostgresSink, identity: &Identity) -> Result<Self> {
-        let mut connection = open_connection(config, &identity.pipeline).await?;
+        let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let tombstones = version_column(&config.conflict)?.is_some();
         positions::create_tables(&mut connection, tombstones)
             .await
             .map_err(Failure::into_error)?;
         Ok(Self {
             connection,
+            link,
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -116,12 +120,48 @@ impl Session {
         self.connection
             .close()
             .await
-            .map_err(|error| Error::unavailable("closing the connection", error))
+            .map_err(|error| Error::unavailable("closing the connection", error))?;
+        self.link.close().await;
+        Ok(())
+    }
+}
+
+/// What carries a connection and has to live as long.
+pub(super) struct Link {
+    #[cfg(target_os = "linux")]
+    relay: Option<Relay>,
+}
+
+impl Link {
+    /// Prepares the way to the server; gives the options to connect with.
+    #[cfg(target_os = "linux")]
+    async fn open(options: PgConnectOptions) -> std::io::Result<(Self, PgConnectOptions)> {
+        if options.get_socket().is_some() || options.get_host().starts_with('/') {
+            return Ok((Self { relay: None }, options));
+        }
+        let (relay, directory) = Relay::open(options.get_host(), options.get_port()).await?;
+        Ok((Self { relay: Some(relay) }, options.socket(directory)))
+    }
+
+    /// Elsewhere the driver connects by itself.
+    #[cfg(not(target_os = "linux"))]
+    async fn open(options: PgConnectOptions) -> std::io::Result<(Self, PgConnectOptions)> {
+        Ok((Self {}, options))
+    }
+
+    async fn close(self) {
+        #[cfg(target_os = "linux")]
+        if let Some(relay) = self.relay {
+            relay.close().await;
+        }
     }
 }
 
 /// A connection with the session settings that every statement relies on.
-pub(super) async fn open_connection(config: &PostgresSink, name: &str) -> Result<PgConnection> {
+pub(super) async fn open_connection(
+    config: &PostgresSink,
+    name: &str,
+) -> Result<(PgConnection, Link)> {
     let options = PgConnectOptions::from_str(&config.url).map_err(|_| {
         Error::configuration(
             "the url of the postgres sink cannot be read: write postgres://user:password@host:port/database, with special characters percent-encoded",
@@ -140,8 +180,12 @@ pub(super) async fn open_connection(config: &PostgresSink, name: &str) -> Result
         .statement_cache_capacity(512)
         .disable_statement_logging();
     let wait = Duration::from_millis(config.connect_timeout_ms);
-    let mut connection = match tokio::time::timeout(wait, options.connect()).await {
-        Ok(Ok(connection)) => connection,
+    let connect = async {
+        let (link, options) = Link::open(options).await?;
+        Ok((options.connect().await?, link))
+    };
+    let (mut connection, link) = match tokio::time::timeout(wait, connect).await {
+        Ok(Ok(connected)) => connected,
         Ok(Err(sqlx::Error::Configuration(cause))) => {
             return Err(Error::Configuration {
                 message: format!("{doing}: the connection options do not fit: correct the url"),
@@ -177,7 +221,7 @@ pub(super) async fn open_connection(config: &PostgresSink, name: &str) -> Result
         .execute(&mut connection)
         .await
         .map_err(|error| failure(&doing, error).into_error())?;
-    Ok(connection)
+    Ok((connection, link))
 }
 
 /// The first words of a statement, for messages.

@@ -1,15 +1,11 @@
 //! Whether what a pipeline names is there: brokers, topics, files, databases, tables.
 
-use std::collections::BTreeMap;
-
 use syncline_connectors::error::{Error, Result};
-use syncline_connectors::format::Format;
-use syncline_connectors::kafka::{KafkaSource, Start, Topics};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Lane, SourceConfig};
 use syncline_connectors::{kafka, postgres, source, sqlite};
 
-use crate::config::{KafkaQuarantine, PipelineFile, QuarantineConfig};
+use crate::config::{PipelineFile, QuarantineConfig};
 
 /// What is not there, with the path of the component that names it.
 pub(super) async fn unreached(file: &PipelineFile) -> Vec<(Vec<String>, Error)> {
@@ -26,7 +22,10 @@ pub(super) async fn unreached(file: &PipelineFile) -> Vec<(Vec<String>, Error)> 
         note(&["sinks", name], check_sink(&sink.config).await);
     }
     if let Some(QuarantineConfig::Kafka(config)) = &file.quarantine {
-        note(&["quarantine"], check_topic(config).await);
+        note(
+            &["quarantine"],
+            kafka::check(&config.as_source()).await.map(drop),
+        );
     }
     found
 }
@@ -47,21 +46,4 @@ async fn check_sink(config: &SinkConfig) -> Result<()> {
         SinkConfig::Sqlite(config) => sqlite::check(config).await,
         SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(()),
     }
-}
-
-/// Whether the quarantine's topic is there: what a source of that topic would ask.
-async fn check_topic(config: &KafkaQuarantine) -> Result<()> {
-    let source = KafkaSource {
-        brokers: config.brokers.clone(),
-        topics: Topics::Many(vec![config.topic.clone()]),
-        group: String::new(),
-        start: Start::Earliest,
-        format: Format::DebeziumJson,
-        schema: None,
-        key: None,
-        unavailable: None,
-        instance: None,
-        properties: BTreeMap::clone(&config.properties),
-    };
-    kafka::check(&source).await.map(drop)
 }

@@ -70,20 +70,16 @@ async fn swallow_commit_reply(listener: TcpListener, server: String) -> bool {
     let (mut client, _) = listener.accept().await.unwrap();
     let mut upstream = TcpStream::connect(&server).await.unwrap();
     let (mut from_client, mut from_server) = (vec![0; 65_536], vec![0; 65_536]);
-    let mut seen = 0;
     loop {
         tokio::select! {
             count = client.read(&mut from_client) => {
                 let count = count.unwrap();
                 let bytes = &from_client[..count];
                 upstream.write_all(bytes).await.unwrap();
-                if bytes.windows(6).any(|window| window == b"COMMIT") {
-                    seen += 1;
-                    // The first one ends the creation of Syncline's tables.
-                    if seen == 2 {
-                        upstream.read(&mut from_server).await.unwrap();
-                        break;
-                    }
+                // A simple query of just this word, with its length before it.
+                if bytes.windows(8).any(|window| window == b"\x0bCOMMIT\0") {
+                    upstream.read(&mut from_server).await.unwrap();
+                    break;
                 }
                 if count == 0 { return false; }
             }

@@ -31,7 +31,7 @@ async fn an_unset_column_is_left_as_it_is_and_needs_its_row_r14() {
     ];
     let rejected = writer.rejected(vec![batch(&rows)]).await;
     let rows: Vec<usize> = rejected.iter().map(|change| change.row).collect();
-    assert_eq!(rows, [2, 1]);
+    assert_eq!(rows, [1, 2]);
     assert_eq!(rejected[0].rule, "R14 incomplete");
     assert_eq!(fixture.rows(all).await[0], "(1,kept,7)");
 }

@@ -183,7 +183,7 @@ fn cases() -> Vec<(Field, ArrayRef, &'static str, &'static str)> {
             "1 year 2 mons 3 days 04:05:06.78",
         ),
         logical(Logical::Xml, "<a>1</a>", "xml", "<a>1</a>"),
-        plain(text("10.0.0.1"), "inet", "10.0.0.1"),
+        plain(text("10.0.0.1"), "inet", "10.0.0.1/32"),
         plain(text("10.0.0.0/8"), "cidr", "10.0.0.0/8"),
         plain(text("08:00:2b:01:02:03"), "macaddr", "08:00:2b:01:02:03"),
         plain(text("(1,2)"), "point", "(1,2)"),

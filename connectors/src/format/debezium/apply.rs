@@ -1,0 +1,339 @@
+//! A message taken apart becomes changes: by its operation, with the rules on keys and deletes.
+
+use std::sync::Arc;
+
+use super::shape::scan_flat;
+use super::{Debezium, Done, Job, Tail};
+use crate::change::Operation;
+use crate::format::envelope::{Envelope, Head, Part};
+use crate::format::fault::{Fault, Parsed};
+use crate::format::record_key;
+use crate::format::scan::Cursor;
+use crate::format::schema::{Connect, Form};
+use crate::format::stream::Basis;
+
+impl Debezium {
+    /// Makes changes of an envelope.
+    pub(super) fn apply(
+        &mut self,
+        job: &mut Job<'_>,
+        basis: Basis,
+        head: &Head<'_>,
+        envelope: Envelope,
+        expected: Option<usize>,
+    ) -> Parsed<Done> {
+        let records = job.records.clone();
+        let value = records.value(job.index).unwrap_or_default();
+        let operation = match head.operation.as_deref() {
+            Some(b"c") => Operation::Create,
+            Some(b"u") => Operation::Update,
+            Some(b"d") => Operation::Delete,
+            Some(b"r") => Operation::Read,
+            Some(b"t") => Operation::Truncate,
+            Some(b"m") => {
+                self.rollback(expected);
+                return Ok(Done::Filtered);
+            }
+            _ => {
+                return Err(
+                    Fault::form("unknown operation, expected one of c, u, d, r, t, m")
+                        .at_field("op"),
+                );
+            }
+        };
+        let target = self.target(job.topic, head);
+        let in_place = expected == Some(target);
+        if !in_place {
+            self.rollback(expected);
+        }
+        let before = envelope.before.start();
+        let appended = match operation {
+            Operation::Create | Operation::Update | Operation::Read => match envelope.after {
+                Part::Absent | Part::Null => {
+                    return Err(Fault::form(format!(
+                        "operation {} without a row",
+                        operation.letter()
+                    ))
+                    .at_field("after"));
+                }
+                Part::Appended(start) if in_place => Ok(start),
+                Part::Failed(_, fault) if in_place && self.streams[target].sample.is_none() => {
+                    return Err(fault);
+                }
+                part => Err(part.start().unwrap_or_default()),
+            },
+            Operation::Delete | Operation::Truncate => Err(before.unwrap_or_default()),
+        };
+        let sampled_row = appended.unwrap_or_else(|start| start);
+        let has_row =
+            before.is_some() || operation != Operation::Delete && operation != Operation::Truncate;
+        let form = Form::Envelope;
+        self.prepare(
+            job,
+            target,
+            basis,
+            form,
+            has_row.then_some((value, sampled_row)),
+        );
+        let time = self.event_time(job, head);
+        match operation {
+            Operation::Truncate => {
+                self.streams[target].append_unset_row();
+                self.commit(job, target, operation, time, value.len());
+            }
+            Operation::Delete => match before {
+                Some(start) => {
+                    self.rollback(Some(target));
+                    self.append(job, target, value, start)?;
+                    if self.streams[target].has_key() && self.streams[target].lacks_key() {
+                        self.append_record_key(job, target)?;
+                    } else {
+                        self.streams[target].reduce_to_key();
+                    }
+                    self.commit(job, target, operation, time, value.len());
+                }
+                None => {
+                    self.append_record_key(job, target)?;
+                    self.commit(job, target, operation, time, value.len());
+                }
+            },
+            Operation::Create | Operation::Update | Operation::Read => {
+                if let Err(start) = appended {
+                    self.append(job, target, value, start)?;
+                }
+                if let (Operation::Update, Some(start)) = (operation, before)
+                    && self.changes_key(target, value, start, in_place)?
+                    && self.split(job, target, value, start, sampled_row, time)?
+                {
+                    return Ok(Done::Rows { deleted: false });
+                }
+                self.commit(job, target, operation, time, value.len());
+            }
+        }
+        Ok(Done::Rows {
+            deleted: operation == Operation::Delete,
+        })
+    }
+
+    /// Whether the key may have changed, by its bytes.
+    fn changes_key(
+        &mut self,
+        target: usize,
+        value: &[u8],
+        before: usize,
+        scanned: bool,
+    ) -> Parsed<bool> {
+        let stream = &mut self.streams[target];
+        if !scanned {
+            stream.scan_before(&mut Cursor::from(value, before))?;
+        }
+        Ok(stream.may_change_key(value))
+    }
+
+    /// R10: where the keys do differ, commits a delete of the row before and a create of the row
+    /// after. Else leaves the row after appended and says so.
+    fn split(
+        &mut self,
+        job: &mut Job<'_>,
+        target: usize,
+        value: &[u8],
+        before: usize,
+        after: usize,
+        time: Option<i64>,
+    ) -> Parsed<bool> {
+        // The row after was appended already, so that a sampled schema fits it. After the row
+        // before is in, too, the schema fits both.
+        self.rollback(Some(target));
+        self.append(job, target, value, before)?;
+        let stream = &mut self.streams[target];
+        let rows = stream.len();
+        stream.commit(Operation::Delete, time, job.index as u32, 0);
+        if let Err(fault) = self.append(job, target, value, after) {
+            self.streams[target].truncate(rows);
+            return Err(fault);
+        }
+        let stream = &mut self.streams[target];
+        let same = stream.same_key(rows, rows + 1);
+        stream.truncate(rows);
+        if same {
+            self.append(job, target, value, after)?;
+            return Ok(false);
+        }
+        self.append(job, target, value, before)?;
+        self.streams[target].reduce_to_key();
+        self.streams[target].commit(Operation::Delete, time, job.index as u32, value.len());
+        self.append(job, target, value, after)?;
+        self.commit(job, target, Operation::Create, time, value.len());
+        Ok(true)
+    }
+
+    /// Makes a change of a flat row; the cursor stands at it.
+    pub(super) fn flat_row<'a>(
+        &mut self,
+        job: &mut Job<'_>,
+        basis: Basis,
+        mut head: Head<'a>,
+        mut cursor: Cursor<'a>,
+        expected: Option<usize>,
+        tail: &Tail,
+    ) -> Parsed<Done> {
+        let (start, value) = (cursor.at(), cursor.bytes());
+        let expected = expected.filter(|&stream| self.streams[stream].form == Form::Flat);
+        let read = match expected {
+            Some(stream) => {
+                self.streams[stream].append_row(&mut cursor, &self.placeholder, &mut head)
+            }
+            None => Err(Fault::form("no stream is expected")),
+        };
+        let appended = read.is_ok();
+        match (&read, expected) {
+            (Err(fault), Some(_)) if fault.rule == "R1" => return Err(fault.clone()),
+            _ => {}
+        }
+        if !appended {
+            self.rollback(expected);
+            head = Head::default();
+            cursor.seek(start);
+            scan_flat(&mut cursor, &mut head)?;
+        }
+        tail.check(&mut cursor)?;
+        let operation = match head.operation.as_deref() {
+            _ if head.deleted => Operation::Delete,
+            Some(b"c") => Operation::Create,
+            // A plain row says what a row is now, whether it was there before or not.
+            Some(b"u") | None => Operation::Update,
+            Some(b"d") => Operation::Delete,
+            Some(b"r") => Operation::Read,
+            Some(b"t") => Operation::Truncate,
+            Some(b"m") => {
+                self.rollback(expected);
+                return Ok(Done::Filtered);
+            }
+            Some(_) => {
+                return Err(
+                    Fault::form("unknown operation, expected one of c, u, d, r, t, m")
+                        .at_field("__op"),
+                );
+            }
+        };
+        let target = self.target(job.topic, &head);
+        if expected != Some(target) {
+            self.rollback(expected);
+        }
+        self.prepare(job, target, basis, Form::Flat, Some((value, start)));
+        if !appended || expected != Some(target) {
+            self.append(job, target, value, start)?;
+        }
+        let stream = &mut self.streams[target];
+        match operation {
+            Operation::Truncate => stream.append_unset_row(),
+            Operation::Delete if stream.has_key() && stream.lacks_key() => {
+                self.append_record_key(job, target)?;
+            }
+            Operation::Delete => stream.reduce_to_key(),
+            Operation::Create | Operation::Update | Operation::Read => {}
+        }
+        let time = self.event_time(job, &head);
+        self.commit(job, target, operation, time, value.len());
+        Ok(Done::Rows {
+            deleted: operation == Operation::Delete,
+        })
+    }
+
+    /// A null value: a delete by the record key, unless it follows that delete (R12).
+    #[cold]
+    pub(super) fn tombstone(
+        &mut self,
+        job: &mut Job<'_>,
+        place: usize,
+        key: Option<Arc<[String]>>,
+    ) -> Parsed<Done> {
+        let records = job.records.clone();
+        let entry = &records.entries[job.index];
+        let progress = &self.partitions[place];
+        let Some(bytes) = records.key(job.index) else {
+            return Err(Fault::key("a tombstone without a record key"));
+        };
+        if progress
+            .deleted_at
+            .is_some_and(|offset| offset < entry.offset)
+            && progress.deleted_key == bytes
+        {
+            return Ok(Done::Superseded);
+        }
+        let topic = &self.topics[job.topic];
+        let target = match topic.streams[..] {
+            [] => self.target(job.topic, &Head::default()),
+            [only] => only,
+            _ => {
+                return Err(Fault::key(
+                    "a tombstone in a topic of several tables names none",
+                ));
+            }
+        };
+        let (object, schema) = record_key::values(bytes, key.as_ref())?;
+        let stream = &self.streams[target];
+        let form = stream.form;
+        let known = stream.basis().map(|basis| basis.connect.clone());
+        let connect = match (known, schema) {
+            (Some(connect), _) => connect,
+            (None, Some(schema)) => Connect::parse(&schema).ok().map(Arc::new),
+            (None, None) => None,
+        };
+        self.prepare(
+            job,
+            target,
+            Basis { connect, key },
+            form,
+            Some((&object, 0)),
+        );
+        self.append_record_key(job, target)?;
+        self.commit(
+            job,
+            target,
+            Operation::Delete,
+            entry.timestamp_ms,
+            bytes.len(),
+        );
+        Ok(Done::Rows { deleted: true })
+    }
+
+    /// Appends a row of the record key's values, everything else unset.
+    #[cold]
+    pub(super) fn append_record_key(&mut self, job: &mut Job<'_>, target: usize) -> Parsed<()> {
+        self.rollback(Some(target));
+        let records = job.records.clone();
+        let bytes = records.key(job.index);
+        let bytes =
+            bytes.ok_or_else(|| Fault::key("a delete with neither a key nor a row before"))?;
+        let names = self.streams[target]
+            .basis()
+            .and_then(|basis| basis.key.clone());
+        let (object, _) = record_key::values(bytes, names.as_ref())?;
+        self.append(job, target, &object, 0)?;
+        let stream = &mut self.streams[target];
+        if !stream.has_key() || stream.lacks_key() {
+            return Err(Fault::key(
+                "a delete whose key is not in the columns of its table, or null",
+            ));
+        }
+        stream.unset_rest();
+        Ok(())
+    }
+
+    fn commit(
+        &mut self,
+        job: &Job<'_>,
+        target: usize,
+        operation: Operation,
+        time: Option<i64>,
+        bytes: usize,
+    ) {
+        self.streams[target].commit(operation, time, job.index as u32, bytes);
+    }
+
+    fn event_time(&self, job: &Job<'_>, head: &Head<'_>) -> Option<i64> {
+        let record = &job.records.entries[job.index];
+        head.source_ms.or(head.event_ms).or(record.timestamp_ms)
+    }
+}

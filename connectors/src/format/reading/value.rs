@@ -1,0 +1,451 @@
+//! Reading one value: by its first byte, then by what the column expects.
+
+use arrow::datatypes::TimeUnit;
+use base64::Engine as _;
+
+use super::{BASE64, BITS_MAX, DEFAULT_UUID, Placeholder, Reading};
+use crate::format::column::{Column, Values};
+use crate::format::fault::{Fault, Parsed};
+use crate::format::scan::Cursor;
+use crate::format::text::Text;
+use crate::format::{decimal, temporal};
+
+impl Reading {
+    /// Appends the value that stands next. After a fault the column holds a broken entry, which
+    /// the caller truncates.
+    #[inline]
+    pub(in crate::format) fn read(
+        &self,
+        cursor: &mut Cursor<'_>,
+        column: &mut Column,
+        placeholder: &Placeholder,
+    ) -> Parsed<()> {
+        let next = cursor.peek();
+        if next == b'n' && cursor.take_null() {
+            column.append_null();
+            return Ok(());
+        }
+        match self {
+            // The common string path, without a look at anything else.
+            Self::Text if next == b'"' => {
+                let text = cursor.string()?;
+                append_text(text, column, placeholder)
+            }
+            Self::RawJson => read_document(cursor, column, placeholder),
+            Self::Json if next != b'"' => read_document(cursor, column, placeholder),
+            Self::List(item) if next == b'[' => read_list(item, cursor, column, placeholder),
+            Self::Numeric if next == b'{' => read_variable_scale(cursor, column),
+            _ => match next {
+                b'"' => {
+                    let text = cursor.string()?;
+                    if !text.escaped && placeholder.is(text.raw) {
+                        column.append_unset();
+                        return Ok(());
+                    }
+                    let text = text.unescape()?;
+                    if placeholder.is(&text) {
+                        column.append_unset();
+                        return Ok(());
+                    }
+                    self.read_text(&text, column)
+                }
+                b'-' | b'0'..=b'9' => self.read_number(cursor, column),
+                b't' | b'f' => {
+                    let value = next == b't';
+                    match (self, &mut column.values) {
+                        (Self::Boolean, Values::Boolean(bits)) => bits.append(value),
+                        (Self::Bits(1), Values::Bytes { bytes, .. }) => {
+                            bytes.push(if value { b'1' } else { b'0' });
+                        }
+                        _ => return Err(cursor.wrong_kind(&self.expected())),
+                    }
+                    if !cursor.take(if value { b"true" } else { b"false" }) {
+                        return Err(cursor.unexpected("`true` or `false`"));
+                    }
+                    column.finish_value();
+                    Ok(())
+                }
+                _ => Err(cursor.wrong_kind(&self.expected())),
+            },
+        }
+    }
+
+    #[inline]
+    fn read_number(&self, cursor: &mut Cursor<'_>, column: &mut Column) -> Parsed<()> {
+        match self {
+            Self::Integer(_) => {
+                let value = self.read_integer(cursor)?;
+                if !push_integer(&mut column.values, value) {
+                    return Err(self.out_of_range());
+                }
+            }
+            Self::Float32 => {
+                let value: f32 = self.read_float(cursor.number()?)?;
+                let Values::Float32(values) = &mut column.values else {
+                    unreachable!("a float32 column holds float32")
+                };
+                if value.is_infinite() {
+                    return Err(self.out_of_range());
+                }
+                values.push(value);
+            }
+            Self::Float64 | Self::SampledFloat64 => {
+                let text = cursor.number()?;
+                let value: f64 = self.read_float(text)?;
+                let Values::Float64(values) = &mut column.values else {
+                    unreachable!("a float64 column holds float64")
+                };
+                let inexact = *self == Self::SampledFloat64
+                    && text.len() > 15
+                    && !decimal::is_exact_float(text, value);
+                if value.is_infinite() || inexact {
+                    return Err(self.out_of_range());
+                }
+                values.push(value);
+            }
+            Self::Decimal { .. } => self.push_decimal(cursor.number()?, column)?,
+            Self::Numeric | Self::ScaledNumeric(_) => {
+                let text = decimal::plain(cursor.number()?)?;
+                push_bytes(column, &text);
+            }
+            Self::Date | Self::Time(_) | Self::Timestamp(_) | Self::Instant | Self::Duration(_) => {
+                let value = self.read_integer(cursor)?;
+                self.push_temporal(value, column)?;
+            }
+            _ => return Err(cursor.wrong_kind(&self.expected())),
+        }
+        column.finish_value();
+        Ok(())
+    }
+
+    fn read_float<T: std::str::FromStr>(&self, text: &[u8]) -> Parsed<T> {
+        let text = std::str::from_utf8(text).ok();
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| self.out_of_range())
+    }
+
+    #[inline]
+    fn read_integer(&self, cursor: &mut Cursor<'_>) -> Parsed<i128> {
+        if let Some(value) = cursor.small_integer() {
+            return Ok(value.into());
+        }
+        let text = cursor.number()?;
+        decimal::integer(text).ok_or_else(|| self.out_of_range())
+    }
+
+    fn push_temporal(&self, value: i128, column: &mut Column) -> Parsed<()> {
+        let value = i64::try_from(value).map_err(|_| self.out_of_range())?;
+        let value = match self {
+            Self::Timestamp(unit) => temporal::with_infinity(value, *unit),
+            Self::Instant => temporal::with_infinity(value, TimeUnit::Microsecond),
+            Self::Time(unit) => {
+                if !(0..=86_400 * temporal::per_second(*unit)).contains(&value) {
+                    return Err(Fault::value(
+                        "found a number that is no time of a day, expected time",
+                    ));
+                }
+                value
+            }
+            _ => value,
+        };
+        if !push_integer(&mut column.values, i128::from(value)) {
+            return Err(self.out_of_range());
+        }
+        Ok(())
+    }
+
+    fn push_decimal(&self, text: &[u8], column: &mut Column) -> Parsed<()> {
+        let Self::Decimal {
+            precision, scale, ..
+        } = *self
+        else {
+            return Err(self.out_of_range());
+        };
+        match &mut column.values {
+            Values::Decimal128(values) => values.push(decimal::fixed(text, precision, scale)?),
+            Values::Decimal256(values) => values.push(decimal::fixed_wide(text, precision, scale)?),
+            _ => unreachable!("a decimal column holds decimals"),
+        }
+        Ok(())
+    }
+
+    fn read_text(&self, text: &[u8], column: &mut Column) -> Parsed<()> {
+        match self {
+            Self::Text => push_bytes(column, text),
+            Self::Json => {
+                let mut cursor = Cursor::new(text);
+                cursor.skip_space();
+                let document = cursor.skip_checked().and_then(|()| cursor.end());
+                document.map_err(|_| {
+                    Fault::value("found a string that is no JSON document, expected json")
+                })?;
+                push_bytes(column, text);
+            }
+            Self::Xml => push_bytes(column, text),
+            Self::Uuid => {
+                if text == DEFAULT_UUID {
+                    column.append_unset();
+                    return Ok(());
+                }
+                let hyphens = [8, 13, 18, 23];
+                let good = text.len() == 36
+                    && text.iter().enumerate().all(|(at, byte)| {
+                        if hyphens.contains(&at) {
+                            *byte == b'-'
+                        } else {
+                            byte.is_ascii_hexdigit()
+                        }
+                    });
+                if !good {
+                    return Err(self.unreadable());
+                }
+                push_bytes(column, text);
+            }
+            Self::Binary => {
+                let Values::Bytes { bytes, .. } = &mut column.values else {
+                    unreachable!("a binary column holds bytes")
+                };
+                BASE64
+                    .decode_vec(text, bytes)
+                    .map_err(|_| self.unreadable())?;
+            }
+            Self::Float32 | Self::Float64
+                if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") =>
+            {
+                let value: f64 = self.read_float(text)?;
+                match &mut column.values {
+                    Values::Float32(values) => values.push(value as f32),
+                    Values::Float64(values) => values.push(value),
+                    _ => unreachable!("a float column holds floats"),
+                }
+            }
+            Self::Date => self.push_temporal(temporal::date(text)?.into(), column)?,
+            Self::Time(unit) => self.push_temporal(temporal::time(text, *unit)?.into(), column)?,
+            Self::Timestamp(unit) => {
+                self.push_temporal(temporal::timestamp(text, *unit)?.into(), column)?;
+            }
+            Self::Instant => self.push_temporal(temporal::instant(text)?.into(), column)?,
+            Self::Decimal {
+                precision,
+                scale,
+                base64: Some(from),
+            } => {
+                let integer = BASE64.decode(text).map_err(|_| self.unreadable())?;
+                match &mut column.values {
+                    Values::Decimal128(values) => {
+                        values.push(decimal::unscaled(&integer, *from, *precision, *scale)?);
+                    }
+                    Values::Decimal256(values) => {
+                        values.push(decimal::unscaled_wide(&integer, *from, *precision, *scale)?);
+                    }
+                    _ => unreachable!("a decimal column holds decimals"),
+                }
+            }
+            Self::Decimal { .. } => self.push_decimal(text, column)?,
+            Self::Numeric => push_bytes(column, &decimal::plain(text)?),
+            Self::ScaledNumeric(scale) => {
+                let integer = BASE64.decode(text).map_err(|_| self.unreadable())?;
+                push_bytes(
+                    column,
+                    decimal::text(&integer, i64::from(*scale))?.as_bytes(),
+                );
+            }
+            Self::Bits(length) => push_bytes(column, &self.bits(*length, text)?),
+            Self::TimeTz => {
+                temporal::check_time_with_offset(text)?;
+                push_bytes(column, text);
+            }
+            Self::Interval => {
+                temporal::check_interval(text)?;
+                push_bytes(column, text);
+            }
+            _ => {
+                return Err(Fault::value(format!(
+                    "found a string, expected {}",
+                    self.expected()
+                )));
+            }
+        }
+        column.finish_value();
+        Ok(())
+    }
+
+    /// The bits of a text of `0` and `1` of just this length, else of base64, the last first.
+    fn bits(&self, length: u32, text: &[u8]) -> Parsed<Vec<u8>> {
+        if text.len() == length as usize && text.iter().all(|byte| matches!(byte, b'0' | b'1')) {
+            return Ok(text.to_vec());
+        }
+        let bytes = BASE64.decode(text).map_err(|_| self.unreadable())?;
+        let length = if length > BITS_MAX {
+            bytes.len() * 8
+        } else {
+            length as usize
+        };
+        let bit = |at: usize| {
+            bytes
+                .get(at / 8)
+                .is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+        };
+        if (length..bytes.len() * 8).any(bit) {
+            return Err(self.out_of_range());
+        }
+        Ok((0..length)
+            .rev()
+            .map(|at| b'0' + u8::from(bit(at)))
+            .collect())
+    }
+
+    #[cold]
+    fn out_of_range(&self) -> Box<Fault> {
+        Fault::value(format!(
+            "found a value that {} does not hold exactly",
+            self.expected()
+        ))
+    }
+
+    #[cold]
+    fn unreadable(&self) -> Box<Fault> {
+        Fault::value(format!(
+            "found a string that is none, expected {}",
+            self.expected()
+        ))
+    }
+}
+
+/// The common string path: no unescaping into a buffer of its own.
+#[inline]
+fn append_text(text: Text<'_>, column: &mut Column, placeholder: &Placeholder) -> Parsed<()> {
+    let Values::Bytes { bytes, .. } = &mut column.values else {
+        unreachable!("a text column holds bytes")
+    };
+    let start = bytes.len();
+    text.append_to(bytes)?;
+    if placeholder.is(&bytes[start..]) {
+        bytes.truncate(start);
+        column.append_unset();
+    } else {
+        column.finish_value();
+    }
+    Ok(())
+}
+
+fn push_bytes(column: &mut Column, text: &[u8]) {
+    let Values::Bytes { bytes, .. } = &mut column.values else {
+        unreachable!("a text column holds bytes")
+    };
+    bytes.extend_from_slice(text);
+}
+
+/// False where the column's type does not hold the value.
+#[inline]
+fn push_integer(values: &mut Values, value: i128) -> bool {
+    macro_rules! push {
+        ($vector:expr) => {
+            value.try_into().map(|value| $vector.push(value)).is_ok()
+        };
+    }
+    match values {
+        Values::Int8(vector) => push!(vector),
+        Values::Int16(vector) => push!(vector),
+        Values::Int32(vector) => push!(vector),
+        Values::Int64(vector) => push!(vector),
+        Values::UInt8(vector) => push!(vector),
+        Values::UInt16(vector) => push!(vector),
+        Values::UInt32(vector) => push!(vector),
+        Values::UInt64(vector) => push!(vector),
+        _ => false,
+    }
+}
+
+fn read_list(
+    item: &Reading,
+    cursor: &mut Cursor<'_>,
+    column: &mut Column,
+    placeholder: &Placeholder,
+) -> Parsed<()> {
+    let Values::List { items, .. } = &mut column.values else {
+        unreachable!("a list column holds lists")
+    };
+    let start = items.len();
+    cursor.advance();
+    if !cursor.closed(b']') {
+        loop {
+            item.read(cursor, items, placeholder)?;
+            if !cursor.more(b']')? {
+                break;
+            }
+        }
+    }
+    let added = start..items.len();
+    let spelled = |numbers: &mut dyn Iterator<Item = i64>| {
+        numbers.eq(placeholder.text.iter().map(|&byte| i64::from(byte as i8)))
+    };
+    let spells_placeholder = added.len() == placeholder.text.len()
+        && !added.is_empty()
+        && match &items.values {
+            Values::Int16(n) => spelled(&mut n[added.clone()].iter().map(|&n| i64::from(n))),
+            Values::Int32(n) => spelled(&mut n[added.clone()].iter().map(|&n| i64::from(n))),
+            Values::Int64(n) => spelled(&mut n[added.clone()].iter().copied()),
+            _ => false,
+        };
+    if spells_placeholder || added.clone().any(|at| items.is_unset(at)) {
+        items.truncate(start);
+        column.append_unset();
+    } else {
+        column.finish_value();
+    }
+    Ok(())
+}
+
+/// The text of whatever stands next, checked.
+fn read_document(
+    cursor: &mut Cursor<'_>,
+    column: &mut Column,
+    placeholder: &Placeholder,
+) -> Parsed<()> {
+    let start = cursor.at();
+    cursor.skip_checked()?;
+    let text = cursor.since(start);
+    let between = |open: &[u8], close: &[u8]| text.strip_prefix(open)?.strip_suffix(close);
+    let forms = [Some(text), between(b"\"", b"\""), between(b"[\"", b"\"]")];
+    if forms.into_iter().flatten().any(|text| placeholder.is(text)) {
+        column.append_unset();
+        return Ok(());
+    }
+    push_bytes(column, text);
+    column.finish_value();
+    Ok(())
+}
+
+/// Debezium's `{"scale": s, "value": base64}`.
+fn read_variable_scale(cursor: &mut Cursor<'_>, column: &mut Column) -> Parsed<()> {
+    let (mut scale, mut value) = (None, None);
+    cursor.advance();
+    if !cursor.closed(b'}') {
+        loop {
+            let name = cursor.string()?;
+            cursor.expect(b':')?;
+            cursor.skip_space();
+            match name.raw {
+                b"scale" => {
+                    let number = decimal::integer(cursor.number()?);
+                    scale = number.and_then(|number| i64::try_from(number).ok());
+                }
+                b"value" => value = Some(cursor.string()?.unescape()?),
+                _ => cursor.skip()?,
+            }
+            if !cursor.more(b'}')? {
+                break;
+            }
+        }
+    }
+    let integer = value.and_then(|value| BASE64.decode(&*value).ok());
+    let (Some(scale), Some(integer)) = (scale, integer) else {
+        return Err(Fault::value(
+            "found an object without a scale and a base64 value, expected numeric",
+        ));
+    };
+    push_bytes(column, decimal::text(&integer, scale)?.as_bytes());
+    column.finish_value();
+    Ok(())
+}
