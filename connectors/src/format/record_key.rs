@@ -134,8 +134,8 @@ impl RecordKey {
     }
 }
 
-/// The key's values as an object: where it begins in the text, and its schema. A primitive becomes
-/// an object of the one name in `names`.
+/// The text of the key's values as an object, and the text of its schema. A primitive becomes an
+/// object of the one name in `names`.
 pub(super) fn values(
     key: &[u8],
     names: Option<&Arc<[String]>>,

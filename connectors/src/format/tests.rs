@@ -214,6 +214,15 @@ fn r1_accepts_bare_envelopes_flat_rows_and_nulls() {
             "other[id] d id=1 name=-",
         ],
     );
+    // The event's time: at the source, else the message's, else the record's.
+    let timed = [
+        (ID, Some(r#"{"id":1,"__source_ts_ms":5,"__ts_ms":7}"#)),
+        (ID, Some(r#"{"id":1,"__ts_ms":7,"__snapshot":"false"}"#)),
+        (ID, Some(r#"{"id":1}"#)),
+    ];
+    let decoded = check(options(), &timed, &["clients[id] u id=1"; 3]);
+    let times = &decoded.changes[0].event_times_ms;
+    assert_eq!(times[..], [Some(5), Some(7), Some(99)]);
     let flat = r#"{"schema":{"type":"struct","fields":[{"field":"id","type":"int32"},{"field":"__op","type":"string"}]},"payload":{"id":1,"__op":"r"}}"#;
     check(
         options(),
