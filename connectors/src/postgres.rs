@@ -28,7 +28,9 @@ mod session;
 mod apply;
 mod bisect;
 mod copy;
+mod instant;
 mod numeric;
+mod plan;
 mod stage;
 mod statement;
 
@@ -43,8 +45,8 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::apply::Part;
 use self::failure::Failure;
+use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::ConflictPolicy;
@@ -328,7 +330,7 @@ impl PostgresConnection {
     async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
         let options = self.config.options();
         let parts = Part::of_write(write);
-        let work = apply::plan(session, &options, &parts).await?;
+        let work = plan::plan(session, &options, &parts).await?;
         session
             .execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             .await?;

@@ -4,8 +4,9 @@
 //! culprit is a change that is refused although everything good before it is there. A change refused
 //! for a foreign key is tried again at the end, when all that it may refer to is there.
 
-use super::apply::{self, Part};
+use super::apply;
 use super::failure::{Failure, Refused};
+use super::plan::{Part, plan};
 use super::session::Session;
 use crate::error::{Error, RejectedChange};
 use crate::sink::Identity;
@@ -114,7 +115,7 @@ async fn apply_all(
     options: &Options,
     parts: &[Part],
 ) -> Result<(), Failure> {
-    let work = apply::plan(session, options, parts).await?;
+    let work = plan(session, options, parts).await?;
     // Staging tables hold what an earlier attempt of this transaction left.
     let stages = work.stages();
     if !stages.is_empty() {

@@ -16,6 +16,7 @@ use arrow::datatypes::{
     Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 
+use super::instant::{date, microseconds, timestamp};
 use super::numeric::{put_decimal, put_decimal_wide};
 use crate::error::{Error, Result};
 
@@ -24,10 +25,6 @@ pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// What stands after the last row.
 pub(super) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
-
-/// Microseconds and days from 1970-01-01 to 2000-01-01, where Postgres begins to count.
-const EPOCH_US: i64 = 946_684_800_000_000;
-const EPOCH_DAYS: i32 = 10_957;
 
 /// Why a value cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,14 +36,6 @@ pub(super) struct Unfit {
 const NUL: Unfit = Unfit {
     rule: "22021 character_not_in_repertoire",
     reason: "the text holds a NUL character, which PostgreSQL cannot store",
-};
-const TOO_FINE: Unfit = Unfit {
-    rule: "R3 exactness",
-    reason: "the value is finer than a microsecond, which PostgreSQL would round",
-};
-const TOO_FAR: Unfit = Unfit {
-    rule: "22008 datetime_field_overflow",
-    reason: "the instant is out of PostgreSQL's range",
 };
 const RAGGED: Unfit = Unfit {
     rule: "R3 exactness",
@@ -352,33 +341,6 @@ fn put_interval(out: &mut Vec<u8>, microseconds: i64, days: i32, months: i32) {
     out.extend_from_slice(&months.to_be_bytes());
 }
 
-fn date(days: i32) -> Result<i32, Unfit> {
-    match days {
-        i32::MAX | i32::MIN => Ok(days),
-        _ => days.checked_sub(EPOCH_DAYS).ok_or(TOO_FAR),
-    }
-}
-
-fn microseconds(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
-    match unit {
-        TimeUnit::Second => value.checked_mul(1_000_000).ok_or(TOO_FAR),
-        TimeUnit::Millisecond => value.checked_mul(1_000).ok_or(TOO_FAR),
-        TimeUnit::Microsecond => Ok(value),
-        TimeUnit::Nanosecond if value % 1_000 == 0 => Ok(value / 1_000),
-        TimeUnit::Nanosecond => Err(TOO_FINE),
-    }
-}
-
-/// The largest and the smallest value are the infinities, here and there.
-fn timestamp(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
-    match value {
-        i64::MAX | i64::MIN => Ok(value),
-        _ => microseconds(value, unit)?
-            .checked_sub(EPOCH_US)
-            .ok_or(TOO_FAR),
-    }
-}
-
 /// Dimensions, a flag for nulls, the element type, then for each dimension its length and lower
 /// bound, then the elements in row-major order (`array_recv`).
 fn put_array(
@@ -445,6 +407,7 @@ fn flatten(
 mod tests {
     use std::sync::Arc;
 
+    use super::super::instant::{EPOCH_US, TOO_FINE};
     use super::*;
     use arrow::array::{
         Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::copy::{Cells, HEADER, TRAILER, Unfit};
 use super::failure::{Failure, failure};
+use super::instant::EPOCH_US;
 use super::prepare::Prepared;
 use super::session::Session;
 use crate::change::{Changes, Operation};
@@ -156,9 +157,7 @@ impl<'a> Sheet<'a> {
     /// Microseconds since 2000-01-01, where a version may need it.
     fn event(&self, row: usize) -> Option<i64> {
         let event_ms = self.changes.event_times_ms[row].filter(|_| self.with_events)?;
-        event_ms
-            .checked_mul(1_000)?
-            .checked_sub(946_684_800_000_000)
+        event_ms.checked_mul(1_000)?.checked_sub(EPOCH_US)
     }
 }
 
