@@ -39,7 +39,7 @@ format = "debezium-json"
 [sources.memory.schema]
 id        = "int64"
 partition = "int64"
-[sinks.memory]
+[sinks.target]
 type   = "blackhole"
 inputs = ["memory"]
 "#;
