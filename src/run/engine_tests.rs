@@ -328,6 +328,7 @@ async fn process(
 fn check(seed: u64, processes: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(true)
         .build()
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -385,19 +386,20 @@ fn check(seed: u64, processes: u64) {
             "R17: {balance:?}"
         );
     }
+    // A process that is fenced after its reply was lost cannot know that its commit went through.
     let written: u64 = accounts
         .iter()
         .map(|account| account.balance().written)
         .sum();
-    assert_eq!(
-        written,
-        expected.len() as u64,
-        "R17: what was written was counted once"
+    let good = expected.len() as u64;
+    assert!(
+        written <= good && (processes > 1 || written == good),
+        "R17: {written} of {good}"
     );
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn one_process_is_exact(seed in 1_u64..1_000_000) {

@@ -75,6 +75,8 @@ pub(crate) struct Progress {
     /// Partitions that were assigned and do not know yet where to begin.
     waiting: BTreeSet<Partition>,
     finished: Positions,
+    /// Another process moved a position, and the positions were not read again yet.
+    fence: Option<Error>,
     acknowledged_at: Option<Instant>,
 }
 
@@ -89,7 +91,13 @@ impl Lane {
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
                 Ok(Event::Idle) => self.status.resume(&self.part),
-                Ok(Event::End) => break,
+                Ok(Event::End) => {
+                    self.flush().await?;
+                    // A fence brings changes back: then the source is not drained after all.
+                    if self.progress.fence.is_none() {
+                        break;
+                    }
+                }
                 Err(error) => self.source_failed(error).await?,
             }
         }
@@ -154,16 +162,11 @@ impl Lane {
         }
     }
 
-    /// Takes note of what the writers finished.
+    /// Takes note of what the writers finished, and begins again where one was fenced.
     async fn settle(&mut self) -> Result<(), Failure> {
-        let mut fenced = None;
-        for index in 0..self.writers.len() {
-            while let Ok(notice) = self.writers[index].notices.try_recv() {
-                self.note(index, notice, &mut fenced)?;
-            }
-        }
-        if let Some(error) = fenced {
-            self.begin_again(&error).await?;
+        self.take_notices()?;
+        if let Some(fence) = self.progress.fence.take() {
+            self.begin_again(&fence).await?;
         }
         let due = self
             .progress
@@ -175,12 +178,16 @@ impl Lane {
         Ok(())
     }
 
-    fn note(
-        &mut self,
-        index: usize,
-        notice: Notice,
-        fenced: &mut Option<Error>,
-    ) -> Result<(), Failure> {
+    fn take_notices(&mut self) -> Result<(), Failure> {
+        for index in 0..self.writers.len() {
+            while let Ok(notice) = self.writers[index].notices.try_recv() {
+                self.take_notice(index, notice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_notice(&mut self, index: usize, notice: Notice) -> Result<(), Failure> {
         match notice {
             Notice::Finished { number, bytes } => {
                 self.progress.in_flight_bytes -= bytes;
@@ -190,7 +197,7 @@ impl Lane {
             Notice::GivenBack { bytes } => self.progress.in_flight_bytes -= bytes,
             Notice::Fenced { error, bytes } => {
                 self.progress.in_flight_bytes -= bytes;
-                *fenced = Some(error);
+                self.progress.fence = Some(error);
             }
             Notice::Failed(error) => {
                 return Err(Failure::of_sink(&self.writers[index].name, error));
@@ -223,12 +230,8 @@ impl Lane {
         let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
         self.begin(partitions).await?;
         // What was queued behind the fence was given back before the positions were read.
-        let mut again = None;
-        for index in 0..self.writers.len() {
-            while let Ok(notice) = self.writers[index].notices.try_recv() {
-                self.note(index, notice, &mut again)?;
-            }
-        }
+        self.take_notices()?;
+        self.progress.fence = None;
         self.progress.finished.clear();
         Ok(())
     }
@@ -276,7 +279,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Waits until the writers finished everything that they were given.
+    /// Waits until the writers finished everything that they were given; does not ask the source for
+    /// anything. A fence that shows meanwhile is left to [`Lane::settle`].
     async fn flush(&mut self) -> Result<(), Failure> {
         for index in 0..self.writers.len() {
             let (reply, answer) = oneshot::channel();
@@ -285,7 +289,7 @@ impl Lane {
                 return Err(self.hung_up(index));
             }
         }
-        self.settle().await
+        self.take_notices()
     }
 
     /// Waits for something while the source hands over nothing and stays in its group.

@@ -121,6 +121,11 @@ impl Writer {
             self.account.give_back(&tally);
             return Notice::GivenBack { bytes };
         }
+        if let Some(error) = self.find_gap(&write) {
+            self.fenced = true;
+            self.account.give_back(&tally);
+            return Notice::Fenced { error, bytes };
+        }
         let replayed = match self.skip_replayed(&mut write) {
             Ok(replayed) => replayed,
             Err(error) => return Notice::Failed(error),
@@ -192,6 +197,21 @@ impl Writer {
             })
             .collect();
         patience::append(&self.quarantine, &entries, &self.status).await;
+    }
+
+    /// A span that begins past what the target holds would lose what lies between: somebody else
+    /// changed the positions, or a fence was missed. Begin again from the target's positions.
+    fn find_gap(&self, write: &Write) -> Option<Error> {
+        let gap = write.spans.iter().find_map(|span| {
+            let found = *self.positions.get(&span.partition)?;
+            let expected = span.from.filter(|&from| found < from)?;
+            Some((span.partition.clone(), expected, found))
+        });
+        gap.map(|(partition, expected, found)| Error::Fenced {
+            partition,
+            expected,
+            found: Some(found),
+        })
     }
 
     /// Takes out what the target holds already (R4) and sets each span to begin where it stands.
