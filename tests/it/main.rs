@@ -3,9 +3,11 @@
 
 mod harness;
 
+mod backpressure;
 mod debezium;
 mod harness_check;
 mod kafka_to_postgres;
 mod kill;
+mod poison;
 mod quickstart;
 mod whole_database;
