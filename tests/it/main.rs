@@ -5,6 +5,7 @@ mod harness;
 
 mod backpressure;
 mod debezium;
+mod faults;
 mod harness_check;
 mod kafka_to_postgres;
 mod kill;
