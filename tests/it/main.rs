@@ -6,6 +6,7 @@ mod harness;
 mod backpressure;
 mod debezium;
 mod faults;
+mod graph;
 mod harness_check;
 mod kafka_to_postgres;
 mod kill;
