@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use syncline_connectors::layer::{BreakerConfig, RetryConfig, ThrottleConfig};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 
@@ -72,8 +73,22 @@ pub struct PipelineFile {
 pub struct SinkNode {
     /// The sources and operators whose changes come in.
     pub inputs: Vec<String>,
+    /// What is wrapped around the connector.
+    pub layers: Layers,
     /// The connector's settings.
     pub config: SinkConfig,
+}
+
+/// What is wrapped around the connection of any sink.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layers {
+    /// How often and how soon an unavailable target is tried again.
+    pub retry: RetryConfig,
+    /// When an unavailable target is left alone but for a probe, by all lanes together.
+    pub breaker: BreakerConfig,
+    /// How fast the target may be written; without a bound where it is absent.
+    pub throttle: Option<ThrottleConfig>,
 }
 
 /// When a batch is handed on: at the first of these bounds.
@@ -105,6 +120,11 @@ impl Default for Batch {
             linger_ms: 20,
         }
     }
+}
+
+impl Layers {
+    /// The keys of a sink's table that are layers.
+    const KEYS: [&str; 3] = ["retry", "breaker", "throttle"];
 }
 
 impl Batch {

@@ -10,7 +10,7 @@ use syncline_connectors::format::{Decoder, DecoderOptions, Format};
 use syncline_connectors::sink::{self, SinkConfig};
 use syncline_connectors::source::{Limits, SourceConfig};
 
-use crate::config::{FileQuarantine, PipelineFile, QuarantineConfig};
+use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
 use crate::failure::Failure;
 use crate::operator::{self, OperatorConfig};
 
@@ -62,6 +62,8 @@ pub struct StepPlan {
 pub struct SinkPlan {
     /// The sink's name.
     pub name: String,
+    /// What is wrapped around it.
+    pub layers: Layers,
     /// Its settings.
     pub config: SinkConfig,
     /// Where its changes come from.
@@ -209,6 +211,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
         if !inputs.is_empty() {
             sinks.push(SinkPlan {
                 name: sink.clone(),
+                layers: node.layers.clone(),
                 config: node.config.clone(),
                 inputs,
             });
@@ -276,11 +279,11 @@ fn columns(steps: &[StepPlan], sinks: &[SinkPlan]) -> Option<Vec<String>> {
         wanted.push(operator::required_columns(&step.config, below.as_deref()));
     }
     wanted.reverse();
-    let first = steps
+    let mut first = steps
         .iter()
         .zip(wanted)
         .filter(|(step, _)| step.inputs.contains(&Input::Source));
-    first.fold(Some(Vec::new()), |all, (_, needs)| union(all, needs))
+    first.try_fold(Vec::new(), |all, (_, needs)| union(Some(all), needs))
 }
 
 fn union(left: Option<Vec<String>>, right: Option<Vec<String>>) -> Option<Vec<String>> {

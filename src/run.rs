@@ -9,28 +9,33 @@ pub mod account;
 mod chain;
 #[cfg(test)]
 mod engine_tests;
+pub mod lag;
 mod lane;
 mod patience;
 pub mod status;
 mod tracker;
 mod writer;
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::layer::{self, Breaker, BreakerConfig, OnStatus, RetryConfig};
+use syncline_connectors::layer::{self, Breaker, OnStatus};
 use syncline_connectors::record::Positions;
 use syncline_connectors::sink::{self, Identity, Sink};
 use syncline_connectors::source;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::config::Layers;
 use crate::failure::Failure;
 use crate::plan::{Plan, SinkPlan, SourcePlan};
 use crate::quarantine::Quarantine;
 use account::{Account, Balance};
 use chain::Chain;
+use lag::Lag;
 use lane::{Lane, Progress, WriterHandle};
 use status::Status;
 use writer::{DELIVERIES_MAX, Writer};
@@ -55,6 +60,8 @@ pub struct Running {
     pub status: Arc<Status>,
     /// The account of each sink, by name, in the order of the file.
     pub accounts: Vec<(String, Arc<Account>)>,
+    /// How far each source is behind, by name, in the order of the file.
+    pub lags: Vec<(String, Arc<Lag>)>,
     started_at: Instant,
 }
 
@@ -65,8 +72,19 @@ pub struct Summary {
     pub pipeline: String,
     /// From start to end, milliseconds.
     pub elapsed_ms: u64,
+    /// How far each source is behind.
+    pub sources: Vec<SourceSummary>,
     /// The account of each sink.
     pub sinks: Vec<SinkSummary>,
+}
+
+/// How far a source is behind.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SourceSummary {
+    /// The source's name.
+    pub source: String,
+    /// Records that wait and were not fetched; `None` where the source cannot know.
+    pub lag: Option<u64>,
 }
 
 /// What became of the changes for one sink.
@@ -91,6 +109,11 @@ impl Running {
                 .sink_names()
                 .map(|name| (name.to_owned(), Arc::new(Account::default())))
                 .collect(),
+            lags: plan
+                .sources
+                .iter()
+                .map(|source| (source.name.clone(), Arc::default()))
+                .collect(),
             started_at: Instant::now(),
         }
     }
@@ -111,6 +134,14 @@ impl Running {
         Summary {
             pipeline: self.name.clone(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            sources: self
+                .lags
+                .iter()
+                .map(|(source, lag)| SourceSummary {
+                    source: source.clone(),
+                    lag: lag.records(),
+                })
+                .collect(),
             sinks: self.accounts.iter().map(of).collect(),
         }
     }
@@ -184,16 +215,19 @@ impl Running {
                     return result.and(Err(self.not_drained(options.drain_deadline)));
                 }
             };
-            let outcome = match ended {
-                Some(Ok(outcome)) => outcome,
-                Some(Err(error)) => Err(panicked(&error.to_string())),
+            let failure = match ended {
+                Some(Ok(Ok(()))) => continue,
+                Some(Ok(Err(failure))) => failure,
+                Some(Err(error)) => {
+                    // A lane may have said before that its writer is gone: this says why.
+                    result = Ok(());
+                    panicked(&error.to_string())
+                }
                 None => break,
             };
-            if let Err(failure) = outcome {
-                stop_lanes.send_replace(true);
-                deadline.get_or_insert(tokio::time::Instant::now() + options.drain_deadline);
-                result = result.and(Err(failure));
-            }
+            stop_lanes.send_replace(true);
+            deadline.get_or_insert(tokio::time::Instant::now() + options.drain_deadline);
+            result = result.and(Err(failure));
         }
         result
     }
@@ -223,27 +257,46 @@ impl Running {
             let lanes = source::lanes(&source.config, options.lanes_max).await;
             counts.push(lanes.map_err(|error| Failure::of(&source.part(), error))?);
         }
-        let lane_bytes = plan.memory_bytes / counts.iter().sum::<usize>().max(1) as u64;
+        let lanes_count = counts.iter().sum::<usize>().max(1);
+        let lane_bytes = plan.memory_bytes / lanes_count as u64;
+        let mut breakers: BTreeMap<&str, Breaker> = BTreeMap::new();
         let mut lanes = Vec::new();
-        for (source_plan, of) in plan.sources.iter().zip(counts) {
+        for ((source_plan, of), (_, lag)) in plan.sources.iter().zip(counts).zip(&self.lags) {
             for number in 0..of {
+                // Each lane reports for itself: one that goes on says nothing of the others.
+                let at = match lanes_count {
+                    1 => String::new(),
+                    _ => format!(" (lane {}/{number})", source_plan.name),
+                };
                 let mut handles = Vec::new();
                 let mut writers = Vec::new();
                 for sink_plan in &source_plan.sinks {
+                    let breaker = breakers
+                        .entry(&sink_plan.name)
+                        .or_insert_with(|| Breaker::new(&sink_plan.layers.breaker));
+                    let part = format!("sink {}{at}", sink_plan.name);
+                    let patience = Patience {
+                        part: &part,
+                        breaker,
+                        status: &self.status,
+                        abandoned,
+                    };
                     let (handle, writer) = self
-                        .connect_sink(source_plan, sink_plan, quarantine, abandoned)
+                        .connect_sink(source_plan, sink_plan, quarantine, &patience)
                         .await?;
                     handles.push(handle);
                     writers.push(writer);
                 }
-                let lane = source::Lane { number, of };
-                let part = source_plan.part();
+                let place = source::Lane { number, of };
+                let part = format!("{}{at}", source_plan.part());
                 let source =
-                    source::connect(&source_plan.config, lane, options.once, lane_bytes / 4)
+                    source::connect(&source_plan.config, place, options.once, lane_bytes / 4)
                         .await
                         .map_err(|error| Failure::of(&part, error))?;
                 let lane = Lane {
                     part,
+                    number,
+                    lag: lag.clone(),
                     source,
                     decoder: source_plan.decoder(),
                     chain: Chain::new(&plan.name, source_plan),
@@ -266,7 +319,7 @@ impl Running {
         source: &SourcePlan,
         plan: &SinkPlan,
         quarantine: &Arc<Quarantine>,
-        abandoned: &watch::Receiver<bool>,
+        patience: &Patience<'_>,
     ) -> Result<(WriterHandle, Writer), Failure> {
         let identity = Identity {
             pipeline: self.name.clone(),
@@ -284,11 +337,10 @@ impl Running {
             notices: notices_out,
             account: account.clone(),
         };
-        let part = format!("sink {}", plan.name);
         let writer = Writer {
             pipeline: self.name.clone(),
             name: plan.name.clone(),
-            sink: patient(sink, &part, &self.status, abandoned),
+            sink: patient(sink, &plan.layers, patience),
             quarantine: quarantine.clone(),
             account,
             status: self.status.clone(),
@@ -301,29 +353,39 @@ impl Running {
     }
 }
 
-/// Wraps a sink so that an outage is waited for and seen in the status. `abandoned` ends the
-/// waiting.
-fn patient(
-    sink: Box<dyn Sink>,
-    part: &str,
-    status: &Arc<Status>,
-    abandoned: &watch::Receiver<bool>,
-) -> Box<dyn Sink> {
-    let (part, status) = (part.to_owned(), status.clone());
+/// What a sink's layers need of the pipeline around them.
+struct Patience<'a> {
+    /// The sink and its lane, for the status.
+    part: &'a str,
+    /// Shared by all lanes that write to the sink.
+    breaker: &'a Breaker,
+    status: &'a Arc<Status>,
+    /// Ends the waiting for a target that is away.
+    abandoned: &'a watch::Receiver<bool>,
+}
+
+/// Wraps a sink in its layers, so that an outage is waited for and seen in the status. The throttle
+/// is outside: what is tried again was let through already.
+fn patient(sink: Box<dyn Sink>, layers: &Layers, patience: &Patience<'_>) -> Box<dyn Sink> {
+    let (part, status) = (patience.part.to_owned(), patience.status.clone());
+    let mut seed = DefaultHasher::new();
+    (std::process::id(), &part).hash(&mut seed);
     let on_status: OnStatus = Arc::new(move |told| match told {
         layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
         layer::Status::Flowing => status.resume(&part),
     });
-    let breaker = Breaker::new(&BreakerConfig::default());
-    let seed = u64::from(std::process::id());
-    layer::retry(
+    let sink = layer::retry(
         sink,
-        &RetryConfig::default(),
-        breaker,
-        seed,
+        &layers.retry,
+        patience.breaker.clone(),
+        seed.finish(),
         on_status,
-        abandoned.clone(),
-    )
+        patience.abandoned.clone(),
+    );
+    match &layers.throttle {
+        Some(throttle) => layer::throttle(sink, throttle, layer::system_clock()),
+        None => sink,
+    }
 }
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.

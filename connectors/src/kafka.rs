@@ -32,7 +32,8 @@ mod outage_tests;
 mod producer;
 mod properties;
 mod reader;
-#[cfg(all(test, feature = "server-tests"))]
+#[cfg(test)]
+#[cfg(feature = "server-tests")]
 mod server_tests;
 mod topic;
 mod trouble;

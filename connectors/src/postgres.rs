@@ -34,7 +34,8 @@ mod plan;
 mod stage;
 mod statement;
 
-#[cfg(all(test, feature = "server-tests"))]
+#[cfg(test)]
+#[cfg(feature = "server-tests")]
 mod tests;
 
 use std::fmt;

@@ -1,4 +1,5 @@
-//! The progress line on a terminal: counts that grow, and what a pipeline waits for.
+//! The progress line on a terminal: counts that grow, how far the sources are behind,
+//! and what a pipeline waits for.
 
 use std::time::Duration;
 
@@ -72,6 +73,11 @@ fn line(pipeline: &Running) -> String {
             )
         })
         .collect();
+    for source in &summary.sources {
+        if let Some(lag) = source.lag {
+            parts.push(format!("{} lags by {}", source.source, grouped(lag)));
+        }
+    }
     if let State::Stalled { cause } = pipeline.status.state() {
         parts.push(format!("stalled: {cause}"));
     }

@@ -84,11 +84,14 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -
     let signals = tokio::spawn(listen(terminate, interrupt, stop));
     let mut tasks = JoinSet::new();
     let mut watched = Vec::new();
+    let mut prepared = Vec::new();
     for file in files {
-        let plan = match prepare(&file).await {
-            Ok(plan) => plan,
+        match prepare(&file).await {
+            Ok(plan) => prepared.push((file, plan)),
             Err(failure) => return report(&file, &failure, global),
-        };
+        }
+    }
+    for (file, plan) in prepared {
         let running = Running::new(&plan);
         watched.push(running.clone());
         let pipeline = Pipeline {

@@ -1,4 +1,5 @@
-//! The summary at the end of a run: where every change ended (R17), and how fast.
+//! The summary at the end of a run: how far the sources are behind, where every change ended
+//! (R17), and how fast.
 
 use std::fmt::Write;
 
@@ -13,6 +14,15 @@ pub(crate) fn text(summaries: &[Summary]) -> String {
             &mut text,
             format_args!("{} ended after {seconds:.1} s", summary.pipeline),
         );
+        for source in &summary.sources {
+            if let Some(lag) = source.lag {
+                line(&mut text, format_args!("  source {}", source.source));
+                line(
+                    &mut text,
+                    format_args!("    {:<12} {:>14}", "lag", grouped(lag)),
+                );
+            }
+        }
         for sink in &summary.sinks {
             add_sink(&mut text, sink);
         }
@@ -125,6 +135,7 @@ mod tests {
     use syncline_connectors::sink::Outcome;
 
     use super::*;
+    use crate::run::SourceSummary;
     use crate::run::account::Balance;
 
     #[test]
@@ -164,10 +175,16 @@ mod tests {
         let summary = Summary {
             pipeline: "clients".into(),
             elapsed_ms: 2000,
+            sources: vec![SourceSummary {
+                source: "crm".into(),
+                lag: Some(1_500),
+            }],
             sinks: vec![sink],
         };
         expect![[r#"
             clients ended after 2.0 s
+              source crm
+                lag                   1,500
               sink billing
                 in                   12,000
                 written              10,000

@@ -54,6 +54,50 @@ fn check(text: &str, expect: Expect) {
     expect.assert_eq(&rendered);
 }
 
+/// What stands behind the last line of [`WHOLE`], which is in the sink.
+fn with_layers(layers: &str) -> String {
+    format!("{WHOLE}{layers}")
+}
+
+#[test]
+fn the_layers_of_a_sink_are_read_apart_from_it() {
+    let text = with_layers(
+        "retry.max_ms = 500\nbreaker = { failures = 2, window_ms = 50 }\nthrottle.rows_per_second = 7\n",
+    );
+    let file = load(&text).expect("the file holds");
+    let layers = &file.sinks[0].1.layers;
+    assert_eq!((layers.retry.initial_ms, layers.retry.max_ms), (100, 500));
+    assert_eq!((layers.breaker.failures, layers.breaker.window_ms), (2, 50));
+    let throttle = layers.throttle.as_ref().expect("it is given");
+    assert_eq!(throttle.rows_per_second.get(), 7);
+    let bare = load(WHOLE).expect("the file holds");
+    assert_eq!(bare.sinks[0].1.layers, super::Layers::default());
+}
+
+#[test]
+fn a_wrong_layer_is_shown_at_its_place() {
+    let text = with_layers("retry.initial = 5\nthrottle.rows_per_second = 0\n");
+    check(
+        &text,
+        expect![[r#"
+        error: unknown key `initial`
+          --> pipelines/clients.toml:20:7
+           |
+        20 | retry.initial = 5
+           |       ^^^^^^^ sinks.billing.retry.initial
+           |
+           = help: the keys here are `initial_ms`, `max_ms`, `attempts`
+
+        error: too small: expected at least 1
+          --> pipelines/clients.toml:21:28
+           |
+        21 | throttle.rows_per_second = 0
+           |                            ^ sinks.billing.throttle.rows_per_second
+
+    "#]],
+    );
+}
+
 /// [`WHOLE`] with a part replaced.
 #[track_caller]
 fn with(part: &str, by: &str) -> String {

@@ -16,7 +16,7 @@ use super::kinds::{OPERATORS, QUARANTINES};
 use super::report::{Flaw, Report, Source};
 use super::schema::{Settings, pipeline_schema};
 use super::substitution::{Outside, substitute};
-use super::{PipelineFile, SinkNode, shape};
+use super::{Layers, PipelineFile, SinkNode, shape};
 use crate::operator::check_without_schema;
 use crate::problem::Problem;
 
@@ -105,6 +105,7 @@ fn read_text(
     let sources = components.read(Section::Sources, SourceConfig::KINDS);
     let operators = components.read(Section::Operators, OPERATORS);
     let sinks = components.read(Section::Sinks, SinkConfig::KINDS);
+    let layers = components.layers(&sinks);
     let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
     let settings = components.settings();
     // From here on a problem leaves every component as it is.
@@ -137,9 +138,15 @@ fn read_text(
                 operators,
                 sinks: sinks
                     .into_iter()
-                    .map(|(name, config)| {
+                    .zip(layers)
+                    .map(|((name, config), layers)| {
                         let inputs = inputs_of(&json["sinks"][&name]).unwrap_or_default();
-                        (name, SinkNode { inputs, config })
+                        let node = SinkNode {
+                            inputs,
+                            layers,
+                            config,
+                        };
+                        (name, node)
                     })
                     .collect(),
                 quarantine,
@@ -204,13 +211,27 @@ impl Components<'_> {
         let mut read = Vec::new();
         for (name, json) in self.json[section.key()].as_object().into_iter().flatten() {
             let mut json = json.clone();
-            if section == Section::Sinks
-                && let Some(settings) = json.as_object_mut()
-            {
-                settings.shift_remove("inputs");
+            if section == Section::Sinks {
+                take_place(&mut json);
             }
             if let Some(config) = self.one(&[section.key(), name], &json, kinds) {
                 read.push((name.clone(), config));
+            }
+        }
+        read
+    }
+
+    /// Reads what is wrapped around each of the sinks.
+    fn layers(&mut self, sinks: &[(String, SinkConfig)]) -> Vec<Layers> {
+        let mut read = Vec::with_capacity(sinks.len());
+        for (name, _) in sinks {
+            let place = take_place(&mut self.json["sinks"][name].clone());
+            match serde_json::from_value(place) {
+                Ok(layers) => read.push(layers),
+                Err(error) => {
+                    let path = ["sinks", name];
+                    self.problems.push(Problem::new(&path, error.to_string()));
+                }
             }
         }
         read
@@ -265,6 +286,20 @@ impl Components<'_> {
         };
         Some(settings)
     }
+}
+
+/// Takes out of a sink's table what the connector knows nothing of, and gives its layers.
+fn take_place(sink: &mut Json) -> Json {
+    let mut layers = serde_json::Map::new();
+    if let Some(settings) = sink.as_object_mut() {
+        settings.shift_remove("inputs");
+        for layer in Layers::KEYS {
+            if let Some(value) = settings.shift_remove(layer) {
+                layers.insert(layer.to_owned(), value);
+            }
+        }
+    }
+    Json::Object(layers)
 }
 
 /// The graph as far as it can be read.

@@ -15,7 +15,7 @@ use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 
 use super::kinds::{OPERATORS, QUARANTINES};
-use super::{Batch, ByteSize};
+use super::{Batch, ByteSize, Layers};
 
 /// The keys of a pipeline file that belong to no component.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -52,21 +52,22 @@ fn build() -> Json {
         .for_deserialize()
         .into_generator();
     let mut root = Settings::json_schema(&mut generator).to_value();
+    let beside_sinks = beside_sinks(&mut generator);
     let sections = [
         (
             "sources",
             "Where changes come from, by name.",
-            kinds(&mut generator, SourceConfig::KINDS, None),
+            kinds(&mut generator, SourceConfig::KINDS, &Beside::default()),
         ),
         (
             "operators",
             "What is done to changes on their way, by name.",
-            kinds(&mut generator, OPERATORS, None),
+            kinds(&mut generator, OPERATORS, &Beside::default()),
         ),
         (
             "sinks",
             "Where rows go, by name.",
-            kinds(&mut generator, SinkConfig::KINDS, Some(inputs())),
+            kinds(&mut generator, SinkConfig::KINDS, &beside_sinks),
         ),
     ];
     for (section, description, kinds) in sections {
@@ -78,7 +79,7 @@ fn build() -> Json {
     }
     root["properties"]["quarantine"] = json!({
         "description": "Where rejected changes are kept.",
-        "oneOf": kinds(&mut generator, QUARANTINES, None),
+        "oneOf": kinds(&mut generator, QUARANTINES, &Beside::default()),
     });
     root["title"] = json!("Syncline pipeline");
     root["description"] = json!("One pipeline: sources, operators and sinks, a graph by `inputs`.");
@@ -112,11 +113,20 @@ fn plain_descriptions(schema: &mut Json) {
     }
 }
 
+/// Keys that stand in a component's table and of which the component itself knows nothing.
+#[derive(Default)]
+struct Beside {
+    /// Before its own keys, and required.
+    before: Map<String, Json>,
+    /// After them, and optional.
+    after: Map<String, Json>,
+}
+
 /// The schemas of a list of kinds, each with its `type`.
 fn kinds<Config>(
     generator: &mut SchemaGenerator,
     kinds: &[Kind<Config>],
-    inputs: Option<Json>,
+    beside: &Beside,
 ) -> Vec<Json> {
     kinds
         .iter()
@@ -125,13 +135,12 @@ fn kinds<Config>(
             let mut properties = Map::new();
             let mut required = vec![json!("type")];
             properties.insert("type".to_owned(), json!({ "const": kind.name }));
-            if let Some(inputs) = &inputs {
-                properties.insert("inputs".to_owned(), inputs.clone());
-                required.push(json!("inputs"));
-            }
+            properties.extend(beside.before.clone());
+            required.extend(beside.before.keys().map(|key| json!(key)));
             if let Some(own) = schema["properties"].as_object() {
                 properties.extend(own.clone());
             }
+            properties.extend(beside.after.clone());
             if let Some(own) = schema["required"].as_array() {
                 required.extend(own.clone());
             }
@@ -144,12 +153,20 @@ fn kinds<Config>(
         .collect()
 }
 
-fn inputs() -> Json {
-    json!({
+fn beside_sinks(generator: &mut SchemaGenerator) -> Beside {
+    let inputs = json!({
         "description": "The sources and operators whose changes come in.",
         "type": "array",
         "items": { "type": "string" },
-    })
+    });
+    let layers = Layers::json_schema(generator).to_value();
+    Beside {
+        before: Map::from_iter([("inputs".to_owned(), inputs)]),
+        after: layers["properties"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default(),
+    }
 }
 
 fn merge(into: &mut Json, from: Json) {

@@ -60,11 +60,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn node(&mut self, node: &mut Node) {
         match &mut node.value {
-            Value::Text(text) => {
-                if text.text.contains("${") {
-                    let substituted = self.text(&text.text, &node.span);
-                    *text = substituted;
-                }
+            Value::Text(text) if text.text.contains("${") => {
+                let substituted = self.text(&text.text, &node.span);
+                *text = substituted;
             }
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {

@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
 use crate::run::chain::{Chain, Flow};
+use crate::run::lag::Lag;
 use crate::run::patience;
 use crate::run::status::Status;
 use crate::run::tracker::Tracker;
@@ -37,7 +38,8 @@ const HOLD: Limits = Limits {
 };
 /// How long a lane waits before it asks a source again that does not answer.
 const SOURCE_PAUSE: Duration = Duration::from_millis(200);
-/// How often finished positions are told to the outside, for lag tools.
+/// How often finished positions are told to the outside, for lag tools, and the lag to whoever
+/// watches.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A writer as its lane sees it.
@@ -50,8 +52,11 @@ pub(crate) struct WriterHandle {
 
 /// One lane; see the module docs.
 pub(crate) struct Lane {
-    /// `sources.NAME`, for status and log.
+    /// The source and the lane, for status and log.
     pub(crate) part: String,
+    /// Its number among the lanes of its source.
+    pub(crate) number: usize,
+    pub(crate) lag: Arc<Lag>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) decoder: Decoder,
     pub(crate) chain: Chain,
@@ -75,6 +80,8 @@ pub(crate) struct Progress {
     /// Partitions that were assigned and do not know yet where to begin.
     waiting: BTreeSet<Partition>,
     finished: Positions,
+    /// A fence that a writer met: all begins again from the sinks' positions.
+    fence: Option<Error>,
     acknowledged_at: Option<Instant>,
 }
 
@@ -89,7 +96,13 @@ impl Lane {
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
                 Ok(Event::Idle) => self.status.resume(&self.part),
-                Ok(Event::End) => break,
+                Ok(Event::End) => {
+                    self.flush().await?;
+                    // A fence brings changes back: then the source has more to say.
+                    if self.progress.fence.is_none() {
+                        break;
+                    }
+                }
                 Err(error) => self.source_failed(error).await?,
             }
         }
@@ -112,7 +125,7 @@ impl Lane {
         let records = Arc::new(fetched.records);
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
-        self.keep_rejected(chained.rejected).await;
+        self.keep_rejected(chained.rejected).await?;
         let number = self
             .progress
             .tracker
@@ -148,39 +161,41 @@ impl Lane {
     }
 
     /// Rejected changes are durable before their positions can move.
-    async fn keep_rejected(&mut self, rejected: Vec<Entry>) {
-        if !rejected.is_empty() {
-            patience::append(&self.quarantine, &rejected, &self.status).await;
+    async fn keep_rejected(&mut self, rejected: Vec<Entry>) -> Result<(), Failure> {
+        if rejected.is_empty() {
+            return Ok(());
         }
+        patience::append(&self.quarantine, &rejected, &self.status)
+            .await
+            .map_err(|error| Failure::of("quarantine", error))
     }
 
-    /// Takes note of what the writers finished.
+    /// Takes note of what the writers finished, and begins again after a fence.
     async fn settle(&mut self) -> Result<(), Failure> {
-        let mut fenced = None;
-        for index in 0..self.writers.len() {
-            while let Ok(notice) = self.writers[index].notices.try_recv() {
-                self.note(index, notice, &mut fenced)?;
-            }
-        }
-        if let Some(error) = fenced {
+        self.take_notices()?;
+        if let Some(error) = self.progress.fence.take() {
             self.begin_again(&error).await?;
         }
         let due = self
             .progress
             .acknowledged_at
             .is_none_or(|at| at.elapsed() >= ACKNOWLEDGE_INTERVAL);
-        if due && !self.progress.finished.is_empty() {
+        if due {
             self.acknowledge().await;
         }
         Ok(())
     }
 
-    fn note(
-        &mut self,
-        index: usize,
-        notice: Notice,
-        fenced: &mut Option<Error>,
-    ) -> Result<(), Failure> {
+    fn take_notices(&mut self) -> Result<(), Failure> {
+        for index in 0..self.writers.len() {
+            while let Ok(notice) = self.writers[index].notices.try_recv() {
+                self.note(index, notice)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, index: usize, notice: Notice) -> Result<(), Failure> {
         match notice {
             Notice::Finished { number, bytes } => {
                 self.progress.in_flight_bytes -= bytes;
@@ -190,7 +205,7 @@ impl Lane {
             Notice::GivenBack { bytes } => self.progress.in_flight_bytes -= bytes,
             Notice::Fenced { error, bytes } => {
                 self.progress.in_flight_bytes -= bytes;
-                *fenced = Some(error);
+                self.progress.fence = Some(error);
             }
             Notice::Failed(error) => {
                 return Err(Failure::of_sink(&self.writers[index].name, error));
@@ -206,10 +221,10 @@ impl Lane {
         let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
             .into_iter()
             .collect();
-        loop {
-            match self.source.assign(&positions, &waiting).await {
-                Ok(()) => break,
-                Err(error) => self.source_failed(error).await?,
+        while let Err(error) = self.source.assign(&positions, &waiting).await {
+            self.source_failed(error).await?;
+            if *self.stop.borrow() {
+                return Ok(());
             }
         }
         self.progress.owned.extend(waiting);
@@ -222,14 +237,10 @@ impl Lane {
         self.progress.tracker.reset();
         let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
         self.begin(partitions).await?;
-        // What was queued behind the fence was given back before the positions were read.
-        let mut again = None;
-        for index in 0..self.writers.len() {
-            while let Ok(notice) = self.writers[index].notices.try_recv() {
-                self.note(index, notice, &mut again)?;
-            }
-        }
-        self.progress.finished.clear();
+        // What was queued was finished or given back before the positions were read: a fence that it
+        // met is mended by now.
+        self.take_notices()?;
+        self.progress.fence = None;
         Ok(())
     }
 
@@ -276,7 +287,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Waits until the writers finished everything that they were given.
+    /// Waits until the writers finished everything that they were given, or gave it back after a
+    /// fence. May be dropped at any point: it begins nothing.
     async fn flush(&mut self) -> Result<(), Failure> {
         for index in 0..self.writers.len() {
             let (reply, answer) = oneshot::channel();
@@ -285,7 +297,7 @@ impl Lane {
                 return Err(self.hung_up(index));
             }
         }
-        self.settle().await
+        self.take_notices()
     }
 
     /// Waits for something while the source hands over nothing and stays in its group.
@@ -319,7 +331,9 @@ impl Lane {
         }
     }
 
+    /// Tells the outside what is finished, and whoever watches how much waits.
     async fn acknowledge(&mut self) {
+        self.lag.report(self.number, self.source.lag());
         let finished = std::mem::take(&mut self.progress.finished);
         self.progress.acknowledged_at = Some(Instant::now());
         if finished.is_empty() {

@@ -1,7 +1,9 @@
 //! Waiting for the quarantine: an outage of it is an outage of the pipeline, never a reason to drop.
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use syncline_connectors::error::{Error, Result};
 
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::status::Status;
@@ -11,16 +13,28 @@ const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(10);
 
 /// Makes entries durable, however long that takes; says `stalled` meanwhile.
-pub(crate) async fn append(quarantine: &Quarantine, entries: &[Entry], status: &Status) {
+///
+/// # Errors
+/// What waiting does not mend: a topic that is not there or may not be written.
+pub(crate) async fn append(
+    quarantine: &Quarantine,
+    entries: &[Entry],
+    status: &Status,
+) -> Result<()> {
     let delays = ExponentialBuilder::default()
         .with_min_delay(DELAY_MIN)
         .with_max_delay(DELAY_MAX)
         .with_jitter()
         .without_max_times();
     let mut delays = delays.build();
-    while let Err(error) = quarantine.append(entries).await {
-        status.stall(PART, &error.chain());
+    loop {
+        match quarantine.append(entries).await {
+            Ok(()) => break,
+            Err(error @ Error::Unavailable { .. }) => status.stall(PART, &error.chain()),
+            Err(error) => return Err(error),
+        }
         tokio::time::sleep(delays.next().unwrap_or(DELAY_MAX)).await;
     }
     status.resume(PART);
+    Ok(())
 }

@@ -77,8 +77,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Serves a lane until it hangs up, then closes the sink.
+    /// Serves a lane until it hangs up or the sink cannot go on, then closes the sink.
     pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let mut failed = false;
         while let Some(command) = self.commands.recv().await {
             let notice = match command {
                 Command::Deliver(delivery) => self.deliver(delivery).await,
@@ -92,14 +93,20 @@ impl Writer {
                     continue;
                 }
             };
-            if self.notices.send(notice).await.is_err() {
+            failed = matches!(notice, Notice::Failed(_));
+            // What is queued behind a failure must not be written: its positions would pass what
+            // was not.
+            if self.notices.send(notice).await.is_err() || failed {
                 break;
             }
         }
-        self.sink
-            .close()
-            .await
-            .map_err(|error| Failure::of_sink(&self.name, error))
+        match self.sink.close().await {
+            Err(error) if failed => {
+                tracing::warn!(sink = self.name, error = error.chain(), "did not close");
+                Ok(())
+            }
+            closed => closed.map_err(|error| Failure::of_sink(&self.name, error)),
+        }
     }
 
     async fn read_positions(&mut self) -> Result<Option<Positions>> {
@@ -121,10 +128,20 @@ impl Writer {
             self.account.give_back(&tally);
             return Notice::GivenBack { bytes };
         }
+        if let Some(error) = self.gap(&write) {
+            self.fenced = true;
+            self.account.give_back(&tally);
+            return Notice::Fenced { error, bytes };
+        }
         let replayed = match self.skip_replayed(&mut write) {
             Ok(replayed) => replayed,
             Err(error) => return Notice::Failed(error),
         };
+        if write.spans.is_empty() {
+            // All of it was seen before, with what was filtered or rejected on its way.
+            self.account.replay(tally.entered);
+            return Notice::Finished { number, bytes };
+        }
         if replayed > 0 {
             tally.entered -= replayed;
             self.account.replay(replayed);
@@ -150,9 +167,6 @@ impl Writer {
     /// Writes until the sink takes everything that is left; returns how many it refused.
     async fn write(&mut self, write: &mut Write) -> Result<(Outcome, u64)> {
         let mut refused = 0;
-        if write.is_empty() && write.spans.is_empty() {
-            return Ok((Outcome::default(), refused));
-        }
         loop {
             match self.sink.write(write).await {
                 Ok(outcome) => return Ok((outcome, refused)),
@@ -164,7 +178,7 @@ impl Writer {
                         )));
                     }
                     refused += rejected.len() as u64;
-                    self.quarantine(write, &rejected).await;
+                    self.quarantine(write, &rejected).await?;
                     remove(write, &rejected)?;
                 }
                 Err(error) => return Err(error),
@@ -172,7 +186,7 @@ impl Writer {
         }
     }
 
-    async fn quarantine(&mut self, write: &Write, rejected: &[RejectedChange]) {
+    async fn quarantine(&mut self, write: &Write, rejected: &[RejectedChange]) -> Result<()> {
         let entries: Vec<Entry> = rejected
             .iter()
             .map(|bad| {
@@ -191,7 +205,19 @@ impl Writer {
                 )
             })
             .collect();
-        patience::append(&self.quarantine, &entries, &self.status).await;
+        patience::append(&self.quarantine, &entries, &self.status).await
+    }
+
+    /// A span that begins past where the target stands: to write it would pass what lies between.
+    fn gap(&self, write: &Write) -> Option<Error> {
+        write.spans.iter().find_map(|span| {
+            let (at, from) = (*self.positions.get(&span.partition)?, span.from?);
+            (at < from).then(|| Error::Fenced {
+                partition: span.partition.clone(),
+                expected: from,
+                found: Some(at),
+            })
+        })
     }
 
     /// Takes out what the target holds already (R4) and sets each span to begin where it stands.
@@ -249,4 +275,193 @@ fn take(changes: &Changes, rows: &[u32]) -> Result<Changes> {
     changes
         .take(rows)
         .map_err(|e| Error::configuration_from("cannot take rows of a batch", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use syncline_connectors::record::Partition;
+
+    use super::*;
+    use crate::config::{FileQuarantine, QuarantineConfig};
+
+    /// Answers writes as it was told to, and keeps the spans of those that it was asked for.
+    struct Scripted {
+        position: i64,
+        answers: VecDeque<Result<Outcome>>,
+        asked: Arc<Mutex<Vec<Vec<Span>>>>,
+    }
+
+    #[async_trait]
+    impl Sink for Scripted {
+        async fn positions(&mut self) -> Result<Option<Positions>> {
+            Ok(Some(Positions::from([(partition(), self.position)])))
+        }
+
+        async fn write(&mut self, write: &Write) -> Result<Outcome> {
+            self.asked.lock().unwrap().push(write.spans.clone());
+            self.answers.pop_front().unwrap_or(Ok(Outcome::default()))
+        }
+
+        async fn close(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn partition() -> Partition {
+        Partition {
+            topic: "t".into(),
+            number: 0,
+        }
+    }
+
+    fn span(from: i64, next: i64) -> Span {
+        Span {
+            partition: partition(),
+            from: Some(from),
+            next,
+        }
+    }
+
+    /// What a lane asks for: the positions, or to write what lies from one position to another.
+    enum Ask {
+        Positions,
+        Write(i64, i64),
+    }
+
+    /// Asks a writer whose sink stands at 10; gives the notices, the spans that the sink saw, and
+    /// the account. Every delivery is of five changes that a rule filtered.
+    fn check(
+        answers: Vec<Result<Outcome>>,
+        asks: Vec<Ask>,
+        notices: &[&str],
+        spans: &[Span],
+    ) -> Account {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let config = QuarantineConfig::File(FileQuarantine {
+                path: folder.path().into(),
+            });
+            let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
+            let (told, mut notices_out) = mpsc::channel(DELIVERIES_MAX);
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let account = Arc::new(Account::default());
+            let writer = Writer {
+                pipeline: "p".into(),
+                name: "s".into(),
+                sink: Box::new(Scripted {
+                    position: 10,
+                    answers: answers.into(),
+                    asked: asked.clone(),
+                }),
+                quarantine: Arc::new(Quarantine::open(&config, "p").await.unwrap()),
+                account: account.clone(),
+                status: Arc::new(Status::new("p")),
+                positions: Positions::new(),
+                fenced: false,
+                commands,
+                notices: told,
+            };
+            let tally = Tally {
+                entered: 5,
+                filtered: 5,
+                ..Tally::default()
+            };
+            for (number, ask) in asks.into_iter().enumerate() {
+                let command = match ask {
+                    Ask::Positions => Command::Positions(oneshot::channel().0),
+                    Ask::Write(from, next) => {
+                        account.enter(&tally);
+                        Command::Deliver(Delivery {
+                            number: number as u64,
+                            write: Write {
+                                changes: Vec::new(),
+                                spans: vec![span(from, next)],
+                            },
+                            tally,
+                            fetched_at: Instant::now(),
+                            bytes: 0,
+                        })
+                    }
+                };
+                commands_in.send(command).await.unwrap();
+            }
+            drop(commands_in);
+            tokio::time::timeout(Duration::from_secs(60), writer.run())
+                .await
+                .unwrap()
+                .unwrap();
+            let mut found = Vec::new();
+            while let Some(notice) = notices_out.recv().await {
+                found.push(match notice {
+                    Notice::Finished { .. } => "finished",
+                    Notice::GivenBack { .. } => "given back",
+                    Notice::Fenced { .. } => "fenced",
+                    Notice::Failed(_) => "failed",
+                });
+            }
+            assert_eq!(found, notices);
+            assert_eq!(asked.lock().unwrap().concat(), spans);
+            Arc::into_inner(account).expect("the writer has ended")
+        })
+    }
+
+    #[test]
+    fn nothing_that_is_queued_behind_a_failure_is_written() {
+        let wrong = || Err(Error::configuration("no such column"));
+        let account = check(
+            vec![wrong()],
+            vec![Ask::Positions, Ask::Write(10, 20), Ask::Write(20, 30)],
+            &["failed"],
+            &[span(10, 20)],
+        );
+        let balance = account.balance();
+        assert!(balance.adds_up(), "R17: {balance:?}");
+        assert_eq!(balance.in_flight, 10);
+    }
+
+    #[test]
+    fn r4_a_gap_is_a_fence_and_heals_at_the_positions() {
+        let account = check(
+            vec![],
+            vec![
+                Ask::Positions,
+                Ask::Write(20, 30),
+                Ask::Write(30, 40),
+                Ask::Positions,
+                Ask::Write(10, 20),
+            ],
+            &["fenced", "given back", "finished"],
+            &[span(10, 20)],
+        );
+        let balance = account.balance();
+        assert_eq!(
+            (balance.entered, balance.filtered, balance.in_flight),
+            (5, 5, 0)
+        );
+    }
+
+    #[test]
+    fn r17_what_the_target_holds_counts_as_replayed_with_all_that_was_filtered() {
+        let account = check(
+            vec![],
+            vec![Ask::Positions, Ask::Write(0, 10), Ask::Write(10, 20)],
+            &["finished", "finished"],
+            &[span(10, 20)],
+        );
+        let balance = account.balance();
+        assert_eq!(
+            (balance.entered, balance.filtered, balance.replayed),
+            (5, 5, 5)
+        );
+        assert!(balance.adds_up(), "R17: {balance:?}");
+    }
 }

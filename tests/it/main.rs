@@ -8,3 +8,4 @@ mod harness_check;
 mod kafka_to_postgres;
 mod kill;
 mod quickstart;
+mod whole_database;

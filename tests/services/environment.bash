@@ -123,7 +123,7 @@ start_services() {
   start_postgres "$SERVICES_WORK"
   start_kafka "$SERVICES_WORK"
   export SYNCLINE_TEST_KAFKA="127.0.0.1:$KAFKA_PORT"
-  export SYNCLINE_TEST_POSTGRES="postgres://syncline:syncline@127.0.0.1:$POSTGRES_PORT/"
+  export SYNCLINE_TEST_POSTGRES="postgres://syncline:syncline@127.0.0.1:$POSTGRES_PORT/postgres"
 }
 
 # Stops what start_services and others put into SERVICES_PIDS; the script's exit code stays. The data goes

@@ -190,7 +190,7 @@ impl Reader<'_> {
             .iter()
             .take_while(|byte| byte.is_ascii_digit())
             .count();
-        if length < 4 || length > 9 || (length > 4 && !signed) {
+        if !(4..=9).contains(&length) || (length > 4 && !signed) {
             return None;
         }
         let (digits, rest) = self.0.split_at(length);

@@ -18,7 +18,10 @@ const TOPIC: &str = "crm.public.clients";
 /// A record by key and value.
 type Message<'a> = (Option<&'a str>, Option<&'a str>);
 
-fn records(messages: &[(Option<&[u8]>, Option<&[u8]>)], topic: &str) -> Arc<Records> {
+/// A record by key and value, in bytes.
+type RawMessage<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
+fn records(messages: &[RawMessage<'_>], topic: &str) -> Arc<Records> {
     let mut records = Records::default();
     let partition = Partition {
         topic: topic.into(),

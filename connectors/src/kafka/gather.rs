@@ -237,7 +237,10 @@ pub(super) fn partition(topic: &str, number: i32) -> Partition {
 mod tests {
     use super::*;
 
-    fn gather(beginnings: &[(&str, i32, Option<i64>, i64, Option<i64>)]) -> Gather {
+    /// Topic, number, what the sink held, where to begin, where to stop.
+    type Begun<'a> = (&'a str, i32, Option<i64>, i64, Option<i64>);
+
+    fn gather(beginnings: &[Begun<'_>]) -> Gather {
         let mut gather = Gather::default();
         for &(topic, number, from, offset, end) in beginnings {
             gather.begin(Beginning {

@@ -22,8 +22,10 @@ use super::clock::{Clock, system_clock};
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerConfig {
     /// It opens after this many failures in a row.
+    #[schemars(range(min = 1))]
     pub failures: u32,
     /// While it is open there is at most one attempt in this time.
+    #[schemars(range(min = 1, max = 3_600_000))]
     pub window_ms: u64,
 }
 

@@ -29,10 +29,13 @@ use crate::sink::{Outcome, Sink, Write};
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
     /// The first wait; each further one is twice as long, plus a random part of itself.
+    #[schemars(range(min = 1, max = 3_600_000))]
     pub initial_ms: u64,
     /// No wait is longer than this, before its random part.
+    #[schemars(range(min = 1, max = 3_600_000))]
     pub max_ms: u64,
     /// How many attempts there are in all; without end where it is absent.
+    #[schemars(range(min = 1))]
     pub attempts: Option<u32>,
 }
 

@@ -243,6 +243,8 @@ fn conversions(index: usize, staged: &str, sql_type: &str) -> (String, String) {
         same if same == staged => value.clone(),
         // Without a length these two would mean one character or one bit.
         "character" => format!("{value}::bpchar"),
+        // Debezium sends a bit(1) as a boolean.
+        "bit" | "bit varying" if staged == "boolean" => format!("{value}::int::bit(1)"),
         "bit" => format!("{value}::varbit"),
         "character[]" => format!("{value}::bpchar[]"),
         "bit[]" => format!("{value}::varbit[]"),

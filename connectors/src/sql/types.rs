@@ -170,7 +170,8 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
         return Fit::Fits;
     }
     if TEXTS.contains(&base) {
-        return Fit::Widen("text".to_owned());
+        // Events say no length of a text: a value that is too long is refused by itself.
+        return Fit::Checked;
     }
     if !is_known(base) {
         return Fit::Checked;
@@ -212,7 +213,9 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
     match field.data_type() {
         D::Null => Fit::Fits,
         D::Utf8 | D::LargeUtf8 | D::Utf8View => Fit::Checked,
-        D::Boolean => fits_if(base == "boolean"),
+        // Debezium sends a bit(1) as a boolean.
+        D::Boolean if base == "bit" => fits_if(numbers.iter().all(|&length| length == 1)),
+        D::Boolean => fits_if(base == "boolean" || base == "bit varying"),
         D::UInt64 => match base {
             "numeric" if numbers.is_empty() => Fit::Fits,
             "numeric" if numbers.get(1).copied().unwrap_or(0) <= numbers[0] - 20 => Fit::Fits,
@@ -484,11 +487,9 @@ mod tests {
             "numeric(12,4)",
             widen("numeric(16,4)"),
         );
-        check(
-            plain(DataType::Utf8),
-            "character varying(10)",
-            widen("text"),
-        );
+        check(plain(DataType::Utf8), "character varying(10)", Fit::Checked);
+        check(plain(DataType::Boolean), "bit(1)", Fit::Fits);
+        check(plain(DataType::Boolean), "bit(8)", Fit::Mismatch);
         check(plain(DataType::Utf8), "inet", Fit::Checked);
         check(plain(DataType::Utf8), "integer", Fit::Checked);
         check(plain(DataType::Int32), "text", Fit::Fits);

@@ -1,6 +1,6 @@
 //! A Kafka cluster as a test sees it: topics of its own, records in, records and offsets out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,6 +31,14 @@ pub(crate) struct Message {
     pub(crate) value: Option<String>,
 }
 
+/// A record to produce as it is, to a partition of its own choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawMessage {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
 impl Kafka {
     pub(crate) fn new(brokers: String) -> Self {
         Self { brokers }
@@ -44,7 +52,13 @@ impl Kafka {
     /// A new topic `LABEL_…` that no other test uses.
     pub(crate) async fn topic(&self, label: &str, partitions: i32) -> String {
         let name = unique(label);
-        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        self.create_topic(&name, partitions).await;
+        name
+    }
+
+    /// A new topic of this very name.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let results = self
             .admin()
             .create_topics([&topic], &AdminOptions::new())
@@ -53,24 +67,41 @@ impl Kafka {
         for result in results {
             result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not made: {code}"));
         }
-        name
     }
 
     /// Produces in order and waits until every record is acknowledged.
     pub(crate) fn produce(&self, topic: &str, messages: &[Message]) {
+        self.produce_each(messages.iter().map(|message| {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+            record.key = message.key.as_deref().map(str::as_bytes);
+            record.payload = message.value.as_deref().map(str::as_bytes);
+            record
+        }));
+    }
+
+    /// As [`Kafka::produce`], any bytes, each to its partition.
+    pub(crate) fn produce_raw(&self, topic: &str, messages: &[RawMessage]) {
+        self.produce_each(messages.iter().map(|message| {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(message.partition);
+            record.key = message.key.as_deref();
+            record.payload = message.value.as_deref();
+            record
+        }));
+    }
+
+    fn produce_each<'a>(&self, records: impl Iterator<Item = BaseRecord<'a, [u8], [u8]>>) {
         let failures = Arc::new(AtomicU64::new(0));
         let context = CountFailures(failures.clone());
         let producer: BaseProducer<CountFailures> = self
             .config()
             .set("partitioner", "murmur2_random")
             .set("enable.idempotence", "true")
+            .set("message.max.bytes", "67108864")
             .set("linger.ms", "5")
             .create_with_context(context)
             .expect("the producer's settings are valid");
-        for message in messages {
-            let mut record = BaseRecord::<str, str>::to(topic);
-            record.key = message.key.as_deref();
-            record.payload = message.value.as_deref();
+        for mut record in records {
+            let topic = record.topic;
             loop {
                 match producer.send(record) {
                     Ok(()) => break,
@@ -84,6 +115,19 @@ impl Kafka {
         }
         producer.flush(TIMEOUT).expect("the broker takes records");
         assert_eq!(failures.load(Ordering::Relaxed), 0, "undelivered records");
+    }
+
+    /// The ids of the members that a group has now, as the broker sees it. A member that leaves and
+    /// comes back has another id.
+    pub(crate) fn members(&self, group: &str) -> BTreeSet<String> {
+        let groups = self
+            .consumer("members")
+            .fetch_group_list(Some(group), TIMEOUT)
+            .expect("the broker knows its groups");
+        let ours = groups.groups().iter().filter(|one| one.name() == group);
+        ours.flat_map(|one| one.members())
+            .map(|member| member.id().to_owned())
+            .collect()
     }
 
     /// Deletes the records of a partition before `offset`, as retention does.

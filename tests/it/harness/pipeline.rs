@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::Process;
-use super::services::repository;
+use super::services::{repository, unique};
+use super::{PATIENCE, Process};
 
 pub(crate) struct Pipeline {
     folder: TempDir,
@@ -69,17 +69,36 @@ impl Pipeline {
         self.folder.path()
     }
 
+    /// The file, as an argument.
+    pub(crate) fn file(&self) -> &str {
+        self.file.to_str().expect("the folder's name is UTF-8")
+    }
+
     /// Starts `syncline run FILE ARGUMENTS…`.
     pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        self.start_as("syncline", arguments)
+    }
+
+    /// As [`Pipeline::start`]; what it says goes to files of its own, `NAME.stdout` and `NAME.stderr`.
+    pub(crate) fn start_as(&self, name: &str, arguments: &[&str]) -> Process {
+        let run = [&["run", self.file()], arguments].concat();
+        self.spawn(name, &run)
+    }
+
+    /// Runs `syncline ARGUMENTS…` to its end, in the folder of the pipeline.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Finished {
+        let process = self.spawn(&unique("command"), arguments);
+        self.finish(process, PATIENCE).await
+    }
+
+    fn spawn(&self, name: &str, arguments: &[&str]) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_syncline"));
         command
-            .arg("run")
-            .arg(&self.file)
             .args(arguments)
             .envs(&self.environment)
             .env("NO_COLOR", "1")
             .current_dir(self.folder.path());
-        Process::start("syncline", self.folder.path(), command)
+        Process::start(name, self.folder.path(), command)
     }
 
     /// Runs `syncline run FILE --once` to its end.

@@ -74,6 +74,14 @@ impl Process {
         self.exited().is_none()
     }
 
+    /// How much memory it holds now, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        1024 * kibibytes.map_or(0, |number| number.parse().expect("a number of KiB"))
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) async fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let what = format!("the end of {}", self.name);

@@ -31,7 +31,7 @@ pub(super) fn repository() -> PathBuf {
 }
 
 /// A name that no other test uses: `label` with this process and a counter.
-pub(super) fn unique(label: &str) -> String {
+pub(crate) fn unique(label: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{label}_{}_{number}", std::process::id())

@@ -57,7 +57,7 @@ fn write(fields: &[(&str, Value)], turn: usize, space: &str) -> String {
         .iter()
         .map(|(name, value)| format!("{space}\"{name}\"{space}:{space}{value}{space}"))
         .collect();
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         fields.push(format!(
             "\"stranger\":{space}{{\"a\":[\"}}\\\"\",{space}1]}}"
         ));

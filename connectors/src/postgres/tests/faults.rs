@@ -78,7 +78,8 @@ async fn swallow_commit_reply(listener: TcpListener, server: String) -> bool {
                 upstream.write_all(bytes).await.unwrap();
                 // A simple query of just this word, with its length before it.
                 if bytes.windows(8).any(|window| window == b"\x0bCOMMIT\0") {
-                    upstream.read(&mut from_server).await.unwrap();
+                    let reply = upstream.read(&mut from_server).await.unwrap();
+                    assert!(reply > 0, "the server answers the commit");
                     break;
                 }
                 if count == 0 { return false; }

@@ -1,0 +1,47 @@
+//! How far a source is behind: records that wait and were not fetched yet.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// The lag of one source. Each lane reports for the partitions that it owns.
+#[derive(Debug, Default)]
+pub struct Lag {
+    lanes: Mutex<BTreeMap<usize, u64>>,
+}
+
+impl Lag {
+    /// What a lane knows now; `None` where it owns nothing, or its source cannot know.
+    pub(crate) fn report(&self, lane: usize, records: Option<u64>) {
+        let mut lanes = self.lanes.lock().expect("no holder of this lock panics");
+        match records {
+            Some(records) => lanes.insert(lane, records),
+            None => lanes.remove(&lane),
+        };
+    }
+
+    /// Records that wait, over all lanes; `None` where no lane knows.
+    pub fn records(&self) -> Option<u64> {
+        let lanes = self.lanes.lock().expect("no holder of this lock panics");
+        (!lanes.is_empty()).then(|| lanes.values().sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_that_of_the_lanes_that_know() {
+        let lag = Lag::default();
+        let check = |lane, records, expect| {
+            lag.report(lane, records);
+            assert_eq!(lag.records(), expect);
+        };
+        check(0, None, None);
+        check(0, Some(5), Some(5));
+        check(1, Some(7), Some(12));
+        check(0, None, Some(7));
+        check(1, Some(0), Some(0));
+        check(1, None, None);
+    }
+}
