@@ -397,6 +397,19 @@ mod tests {
         check("try_cast(email as int)", ["null", "null", "null"]);
         check("seen > timestamp '2020-01-01'", ["false", "true", "null"]);
         check("named_struct('a', id)['a']", ["1", "2", "null"]);
+        // A timestamptz is an instant, a timestamp has microseconds, and infinity is left whole.
+        let at = "cast('2024-02-29T11:14:15.123456+02:00' as timestamptz)";
+        check(
+            &format!("arrow_typeof({at})"),
+            ["Timestamp(µs, \"UTC\")"; 3],
+        );
+        check(
+            &format!("cast({at} as varchar)"),
+            ["2024-02-29T09:14:15.123456Z"; 3],
+        );
+        check(&format!("{at} > '2024-02-29T09:00:00Z'"), ["true"; 3]);
+        check("cast(seen as timestamp) = seen", ["true", "true", "null"]);
+        check("seen < '2020-01-01'", ["true", "false", "null"]);
         // Our own.
         check("normalize_email(email)", ["a@x.org", "b@y", "null"]);
         check("normalize_space(Name)", ["Ada Byron", "", "null"]);
@@ -617,7 +630,7 @@ mod tests {
                 boolean cannot be cast to DATE
 
                 cast(id as uuid)
-                     ^^
+                           ^^^^
                 no type UUID
 
                 id = active or id = 1

@@ -67,7 +67,7 @@ pub use properties::check_properties;
 /// format  = "debezium-json"
 /// ```
 ///
-/// A pattern that begins with `^` reads every topic that matches, and joins new ones while it runs:
+/// A pattern that begins with `^` reads every topic that matches, and joins new ones while it runs.
 ///
 /// ```toml
 /// [sources.everything]

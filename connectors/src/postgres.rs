@@ -157,6 +157,14 @@ impl PostgresSink {
         }
     }
 
+    /// Whether the URL can be read.
+    ///
+    /// # Errors
+    /// `Configuration`; it does not show the URL, which may hold a password.
+    pub fn check_url(&self) -> Result<()> {
+        session::connect_options(&self.url).map(|_| ())
+    }
+
     /// The options that all SQL sinks share.
     pub fn options(&self) -> Options {
         Options {
@@ -198,8 +206,8 @@ pub async fn connect(config: &PostgresSink, identity: &Identity) -> Result<Box<d
     }))
 }
 
-/// Whether the database answers, and whether the table is there where the sink names one and does
-/// not create it. Writes nothing.
+/// Whether the database answers, and whether the table that the sink names is there, where the sink
+/// does not create it, with a unique index over the sink's key. Writes nothing.
 ///
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
@@ -220,13 +228,14 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
         .await
         .map_err(Failure::into_error)?;
     let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
-    if found.is_none() && !creates {
-        return Err(Error::configuration(format!(
+    match (found, &config.key) {
+        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key),
+        (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does

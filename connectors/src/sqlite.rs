@@ -185,8 +185,8 @@ pub async fn connect(config: &SqliteSink, identity: &Identity) -> Result<Box<dyn
     Ok(Box::new(SqliteThread { commands, thread }))
 }
 
-/// Whether the file can be opened, and whether the table is there where the sink names one and does
-/// not create it. Writes nothing but an empty file where there is none.
+/// Whether the file can be opened where there is one, and whether the table that the sink names is
+/// there, where the sink does not create it, with a unique index over the sink's key. Writes nothing.
 ///
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
@@ -194,20 +194,24 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
     version_column(&config.conflict)?;
     let config = config.clone();
     on_a_thread(move || {
-        let connection = session::open_connection(&config)?;
+        let connection = session::open_to_look(&config)?;
         if config.table.contains('{') {
             return Ok(());
         }
         let target = Target::of(&config.table, &nowhere())?;
-        let found = prepare::read_table(&connection, &target)?;
+        let found = match connection {
+            Some(connection) => prepare::read_table(&connection, &target)?,
+            None => None,
+        };
         let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
-        if found.is_none() && !creates {
-            return Err(Error::configuration(format!(
+        match (found, &config.key) {
+            (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+            (None, _) if !creates => Err(Error::configuration(format!(
                 "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
                 target.to_string()
-            )));
+            ))),
+            _ => Ok(()),
         }
-        Ok(())
     })
     .await
 }
@@ -221,7 +225,9 @@ pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Opti
     let target = Target::of(&config.table, table)?;
     let config = config.clone();
     on_a_thread(move || {
-        let connection = session::open_connection(&config)?;
+        let Some(connection) = session::open_to_look(&config)? else {
+            return Ok(None);
+        };
         let found = prepare::read_table(&connection, &target)?;
         Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
     })

@@ -37,6 +37,15 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
         return Vec::new();
     };
     let mut problems = check_conflict(&options.conflict);
+    if let SinkConfig::Postgres(sink) = config
+        && let Err(error) = sink.check_url()
+    {
+        problems.push(Problem::new(&["url"], error.to_string()));
+    }
+    if options.key.as_ref().is_some_and(Vec::is_empty) {
+        let message = "no column is named: leave `key` out to take the key that the changes carry";
+        problems.push(Problem::new(&["key"], message));
+    }
     // Every placeholder has a value here: what is refused is the template.
     let any: std::sync::Arc<str> = "any".into();
     let table = Table {
@@ -157,6 +166,33 @@ mod tests {
             .map(|problem| (problem.path[1].as_str(), problem.message.as_str()))
             .collect();
         assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn a_key_names_columns() {
+        let check = |key: &[&str], expect: bool| {
+            let mut sink = syncline_connectors::postgres::PostgresSink::new("postgres://h/d");
+            sink.key = Some(key.iter().map(|&name| name.to_owned()).collect());
+            assert_eq!(check_sink(&SinkConfig::Postgres(sink)).is_empty(), expect);
+        };
+        check(&["id"], true);
+        check(&[], false);
+    }
+
+    #[test]
+    fn a_url_of_postgres_can_be_read() {
+        let check = |url: &str, expect: bool| {
+            let sink = syncline_connectors::postgres::PostgresSink::new(url);
+            let problems = check_sink(&SinkConfig::Postgres(sink));
+            let wrong = problems.iter().find(|problem| problem.path == ["url"]);
+            assert_eq!(wrong.is_none(), expect, "{url}");
+            assert!(wrong.is_none_or(|problem| !problem.message.contains("canary")));
+        };
+        check("postgres://me:p%40ss@h:5432/d?sslmode=require", true);
+        check("postgresql:///d?host=/run/postgresql", true);
+        check("canary", false);
+        check("mysql://me:canary@h/d", false);
+        check("postgres://me:canary@h:port/d", false);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Everything that is wrong with one or more pipeline files, shown at once.
 //!
 //! Each finding names the file, line and column, shows the line with a caret, and says what to do.
-//! A value that came through a `${…}` is struck out wherever it would appear.
+//! A value that came through a `${…}` is struck out wherever it would appear, and so is a password
+//! that stands in a line that is shown.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use regex::Regex;
 use serde_json::json;
 
 use super::substitution::Secret;
@@ -109,7 +112,8 @@ impl Report {
         };
         let mut text = String::new();
         for finding in &self.findings {
-            text.push_str(&renderer.render(&[finding.group()]));
+            let shown = conceal(&finding.source.text);
+            text.push_str(&renderer.render(&[finding.group(&shown)]));
             text.push_str("\n\n");
         }
         text
@@ -132,7 +136,8 @@ impl fmt::Display for Report {
 impl std::error::Error for Report {}
 
 impl Finding {
-    fn group(&self) -> Group<'_> {
+    /// `shown` is the text of the file, byte for byte as long.
+    fn group<'a>(&'a self, shown: &'a str) -> Group<'a> {
         let title = Level::ERROR.primary_title(&self.flaw.message);
         let group = match &self.flaw.span {
             Some(span) => {
@@ -140,7 +145,7 @@ impl Finding {
                     .span(span.clone())
                     .label(self.flaw.path.join("."));
                 title.element(
-                    Snippet::source(&self.source.text)
+                    Snippet::source(shown)
                         .path(&self.source.path)
                         .annotation(annotation),
                 )
@@ -176,6 +181,33 @@ impl Finding {
         })
     }
 }
+
+/// The text with a star for each byte of a password: of a URL, also one that is not encoded as it
+/// should be, and of a key that is called so. References `${…}` stay.
+fn conceal(text: &str) -> Cow<'_, str> {
+    let found = PASSWORDS.captures_iter(text).flat_map(|captures| {
+        let groups: Vec<_> = captures.iter().skip(1).flatten().collect();
+        groups.into_iter().map(|group| group.range())
+    });
+    let ranges: Vec<Range<usize>> = found
+        .filter(|range| !text[range.clone()].contains("${"))
+        .collect();
+    if ranges.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut concealed = text.to_owned();
+    for range in ranges {
+        concealed.replace_range(range.clone(), &"*".repeat(range.len()));
+    }
+    Cow::Owned(concealed)
+}
+
+static PASSWORDS: LazyLock<Regex> = LazyLock::new(|| {
+    let of_url = r#"://[^\s"'/:@]*:([^"'\n]+)@"#;
+    let of_query = r#"[?&]password=([^&"'\s]+)"#;
+    let of_key = r#"(?i:pas+w|secret|token|api_?key)[\w.\-]*["']?\s*=\s*(?:"([^"\n]+)|'([^'\n]+))"#;
+    Regex::new(&format!("{of_url}|{of_query}|{of_key}")).expect("the patterns are regular")
+});
 
 /// Replaces each secret by its reference: also where it was quoted for display, and the password
 /// of a URL on its own.
@@ -253,6 +285,48 @@ mod tests {
         for (value, message, expect) in cases {
             assert_eq!(redact(message, &[secret(value)]), expect, "{value}");
         }
+    }
+
+    #[test]
+    fn passwords_are_struck_out_of_the_lines_that_are_shown() {
+        let check = |line: &str, expect: &str| {
+            assert_eq!(conceal(line), expect);
+            assert_eq!(expect.len(), line.len(), "spans stay right");
+        };
+        check(
+            "ulr = \"postgres://me:pa@s/s@h/d\"",
+            "ulr = \"postgres://me:******@h/d\"",
+        );
+        check("u = 'postgres://me:ü@h/d'", "u = 'postgres://me:**@h/d'");
+        check(
+            "u = 'postgres://h/d?password=x&a=b'",
+            "u = 'postgres://h/d?password=*&a=b'",
+        );
+        check(
+            "properties.\"sasl.pasword\" = \"x y\"",
+            "properties.\"sasl.pasword\" = \"***\"",
+        );
+        check("secret='x'", "secret='*'");
+        for same in [
+            "u = 'postgres://me:${env:PASSWORD}@h/d'",
+            "u = 'postgres://h:5432/d'\nmail = 'a@b'",
+            "password = '${file:/run/secret}'",
+            "brokers = 'a:1,b:2'",
+        ] {
+            check(same, same);
+        }
+        let source = Arc::new(Source {
+            path: "a.toml".to_owned(),
+            text: "ulr = \"postgres://me:canary@h/d\"\n".to_owned(),
+        });
+        let flaw = Flaw {
+            span: Some(0..3),
+            path: vec!["ulr".to_owned()],
+            message: "unknown key `ulr`".to_owned(),
+            help: None,
+        };
+        let report = Report::new(&source, vec![flaw], &[]);
+        assert!(!report.render(false).contains("canary"), "{report}");
     }
 
     #[test]

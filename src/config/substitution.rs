@@ -6,11 +6,15 @@
 //! the value. `$${` is a literal `${`. What comes from outside is a secret: it is kept only to be
 //! struck out of every message (P5).
 
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
 use super::document::{Node, Piece, Text, Value};
 use super::report::Flaw;
+
+/// The longest value that a file may hold.
+const VALUE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where references lead.
 pub(crate) struct Outside<'a> {
@@ -151,7 +155,7 @@ impl Walk<'_> {
             }
         } else if let Some(path) = reference.strip_prefix("file:") {
             let path = self.outside.folder.join(path);
-            let text = std::fs::read_to_string(&path).map_err(|error| {
+            let text = read_bounded(&path).map_err(|error| {
                 (
                     format!("the file {} cannot be read: {error}", path.display()),
                     "the path is relative to the pipeline file".to_owned(),
@@ -188,6 +192,18 @@ impl Text {
             reference,
         });
     }
+}
+
+/// A file that holds one value. A longer one is a mistake, and may have no end.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(VALUE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > VALUE_BYTES_MAX {
+        let message = format!("it has more than {VALUE_BYTES_MAX} bytes");
+        return Err(std::io::Error::other(message));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -277,6 +293,18 @@ mod tests {
             let wrong = substituted(file).err().unwrap_or_default();
             assert_eq!(wrong, [(message.to_owned(), place.to_owned())]);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let wrong = substituted("key = '${file:/dev/zero}'")
+            .err()
+            .unwrap_or_default();
+        assert!(
+            wrong[0].0.ends_with("it has more than 1048576 bytes"),
+            "{wrong:?}"
+        );
     }
 
     #[test]

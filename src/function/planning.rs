@@ -18,8 +18,8 @@ use datafusion_physical_expr::expressions::{BinaryExpr, cast};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion_sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Value,
-    Visit, Visitor,
+    DataType as SqlType, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Spanned, Value, Visit, Visitor, visit_expressions_mut,
 };
 
 use super::location::{bytes, operator_between};
@@ -66,8 +66,13 @@ impl Planner<'_> {
             .with_parse_float_as_decimal(true)
             .with_enable_ident_normalization(false)
             .with_map_string_types_to_utf8view(false);
+        let mut tree = tree.clone();
+        let _: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
+            keep_microseconds(part);
+            ControlFlow::Continue(())
+        });
         let logical = SqlToRel::new_with_options(self.registry, options).sql_to_expr(
-            tree.clone(),
+            tree,
             &self.schema,
             &mut PlannerContext::new(),
         )?;
@@ -106,6 +111,19 @@ impl Planner<'_> {
             Ok(planned) => type_name(&planned.data_type),
             Err(_) => "an unknown type".to_owned(),
         }
+    }
+}
+
+/// A timestamp without a number of digits has six of them, as in SQL; nine would leave out infinity
+/// and every year from 2262 on.
+fn keep_microseconds(part: &mut SqlExpr) {
+    let data_type = match part {
+        SqlExpr::Cast { data_type, .. } => data_type,
+        SqlExpr::TypedString(typed) => &mut typed.data_type,
+        _ => return,
+    };
+    if let SqlType::Timestamp(digits, _) = data_type {
+        digits.get_or_insert(6);
     }
 }
 
@@ -171,12 +189,11 @@ impl Search<'_> {
                 expr, data_type, ..
             } => {
                 let from = self.planner.type_name(expr);
-                let message = match error.strip_backtrace() {
-                    text if text.contains("Unsupported SQL type") => {
-                        format!("no type {data_type}")
-                    }
-                    _ => format!("{from} cannot be cast to {data_type}"),
-                };
+                if error.strip_backtrace().contains("Unsupported SQL type") {
+                    let span = self.type_span(expr, &data_type.to_string());
+                    return ExpressionError::new(span, format!("no type {data_type}"));
+                }
+                let message = format!("{from} cannot be cast to {data_type}");
                 ExpressionError::new(self.span(expr), message)
             }
             SqlExpr::Function(function) => self.explain_call(function, part),
@@ -244,6 +261,16 @@ impl Search<'_> {
 
     fn span(&self, part: &SqlExpr) -> Range<usize> {
         bytes(self.text, part.span())
+    }
+
+    /// Where the type of a cast is written, after what is cast; types have no span of their own.
+    fn type_span(&self, cast: &SqlExpr, data_type: &str) -> Range<usize> {
+        let value = self.span(cast);
+        let rest = self.text[value.end..].to_ascii_lowercase();
+        match rest.find(&data_type.to_ascii_lowercase()) {
+            Some(at) => value.end + at..value.end + at + data_type.len(),
+            None => value,
+        }
     }
 }
 

@@ -73,7 +73,12 @@ fn describe(function: &ScalarUDF) -> FunctionInfo {
     info(name, documentation.syntax_example.trim(), summary)
 }
 
-static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(ConfigOptions::default);
+/// A `timestamptz` is an instant: its zone is UTC, as that of the columns.
+static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
+    let mut options = ConfigOptions::default();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options
+});
 
 /// By name and by alias.
 static FUNCTIONS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {

@@ -214,12 +214,12 @@ impl Column {
     }
 
     /// Whether the entry is what a `NOT NULL` column holds where a connector had no value for it:
-    /// 0, false, or nothing at all.
+    /// 0, false, nothing at all, or a text that says one of these.
     pub(super) fn is_zero(&self, index: usize) -> bool {
         with_vector!(&self.values,
             vector => is_default(&vector[index]),
             bits => !bits.get_bit(index),
-            (ends, _bytes) => ends[index] == ends[index + 1],
+            (ends, bytes) => says_zero(&bytes[ends[index].as_usize()..ends[index + 1].as_usize()]),
             (ends, _items) => ends[index] == ends[index + 1]
         )
     }
@@ -296,6 +296,21 @@ impl Column {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Whether a text is the zero of its type: of a number, a time, an interval, bits, a UUID, an
+/// instant, a document, a point, or base64 of the number 0.
+fn says_zero(text: &[u8]) -> bool {
+    let beginnings: [&[u8]; 3] = [
+        b"1970-01-01T00:00:00",
+        b"{\"x\":0.0,\"y\":0.0,",
+        b"{\"scale\":0,\"value\":\"AA==\"",
+    ];
+    match text {
+        b"" | b"{}" | b"[]" | b"null" | b"\"\"" | b"AA==" => true,
+        _ if beginnings.iter().any(|zero| text.starts_with(zero)) => true,
+        _ => text.contains(&b'0') && text.iter().all(|byte| b"0.:+-ZPYMDTHS".contains(byte)),
+    }
 }
 
 #[cfg(test)]

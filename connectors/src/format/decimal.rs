@@ -284,10 +284,16 @@ fn point(negative: bool, digits: &str, scale: i64) -> String {
     out
 }
 
-/// A decimal number without an exponent, or `NaN` and the infinities.
+/// A decimal number without an exponent, or `NaN` and the infinities, also as Debezium names them.
 pub(super) fn plain(text: &[u8]) -> Parsed<std::borrow::Cow<'_, [u8]>> {
-    if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") {
-        return Ok(text.into());
+    let special: Option<&[u8]> = match text {
+        b"NaN" | b"NAN" => Some(b"NaN"),
+        b"Infinity" | b"POSITIVE_INFINITY" => Some(b"Infinity"),
+        b"-Infinity" | b"NEGATIVE_INFINITY" => Some(b"-Infinity"),
+        _ => None,
+    };
+    if let Some(special) = special {
+        return Ok(special.into());
     }
     let parts = Parts::of(text).ok_or_else(no_number)?;
     if !text.iter().any(|byte| matches!(byte, b'e' | b'E' | b'+')) {
@@ -405,6 +411,9 @@ mod tests {
         assert_eq!(plain("-1.5e-3"), "-0.0015");
         assert_eq!(plain("0e5"), "0");
         assert_eq!(plain("NaN"), "NaN");
+        assert_eq!(plain("NAN"), "NaN");
+        assert_eq!(plain("POSITIVE_INFINITY"), "Infinity");
+        assert_eq!(plain("NEGATIVE_INFINITY"), "-Infinity");
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Sample {
         let described = |(name, guess): &(String, Guess)| Described {
             name: name.clone(),
             reading: guess.reading(),
-            required: false,
+            required: true,
         };
         self.columns.iter().map(described).collect()
     }

@@ -15,7 +15,8 @@ use super::reading::Reading;
 pub(super) struct Described {
     pub(super) name: String,
     pub(super) reading: Reading,
-    /// The source says `NOT NULL`: a connector that has no value fills in a zero.
+    /// The source says `NOT NULL`, or nothing says that it does not: a connector that has no value
+    /// fills in a zero.
     pub(super) required: bool,
 }
 
@@ -24,7 +25,7 @@ impl Described {
         Self {
             name: field.name().clone(),
             reading: Reading::of(field),
-            required: false,
+            required: true,
         }
     }
 

@@ -25,19 +25,32 @@ pub(super) fn per_second(unit: TimeUnit) -> i64 {
 const INFINITY_MS: i64 = 9_223_372_036_825_200;
 const MINUS_INFINITY_MS: i64 = -9_223_372_036_832_400;
 
-/// An integer timestamp with Debezium's sentinels turned into `i64::MAX` and `i64::MIN`.
+/// The first and the last day that a database has: 4713-11-24 before Christ and 5874897-12-31.
+/// A day outside is what is left of an infinite date inside a connector, where it is not told apart.
+const DAYS: std::ops::RangeInclusive<i64> = -2_440_588..=2_145_042_905;
+
+/// Days since the epoch, where a database has such a day.
 #[inline]
-pub(super) fn with_infinity(value: i64, unit: TimeUnit) -> i64 {
+pub(super) fn day(value: i64) -> Option<i64> {
+    DAYS.contains(&value).then_some(value)
+}
+
+/// An integer timestamp with Debezium's sentinels turned into `i64::MAX` and `i64::MIN`. `None` for
+/// one before the first day: it went around the end of the integers inside the connector.
+#[inline]
+pub(super) fn with_infinity(value: i64, unit: TimeUnit) -> Option<i64> {
     // No nanosecond has such a sentinel, and the same number is a real one there.
     if matches!(unit, TimeUnit::Nanosecond) {
-        return value;
+        return Some(value);
     }
     match value {
-        INFINITY_MS if unit == TimeUnit::Millisecond => i64::MAX,
-        MINUS_INFINITY_MS if unit == TimeUnit::Millisecond => i64::MIN,
-        9_223_372_036_825_200_000 => i64::MAX,
-        -9_223_372_036_832_400_000 => i64::MIN,
-        value => value,
+        i64::MAX | i64::MIN => Some(value),
+        INFINITY_MS if unit == TimeUnit::Millisecond => Some(i64::MAX),
+        MINUS_INFINITY_MS if unit == TimeUnit::Millisecond => Some(i64::MIN),
+        9_223_372_036_825_200_000 => Some(i64::MAX),
+        -9_223_372_036_832_400_000 => Some(i64::MIN),
+        value if value.div_euclid(per_second(unit)) < DAYS.start() * DAY_SECONDS => None,
+        value => Some(value),
     }
 }
 
@@ -331,21 +344,36 @@ mod tests {
     #[test]
     fn sentinels_of_infinity() {
         use TimeUnit::{Microsecond, Millisecond, Nanosecond};
-        assert_eq!(
-            with_infinity(9_223_372_036_825_200_000, Microsecond),
-            i64::MAX
-        );
-        assert_eq!(
-            with_infinity(-9_223_372_036_832_400_000, Microsecond),
-            i64::MIN
-        );
-        assert_eq!(with_infinity(INFINITY_MS, Millisecond), i64::MAX);
-        assert_eq!(with_infinity(MINUS_INFINITY_MS, Millisecond), i64::MIN);
-        assert_eq!(with_infinity(INFINITY_MS, Microsecond), INFINITY_MS);
-        assert_eq!(
-            with_infinity(9_223_372_036_825_200_000, Nanosecond),
-            9_223_372_036_825_200_000
-        );
+        let check = |value, unit, expect| assert_eq!(with_infinity(value, unit), expect, "R3");
+        check(9_223_372_036_825_200_000, Microsecond, Some(i64::MAX));
+        check(-9_223_372_036_832_400_000, Microsecond, Some(i64::MIN));
+        check(i64::MAX, Microsecond, Some(i64::MAX));
+        check(INFINITY_MS, Millisecond, Some(i64::MAX));
+        check(MINUS_INFINITY_MS, Millisecond, Some(i64::MIN));
+        check(INFINITY_MS, Microsecond, Some(INFINITY_MS));
+        let nanos = 9_223_372_036_825_200_000;
+        check(nanos, Nanosecond, Some(nanos));
+    }
+
+    #[test]
+    fn what_a_connector_destroyed_is_no_instant_and_no_day() {
+        use TimeUnit::{Microsecond, Millisecond};
+        // 4713-11-24 before Christ is the first; 294276-12-31 arrives as the second.
+        let first = -210_866_803_200_000;
+        assert_eq!(with_infinity(first, Millisecond), Some(first));
+        assert_eq!(with_infinity(first - 1, Millisecond), None);
+        assert_eq!(with_infinity(-9_223_372_036_853_775_810, Microsecond), None);
+        for (value, expect) in [
+            (-2_440_588, true),
+            (2_145_042_905, true),
+            (-2_440_589, false),
+            (-622_191_234, false),
+            (-625_821_272, false),
+            (-2_147_472_692, false),
+            (-2_147_472_691, false),
+        ] {
+            assert_eq!(day(value).is_some(), expect, "R3 {value}");
+        }
     }
 
     proptest! {

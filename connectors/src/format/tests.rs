@@ -344,6 +344,49 @@ fn deletes_hold_the_image_or_the_key_alone() {
         &[(ID, Some(&required))],
         &["clients[id] d id=1 name=-"],
     );
+    // A UUID that is no UUID, where the key says which row is meant.
+    let uuid = required.replace(
+        r#""optional":false,"field":"name""#,
+        r#""optional":false,"name":"io.debezium.data.Uuid","field":"name""#,
+    );
+    check(
+        options(),
+        &[(ID, Some(&uuid))],
+        &["clients[id] d id=1 name=-"],
+    );
+    check(options(), &[(None, Some(&uuid))], &["rejected 0 R3 name"]);
+}
+
+#[test]
+fn without_a_schema_an_image_of_zeros_is_none() {
+    let expect = |value: &str, expect: &str| {
+        let delete = format!(r#"{{"before":{{"id":1,"x":{value}}},"after":null,"op":"d"}}"#);
+        let row = r#"{"after":{"id":1,"x":null},"op":"c"}"#;
+        check(
+            options(),
+            &[(ID, Some(row)), (ID, Some(&delete))],
+            &[
+                "clients[id] c id=1 x=null",
+                &format!("clients[id] d id=1 x={expect}"),
+            ],
+        );
+    };
+    for zero in [
+        "0",
+        "0.0",
+        "false",
+        r#""""#,
+        r#""0.00""#,
+        r#""00:00:00Z""#,
+        r#""1970-01-01T00:00:00.000000Z""#,
+        r#""{}""#,
+        r#"{"x":0.0,"y":0.0,"wkb":"AQ==","srid":null}"#,
+    ] {
+        expect(zero, "-");
+    }
+    expect("2", "2");
+    expect(r#""PDT""#, "PDT");
+    expect(r#""10:00:00Z""#, "10:00:00Z");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 
 use super::catalogue::{self, Found};
 use super::copy::staged_type;
@@ -54,6 +54,8 @@ pub(super) struct Column {
     pub(super) name: String,
     /// Whether it is part of the key.
     pub(super) key: bool,
+    /// The type in the target.
+    pub(super) sql_type: String,
     /// The type in the staging table.
     pub(super) staged: &'static str,
     /// The staged value (alias `s`) as it is assigned: in the target's type, its length and scale
@@ -63,6 +65,8 @@ pub(super) struct Column {
     pub(super) compared: String,
     /// How to tell whether source and target differ.
     pub(super) comparison: Comparison,
+    /// Where the assignment would round (R3): the condition on which it does.
+    pub(super) rounded: Option<String>,
 }
 
 /// The version column.
@@ -133,6 +137,8 @@ impl Prepared {
             let column = &found.table.columns[place];
             let staged = staged_type(field)?;
             let (assigned, compared) = conversions(index, staged, &column.sql_type);
+            let rounded = rounds(field.data_type(), &column.sql_type)
+                .then(|| format!("{assigned} <> {compared}"));
             if version_name == Some(field.name()) {
                 version = Some(Version::of(
                     options,
@@ -145,6 +151,7 @@ impl Prepared {
                 index,
                 name: quote(Dialect::Postgres, name)?,
                 key: key.contains(&index),
+                sql_type: column.sql_type.clone(),
                 staged,
                 assigned,
                 compared,
@@ -153,6 +160,7 @@ impl Prepared {
                 } else {
                     Comparison::Stored
                 },
+                rounded,
             });
         }
         if let (Some(name), None) = (version_name, &version) {
@@ -252,6 +260,36 @@ fn conversions(index: usize, staged: &str, sql_type: &str) -> (String, String) {
     (assigned, compared)
 }
 
+/// Whether Postgres may round a value in silence as it assigns it: to the scale of a `numeric`, or to
+/// the fraction of a second that a time, a timestamp or an interval keeps.
+fn rounds(data_type: &DataType, sql_type: &str) -> bool {
+    let (base, numbers) = split_type(sql_type);
+    let text = matches!(
+        data_type,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    );
+    let digits = match data_type {
+        DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, _) => {
+            match unit {
+                TimeUnit::Second => 0,
+                TimeUnit::Millisecond => 3,
+                TimeUnit::Microsecond | TimeUnit::Nanosecond => 6,
+            }
+        }
+        DataType::Date32 | DataType::Date64 => 0,
+        _ => 6,
+    };
+    match (base.as_str(), numbers.as_slice()) {
+        (_, []) => false,
+        ("numeric", [_, scale]) => text || *scale < 0,
+        ("numeric", _) => text,
+        (base, [kept]) if base.starts_with("time") || base.starts_with("interval") => {
+            *kept < digits
+        }
+        _ => false,
+    }
+}
+
 /// Brings the target to what the changes need, as far as the policy allows.
 async fn evolve(
     session: &mut Session,
@@ -337,5 +375,35 @@ mod tests {
         );
         check("text", "bit(4)", ("s.c3::varbit", "s.c3::varbit::bit(4)"));
         check("integer[]", "jsonb", ("to_jsonb(s.c3)", "to_jsonb(s.c3)"));
+    }
+
+    #[test]
+    fn rounding_is_looked_for_only_where_it_can_be() {
+        let check = |data_type: DataType, sql_type: &str, expect: bool| {
+            assert_eq!(
+                rounds(&data_type, sql_type),
+                expect,
+                "{data_type} {sql_type}"
+            );
+        };
+        let micros = || DataType::Timestamp(TimeUnit::Microsecond, None);
+        check(DataType::Utf8, "numeric(12,2)", true);
+        check(DataType::Utf8, "numeric", false);
+        check(DataType::Utf8, "text", false);
+        check(DataType::Utf8, "character varying(5)", false);
+        check(DataType::Decimal128(12, 2), "numeric(12,2)", false);
+        check(DataType::Int64, "numeric(12,0)", false);
+        check(DataType::Int64, "numeric(5,-2)", true);
+        check(micros(), "timestamp(3) without time zone", true);
+        check(micros(), "timestamp without time zone", false);
+        let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        check(millis, "timestamp(3) with time zone", false);
+        check(DataType::Date32, "timestamp(0) without time zone", false);
+        check(
+            DataType::Time64(TimeUnit::Microsecond),
+            "time(0) without time zone",
+            true,
+        );
+        check(DataType::Utf8, "interval(3)", true);
     }
 }

@@ -157,16 +157,27 @@ impl Link {
     }
 }
 
+/// What a URL says.
+pub(super) fn connect_options(url: &str) -> Result<PgConnectOptions> {
+    let schemes = ["postgres://", "postgresql://"];
+    schemes
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+        .then(|| PgConnectOptions::from_str(url).ok())
+        .flatten()
+        .ok_or_else(|| {
+            Error::configuration(
+                "the url of the postgres sink cannot be read: write postgres://user:password@host:port/database, with special characters percent-encoded",
+            )
+        })
+}
+
 /// A connection with the session settings that every statement relies on.
 pub(super) async fn open_connection(
     config: &PostgresSink,
     name: &str,
 ) -> Result<(PgConnection, Link)> {
-    let options = PgConnectOptions::from_str(&config.url).map_err(|_| {
-        Error::configuration(
-            "the url of the postgres sink cannot be read: write postgres://user:password@host:port/database, with special characters percent-encoded",
-        )
-    })?;
+    let options = connect_options(&config.url)?;
     let place = format!(
         "{}:{}/{}",
         options.get_host(),
@@ -205,7 +216,7 @@ pub(super) async fn open_connection(
     };
     let settings = format!(
         "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'iso_8601'; \
-         SET standard_conforming_strings = on; SET client_min_messages = warning; \
+         SET standard_conforming_strings = on; SET client_min_messages = error; \
          SET extra_float_digits = 3; SET lock_timeout = {}; SET statement_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}; SET synchronous_commit = {}",
         config.lock_timeout_ms,

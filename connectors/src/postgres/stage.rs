@@ -5,11 +5,14 @@
 
 use std::collections::HashMap;
 
+use sqlx::Row;
+
 use super::copy::{Cells, HEADER, TRAILER, Unfit};
 use super::failure::{Failure, failure};
 use super::instant::EPOCH_US;
 use super::prepare::Prepared;
 use super::session::Session;
+use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::fold::Round;
@@ -99,7 +102,44 @@ pub(super) async fn stage(
     bytes.extend_from_slice(TRAILER);
     copy.send(bytes.as_slice()).await.map_err(fail)?;
     copy.finish().await.map_err(fail)?;
+    refuse_rounded(session, prepared, places).await?;
     Ok(staged)
+}
+
+/// Rejects the staged upserts that the target would round in silence (R3).
+async fn refuse_rounded(
+    session: &mut Session,
+    prepared: &Prepared,
+    places: &[(usize, usize)],
+) -> Result<(), Failure> {
+    let Some(sql) = Statements::rounded(prepared) else {
+        return Ok(());
+    };
+    let rejected = session
+        .rows(&sql, false)
+        .await?
+        .iter()
+        .map(|found| {
+            let (number, place): (i32, i32) = (found.try_get(0)?, found.try_get(1)?);
+            let (batch, row) = places[number as usize];
+            let column = &prepared.columns[place as usize];
+            Ok(RejectedChange {
+                batch,
+                row,
+                rule: "R3 exactness".to_owned(),
+                field: Some(prepared.schema.field(column.index).name().clone()),
+                reason: format!(
+                    "the target's column is {}, which would round the value",
+                    column.sql_type
+                ),
+            })
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()
+        .map_err(|error| failure("reading rounded rows", error))?;
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Error(Error::Rejected(rejected)))
 }
 
 /// Operation and pattern of a row.

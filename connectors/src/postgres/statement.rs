@@ -30,6 +30,28 @@ enum From {
 }
 
 impl Statements<'_> {
+    /// Numbers of the staged upserts with a value that the target would round (R3), and which of
+    /// [`Prepared::columns`] it is; `None` where no column rounds.
+    pub(super) fn rounded(prepared: &Prepared) -> Option<String> {
+        let terms: Vec<String> = prepared
+            .columns
+            .iter()
+            .enumerate()
+            .filter_map(|(place, column)| {
+                let rounded = column.rounded.as_ref()?;
+                Some(format!("WHEN {rounded} THEN {place}"))
+            })
+            .collect();
+        let place = format!("CASE {} END", terms.join(" "));
+        (!terms.is_empty()).then(|| {
+            format!(
+                "SELECT row, place FROM (SELECT s.row, {place} AS place FROM {} AS s WHERE s.op < {DELETE}) AS q \
+                 WHERE place IS NOT NULL ORDER BY row",
+                prepared.stage
+            )
+        })
+    }
+
     /// Inserts or updates the full rows of one operation. Returns how many were inserted and how
     /// many updated; a row that is in neither was left as it is.
     pub(super) fn upsert(&self, operation: i16) -> String {

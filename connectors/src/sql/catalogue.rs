@@ -28,6 +28,33 @@ impl TargetTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.
+    ///
+    /// # Errors
+    /// `Configuration` where they are not: names the keys that the table has.
+    pub fn check_key(&self, target: &str, key: &[String]) -> Result<()> {
+        let same = |unique: &Vec<String>| {
+            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
+        };
+        if self.unique.iter().any(same) {
+            return Ok(());
+        }
+        let known: Vec<String> = self
+            .unique
+            .iter()
+            .map(|unique| format!("({})", unique.join(", ")))
+            .collect();
+        Err(Error::configuration(format!(
+            "table {target:?} has no unique index over the key ({}), it has {}: create one, or correct key = […] in the sink",
+            key.join(", "),
+            if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            }
+        )))
+    }
+
     /// The Arrow schema of the rows, for sources that bring none.
     pub fn arrow_schema(&self, dialect: Dialect) -> SchemaRef {
         let fields: Fields = self
@@ -244,7 +271,7 @@ impl Planner<'_> {
                 sql_type: MARK_TYPE.to_owned(),
             });
         }
-        self.check_key()?;
+        self.table.check_key(self.wanted.target, self.wanted.key)?;
         self.check_required(&columns)?;
         Ok(Plan {
             actions: self.actions,
@@ -338,32 +365,6 @@ impl Planner<'_> {
     }
 
     /// An upsert needs a unique index over exactly the key.
-    fn check_key(&self) -> Result<()> {
-        let key = self.wanted.key;
-        let same = |unique: &Vec<String>| {
-            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
-        };
-        if self.table.unique.iter().any(same) {
-            return Ok(());
-        }
-        let known: Vec<String> = self
-            .table
-            .unique
-            .iter()
-            .map(|unique| format!("({})", unique.join(", ")))
-            .collect();
-        Err(Error::configuration(format!(
-            "table {:?} has no unique index over the key ({}), it has {}: create one, or correct key = […] in the sink",
-            self.wanted.target,
-            key.join(", "),
-            if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            }
-        )))
-    }
-
     /// A column that must have a value and gets none would refuse every insert.
     fn check_required(&self, columns: &[Option<String>]) -> Result<()> {
         let required = self.table.columns.iter().find(|column| {

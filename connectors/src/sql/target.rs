@@ -24,6 +24,11 @@ impl Target {
     /// # Errors
     /// `Configuration` where the template is wrong or a placeholder has no value.
     pub fn of(template: &str, table: &Table) -> Result<Self> {
+        if template.split('.').any(str::is_empty) {
+            return Err(Error::configuration(format!(
+                "table = {template:?} names no table: write \"name\" or \"schema.name\""
+            )));
+        }
         let mut parts = template.split('.').map(|part| fill(template, part, table));
         let (first, second, third) = (parts.next(), parts.next(), parts.next());
         match (first, second, third) {
@@ -163,5 +168,8 @@ mod tests {
         check("{tabel}", Err("unknown placeholder {tabel}"));
         check("{table", Err("without its }"));
         check("a.b.c", Err("more than one dot"));
+        check("", Err("names no table"));
+        check("a.", Err("names no table"));
+        check(".a", Err("names no table"));
     }
 }

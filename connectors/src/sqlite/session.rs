@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::apply::Run;
 use super::failure::of_statement;
@@ -65,6 +65,25 @@ pub(super) fn open_connection(config: &SqliteSink) -> Result<Connection> {
         Ok(connection)
     };
     open().map_err(|error| of_statement(&doing, error))
+}
+
+/// A connection that changes nothing, neither the file nor its journal; `None` where there is no
+/// file.
+pub(super) fn open_to_look(config: &SqliteSink) -> Result<Option<Connection>> {
+    if !Path::new(&config.path).exists() {
+        return Ok(None);
+    }
+    let open = || {
+        let connection =
+            Connection::open_with_flags(&config.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    let doing = format!("opening SQLite file {:?}", config.path);
+    open()
+        .map(Some)
+        .map_err(|error| of_statement(&doing, error))
 }
 
 impl Session {

@@ -269,6 +269,37 @@ async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
     );
 }
 
+#[tokio::test]
+async fn to_look_before_a_run_changes_nothing() {
+    let file = File::new();
+    let mut config = file.config();
+    config.table = "t".to_owned();
+    let error = check(&config).await.unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    assert!(!std::path::Path::new(&config.path).exists());
+    file.open()
+        .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        .unwrap();
+    let before = std::fs::read(&config.path).unwrap();
+    check(&config).await.unwrap();
+    assert_eq!(std::fs::read(&config.path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn the_key_is_looked_at_before_a_run() {
+    let file = File::new();
+    file.open()
+        .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
+        .unwrap();
+    let mut config = file.config();
+    config.table = "t".to_owned();
+    config.key = Some(vec!["id".to_owned()]);
+    check(&config).await.unwrap();
+    config.key = Some(vec!["name".to_owned()]);
+    let error = check(&config).await.unwrap_err();
+    assert!(error.to_string().contains("no unique index"), "{error}");
+}
+
 #[test]
 fn the_snippet_of_the_docs_parses() {
     let config: SqliteSink =

@@ -136,8 +136,16 @@ impl Reading {
     fn push_temporal(&self, value: i128, column: &mut Column) -> Parsed<()> {
         let value = i64::try_from(value).map_err(|_| self.out_of_range())?;
         let value = match self {
-            Self::Timestamp(unit) => temporal::with_infinity(value, *unit),
-            Self::Instant => temporal::with_infinity(value, TimeUnit::Microsecond),
+            Self::Timestamp(unit) => {
+                temporal::with_infinity(value, *unit).ok_or_else(|| self.destroyed())?
+            }
+            Self::Instant => temporal::with_infinity(value, TimeUnit::Microsecond)
+                .ok_or_else(|| self.destroyed())?,
+            Self::Date => temporal::day(value).ok_or_else(|| self.destroyed())?,
+            // The source clamps what it cannot count.
+            Self::Duration(_) if value == i64::MAX || value == i64::MIN => {
+                return Err(self.destroyed());
+            }
             Self::Time(unit) => {
                 if !(0..=86_400 * temporal::per_second(*unit)).contains(&value) {
                     return Err(Fault::value(
@@ -299,6 +307,15 @@ impl Reading {
     fn out_of_range(&self) -> Box<Fault> {
         Fault::value(format!(
             "found a value that {} does not hold exactly",
+            self.expected()
+        ))
+    }
+
+    /// Such a value is in no database: the connector made it of one that it cannot say.
+    #[cold]
+    fn destroyed(&self) -> Box<Fault> {
+        Fault::value(format!(
+            "found a value that no database has: the connector lost the true one, which was infinite or too large for {}",
             self.expected()
         ))
     }

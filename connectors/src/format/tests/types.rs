@@ -74,6 +74,34 @@ fn connect_types() {
     check(&plain("bytes"), "\"AP8=\"", "00ff");
     check(&plain("bytes"), "\"?\"", "rejected");
     check(&time("int32", "Date"), "-1", "1969-12-31");
+    // What Debezium makes of infinite dates, in a snapshot and streamed.
+    check(&time("int32", "Date"), "-622191234", "rejected");
+    check(&time("int32", "Date"), "-2147472692", "rejected");
+    check(
+        &time("string", "IsoDate"),
+        "\"-5877611-06-21Z\"",
+        "rejected",
+    );
+    check(
+        &time("string", "IsoDate"),
+        "\"+292278994-08-16Z\"",
+        "rejected",
+    );
+    check(
+        &time("int64", "MicroTimestamp"),
+        "-9223372036853775810",
+        "rejected",
+    );
+    check(
+        &time("int64", "MicroDuration"),
+        "9223372036854775807",
+        "rejected",
+    );
+    check(
+        &time("int64", "MicroDuration"),
+        "-9223372036854775808",
+        "rejected",
+    );
     check(&kafka("int32", "Date"), "0", "1970-01-01");
     check(&time("int32", "Time"), "1", "00:00:00.001");
     check(&time("int64", "MicroTime"), "-1", "rejected");

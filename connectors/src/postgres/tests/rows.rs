@@ -213,6 +213,10 @@ async fn a_table_can_be_looked_at_before_a_run() {
     let mut fixture = Fixture::new("look", PLAIN).await;
     fixture.config.table = "t".to_owned();
     super::super::check(&fixture.config).await.unwrap();
+    let right = fixture.config.key.replace(vec!["name".to_owned()]);
+    let error = super::super::check(&fixture.config).await.unwrap_err();
+    assert!(error.to_string().contains("no unique index"), "{error}");
+    fixture.config.key = right;
     let from = batch(&[full('c', 1, "a", 1)]);
     let schema = super::super::catalogue_schema(&fixture.config, &from.table)
         .await

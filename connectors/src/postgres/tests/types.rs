@@ -259,3 +259,56 @@ async fn tables_are_created_for_every_type() {
         .await;
     assert_eq!(outcome.written, 1);
 }
+
+#[tokio::test]
+async fn what_the_target_would_round_is_rejected_r3() {
+    let create = "CREATE TABLE t (id bigint PRIMARY KEY, amount numeric(6,2), at timestamp(3), \
+                  of_day time(0), span interval(3))";
+    let mut fixture = Fixture::new("rounding", create).await;
+    let mut writer = fixture.writer().await;
+    let one = |id: i64, amount: &str, at: i64, of_day: i64, span: &str| {
+        let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+        let plain = |name: &str, array: ArrayRef| {
+            (Field::new(name, array.data_type().clone(), true), array)
+        };
+        table(
+            "t",
+            vec![
+                plain("id", Arc::new(Int64Array::from(vec![id]))),
+                (Logical::Numeric.field("amount"), text(amount)),
+                plain("at", Arc::new(TimestampMicrosecondArray::from(vec![at]))),
+                plain(
+                    "of_day",
+                    Arc::new(Time64MicrosecondArray::from(vec![of_day])),
+                ),
+                (Logical::Interval.field("span"), text(span)),
+            ],
+            "c",
+        )
+    };
+    let second = 1_000_000;
+    writer
+        .write(vec![one(1, "1234.500", 1_000, second, "PT0.001S")])
+        .await;
+    for (changes, field) in [
+        (one(2, "0.005", 0, 0, "PT0S"), "amount"),
+        (one(2, "0", 1, 0, "PT0S"), "at"),
+        (one(2, "0", 0, second + 1, "PT0S"), "of_day"),
+        (one(2, "0", 0, 0, "PT0.0001S"), "span"),
+    ] {
+        let rejected = writer.rejected(vec![changes]).await;
+        assert_eq!(rejected.len(), 1);
+        assert_eq!(rejected[0].rule, "R3 exactness");
+        assert_eq!(rejected[0].field.as_deref(), Some(field));
+        assert!(rejected[0].reason.contains("would round"), "{rejected:?}");
+    }
+    // What does not fit at all is still told by the database.
+    let rejected = writer
+        .rejected(vec![one(2, "12345678", 0, 0, "PT0S")])
+        .await;
+    assert!(rejected[0].rule.starts_with("22003"), "{rejected:?}");
+    assert_eq!(
+        fixture.rows("SELECT id, amount FROM t").await,
+        ["(1,1234.50)"]
+    );
+}
