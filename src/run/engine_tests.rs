@@ -456,12 +456,12 @@ async fn the_panic_of_a_writer_is_the_reason_and_stops_the_lanes() {
     let (stop_lanes, mut stopped) = watch::channel(false);
     let (_stop, mut stop) = watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
+    // A lane sees that its writer is gone before the writer's task is joined.
+    tasks.spawn(async { Err(Failure::Failed("the writer ended by itself".into())) });
     tasks.spawn(async move {
-        // A lane that waits for what does not come.
         stopped.wait_for(|&stopped| stopped).await.unwrap();
-        Err(Failure::Failed("the writer ended by itself".into()))
+        panic!("of a writer")
     });
-    tasks.spawn(async { panic!("of a writer") });
     let options = Options {
         once: false,
         lanes_max: 1,
