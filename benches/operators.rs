@@ -5,9 +5,9 @@ mod support;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, Scalar, StringArray, cast::AsArray};
-use arrow::compute::concat_elements_utf8;
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, Scalar, StringArray, cast::AsArray};
 use arrow::compute::kernels::cmp::gt;
+use arrow::compute::kernels::concat_elements::concat_elements_utf8;
 use arrow::compute::kernels::numeric::{add, mul};
 use arrow::datatypes::Int64Type;
 use support::{Aim, compare, events, time};
@@ -42,7 +42,8 @@ inputs = ["some"]
 "#;
 
 fn main() {
-    let file = config::load_text("bench.toml", PIPELINE).expect("the pipeline is right");
+    let file = config::load_text("bench.toml", PIPELINE.to_owned(), &|_| None)
+        .expect("the pipeline is right");
     let changes = events::changes(events::rows(0, ROWS), events::records(0, ROWS));
     let mut operators: Vec<Box<dyn Operator>> = Vec::new();
     let mut schema = changes.schema();

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use serde_json::json;
-use support::{Aim, Run, compare, events, kafka, peak_memory_kib, sink, time};
+use support::{Aim, Run, compare, events, kafka, peak_memory_kib, show, sink, time};
 use syncline::config;
 use syncline::plan::Plan;
 use syncline::run::{Options, Running};
@@ -133,10 +133,10 @@ fn main() {
             )
         },
     );
-    println!(
+    show(format_args!(
         "peak memory of this process, with the benches' own data: {} MiB",
         peak_memory_kib() / 1024
-    );
+    ));
 }
 
 fn sqlite_text(path: &str) -> String {
@@ -170,7 +170,7 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     }
     write!(text, "[sinks.target]\ninputs = [\"events\"]\n{sink}")
         .expect("a String takes everything");
-    let file = config::load_text("bench.toml", &text).expect("the pipeline is right");
+    let file = config::load_text("bench.toml", text, &|_| None).expect("the pipeline is right");
     let plan = Plan::new(&file);
     let running = Running::new(&plan);
     let options = Options {

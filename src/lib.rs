@@ -1,6 +1,7 @@
 //! Syncline: what happens between a source and a sink.
 //!
-//! Imports flow one way: problem ← function ← operator ← config ← plan ← run ← cli.
+//! Imports flow one way, each module from those before it: problem, function ← operator ← config ←
+//! failure, quarantine ← plan ← run ← cli.
 
 pub mod cli;
 pub mod config;

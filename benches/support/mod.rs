@@ -3,6 +3,12 @@
 //! A stage is only ever shown against a ceiling measured in the same run, in turn with it, so that
 //! the ratio holds where the machine's speed drifts.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every bench is a crate of its own and uses a part of this"
+)]
+
 pub mod events;
 pub mod kafka;
 
@@ -46,12 +52,18 @@ pub fn time(units: u64, work: impl FnOnce()) -> Run {
 }
 
 /// Whether more or less than the aim is better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Aim {
     /// The stage's rate is at least this part of the ceiling's rate.
     RateAtLeast(f64),
     /// The stage takes at most this many times the ceiling's time.
     TimeAtMost(f64),
+}
+
+/// Prints a line of results.
+#[expect(clippy::print_stdout, reason = "the lines are what a bench is for")]
+pub fn show(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
 }
 
 /// Runs stage and ceiling in turn and prints one line: rates, ratio, aim, processor time.
@@ -81,7 +93,7 @@ pub fn compare(
         Aim::RateAtLeast(wanted) => ("≥", wanted, ratio >= wanted),
         Aim::TimeAtMost(wanted) => ("≤", wanted, ratio <= wanted),
     };
-    println!(
+    show(format_args!(
         "{name:<34} {:>11.0}/s {:>6.2} CPU s/M | {ceiling_name:<44} {:>11.0}/s | ratio {ratio:>5.2} ({:.2}–{:.2}), aim {sign} {wanted} {}",
         ours.rate(),
         ours.cpu_seconds_per_million(),
@@ -89,7 +101,7 @@ pub fn compare(
         ratios[0],
         ratios[ROUNDS - 1],
         if met { "met" } else { "MISSED" },
-    );
+    ));
 }
 
 fn median(mut runs: Vec<Run>) -> Run {

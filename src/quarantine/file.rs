@@ -43,6 +43,10 @@ impl FileStore {
             match file.try_lock() {
                 Ok(()) => {
                     cut_torn_line(&mut file).map_err(|e| unavailable("mend", &path, e))?;
+                    // A file that is new outlives a power cut only with its name.
+                    File::open(folder)
+                        .and_then(|folder| folder.sync_all())
+                        .map_err(|e| unavailable("sync", folder, e))?;
                     return Ok(Self {
                         path,
                         file: Mutex::new(file),
@@ -79,7 +83,8 @@ impl FileStore {
     }
 }
 
-/// Reads every file of the pipeline.
+/// Reads every file of the pipeline; of one that shares its file, by a name that differs only in what a
+/// file name cannot hold, nothing.
 pub(super) fn list(folder: &Path, pipeline: &str) -> Result<Listing> {
     let mut listing = Listing::default();
     for process in 0..PROCESSES_MAX {
@@ -89,10 +94,20 @@ pub(super) fn list(folder: &Path, pipeline: &str) -> Result<Listing> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             Err(e) => return Err(unavailable("read", &path, e)),
         };
-        for (number, line) in BufReader::new(file).split(b'\n').enumerate() {
-            let line = line.map_err(|e| unavailable("read", &path, e))?;
-            match parse(&line) {
-                Ok(entry) => listing.entries.push(entry),
+        let mut lines = BufReader::new(file);
+        let mut line = Vec::new();
+        for number in 0_usize.. {
+            line.clear();
+            lines
+                .read_until(b'\n', &mut line)
+                .map_err(|e| unavailable("read", &path, e))?;
+            // A line without an end is being written, or was never acknowledged.
+            let Some(line) = line.strip_suffix(b"\n") else {
+                break;
+            };
+            match parse(line) {
+                Ok(entry) if entry.pipeline == pipeline => listing.entries.push(entry),
+                Ok(_) => {}
                 Err(why) => {
                     listing
                         .damaged
@@ -236,6 +251,32 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let listing = list(folder.path(), "p").unwrap();
         assert_eq!((offsets(&listing), listing.damaged.len()), (vec![2], 1));
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_is_not_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileStore::open(folder.path(), "p").unwrap();
+        store.append(&[entry(1)]).unwrap();
+        let torn = line(&entry(2));
+        let mut file = store.file.lock().unwrap();
+        file.write_all(&torn.as_bytes()[..torn.len() - 1]).unwrap();
+        let listing = list(folder.path(), "p").unwrap();
+        assert_eq!((offsets(&listing), listing.damaged.len()), (vec![1], 0));
+    }
+
+    #[test]
+    fn pipelines_whose_files_have_one_name_are_listed_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |pipeline: &str, offset| Entry {
+            pipeline: pipeline.into(),
+            ..entry(offset)
+        };
+        for (pipeline, offset) in [("a b", 1), ("a.b", 2)] {
+            let store = FileStore::open(folder.path(), pipeline).unwrap();
+            store.append(&[of(pipeline, offset)]).unwrap();
+        }
+        assert_eq!(offsets(&list(folder.path(), "a.b").unwrap()), [2]);
     }
 
     #[test]

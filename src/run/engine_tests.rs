@@ -476,7 +476,7 @@ async fn the_panic_of_a_writer_is_the_reason_and_stops_the_lanes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn one_process_is_exact(seed in 1_u64..1_000_000) {

@@ -3,9 +3,14 @@
 
 mod harness;
 
+mod backpressure;
+mod cli;
 mod debezium;
+mod faults;
+mod graph;
 mod harness_check;
 mod kafka_to_postgres;
 mod kill;
+mod poison;
 mod quickstart;
 mod whole_database;

@@ -18,6 +18,11 @@ use crate::format::Format;
 use crate::record::{Positions, Records};
 use crate::source::{Event, Limits};
 
+/// The largest record where `message.max.bytes` is not given.
+const MESSAGE_BYTES_MAX: u64 = 64 << 20;
+/// What the queue holds beyond one largest record: its key and headers, and small ones beside it.
+const QUEUE_SLACK_KIBIBYTES: u64 = 16 << 10;
+
 /// A record to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutRecord {
@@ -53,14 +58,20 @@ impl KafkaWriter {
             .set("acks", "all")
             .set("compression.type", "lz4")
             .set("delivery.timeout.ms", "30000")
-            .set("queue.buffering.max.kbytes", "16384")
             .set("queue.buffering.max.messages", "10000")
             .set("topic.metadata.propagation.max.ms", "5000")
             .set("linger.ms", "2");
         if settings.get("message.max.bytes").is_none() {
             // The broker's own limit decides.
-            settings.set("message.max.bytes", "67108864");
+            settings.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
         }
+        let message_bytes_max = settings
+            .get("message.max.bytes")
+            .and_then(|bytes| bytes.parse().ok())
+            .unwrap_or(MESSAGE_BYTES_MAX);
+        // A record that the queue cannot hold would be refused for ever as if the queue were full.
+        let queue_kibibytes = message_bytes_max / 1024 + QUEUE_SLACK_KIBIBYTES;
+        settings.set("queue.buffering.max.kbytes", queue_kibibytes.to_string());
         Ok(Self {
             producer: client::open(&settings, brokers, LogOnly)?,
             topic: topic.to_owned(),

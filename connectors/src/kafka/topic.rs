@@ -48,6 +48,10 @@ pub(super) fn matching<C: ConsumerContext>(
                     message: format!("{message} (brokers {brokers})"),
                     cause,
                 },
+                Error::Unavailable { message, cause } => Error::Unavailable {
+                    message: format!("{message} (brokers {brokers})"),
+                    cause,
+                },
                 other => other,
             })?;
             partitions.extend(numbers.into_iter().map(|number| partition(name, number)));
