@@ -183,29 +183,34 @@ impl Finding {
 }
 
 /// The text with a star for each byte of a password: of a URL, also one that is not encoded as it
-/// should be, and of a key that is called so. References `${…}` stay.
+/// should be, of a key that is called so, and of all that stands under `url`, which may be no URL at
+/// all. References `${…}` stay.
 fn conceal(text: &str) -> Cow<'_, str> {
-    let found = PASSWORDS.captures_iter(text).flat_map(|captures| {
-        let groups: Vec<_> = captures.iter().skip(1).flatten().collect();
-        groups.into_iter().map(|group| group.range())
-    });
-    let ranges: Vec<Range<usize>> = found
-        .filter(|range| !text[range.clone()].contains("${"))
-        .collect();
-    if ranges.is_empty() {
-        return Cow::Borrowed(text);
+    let mut shown = Cow::Borrowed(text);
+    for captures in PASSWORDS.captures_iter(text) {
+        for group in captures.iter().skip(1).flatten() {
+            let mut from = group.start();
+            let references = REFERENCE.find_iter(group.as_str());
+            let ends = references
+                .map(|found| (group.start() + found.start(), group.start() + found.end()));
+            for (start, end) in ends.chain([(group.end(), group.end())]) {
+                let stars = "*".repeat(start - from);
+                shown.to_mut().replace_range(from..start, &stars);
+                from = end;
+            }
+        }
     }
-    let mut concealed = text.to_owned();
-    for range in ranges {
-        concealed.replace_range(range.clone(), &"*".repeat(range.len()));
-    }
-    Cow::Owned(concealed)
+    shown
 }
+
+static REFERENCE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\$\{[^}]*\}").expect("the pattern is regular"));
 
 static PASSWORDS: LazyLock<Regex> = LazyLock::new(|| {
     let of_url = r#"://[^\s"'/:@]*:([^"'\n]+)@"#;
     let of_query = r#"[?&]password=([^&"'\s]+)"#;
-    let of_key = r#"(?i:pas+w|secret|token|api_?key)[\w.\-]*["']?\s*=\s*(?:"([^"\n]+)|'([^'\n]+))"#;
+    let of_key =
+        r#"(?i:pas+w|secret|token|api_?key|\burl)[\w.\-]*["']?\s*=\s*(?:"([^"\n]+)|'([^'\n]+))"#;
     Regex::new(&format!("{of_url}|{of_query}|{of_key}")).expect("the patterns are regular")
 });
 
@@ -307,8 +312,11 @@ mod tests {
             "properties.\"sasl.pasword\" = \"***\"",
         );
         check("secret='x'", "secret='*'");
+        check("url = \"canary\"", "url = \"******\"");
+        check("url = 'a:b@${env:HOST}/d'", "url = '****${env:HOST}**'");
         for same in [
             "u = 'postgres://me:${env:PASSWORD}@h/d'",
+            "url = '${env:BILLING_URL}'",
             "u = 'postgres://h:5432/d'\nmail = 'a@b'",
             "password = '${file:/run/secret}'",
             "brokers = 'a:1,b:2'",
