@@ -175,6 +175,9 @@ async fn says(process: &mut Process, what: &str, times: usize, deadline: Duratio
     .await;
 }
 
+/// What is done to a proxy.
+type Fault = fn(&Proxy);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_server_that_crashes_loses_nothing_and_quarantines_nothing() {
     let mut server = DatabaseServer::start().await;
@@ -202,7 +205,7 @@ async fn a_network_that_breaks_heals_within_30_seconds() {
     let url = target.url_through(proxy.port());
     let mut setting = Setting::new(kafka(), "network", 12, 24_000, target, &url).await;
     let mut process = setting.pipeline.start(&[]);
-    let faults: [(&str, fn(&Proxy)); 4] = [
+    let faults: [(&str, Fault); 4] = [
         ("cut", Proxy::cut),
         ("reset", Proxy::reset),
         ("half open", Proxy::half_open),
@@ -281,7 +284,8 @@ async fn replicas_that_come_and_go_leave_no_partition_behind() {
         let alone = setting.kafka.members(&setting.topic);
         let mut second = setting.pipeline.start_as("second", &[]);
         eventually("the second to join", PATIENCE, async || {
-            (first.expect_running(), second.expect_running());
+            first.expect_running();
+            second.expect_running();
             let now = setting.kafka.members(&setting.topic);
             let joined = now.difference(&alone).count();
             if joined > 0 { Ok(()) } else { Err(now) }
