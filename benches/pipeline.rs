@@ -90,7 +90,7 @@ fn main() {
         events::event,
     );
     let from_kafka = format!(
-        "type = \"kafka\"\nbrokers = {:?}\ntopics = [{topic:?}]\ngroup = \"bench\"\nformat = \"debezium-json\"",
+        "type = \"kafka\"\nbrokers = {:?}\ntopics = [{topic:?}]\ngroup = \"GROUP\"\nformat = \"debezium-json\"",
         kafka::brokers()
     );
     compare(
@@ -149,6 +149,9 @@ fn sqlite_text(path: &str) -> String {
 fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    // A group of its own: where the sink keeps no positions, the group's offsets are where to begin.
+    let group = format!("bench-{}-{number}", std::process::id());
+    let source = source.replace("GROUP", &group);
     let mut text = format!(
         "name = \"bench-{}-{number}\"\n[sources.events]\n{source}\n",
         std::process::id()
