@@ -440,6 +440,13 @@ fn r12_a_delete_with_its_tombstone_is_one_delete() {
         &["clients[id] d id=1 x=a", "clients[id] d id=2 x=-"],
     );
     check(options(), &[(ID, None)], &["clients[id] d id=1"]);
+    // Without record keys it is that of the delete right before it, and of nothing else.
+    let keyless = check(
+        options(),
+        &[(None, Some(delete)), (None, None), (None, None)],
+        &["clients[] d id=1 x=a", "rejected 2 R2 "],
+    );
+    assert_eq!(keyless.superseded, 1);
     // Also where the delete ended the batch before.
     let mut decoder = Decoder::new(Format::DebeziumJson, options());
     let all = of_texts(&[(ID, Some(delete)), (ID, None)]);

@@ -257,16 +257,20 @@ impl Debezium {
         let records = job.records.clone();
         let entry = &records.entries[job.index];
         let progress = &self.partitions[place];
-        let Some(bytes) = records.key(job.index) else {
-            return Err(Fault::key("a tombstone without a record key"));
-        };
+        let key_bytes = records.key(job.index);
+        // Where records have no keys, as in a file, a tombstone can only be that of the delete before it.
         if progress
             .deleted_at
             .is_some_and(|offset| offset < entry.offset)
-            && progress.deleted_key == bytes
+            && progress.deleted_key == key_bytes.unwrap_or_default()
         {
             return Ok(Done::Superseded);
         }
+        let Some(bytes) = key_bytes else {
+            return Err(Fault::key(
+                "a tombstone without a record key, and no delete before it",
+            ));
+        };
         let topic = &self.topics[job.topic];
         let target = match topic.streams[..] {
             [] => self.target(job.topic, &Head::default()),
