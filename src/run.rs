@@ -22,6 +22,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_connectors::conflict::{Resolvers, StatementsOnly};
 use syncline_connectors::layer::{self, Breaker, OnStatus};
 use syncline_connectors::record::Positions;
 use syncline_connectors::sink::{self, Identity, Sink};
@@ -326,7 +327,8 @@ impl Running {
             sink: plan.name.clone(),
             source: source.name.clone(),
         };
-        let connected = sink::connect(&plan.config, &identity).await;
+        let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
+        let connected = sink::connect(&plan.config, &identity, &resolvers).await;
         let sink = connected.map_err(|error| Failure::of_sink(&plan.name, error))?;
         let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
         let (notices, notices_out) = mpsc::channel(2 * DELIVERIES_MAX);

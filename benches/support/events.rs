@@ -125,6 +125,7 @@ pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
         key: Some(Arc::from(vec!["id".to_owned()])),
         unset: vec![None; rows.num_columns()],
         rows,
+        before: None,
         operations: vec![Operation::Create; count],
         event_times_ms: vec![Some(0); count],
         origins: (0..count as u32).collect(),

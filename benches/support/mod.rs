@@ -146,7 +146,11 @@ pub async fn sink(
         sink: "sink".into(),
         source: "source".into(),
     };
-    connect(&config, &identity)
-        .await
-        .expect("the target is there")
+    connect(
+        &config,
+        &identity,
+        &(Arc::new(StatementsOnly) as Arc<dyn Resolvers>),
+    )
+    .await
+    .expect("the target is there")
 }

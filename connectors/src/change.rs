@@ -16,7 +16,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
@@ -78,6 +78,8 @@ pub struct Changes {
     /// For each column, the rows in which the source did not send it (R14); `None` for a column
     /// that is set in every row.
     pub unset: Vec<Option<BooleanBuffer>>,
+    /// The rows before, where someone asked for them and the source sent any.
+    pub before: Option<Image>,
     /// What happened to each row.
     pub operations: Vec<Operation>,
     /// When it happened at the source, milliseconds since the epoch: `source.ts_ms`, else `ts_ms`,
@@ -88,6 +90,31 @@ pub struct Changes {
     pub origins: Vec<u32>,
     /// The raw records, for `_key`, `_offset` and the like, and for the quarantine.
     pub records: Arc<Records>,
+}
+
+/// Rows as they were before their changes: the base of a three-way merge.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Their values, in the schema of the rows after; null where there is no image.
+    pub rows: RecordBatch,
+    /// For each column, the rows in which it is not known; `None` where it always is.
+    pub unset: Vec<Option<BooleanBuffer>>,
+    /// Whether there is an image at all. A create has none; that of a delete is its row.
+    pub present: BooleanBuffer,
+}
+
+impl Image {
+    /// The images at `indices`, in that order.
+    ///
+    /// # Errors
+    /// Where Arrow cannot take from a column (an index past the end).
+    pub fn take(&self, indices: &[u32]) -> Result<Self, ArrowError> {
+        Ok(Self {
+            rows: take_rows(&self.rows, indices)?,
+            unset: take_masks(&self.unset, indices),
+            present: take_bits(&self.present, indices),
+        })
+    }
 }
 
 impl Changes {
@@ -111,28 +138,16 @@ impl Changes {
     /// # Errors
     /// Where Arrow cannot take from a column (an index past the end).
     pub fn take(&self, indices: &[u32]) -> Result<Self, ArrowError> {
-        let index_array = UInt32Array::from(indices.to_vec());
-        let columns = self
-            .rows
-            .columns()
-            .iter()
-            .map(|column| arrow::compute::take(column, &index_array, None))
-            .collect::<Result<Vec<_>, _>>()?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(indices.len()));
-        let pick = |mask: &BooleanBuffer| {
-            let taken =
-                BooleanBuffer::collect_bool(indices.len(), |i| mask.value(indices[i] as usize));
-            (taken.count_set_bits() > 0).then_some(taken)
-        };
         Ok(Self {
             table: self.table.clone(),
             key: self.key.clone(),
-            rows: RecordBatch::try_new_with_options(self.rows.schema(), columns, &options)?,
-            unset: self
-                .unset
-                .iter()
-                .map(|mask| mask.as_ref().and_then(pick))
-                .collect(),
+            rows: take_rows(&self.rows, indices)?,
+            unset: take_masks(&self.unset, indices),
+            before: self
+                .before
+                .as_ref()
+                .map(|before| before.take(indices))
+                .transpose()?,
             operations: indices
                 .iter()
                 .map(|&i| self.operations[i as usize])
@@ -175,8 +190,41 @@ impl Changes {
 
     /// Memory held by the rows, in bytes; the raw records are counted on their own.
     pub fn size(&self) -> usize {
+        let before = self.before.as_ref();
         self.rows.get_array_memory_size()
+            + before.map_or(0, |before| before.rows.get_array_memory_size())
     }
+}
+
+/// The rows at `indices`, in that order.
+///
+/// # Errors
+/// Where Arrow cannot take from a column (an index past the end).
+pub fn take_rows(rows: &RecordBatch, indices: &[u32]) -> Result<RecordBatch, ArrowError> {
+    let index_array = UInt32Array::from(indices.to_vec());
+    let columns = rows
+        .columns()
+        .iter()
+        .map(|column| arrow::compute::take(column, &index_array, None))
+        .collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(indices.len()));
+    RecordBatch::try_new_with_options(rows.schema(), columns, &options)
+}
+
+/// The bits at `indices`, in that order.
+pub fn take_bits(bits: &BooleanBuffer, indices: &[u32]) -> BooleanBuffer {
+    BooleanBuffer::collect_bool(indices.len(), |i| bits.value(indices[i] as usize))
+}
+
+/// The bits of each mask at `indices`; `None` for a mask of which none is set.
+pub fn take_masks(masks: &[Option<BooleanBuffer>], indices: &[u32]) -> Vec<Option<BooleanBuffer>> {
+    masks
+        .iter()
+        .map(|mask| {
+            let taken = take_bits(mask.as_ref()?, indices);
+            (taken.count_set_bits() > 0).then_some(taken)
+        })
+        .collect()
 }
 
 /// A type that Arrow cannot say, carried as text or bytes with this name in the field's metadata.

@@ -65,6 +65,19 @@ pub struct RejectedChange {
     pub reason: String,
 }
 
+/// A change that cannot be written, by its row in one batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// Row of the batch.
+    pub row: usize,
+    /// The rule.
+    pub rule: String,
+    /// The column at fault.
+    pub field: Option<String>,
+    /// Why, for a person.
+    pub reason: String,
+}
+
 impl Error {
     /// The system is not reachable or not able to answer now.
     pub fn unavailable(message: impl fmt::Display, cause: impl Into<Cause>) -> Self {

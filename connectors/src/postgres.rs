@@ -39,6 +39,7 @@ mod statement;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -50,7 +51,7 @@ use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
-use crate::conflict::ConflictPolicy;
+use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
@@ -195,12 +196,17 @@ impl fmt::Debug for PostgresSink {
 /// # Errors
 /// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
 /// conflict policy is incomplete.
-pub async fn connect(config: &PostgresSink, identity: &Identity) -> Result<Box<dyn Sink>> {
+pub async fn connect(
+    config: &PostgresSink,
+    identity: &Identity,
+    resolvers: &Arc<dyn Resolvers>,
+) -> Result<Box<dyn Sink>> {
     version_column(&config.conflict)?;
     let session = Session::open(config, identity).await?;
     Ok(Box::new(PostgresConnection {
         config: config.clone(),
         identity: identity.clone(),
+        resolvers: resolvers.clone(),
         session: Some(session),
         in_doubt: None,
     }))
@@ -256,6 +262,7 @@ pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Op
 struct PostgresConnection {
     config: PostgresSink,
     identity: Identity,
+    resolvers: Arc<dyn Resolvers>,
     /// Taken out during a call and put back only where its state is known, so that a call that was
     /// dropped half-way leaves no open transaction behind.
     session: Option<Session>,

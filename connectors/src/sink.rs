@@ -4,13 +4,15 @@
 //! durable together or nothing does. A sink that cannot keep positions says so by returning
 //! `None` from [`Sink::positions`]; it is then at-least-once.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema as _;
 
 use crate::blackhole::{self, BlackholeSink};
 use crate::change::{Changes, Table};
-use crate::conflict::ConflictCounts;
+use crate::conflict::{ConflictCounts, Resolvers};
 use crate::error::Result;
 use crate::file::{self, FileSink};
 use crate::kind::Kind;
@@ -62,6 +64,8 @@ pub struct Outcome {
     pub superseded: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
+    /// Waiting for a person (C9), the changes behind an open conflict among them; a part of `kept`.
+    pub queued: u64,
     /// Conflicts by type, whoever won.
     pub conflicts: ConflictCounts,
 }
@@ -71,6 +75,7 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.written += other.written;
         self.superseded += other.superseded;
         self.kept += other.kept;
+        self.queued += other.queued;
         self.conflicts += &other.conflicts;
     }
 }
@@ -181,14 +186,18 @@ pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
     }
 }
 
-/// Opens the target for one lane.
+/// Opens the target for one lane. `resolvers` decide what no bulk statement can.
 ///
 /// # Errors
 /// `Unavailable` where the system does not answer, `Configuration` where it refuses.
-pub async fn connect(config: &SinkConfig, identity: &Identity) -> Result<Box<dyn Sink>> {
+pub async fn connect(
+    config: &SinkConfig,
+    identity: &Identity,
+    resolvers: &Arc<dyn Resolvers>,
+) -> Result<Box<dyn Sink>> {
     match config {
-        SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity).await,
-        SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity).await,
+        SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity, resolvers).await,
+        SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity, resolvers).await,
         SinkConfig::File(file) => file::connect_sink(file, identity),
         SinkConfig::Blackhole(_) => Ok(blackhole::connect()),
     }

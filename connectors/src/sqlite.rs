@@ -38,6 +38,8 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -46,7 +48,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::session::Session;
 use crate::change::Table;
-use crate::conflict::ConflictPolicy;
+use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::Positions;
 use crate::sink::{Identity, Outcome, Sink, Write};
@@ -165,14 +167,18 @@ impl SqliteSink {
 /// # Errors
 /// `Unavailable` while the file is locked or cannot be opened, `Configuration` where it is no
 /// database or where the conflict policy is incomplete.
-pub async fn connect(config: &SqliteSink, identity: &Identity) -> Result<Box<dyn Sink>> {
+pub async fn connect(
+    config: &SqliteSink,
+    identity: &Identity,
+    resolvers: &Arc<dyn Resolvers>,
+) -> Result<Box<dyn Sink>> {
     version_column(&config.conflict)?;
     let (commands, inbox) = mpsc::channel(1);
     let (opened, wait) = oneshot::channel();
-    let (config, identity) = (config.clone(), identity.clone());
+    let (config, identity, resolvers) = (config.clone(), identity.clone(), resolvers.clone());
     let thread = std::thread::Builder::new()
         .name(format!("sqlite {}", identity.sink))
-        .spawn(move || match Session::open(&config, identity) {
+        .spawn(move || match Session::open(&config, identity, resolvers) {
             Ok(session) => {
                 // Where the caller is gone, the inbox is closed and the loop ends at once.
                 drop(opened.send(Ok(())));

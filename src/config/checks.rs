@@ -3,7 +3,9 @@
 
 use regex::Regex;
 use syncline_connectors::change::Table;
-use syncline_connectors::conflict::{ConflictPolicy, Strategy};
+use syncline_connectors::conflict::{
+    BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, Strategy,
+};
 use syncline_connectors::format::parse_declared;
 use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
 use syncline_connectors::sink::SinkConfig;
@@ -114,14 +116,24 @@ fn check_kafka(config: &KafkaSource) -> Vec<Problem> {
 /// What is wrong with `[sinks.NAME.conflict]`; paths begin at the sink.
 fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let by_version = match policy.strategy {
-        Strategy::NewestWins | Strategy::OldestWins | Strategy::Merge => true,
-        Strategy::SourceWins | Strategy::TargetWins => false,
-    };
-    if by_version && policy.version.is_none() {
-        let message = "this strategy compares versions, and no `version` is given";
-        let help = "name the column that says which row is newer: version = \"updated_at\"";
-        problems.push(Problem::new(&["conflict", "strategy"], message).help(help));
+    let version_help = "name the column that says which row is newer: version = \"updated_at\"";
+    let mut missing_version = false;
+    for (path, strategy) in conflict_strategies(policy) {
+        if strategy.compares_versions() && policy.version.is_none() {
+            missing_version = true;
+            let message = "this strategy compares versions, and no `version` is given";
+            problems.push(Problem::new(&path, message).help(version_help));
+        }
+        if *strategy == Strategy::Sum && policy.base == BaseFrom::ShadowHash {
+            let message =
+                "`sum` needs the value before, of which base = \"shadow_hash\" keeps only a hash";
+            problems.push(Problem::new(&path, message).help("write base = \"shadow\""));
+        }
+    }
+    if policy.detect == Some(Detect::Version) && policy.version.is_none() {
+        missing_version = true;
+        let message = "this detection compares versions, and no `version` is given";
+        problems.push(Problem::new(&["conflict", "detect"], message).help(version_help));
     }
     let options = [
         ("threshold", &policy.threshold, true),
@@ -129,10 +141,9 @@ fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
     ];
     for (name, value, may_be_number) in options {
         let Some(text) = value else { continue };
-        if policy.version.is_none() && !by_version {
+        if policy.version.is_none() && !missing_version {
             let message = format!("`{name}` compares versions, and no `version` is given");
-            let help = "name the column that says which row is newer: version = \"updated_at\"";
-            problems.push(Problem::new(&["conflict", name], message).help(help));
+            problems.push(Problem::new(&["conflict", name], message).help(version_help));
         }
         let is_number = text.trim().parse::<f64>().is_ok_and(|number| number >= 0.0);
         if duration_us(name, text).is_err() && !(may_be_number && is_number) {
@@ -149,6 +160,42 @@ fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
             };
             problems.push(Problem::new(&["conflict", name], message).help(help));
         }
+    }
+    if let Some(history) = &policy.history {
+        problems.extend(check_history(history));
+    }
+    problems
+}
+
+/// Every strategy with where it stands.
+fn conflict_strategies(policy: &ConflictPolicy) -> impl Iterator<Item = (Vec<&str>, &Strategy)> {
+    let of_sink = (vec!["conflict", "strategy"], &policy.strategy);
+    let of_columns = policy
+        .columns
+        .iter()
+        .map(|(column, strategy)| (vec!["conflict", "columns", column.as_str()], strategy));
+    std::iter::once(of_sink).chain(of_columns)
+}
+
+fn check_history(history: &History) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let path = ["conflict", "history", "path"];
+    match (history.to, &history.path) {
+        (HistoryPlace::File, None) => {
+            let help = "write for example path = \"state/conflicts/billing.jsonl\"";
+            let message = "a history in a file needs its `path`";
+            problems.push(Problem::new(&["conflict", "history"], message).help(help));
+        }
+        (HistoryPlace::Table, Some(_)) => {
+            let message = "`path` concerns a history in a file, and this one is in a table";
+            problems.push(Problem::new(&path, message).help("write to = \"file\""));
+        }
+        _ => {}
+    }
+    if duration_us("age_max", &history.age_max).is_err() {
+        let help = "write for example \"12h\" or \"30d\"";
+        problems
+            .push(Problem::new(&["conflict", "history", "age_max"], "not a duration").help(help));
     }
     problems
 }
@@ -200,7 +247,20 @@ mod tests {
         let unversioned = "this strategy compares versions, and no `version` is given";
         check("", &[]);
         check("strategy = 'newest_wins'", &[("strategy", unversioned)]);
-        check("strategy = 'merge'", &[("strategy", unversioned)]);
+        check("strategy = 'merge'", &[]);
+        check("columns.notes = 'newest_wins'", &[("columns", unversioned)]);
+        check(
+            "columns.total = 'sum'\nbase = 'shadow_hash'",
+            &[(
+                "columns",
+                "`sum` needs the value before, of which base = \"shadow_hash\" keeps only a hash",
+            )],
+        );
+        check(
+            "history.to = 'file'",
+            &[("history", "a history in a file needs its `path`")],
+        );
+        check("history.age_max = 'soon'", &[("history", "not a duration")]);
         check("strategy = 'newest_wins'\nversion = 'v'", &[]);
         check(
             "strategy = 'newest_wins'\nversion = 'v'\nthreshold = '5s'\nmax_skew = '1h'",

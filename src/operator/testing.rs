@@ -104,6 +104,7 @@ pub(super) fn changes() -> Changes {
             mask(&[2, 4]),
             mask(&[1, 2, 4]),
         ],
+        before: None,
         operations: vec![
             Operation::Create,
             Operation::Update,

@@ -394,6 +394,7 @@ mod tests {
             key: None,
             rows: RecordBatch::try_new(schema, vec![array]).expect("one column"),
             unset: vec![None],
+            before: None,
             operations: vec![Operation::Create; rows],
             event_times_ms: vec![None; rows],
             origins: (0..rows as u32).collect(),

@@ -45,6 +45,7 @@ pub struct Account {
     superseded: AtomicU64,
     filtered: AtomicU64,
     kept: AtomicU64,
+    queued: AtomicU64,
     quarantined: AtomicU64,
     in_flight: AtomicU64,
     warned: AtomicU64,
@@ -72,6 +73,8 @@ pub struct Balance {
     pub filtered: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
+    /// Waiting for a person to decide a conflict; a part of `kept`.
+    pub queued: u64,
     /// Put into quarantine.
     pub quarantined: u64,
     /// Not finished yet.
@@ -110,6 +113,7 @@ impl Default for Account {
             superseded: AtomicU64::default(),
             filtered: AtomicU64::default(),
             kept: AtomicU64::default(),
+            queued: AtomicU64::default(),
             quarantined: AtomicU64::default(),
             in_flight: AtomicU64::default(),
             warned: AtomicU64::default(),
@@ -152,6 +156,7 @@ impl Account {
         self.superseded.fetch_add(superseded, Relaxed);
         self.filtered.fetch_add(tally.filtered, Relaxed);
         self.kept.fetch_add(outcome.kept, Relaxed);
+        self.queued.fetch_add(outcome.queued, Relaxed);
         self.quarantined.fetch_add(quarantined, Relaxed);
         self.warned.fetch_add(tally.warned, Relaxed);
         self.in_flight.fetch_sub(done, Relaxed);
@@ -173,6 +178,7 @@ impl Account {
             superseded: self.superseded.load(Relaxed),
             filtered: self.filtered.load(Relaxed),
             kept: self.kept.load(Relaxed),
+            queued: self.queued.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             warned: self.warned.load(Relaxed),
@@ -207,6 +213,7 @@ mod tests {
             written: 3,
             superseded: 1,
             kept: 1,
+            queued: 0,
             conflicts: ConflictCounts::default(),
         };
         account.finish(&tally, &outcome, 1, Duration::from_millis(5));

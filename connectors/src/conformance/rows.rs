@@ -97,6 +97,7 @@ pub fn changes(rows: &[Row], single: bool) -> Changes {
             mask(&|row| row.name.is_none()),
             mask(&|row| row.version.is_none()),
         ],
+        before: None,
         operations: rows.iter().map(|row| row.operation).collect(),
         event_times_ms: vec![None; rows.len()],
         origins: (0..rows.len() as u32).collect(),

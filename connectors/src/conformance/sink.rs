@@ -306,6 +306,7 @@ fn outcome((ending, row): (&Ending, &Row)) -> Outcome {
     Outcome {
         written: u64::from(!stays),
         kept: u64::from(stays),
+        queued: 0,
         superseded: 0,
         conflicts,
     }
@@ -395,8 +396,8 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
                     .await;
                 let options = Options {
                     conflict: ConflictPolicy {
-                        strategy,
-                        detect,
+                        strategy: strategy.clone(),
+                        detect: Some(detect),
                         tie,
                         version: Some("version".to_owned()),
                         ..ConflictPolicy::default()

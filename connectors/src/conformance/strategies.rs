@@ -151,11 +151,11 @@ pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
         .map(|(strategy, detect, tie, threshold, endings)| {
             let policy = ConflictPolicy {
                 strategy,
-                detect,
+                detect: Some(detect),
                 version: Some("version".to_owned()),
                 tie,
                 threshold: threshold.map(str::to_owned),
-                max_skew: None,
+                ..ConflictPolicy::default()
             };
             (policy, endings.split(' ').map(ending).collect())
         })

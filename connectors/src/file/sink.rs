@@ -216,6 +216,7 @@ mod tests {
             )
             .unwrap(),
             unset: vec![None, Some(BooleanBuffer::from(vec![false, true]))],
+            before: None,
             operations: vec![Operation::Create, Operation::Delete],
             event_times_ms: vec![None; 2],
             origins: vec![0; 2],

@@ -377,6 +377,7 @@ impl Stream {
             key: self.key.clone(),
             rows,
             unset,
+            before: None,
             operations: std::mem::take(&mut self.operations),
             event_times_ms: std::mem::take(&mut self.event_times_ms),
             origins: std::mem::take(&mut self.origins),

@@ -119,6 +119,7 @@ mod tests {
             rows: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)
                 .unwrap(),
             unset: Vec::new(),
+            before: None,
             operations: vec![Operation::Create; count],
             event_times_ms: vec![None; count],
             origins: vec![0; count],

@@ -104,8 +104,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn strategy(&self) -> Strategy {
-        self.options.conflict.strategy
+    fn strategy(&self) -> &Strategy {
+        &self.options.conflict.strategy
     }
 
     /// Whether versions of deletes are kept (R12).
@@ -117,7 +117,7 @@ impl<'a> Run<'a> {
     async fn delete(&mut self, staged: u64) -> Result<(), Failure> {
         let [applied, differing] = self.counts(&self.statements.delete(), false).await?;
         let mut kept = 0;
-        if applied < staged && self.strategy() != Strategy::SourceWins {
+        if applied < staged && *self.strategy() != Strategy::SourceWins {
             let [survivors, _] = self.counts(&self.statements.survivors(), false).await?;
             kept = survivors.min(staged - applied);
         }
@@ -223,12 +223,12 @@ impl<'a> Run<'a> {
         rest: [u64; 2],
         first: bool,
     ) -> Result<(), Failure> {
-        if rest == [0, 0] || self.strategy() == Strategy::SourceWins {
+        if rest == [0, 0] || *self.strategy() == Strategy::SourceWins {
             return Ok(());
         }
         let lost = match self.options.conflict.detect {
-            Detect::Key => rest,
-            Detect::Row => {
+            Some(Detect::Key) => rest,
+            _ => {
                 self.counts(&self.statements.kept(set, pattern, first), false)
                     .await?
             }

@@ -291,8 +291,14 @@ impl Statements<'_> {
         let predicates = self.predicates(from, self.sets_version(set));
         let wins = predicates.upsert_wins(&sides);
         let differs = match self.policy.detect {
-            Detect::Key => "TRUE".to_owned(),
-            Detect::Row => predicates.differs(&sides),
+            Some(Detect::Key) => "TRUE".to_owned(),
+            _ => predicates.differs(&sides),
+        };
+        let wins = match self.policy.detect {
+            Some(Detect::Version) => {
+                format!("(NOT {} OR {wins})", predicates.upsert_conflicts(&sides))
+            }
+            _ => wins,
         };
         let Some(mark) = &self.prepared.mark else {
             return format!("({differs} AND {wins})");
@@ -311,7 +317,7 @@ impl Statements<'_> {
         let predicates = self.predicates(from, self.sets_version(set));
         format!(
             "{} AND NOT {}",
-            predicates.differs(&sides),
+            predicates.upsert_conflicts(&sides),
             self.upsert_applies(set, from)
         )
     }
@@ -319,10 +325,10 @@ impl Statements<'_> {
     /// The target's row is not what the source deleted, or the source does not say what that was.
     fn delete_conflict(&self) -> String {
         let all = vec![true; self.prepared.columns.len()];
-        let differs = self
+        let conflicts = self
             .predicates(From::Staged, true)
-            .differs(&self.sides(&all, From::Staged));
-        format!("(s.op = {BLIND_DELETE} OR {differs})")
+            .delete_conflicts(&self.sides(&all, From::Staged));
+        format!("(s.op = {BLIND_DELETE} OR {conflicts})")
     }
 
     fn sets_version(&self, set: &[bool]) -> bool {

@@ -79,7 +79,9 @@ impl Fixture {
     }
 
     async fn writer(&self) -> Writer {
-        let sink = connect(&self.config, &self.identity).await.unwrap();
+        let sink = connect(&self.config, &self.identity, &statements_only())
+            .await
+            .unwrap();
         Writer {
             sink,
             position: None,
@@ -240,9 +242,14 @@ fn table(name: &str, columns: Vec<(Field, ArrayRef)>, operations: &str) -> Chang
         rows: RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap(),
         event_times_ms: vec![None; operations.len()],
         origins: (0..operations.len() as u32).collect(),
+        before: None,
         operations,
         records: Arc::new(records),
     }
 }
 
 const PLAIN: &str = "CREATE TABLE t (id bigint PRIMARY KEY, name text, v bigint)";
+
+fn statements_only() -> Arc<dyn crate::conflict::Resolvers> {
+    Arc::new(crate::conflict::StatementsOnly)
+}

@@ -11,7 +11,7 @@
 //! A delete is decided the same way, but a tie of two versions that are not null is the row that the
 //! source deleted: it applies (C6).
 
-use crate::conflict::{ConflictPolicy, Strategy, Tie};
+use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
 use crate::sql::identifier::Dialect;
 
 /// The two sides of a column, as SQL expressions.
@@ -77,6 +77,25 @@ impl<'a> Predicates<'a> {
             .collect())
     }
 
+    /// A create, read or update is in conflict with the target's row (C1). `columns` are those that
+    /// it writes, without the key.
+    pub fn upsert_conflicts(&self, columns: &[Sides]) -> String {
+        match self.policy.detect {
+            Some(Detect::Key) => "TRUE".to_owned(),
+            // Only strategies under which what is newer wins come here with it.
+            Some(Detect::Version) => format!("(NOT {})", self.source_is_ahead()),
+            Some(Detect::Row | Detect::Before) | None => self.differs(columns),
+        }
+    }
+
+    /// A delete that carries its image before is in conflict with the target's row (C1).
+    pub fn delete_conflicts(&self, columns: &[Sides]) -> String {
+        match self.policy.detect {
+            Some(Detect::Version) => format!("(NOT {})", self.source_is_level_or_ahead()),
+            _ => self.differs(columns),
+        }
+    }
+
     /// A create, read or update applies although the target's row is in conflict with it. `columns`
     /// are those that it writes, without the key.
     pub fn upsert_wins(&self, columns: &[Sides]) -> String {
@@ -95,6 +114,7 @@ impl<'a> Predicates<'a> {
                     .chain(fills)
                     .collect())
             }
+            ref other => beyond_statements(other),
         }
     }
 
@@ -106,6 +126,7 @@ impl<'a> Predicates<'a> {
             Strategy::NewestWins | Strategy::OldestWins | Strategy::Merge => {
                 self.source_is_level_or_ahead()
             }
+            ref other => beyond_statements(other),
         }
     }
 
@@ -196,6 +217,11 @@ impl<'a> Predicates<'a> {
     }
 }
 
+/// The plan sends every other strategy to the resolver.
+fn beyond_statements(strategy: &Strategy) -> ! {
+    unreachable!("{} is decided by the resolver", strategy.name())
+}
+
 /// `a OR b OR c`, in brackets; `FALSE` for none.
 fn any(terms: Vec<String>) -> String {
     if terms.is_empty() {
@@ -219,7 +245,6 @@ fn differ(dialect: Dialect, sides: &Sides) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conflict::Detect;
     use rusqlite::Connection;
 
     /// What the texts say for one pair of versions, asked of SQLite.
@@ -232,11 +257,9 @@ mod tests {
     ) -> (bool, bool) {
         let policy = ConflictPolicy {
             strategy,
-            detect: Detect::Row,
             version: Some("v".to_owned()),
             tie,
-            threshold: None,
-            max_skew: None,
+            ..ConflictPolicy::default()
         };
         let version = VersionSides {
             source: source.to_owned(),
@@ -292,7 +315,7 @@ mod tests {
             (Oldest, source, Some("5"), "105", "100", (false, false)),
         ];
         for (strategy, tie, threshold, source, target, expect) in cases {
-            let found = decide(strategy, tie, threshold, source, target);
+            let found = decide(strategy.clone(), tie, threshold, source, target);
             assert_eq!(
                 found, expect,
                 "{strategy:?} {tie:?} {threshold:?}: {source} against {target}"

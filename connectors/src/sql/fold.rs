@@ -36,7 +36,7 @@ use self::take::pick;
 use super::DeleteMode;
 use crate::change::{Changes, Operation};
 use crate::conflict::ConflictPolicy;
-use crate::error::{Error, Result};
+use crate::error::{Error, RejectedRow, Result};
 
 /// What a batch folds to.
 #[derive(Debug)]
@@ -62,19 +62,6 @@ pub struct Round {
     pub deletes: Changes,
     /// The row of the batch that each delete stands for.
     pub delete_rows: Vec<u32>,
-}
-
-/// A change that cannot be written, whatever the target holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedRow {
-    /// Row of the batch.
-    pub row: usize,
-    /// The rule.
-    pub rule: String,
-    /// The column at fault.
-    pub field: Option<String>,
-    /// Why, for a person.
-    pub reason: String,
 }
 
 /// Folds the changes of one table; `key` are indices of its key columns.

@@ -8,9 +8,8 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
 
 use crate::change::{Changes, Logical};
-use crate::conflict::{ConflictPolicy, Strategy};
-use crate::error::{Error, Result};
-use crate::sql::fold::RejectedRow;
+use crate::conflict::{ConflictPolicy, Detect, Strategy};
+use crate::error::{Error, RejectedRow, Result};
 
 /// What a version column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +44,23 @@ impl VersionKind {
 /// `Configuration` where the strategy needs a version and none is named, or where `threshold` or
 /// `max_skew` stands without one.
 pub fn version_column(policy: &ConflictPolicy) -> Result<Option<&str>> {
-    let needed = matches!(
-        policy.strategy,
-        Strategy::NewestWins | Strategy::OldestWins | Strategy::Merge
-    );
-    match (&policy.version, needed) {
-        (Some(name), true) => Ok(Some(name)),
-        (None, true) => Err(Error::configuration(
+    let needed = policy.strategies().any(Strategy::compares_versions)
+        || policy.detect == Some(Detect::Version);
+    let used = needed
+        || policy
+            .strategies()
+            .any(|strategy| *strategy == Strategy::Merge);
+    match &policy.version {
+        Some(name) if used => Ok(Some(name)),
+        None if needed => Err(Error::configuration(
             "this conflict strategy compares versions: write version = \"…\" with the column that holds them",
         )),
-        (None, false) if policy.max_skew.is_some() || policy.threshold.is_some() => {
+        None if policy.max_skew.is_some() || policy.threshold.is_some() => {
             Err(Error::configuration(
                 "threshold and max_skew concern versions: write version = \"…\" with the column that holds them",
             ))
         }
-        (_, false) => Ok(None),
+        _ => Ok(None),
     }
 }
 
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_strategy_that_compares_needs_a_version() {
-        for strategy in [Strategy::NewestWins, Strategy::OldestWins, Strategy::Merge] {
+        for strategy in [Strategy::NewestWins, Strategy::OldestWins] {
             let policy = ConflictPolicy {
                 strategy,
                 ..ConflictPolicy::default()

@@ -14,9 +14,9 @@ use super::statement::{Statements, buries};
 use super::tombstone::Tombstones;
 use crate::change::{Changes, Operation};
 use crate::conflict::ConflictType;
-use crate::error::{Error, RejectedChange, Result};
+use crate::error::{Error, RejectedChange, RejectedRow, Result};
 use crate::sink::{Identity, Outcome};
-use crate::sql::fold::{RejectedRow, fold};
+use crate::sql::fold::fold;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
 

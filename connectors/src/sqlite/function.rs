@@ -2,7 +2,7 @@
 //!
 //! - `syncline_instant(x)`: microseconds since the epoch of whatever a target holds as an instant
 //! - `syncline_number(x, scale)`: a number times `10^scale`, exact where that is a 64-bit integer
-//! - `syncline_upsert(differs, wins, marked)` and `syncline_delete(marked, differs, wins)`: stand in
+//! - `syncline_upsert(differs, conflicts, wins, marked)` and `syncline_delete(marked, conflicts, wins)`: stand in
 //!   the condition of a write, are called only where the row exists, say whether the change applies,
 //!   and remember what they saw
 
@@ -13,8 +13,6 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Result};
-
-use crate::conflict::Detect;
 
 /// What the condition of the last statement saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +54,7 @@ impl Memory {
 }
 
 /// Adds the functions.
-pub(super) fn register(connection: &Connection, detect: Detect) -> Result<Memory> {
+pub(super) fn register(connection: &Connection) -> Result<Memory> {
     let memory = Memory::default();
     let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("syncline_instant", 1, pure, |context| {
@@ -68,19 +66,18 @@ pub(super) fn register(connection: &Connection, detect: Detect) -> Result<Memory
     let flag = |context: &Context<'_>, index: usize| context.get::<bool>(index);
     let upserts = memory.clone();
     let direct = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function("syncline_upsert", 3, direct, move |context| {
+    connection.create_scalar_function("syncline_upsert", 4, direct, move |context| {
         let differs = flag(context, 0)?;
-        let applies = upserts.decide(detect == Detect::Key || differs, flag(context, 1)?);
+        let applies = upserts.decide(flag(context, 1)?, flag(context, 2)?);
         // A row that is the same already is not written again, unless it is marked as deleted.
-        Ok(applies && (differs || flag(context, 2)?))
+        Ok(applies && (differs || flag(context, 3)?))
     })?;
     let deletes = memory.clone();
     connection.create_scalar_function("syncline_delete", 3, direct, move |context| {
         if flag(context, 0)? {
             return Ok(false);
         }
-        let conflict = detect == Detect::Key || flag(context, 1)?;
-        Ok(deletes.decide(conflict, flag(context, 2)?))
+        Ok(deletes.decide(flag(context, 1)?, flag(context, 2)?))
     })?;
     Ok(memory)
 }

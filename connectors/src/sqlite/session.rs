@@ -13,6 +13,7 @@ use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::prepare::Prepared;
 use super::{SqliteSink, Synchronous, positions};
+use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Write};
@@ -32,6 +33,7 @@ const CACHE_KIB: u32 = 16_384;
 pub(super) struct Session {
     connection: Connection,
     identity: Identity,
+    resolvers: Arc<dyn Resolvers>,
     options: Options,
     memory: Memory,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
@@ -88,14 +90,19 @@ pub(super) fn open_to_look(config: &SqliteSink) -> Result<Option<Connection>> {
 
 impl Session {
     /// Opens the file, and makes Syncline's own tables where they are not there.
-    pub(super) fn open(config: &SqliteSink, identity: Identity) -> Result<Self> {
+    pub(super) fn open(
+        config: &SqliteSink,
+        identity: Identity,
+        resolvers: Arc<dyn Resolvers>,
+    ) -> Result<Self> {
         let connection = open_connection(config)?;
         positions::create_tables(&connection)?;
-        let memory = register(&connection, config.conflict.detect)
+        let memory = register(&connection)
             .map_err(|error| of_statement("adding functions to SQLite", error))?;
         Ok(Self {
             connection,
             identity,
+            resolvers,
             options: config.options(),
             memory,
             prepared: HashMap::new(),

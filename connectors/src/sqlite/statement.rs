@@ -4,7 +4,7 @@
 //! is the event time of a delete. `t` is the target's row.
 
 use super::prepare::{Column, Prepared};
-use crate::conflict::{ConflictPolicy, Strategy};
+use crate::conflict::{ConflictPolicy, Detect, Strategy};
 use crate::sql::conflict::{Comparison, Predicates, Sides, VersionSides};
 use crate::sql::identifier::Dialect;
 use crate::sql::version::VersionKind;
@@ -57,14 +57,14 @@ impl Statements<'_> {
             .map(|(source, target)| self.sides(source, target));
         let predicates = Predicates::new(Dialect::Sqlite, self.policy, version);
         // An image that is not whole cannot say that the row is the one that was deleted (C1).
-        let differs = if set.iter().all(|&set| set) {
-            predicates.differs(&self.columns(set))
+        let conflicts = if set.iter().all(|&set| set) && self.policy.detect != Some(Detect::Key) {
+            predicates.delete_conflicts(&self.columns(set))
         } else {
             "TRUE".to_owned()
         };
         let marked = self.marked();
         let applies = format!(
-            "syncline_delete({marked}, {differs}, {})",
+            "syncline_delete({marked}, {conflicts}, {})",
             predicates.delete_wins()
         );
         let (target, key) = (&self.prepared.target, self.same_key());
@@ -151,8 +151,9 @@ impl Statements<'_> {
         let predicates = self.predicates(set);
         let columns = self.columns(set);
         format!(
-            "syncline_upsert({}, {}, {})",
+            "syncline_upsert({}, {}, {}, {})",
             predicates.differs(&columns),
+            predicates.upsert_conflicts(&columns),
             predicates.upsert_wins(&columns),
             self.marked()
         )

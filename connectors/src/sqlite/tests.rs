@@ -66,7 +66,7 @@ impl Bench for File {
             conflict: options.conflict,
             ..self.config()
         };
-        connect(&config, identity).await
+        connect(&config, identity, &statements_only()).await
     }
 
     async fn execute(&self, sql: &str) {
@@ -118,7 +118,7 @@ fn column(name: &str, values: ArrayRef) -> (Field, ArrayRef) {
 }
 
 async fn write(config: &SqliteSink, changes: Changes) -> Result<Outcome> {
-    let mut sink = connect(config, &identity()).await?;
+    let mut sink = connect(config, &identity(), &statements_only()).await?;
     let write = Write {
         changes: vec![changes],
         spans: Vec::new(),
@@ -236,7 +236,9 @@ async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
         busy_timeout_ms: 1,
         ..file.config()
     };
-    let mut sink = connect(&config, &identity()).await.unwrap();
+    let mut sink = connect(&config, &identity(), &statements_only())
+        .await
+        .unwrap();
     let held = file.open();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
     let write = Write {
@@ -307,4 +309,8 @@ fn the_snippet_of_the_docs_parses() {
             .unwrap();
     assert_eq!(config.synchronous, Synchronous::Normal);
     assert!(serde_json::from_str::<SqliteSink>(r#"{"path": "x", "tabel": "y"}"#).is_err());
+}
+
+fn statements_only() -> Arc<dyn crate::conflict::Resolvers> {
+    Arc::new(crate::conflict::StatementsOnly)
 }

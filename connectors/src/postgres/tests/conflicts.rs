@@ -59,8 +59,8 @@ async fn upserts_win_and_lose_as_c1_to_c4_say() {
                     .await;
                 fixture.execute(STATES).await;
                 fixture.config.conflict = ConflictPolicy {
-                    detect,
-                    ..policy(strategy)
+                    detect: Some(detect),
+                    ..policy(strategy.clone())
                 };
                 let rows = versions().map(|(id, version)| full(operation, id, "s", version));
                 let outcome = fixture.writer().await.write(vec![batch(&rows)]).await;
@@ -102,7 +102,7 @@ async fn deletes_win_and_lose_as_c6_says() {
             .execute("DROP TABLE IF EXISTS _syncline_positions, _syncline_tombstones")
             .await;
         fixture.execute(STATES).await;
-        fixture.config.conflict = policy(strategy);
+        fixture.config.conflict = policy(strategy.clone());
         let rows = versions().map(|(id, version)| full('d', id, "s", version));
         let outcome = fixture.writer().await.write(vec![batch(&rows)]).await;
         let case = format!("{strategy:?}: {outcome:?}");
@@ -127,7 +127,7 @@ async fn a_delete_without_an_image_is_a_conflict_wherever_the_row_exists_c1() {
             .await;
         fixture.execute(STATES).await;
         fixture.execute("UPDATE t SET name = 't'").await;
-        fixture.config.conflict = policy(strategy);
+        fixture.config.conflict = policy(strategy.clone());
         let rows = versions().map(|(id, _)| partial('d', id, None));
         let outcome = fixture.writer().await.write(vec![batch(&rows)]).await;
         assert_eq!(names(&mut fixture).await, expect);
@@ -336,8 +336,8 @@ async fn the_size_of_a_batch_never_changes_the_result_r8() {
                     fixture.config.delete = delete;
                     fixture.config.conflict = ConflictPolicy {
                         tie,
-                        detect,
-                        ..policy(strategy)
+                        detect: Some(detect),
+                        ..policy(strategy.clone())
                     };
                     let mut ends = Vec::new();
                     for size in [1, 7, 40] {

@@ -252,7 +252,10 @@ async fn a_wrong_password_or_database_says_what_to_correct() {
     let right = url.clone();
     url.set_path("/no_such_database");
     let config = PostgresSink::new(url.to_string());
-    let error = connect(&config, &fixture.identity).await.err().unwrap();
+    let error = connect(&config, &fixture.identity, &statements_only())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, Error::Configuration { .. }), "{error:?}");
     assert!(
         error.chain().contains("create the database"),
@@ -266,7 +269,10 @@ async fn a_wrong_password_or_database_says_what_to_correct() {
     for port in [url.port(), Some(1)] {
         url.set_port(port).unwrap();
         let config = PostgresSink::new(url.to_string());
-        let error = connect(&config, &fixture.identity).await.err().unwrap();
+        let error = connect(&config, &fixture.identity, &statements_only())
+            .await
+            .err()
+            .unwrap();
         assert!(!format!("{error:?}{}", error.chain()).contains("canary"));
         let unavailable = matches!(error, Error::Unavailable { .. });
         assert_eq!(unavailable, port == Some(1), "{error:?}");

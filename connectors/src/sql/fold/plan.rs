@@ -2,10 +2,10 @@
 
 use arrow::buffer::BooleanBuffer;
 
-use super::RejectedRow;
 use super::version::Versions;
 use crate::change::{Changes, Operation};
 use crate::conflict::{ConflictPolicy, Strategy, Tie};
+use crate::error::RejectedRow;
 use crate::sql::DeleteMode;
 
 /// One upsert of a round.
@@ -163,7 +163,7 @@ impl<'a> Planner<'a> {
                 // that one only.
                 (!soft || best.alone).then_some(best.row)
             }
-            Strategy::SourceWins | Strategy::Merge => None,
+            _ => None,
         }
     }
 

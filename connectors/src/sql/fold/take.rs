@@ -82,6 +82,7 @@ fn merge(
         key: changes.key.clone(),
         rows: RecordBatch::try_new(changes.rows.schema(), columns)?,
         unset,
+        before: None,
         operations: nets.iter().map(|net| net.operation).collect(),
         event_times_ms: rows
             .iter()

@@ -48,6 +48,7 @@ impl Target {
                 theirs.is_none() || mine.is_some_and(|mine| Some(mine) > theirs)
             }
             Wins::OldestWins => theirs.is_none() || mine.is_some_and(|mine| Some(mine) < theirs),
+            ref other => panic!("{other:?} is not folded"),
         };
         let differs = |held: &Stored| {
             (0..3).any(|i| event.values[i].is_some_and(|value| value != held.values[i]))
@@ -55,8 +56,9 @@ impl Target {
         let version = event.values[0].flatten();
         if event.operation == Operation::Delete {
             let Some(mut held) = held else { return };
-            let conflict =
-                policy.detect == Detect::Key || event.values.contains(&None) || differs(&held);
+            let conflict = policy.detect == Some(Detect::Key)
+                || event.values.contains(&None)
+                || differs(&held);
             if delete == DeleteMode::Ignore || (conflict && !wins(version, held.values[0])) {
                 return;
             }
@@ -85,7 +87,7 @@ impl Target {
             }
             return;
         };
-        let conflict = policy.detect == Detect::Key || differs(&held);
+        let conflict = policy.detect == Some(Detect::Key) || differs(&held);
         let newer = wins(version, held.values[0]);
         if policy.strategy == Wins::Merge {
             for (value, held) in event.values.iter().zip(&mut held.values) {
@@ -137,6 +139,7 @@ fn batch(events: &[Event]) -> Changes {
         }),
         key: None,
         unset: unset.collect(),
+        before: None,
         operations: events.iter().map(|event| event.operation).collect(),
         event_times_ms: vec![None; events.len()],
         origins: (0..events.len() as u32).collect(),
@@ -162,7 +165,7 @@ fn events(changes: &Changes) -> Vec<Event> {
 fn policy(strategy: Wins, detect: Detect, tie: Tie) -> ConflictPolicy {
     ConflictPolicy {
         strategy,
-        detect,
+        detect: Some(detect),
         tie,
         version: Some("version".to_owned()),
         ..ConflictPolicy::default()
