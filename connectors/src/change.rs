@@ -176,6 +176,39 @@ impl Changes {
         self.take(&indices)
     }
 
+    /// The columns at `indices`, in that order.
+    ///
+    /// # Errors
+    /// Where an index is past the last column.
+    pub fn project(&self, indices: &[usize]) -> Result<Self, ArrowError> {
+        let whole = indices.len() == self.rows.num_columns();
+        if whole
+            && indices
+                .iter()
+                .enumerate()
+                .all(|(place, &index)| place == index)
+        {
+            return Ok(self.clone());
+        }
+        let masks = |masks: &[Option<BooleanBuffer>]| -> Vec<Option<BooleanBuffer>> {
+            indices.iter().map(|&index| masks[index].clone()).collect()
+        };
+        let before = match &self.before {
+            Some(before) => Some(Image {
+                rows: before.rows.project(indices)?,
+                unset: masks(&before.unset),
+                present: before.present.clone(),
+            }),
+            None => None,
+        };
+        Ok(Self {
+            rows: self.rows.project(indices)?,
+            unset: masks(&self.unset),
+            before,
+            ..self.clone()
+        })
+    }
+
     /// Whether column `column` of row `row` was not sent by the source (R14).
     pub fn is_unset(&self, column: usize, row: usize) -> bool {
         self.unset[column]

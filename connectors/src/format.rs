@@ -16,6 +16,7 @@
 //! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
 //! - fields that a declared schema does not name are left out
 
+mod cells;
 mod column;
 mod debezium;
 mod decimal;
@@ -44,6 +45,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+pub(crate) use self::cells::{fit, read_cells};
 use self::debezium::Debezium;
 pub use self::declared::parse_declared;
 use crate::change::Changes;

@@ -31,6 +31,8 @@ mod copy;
 mod instant;
 mod numeric;
 mod plan;
+mod read;
+mod settle;
 mod stage;
 mod statement;
 
@@ -202,7 +204,7 @@ pub async fn connect(
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
     version_column(&config.conflict)?;
-    let session = Session::open(config, identity).await?;
+    let session = Session::open(config, identity, resolvers).await?;
     Ok(Box::new(PostgresConnection {
         config: config.clone(),
         identity: identity.clone(),
@@ -270,6 +272,9 @@ struct PostgresConnection {
     in_doubt: Option<InDoubt>,
 }
 
+/// How often one write begins anew because other sessions insert the rows that it decides about.
+const RACES_MAX: u32 = 10;
+
 /// A write whose commit may have happened.
 struct InDoubt {
     spans: Vec<Span>,
@@ -291,7 +296,7 @@ impl Sink for PostgresConnection {
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
-        let mut refreshed = false;
+        let (mut refreshed, mut races) = (false, 0);
         loop {
             let mut session = self.take_session().await?;
             let tried = tokio::time::timeout(self.limit(), self.attempt(&mut session, write)).await;
@@ -309,6 +314,15 @@ impl Sink for PostgresConnection {
                     session.roll_back().await?;
                     self.session = Some(session);
                     return Err(error);
+                }
+                // Another session inserted a row that was not there when it was read: decide anew.
+                Failure::Raced => {
+                    session.roll_back().await?;
+                    self.session = Some(session);
+                    races += 1;
+                    if races > RACES_MAX {
+                        return Err(Failure::Raced.into_error());
+                    }
                 }
                 // The table changed under us: look at it afresh, once.
                 Failure::Stale(error) => {
@@ -339,7 +353,7 @@ impl PostgresConnection {
     async fn take_session(&mut self) -> Result<Session> {
         match self.session.take() {
             Some(session) => Ok(session),
-            None => Session::open(&self.config, &self.identity).await,
+            None => Session::open(&self.config, &self.identity, &self.resolvers).await,
         }
     }
 

@@ -7,7 +7,10 @@
 pub mod identifier;
 pub mod target;
 
+pub(crate) mod decide;
 pub mod fold;
+pub(crate) mod keys;
+pub(crate) mod shadow;
 
 pub mod catalogue;
 pub mod conflict;

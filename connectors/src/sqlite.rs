@@ -33,7 +33,9 @@ mod tombstone;
 
 mod apply;
 mod part;
+mod read;
 mod session;
+mod settle;
 
 #[cfg(test)]
 mod tests;

@@ -271,6 +271,13 @@ impl ConflictPolicy {
             && (asks || self.history.is_some() || !self.strategies().all(|s| s.takes_whole_rows()))
     }
 
+    /// Whether an upsert that is older than the delete of its key stays out (R12), so that the
+    /// versions of deletes are kept.
+    pub fn buries(&self) -> bool {
+        self.version.is_some()
+            && (self.strategy == Strategy::NewestWins || !self.strategy.takes_whole_rows())
+    }
+
     /// Whether the sink keeps the source's last images itself.
     pub fn keeps_shadow(&self) -> bool {
         self.base != BaseFrom::Before

@@ -8,12 +8,14 @@ use sqlx::Row;
 use super::failure::{Failure, failure};
 use super::plan::{Step, Work, rejection};
 use super::session::Session;
+use super::settle::{self, settle};
 use super::stage::{INSERT, Staged, UPDATE, stage};
 use super::statement::Statements;
 use crate::conflict::{ConflictType, Detect, Strategy};
 use crate::error::Error;
 use crate::sink::{Identity, Outcome};
-use crate::sql::{DeleteMode, Options};
+use crate::sql::Options;
+use crate::sql::decide::Settlement;
 
 /// Does the work.
 pub(super) async fn run(
@@ -23,11 +25,14 @@ pub(super) async fn run(
     work: &Work,
 ) -> Result<Outcome, Failure> {
     session.filled.clear();
+    session.probed.clear();
     let mut outcome = work.settled.clone();
     let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
     for number in 0..count {
         let mut staged: Vec<Option<Staged>> = Vec::new();
         staged.resize_with(work.tables.len(), || None);
+        let mut settled: Vec<Option<Settlement>> = Vec::new();
+        settled.resize_with(work.tables.len(), || None);
         for (table, steps) in work.tables.iter().enumerate().rev() {
             let Some(step) = steps.get(number) else {
                 continue;
@@ -39,6 +44,11 @@ pub(super) async fn run(
             };
             match step {
                 Step::Truncate(_) => session.execute(&statements.truncate()).await?,
+                Step::Dispute { dispute, .. } => {
+                    let settlement = settle(session, &statements, options, dispute).await?;
+                    outcome += &settlement.outcome;
+                    settled[table] = Some(settlement);
+                }
                 Step::Rows {
                     prepared,
                     round,
@@ -54,22 +64,21 @@ pub(super) async fn run(
             }
         }
         for (table, steps) in work.tables.iter().enumerate() {
-            let (
-                Some(Step::Rows {
-                    prepared, places, ..
-                }),
-                Some(rows),
-            ) = (steps.get(number), staged[table].take())
-            else {
+            let Some(step) = steps.get(number) else {
                 continue;
             };
             let statements = Statements {
-                prepared,
+                prepared: step.prepared(),
                 policy: &options.conflict,
                 identity,
             };
-            let mut run = Run::new(session, &statements, options, &mut outcome);
-            run.upsert(rows, places, number == 0).await?;
+            if let Some(settlement) = &settled[table] {
+                settle::write(session, &statements, options, settlement).await?;
+            }
+            if let (Some(rows), Step::Rows { places, .. }) = (staged[table].take(), step) {
+                let mut run = Run::new(session, &statements, options, &mut outcome);
+                run.upsert(rows, places, number == 0).await?;
+            }
         }
     }
     Ok(outcome)
@@ -110,8 +119,7 @@ impl<'a> Run<'a> {
 
     /// Whether versions of deletes are kept (R12).
     fn buries(&self) -> bool {
-        self.options.delete != DeleteMode::Ignore
-            && matches!(self.strategy(), Strategy::NewestWins | Strategy::Merge)
+        self.statements.buries(self.options.delete)
     }
 
     async fn delete(&mut self, staged: u64) -> Result<(), Failure> {

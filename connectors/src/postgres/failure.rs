@@ -14,6 +14,8 @@ pub(super) enum Failure {
     Error(Error),
     /// The target is not what it was when the statements were made; the error if it stays so.
     Stale(Error),
+    /// A row that was absent when it was looked for is there by now.
+    Raced,
     /// The database refused a value: which change it was has yet to be found.
     Data(Refused),
 }
@@ -49,6 +51,11 @@ impl Failure {
     pub(super) fn into_error(self) -> Error {
         match self {
             Self::Error(error) | Self::Stale(error) => error,
+            Self::Raced => Error::Unavailable {
+                message: "other sessions keep inserting the rows that are written: try again"
+                    .to_owned(),
+                cause: None,
+            },
             Self::Data(refused) => {
                 Error::configuration(format!("{}: {}", refused.rule, refused.reason))
             }

@@ -28,6 +28,14 @@ pub(super) fn date(days: i32) -> Result<i32, Unfit> {
     }
 }
 
+/// Days since 1970-01-01, of days since 2000-01-01.
+pub(super) fn days(date: i32) -> i32 {
+    match date {
+        i32::MAX | i32::MIN => date,
+        _ => date.saturating_add(EPOCH_DAYS),
+    }
+}
+
 /// Exactly, or not at all.
 pub(super) fn microseconds(value: i64, unit: TimeUnit) -> Result<i64, Unfit> {
     match unit {

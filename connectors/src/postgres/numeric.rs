@@ -7,6 +7,97 @@ use arrow::datatypes::i256;
 
 const NEGATIVE: u16 = 0x4000;
 
+/// A value as it comes: groups of four digits, most significant first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Numeric {
+    groups: Vec<u16>,
+    /// 10000^weight is the place of the first group.
+    weight: i16,
+    sign: u16,
+    /// Digits after the point.
+    scale: u16,
+}
+
+impl Numeric {
+    /// `None` where the bytes are not of that form.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut words = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+        let count = words.next()?;
+        let (weight, sign, scale) = (words.next()? as i16, words.next()?, words.next()?);
+        let groups: Vec<u16> = words.collect();
+        (groups.len() == usize::from(count)).then_some(Self {
+            groups,
+            weight,
+            sign,
+            scale,
+        })
+    }
+
+    /// The value times `10^scale`; `None` where that is no integer of `precision` digits.
+    pub(super) fn scaled(&self, precision: u8, scale: i8) -> Option<i128> {
+        if self.sign & 0xC000 == 0xC000 {
+            return None;
+        }
+        let mut value: i128 = 0;
+        for group in &self.groups {
+            value = value.checked_mul(10_000)?.checked_add(i128::from(*group))?;
+        }
+        // The last group stands at 10000^(weight − count + 1).
+        let exponent =
+            4 * (i32::from(self.weight) - self.groups.len() as i32 + 1) + i32::from(scale);
+        let power = 10_i128.checked_pow(exponent.unsigned_abs());
+        value = match (value, exponent) {
+            (0, _) => 0,
+            (value, 0..) => value.checked_mul(power?)?,
+            (value, _) => {
+                let power = power?;
+                (value % power == 0).then_some(value / power)?
+            }
+        };
+        let fits = value < 10_i128.checked_pow(precision.into()).unwrap_or(i128::MAX);
+        fits.then_some(if self.sign == NEGATIVE { -value } else { value })
+    }
+}
+
+/// As PostgreSQL prints it (`numeric_out`).
+impl std::fmt::Display for Numeric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.sign {
+            0xC000 => return f.write_str("NaN"),
+            0xD000 => return f.write_str("Infinity"),
+            0xF000 => return f.write_str("-Infinity"),
+            NEGATIVE => f.write_str("-")?,
+            _ => {}
+        }
+        let group = |place: i32| {
+            let index = usize::try_from(i32::from(self.weight) - place).ok();
+            index
+                .and_then(|index| self.groups.get(index))
+                .copied()
+                .unwrap_or(0)
+        };
+        match i32::from(self.weight) {
+            weight @ 0.. => {
+                write!(f, "{}", group(weight))?;
+                for place in (0..weight).rev() {
+                    write!(f, "{:04}", group(place))?;
+                }
+            }
+            _ => f.write_str("0")?,
+        }
+        if self.scale > 0 {
+            let count = i32::from(self.scale.div_ceil(4));
+            let digits: String = (1..=count)
+                .map(|place| format!("{:04}", group(-place)))
+                .collect();
+            write!(f, ".{}", &digits[..usize::from(self.scale)])?;
+        }
+        Ok(())
+    }
+}
+
 /// Appends `value × 10^-scale`.
 pub(super) fn put_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     if scale < 0 {
@@ -91,50 +182,36 @@ fn put_groups(negative: bool, groups: &[u16], scale: u8, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// Reads the form back as Postgres prints it.
-    fn read(bytes: &[u8]) -> String {
-        let words: Vec<u16> = bytes
-            .chunks(2)
-            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
-            .collect();
-        let (weight, sign, scale) = (words[1] as i16, words[2], words[3] as usize);
-        let groups = &words[4..];
-        assert_eq!(groups.len(), words[0] as usize);
-        let group = |place: i16| {
-            let index = weight - place;
-            groups
-                .get(index as usize)
-                .filter(|_| index >= 0)
-                .copied()
-                .unwrap_or(0)
-        };
-        let whole: String = (0..=weight.max(0))
-            .rev()
-            .map(|place| format!("{:04}", group(place)))
-            .collect();
-        let part: String = (1..=scale.div_ceil(4) as i16)
-            .map(|place| format!("{:04}", group(-place)))
-            .collect();
-        let whole = whole.trim_start_matches('0');
-        let mut text = if sign == NEGATIVE {
-            "-".to_owned()
-        } else {
-            String::new()
-        };
-        text.push_str(if whole.is_empty() { "0" } else { whole });
-        if scale > 0 {
-            text.push('.');
-            text.push_str(&part[..scale]);
-        }
-        text
-    }
-
     fn check(value: i128, scale: i8, expect: &str) {
         let (mut narrow, mut wide) = (Vec::new(), Vec::new());
         put_decimal(value, scale, &mut narrow);
         put_decimal_wide(i256::from_i128(value), scale, &mut wide);
-        assert_eq!(read(&narrow), expect);
+        let read = Numeric::parse(&narrow).unwrap();
+        assert_eq!(read.to_string(), expect);
+        assert_eq!(read.scaled(38, scale), Some(value), "{value} {scale}");
         assert_eq!(narrow, wide, "{value} {scale}");
+    }
+
+    #[test]
+    fn what_a_scale_cannot_say_is_not_rounded_r3() {
+        let read = |value, scale| {
+            let mut bytes = Vec::new();
+            put_decimal(value, scale, &mut bytes);
+            Numeric::parse(&bytes).unwrap()
+        };
+        assert_eq!(read(12_345, 3).scaled(12, 2), None);
+        assert_eq!(read(12_340, 3).scaled(12, 2), Some(1_234));
+        assert_eq!(read(-5, 1).scaled(12, 6), Some(-500_000));
+        assert_eq!(read(1_000_000, 0).scaled(6, 0), None);
+        let not_a_number = [0_u16, 0, 0xC000, 0].map(u16::to_be_bytes).concat();
+        let not_a_number = Numeric::parse(&not_a_number).unwrap();
+        assert_eq!(
+            (
+                not_a_number.to_string().as_str(),
+                not_a_number.scaled(12, 2)
+            ),
+            ("NaN", None)
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Evolution runs in a transaction of its own, under a lock that all Syncline sessions of the
 //! database share, before the write begins.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 
@@ -11,8 +11,10 @@ use super::catalogue::{self, Found};
 use super::copy::staged_type;
 use super::failure::Failure;
 use super::positions::DDL_LOCK;
+use super::read::Reader;
 use super::session::Session;
 use crate::change::Changes;
+use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
@@ -23,7 +25,6 @@ use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
 /// A target and a schema, ready to be written.
-#[derive(Debug)]
 pub(super) struct Prepared {
     /// The schema of the changes.
     pub(super) schema: SchemaRef,
@@ -43,6 +44,14 @@ pub(super) struct Prepared {
     /// The number and the quoted name of the staging table.
     pub(super) stage_number: usize,
     pub(super) stage: String,
+    /// The quoted name of the table of keys whose rows are read.
+    pub(super) probe: String,
+    /// How the target's columns are read, one for each of `columns`.
+    pub(super) readers: Vec<Reader>,
+    /// The schema of the changes as far as `columns` go, and which of these are the key.
+    pub(super) placed: SchemaRef,
+    pub(super) placed_key: Vec<usize>,
+    resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -166,6 +175,18 @@ impl Prepared {
         if let (Some(name), None) = (version_name, &version) {
             return Err(absent(name));
         }
+        let readers = columns
+            .iter()
+            .map(|column| {
+                let name = format!("t.{}", column.name);
+                Reader::of(&name, &column.sql_type, &schema.fields()[column.index])
+            })
+            .collect();
+        let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        let placed = schema.project(&indices).map_err(Error::configuration)?;
+        let placed_key = (0..columns.len())
+            .filter(|&place| columns[place].key)
+            .collect();
         let mark = match options.delete {
             DeleteMode::Soft => Some(quote(Dialect::Postgres, &options.soft_delete_column)?),
             DeleteMode::Hard | DeleteMode::Ignore => None,
@@ -181,19 +202,48 @@ impl Prepared {
             version,
             stage_number,
             stage: format!("pg_temp._syncline_stage_{stage_number}"),
+            probe: format!("pg_temp._syncline_probe_{stage_number}"),
+            readers,
+            placed: Arc::new(placed),
+            placed_key,
+            resolver: OnceLock::new(),
         })
+    }
+
+    /// Who decides what no statement can; compiled once.
+    pub(super) fn resolver(
+        &self,
+        resolvers: &Arc<dyn Resolvers>,
+        policy: &ConflictPolicy,
+    ) -> Result<Arc<dyn Resolver>> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver.clone());
+        }
+        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
+        Ok(self.resolver.get_or_init(|| resolver).clone())
+    }
+
+    /// The columns of changes that have a place in the target, in the order of `columns`.
+    pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
+        let indices: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
+        changes.project(&indices).map_err(Error::configuration)
     }
 
     /// Columns are numbered, so that no name of the source can collide or be too long.
     fn create_stage(&self) -> String {
-        let columns: String = self
-            .columns
-            .iter()
-            .map(|column| format!(", c{} {}", column.index, column.staged))
-            .collect();
+        let list = |columns: &mut dyn Iterator<Item = &Column>| -> String {
+            columns
+                .map(|column| format!(", c{} {}", column.index, column.staged))
+                .collect()
+        };
+        let all = list(&mut self.columns.iter());
+        let keys = list(&mut self.columns.iter().filter(|column| column.key));
+        let bare = |name: &str| name.trim_start_matches("pg_temp.").to_owned();
         format!(
-            "CREATE TEMPORARY TABLE {} (row integer, op smallint, pattern smallint, event timestamptz{columns}) ON COMMIT DELETE ROWS",
-            self.stage.trim_start_matches("pg_temp.")
+            "CREATE TEMPORARY TABLE {} (row integer, op smallint, pattern smallint, event timestamptz, kept bytea{all}) ON COMMIT DELETE ROWS; \
+             CREATE TEMPORARY TABLE {} (row integer{keys}) ON COMMIT DELETE ROWS",
+            bare(&self.stage),
+            bare(&self.probe)
         )
     }
 }

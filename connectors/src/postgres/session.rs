@@ -16,6 +16,7 @@ use super::positions;
 use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
+use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::target::Target;
@@ -33,11 +34,18 @@ pub(super) struct Session {
     stages_made: usize,
     /// Staging tables that hold rows of the open transaction.
     pub(super) filled: HashSet<usize>,
+    /// Tables of keys that do.
+    pub(super) probed: HashSet<usize>,
+    pub(super) resolvers: Arc<dyn Resolvers>,
 }
 
 impl Session {
     /// Connects, and makes Syncline's own tables where they are not there.
-    pub(super) async fn open(config: &PostgresSink, identity: &Identity) -> Result<Self> {
+    pub(super) async fn open(
+        config: &PostgresSink,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let tombstones = version_column(&config.conflict)?.is_some();
         positions::create_tables(&mut connection, tombstones)
@@ -50,6 +58,8 @@ impl Session {
             prepared_count: 0,
             stages_made: 0,
             filled: HashSet::new(),
+            probed: HashSet::new(),
+            resolvers: resolvers.clone(),
         })
     }
 
@@ -69,7 +79,7 @@ impl Session {
                 .prepared
                 .values()
                 .flatten()
-                .map(|prepared| prepared.stage.as_str())
+                .flat_map(|prepared| [prepared.stage.as_str(), prepared.probe.as_str()])
                 .collect();
             let sql = format!("DROP TABLE {}", stages.join(", "));
             self.prepared.clear();
@@ -112,6 +122,7 @@ impl Session {
     /// Ends the open transaction, if there is one.
     pub(super) async fn roll_back(&mut self) -> Result<()> {
         self.filled.clear();
+        self.probed.clear();
         self.execute("ROLLBACK").await.map_err(Failure::into_error)
     }
 

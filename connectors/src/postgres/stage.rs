@@ -10,11 +10,12 @@ use sqlx::Row;
 use super::copy::{Cells, HEADER, TRAILER, Unfit};
 use super::failure::{Failure, failure};
 use super::instant::EPOCH_US;
-use super::prepare::Prepared;
+use super::prepare::{Column, Prepared};
 use super::session::Session;
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange, Result};
+use crate::sql::decide::Settlement;
 use crate::sql::fold::Round;
 
 /// Bytes that are gathered before they are sent.
@@ -47,24 +48,149 @@ pub(super) async fn stage(
     round: &Round,
     places: &[(usize, usize)],
 ) -> Result<Staged, Failure> {
-    if !session.filled.insert(prepared.stage_number) {
-        session
-            .execute(&format!("TRUNCATE {}", prepared.stage))
-            .await?;
-    }
+    empty(session, prepared).await?;
     let mut staged = Staged::default();
     let upserts = Sheet::of(prepared, &round.upserts)?;
     let deletes = Sheet::of(prepared, &round.deletes)?;
     let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
     let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
+    let sheets = [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])];
+    copy(session, prepared, &sheets, &|_, _| None, places).await?;
+    Ok(staged)
+}
 
+/// Makes sure that the staging table holds nothing of this transaction.
+async fn empty(session: &mut Session, prepared: &Prepared) -> Result<(), Failure> {
+    if session.filled.insert(prepared.stage_number) {
+        return Ok(());
+    }
+    session
+        .execute(&format!("TRUNCATE {}", prepared.stage))
+        .await
+}
+
+/// Copies what was decided: upserts, then deletes. `places` gives the batch and row of each.
+pub(super) async fn stage_settled(
+    session: &mut Session,
+    prepared: &Prepared,
+    settlement: &Settlement,
+    places: &[(usize, usize)],
+) -> Result<(), Failure> {
+    empty(session, prepared).await?;
+    let Settlement {
+        deletes, upserts, ..
+    } = settlement;
+    let tag = |operation: &Operation| match operation {
+        Operation::Update => (UPDATE, 0),
+        _ => (INSERT, 0),
+    };
+    let upsert_tags: Vec<Tag> = upserts.changes.operations.iter().map(tag).collect();
+    let blind = |row: usize| {
+        let mut unset = deletes.changes.unset.iter().flatten();
+        unset.any(|mask| mask.value(row))
+    };
+    let delete_tags: Vec<Tag> = (0..deletes.changes.len())
+        .map(|row| (if blind(row) { BLIND_DELETE } else { DELETE }, 0))
+        .collect();
+    let width = prepared.columns.len();
+    let kept = |sheet: usize, row: usize| {
+        let mut bits = vec![0_u8; width / 8 + 1];
+        if sheet > 0 {
+            return None;
+        }
+        for place in 0..width {
+            if upserts.changes.is_unset(place, row) {
+                bits[place / 8] |= 1 << (place % 8);
+            }
+        }
+        if upserts
+            .marked
+            .as_ref()
+            .is_some_and(|marked| marked.value(row))
+        {
+            bits[width / 8] |= 1 << (width % 8);
+        }
+        Some(bits)
+    };
+    let upserts = Sheet::of_placed(prepared, &upserts.changes)?;
+    let deletes = Sheet::of_placed(prepared, &deletes.changes)?;
+    let sheets = [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])];
+    copy(session, prepared, &sheets, &kept, places).await
+}
+
+/// Copies the keys of `changes`, whose columns are those of [`Prepared::placed`].
+pub(super) async fn stage_keys(
+    session: &mut Session,
+    prepared: &Prepared,
+    changes: &Changes,
+) -> Result<(), Failure> {
+    if !session.probed.insert(prepared.stage_number) {
+        session
+            .execute(&format!("TRUNCATE {}", prepared.probe))
+            .await?;
+    }
+    let keys: Vec<(usize, &Column)> = prepared
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.key)
+        .collect();
+    let cells: Vec<Cells> = keys
+        .iter()
+        .map(|&(place, _)| Cells::of(changes.rows.column(place)))
+        .collect::<Result<_>>()?;
+    let names: String = keys
+        .iter()
+        .map(|(_, column)| format!(", c{}", column.index))
+        .collect();
+    let sql = format!(
+        "COPY {} (row{names}) FROM STDIN (FORMAT binary)",
+        prepared.probe
+    );
+    let doing = format!("copying keys for table {:?}", prepared.name);
+    let fail = |error| failure(&doing, error);
+    let mut bytes = HEADER.to_vec();
+    for row in 0..changes.len() {
+        let start = bytes.len();
+        bytes.extend_from_slice(&(cells.len() as i16 + 1).to_be_bytes());
+        bytes.extend_from_slice(&4_i32.to_be_bytes());
+        bytes.extend_from_slice(&(row as i32).to_be_bytes());
+        if cells
+            .iter()
+            .try_for_each(|cells| cells.put(row, &mut bytes))
+            .is_err()
+        {
+            // A key that PostgreSQL cannot hold is in no table; writing the row says why.
+            bytes.truncate(start);
+        }
+    }
+    bytes.extend_from_slice(TRAILER);
+    let mut copy = session.connection.copy_in_raw(&sql).await.map_err(fail)?;
+    for chunk in bytes.chunks(CHUNK_BYTES) {
+        copy.send(chunk).await.map_err(fail)?;
+    }
+    copy.finish().await.map_err(fail)?;
+    Ok(())
+}
+
+/// Which columns of a row keep the target's value: by sheet and row.
+type Kept<'a> = dyn Fn(usize, usize) -> Option<Vec<u8>> + Sync + 'a;
+
+/// Copies sheets one after the other, and refuses what does not fit or would be rounded.
+async fn copy(
+    session: &mut Session,
+    prepared: &Prepared,
+    sheets: &[(&Sheet<'_>, &[Tag])],
+    kept: &Kept<'_>,
+    places: &[(usize, usize)],
+) -> Result<(), Failure> {
     let columns: String = prepared
         .columns
         .iter()
         .map(|column| format!(", c{}", column.index))
         .collect();
     let sql = format!(
-        "COPY {} (row, op, pattern, event{columns}) FROM STDIN (FORMAT binary)",
+        "COPY {} (row, op, pattern, event, kept{columns}) FROM STDIN (FORMAT binary)",
         prepared.stage
     );
     let doing = format!("copying rows for table {:?}", prepared.name);
@@ -74,17 +200,19 @@ pub(super) async fn stage(
     bytes.extend_from_slice(HEADER);
     let mut rejected = Vec::new();
     let mut number = 0;
-    for (sheet, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
+    for (index, (sheet, tags)) in sheets.iter().enumerate() {
         for (row, tag) in tags.iter().enumerate() {
             let start = bytes.len();
-            if let Err((column, unfit)) = sheet.put(row, number, *tag, &mut bytes) {
+            let kept = kept(index, row);
+            if let Err((column, unfit)) = sheet.put(row, number, *tag, kept.as_deref(), &mut bytes)
+            {
                 bytes.truncate(start);
                 let (batch, row) = places[number];
                 rejected.push(RejectedChange {
                     batch,
                     row,
                     rule: unfit.rule.to_owned(),
-                    field: Some(prepared.schema.field(column).name().clone()),
+                    field: Some(sheet.changes.rows.schema_ref().field(column).name().clone()),
                     reason: unfit.reason.to_owned(),
                 });
             }
@@ -102,8 +230,7 @@ pub(super) async fn stage(
     bytes.extend_from_slice(TRAILER);
     copy.send(bytes.as_slice()).await.map_err(fail)?;
     copy.finish().await.map_err(fail)?;
-    refuse_rounded(session, prepared, places).await?;
-    Ok(staged)
+    refuse_rounded(session, prepared, places).await
 }
 
 /// Rejects the staged upserts that the target would round in silence (R3).
@@ -147,6 +274,7 @@ type Tag = (i16, i16);
 
 /// The columns of a batch, ready to be written row by row.
 struct Sheet<'a> {
+    /// Of each column its index in the changes.
     cells: Vec<(usize, Cells)>,
     changes: &'a Changes,
     with_events: bool,
@@ -154,10 +282,22 @@ struct Sheet<'a> {
 
 impl<'a> Sheet<'a> {
     fn of(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
-        let cells = prepared
-            .columns
-            .iter()
-            .map(|column| Ok((column.index, Cells::of(changes.rows.column(column.index))?)))
+        let indices = prepared.columns.iter().map(|column| column.index);
+        Self::of_columns(prepared, changes, indices)
+    }
+
+    /// Of changes whose columns are those of [`Prepared::placed`].
+    fn of_placed(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
+        Self::of_columns(prepared, changes, 0..prepared.columns.len())
+    }
+
+    fn of_columns(
+        prepared: &Prepared,
+        changes: &'a Changes,
+        indices: impl Iterator<Item = usize>,
+    ) -> Result<Self> {
+        let cells = indices
+            .map(|index| Ok((index, Cells::of(changes.rows.column(index))?)))
             .collect::<Result<_>>()?;
         Ok(Self {
             cells,
@@ -172,9 +312,10 @@ impl<'a> Sheet<'a> {
         row: usize,
         number: usize,
         (operation, pattern): Tag,
+        kept: Option<&[u8]>,
         out: &mut Vec<u8>,
     ) -> Result<(), (usize, Unfit)> {
-        out.extend_from_slice(&(self.cells.len() as i16 + 4).to_be_bytes());
+        out.extend_from_slice(&(self.cells.len() as i16 + 5).to_be_bytes());
         out.extend_from_slice(&4_i32.to_be_bytes());
         out.extend_from_slice(&(number as i32).to_be_bytes());
         out.extend_from_slice(&2_i32.to_be_bytes());
@@ -185,6 +326,13 @@ impl<'a> Sheet<'a> {
             Some(event) => {
                 out.extend_from_slice(&8_i32.to_be_bytes());
                 out.extend_from_slice(&event.to_be_bytes());
+            }
+            None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+        match kept {
+            Some(kept) => {
+                out.extend_from_slice(&(kept.len() as i32).to_be_bytes());
+                out.extend_from_slice(kept);
             }
             None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
         }

@@ -5,13 +5,13 @@
 //! (R9). Every statement counts what it did and returns one row.
 
 use super::prepare::{Column, Prepared};
-use super::stage::{BLIND_DELETE, DELETE};
+use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
 use crate::sink::Identity;
-use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::version::VersionKind;
+use crate::sql::{DeleteMode, TOMBSTONES_TABLE};
 
 /// See the module docs.
 pub(super) struct Statements<'a> {
@@ -57,15 +57,7 @@ impl Statements<'_> {
     pub(super) fn upsert(&self, operation: i16) -> String {
         let Prepared { target, stage, .. } = self.prepared;
         let columns = &self.prepared.columns;
-        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let mut values: Vec<&str> = columns
-            .iter()
-            .map(|column| column.assigned.as_str())
-            .collect();
-        if let Some(mark) = &self.prepared.mark {
-            names.push(mark);
-            values.push("false");
-        }
+        let (names, values) = self.inserted();
         let all = vec![true; columns.len()];
         let assignments = self.assignments(&all, From::Excluded);
         let action = if assignments.is_empty() {
@@ -220,6 +212,129 @@ impl Statements<'_> {
         )
     }
 
+    /// Whether versions of deletes are kept (R12).
+    pub(super) fn buries(&self, delete: DeleteMode) -> bool {
+        delete != DeleteMode::Ignore && self.policy.buries() && self.prepared.version.is_some()
+    }
+
+    /// From `FROM` on: the target's rows for the keys that are looked for, locked in their order.
+    pub(super) fn held(&self) -> String {
+        let Prepared { target, probe, .. } = self.prepared;
+        format!(
+            "FROM {probe} AS s JOIN {target} AS t ON {} ORDER BY s.row FOR UPDATE OF t",
+            self.same_key()
+        )
+    }
+
+    /// From `FROM` on: the tombstones of the keys that are looked for.
+    pub(super) fn graves(&self) -> String {
+        format!(
+            "FROM {} AS s JOIN {TOMBSTONES_TABLE} AS d ON {} AND d.key = {} ORDER BY s.row",
+            self.prepared.probe,
+            self.own_tombstones(),
+            self.key_text(),
+        )
+    }
+
+    /// The tombstone's version and its type.
+    pub(super) fn grave(&self) -> Option<(String, &'static str)> {
+        let sql_type = match self.tombstone_type()? {
+            "timestamptz" => "timestamp with time zone",
+            other => other,
+        };
+        Some((format!("d.{}", self.tombstone_column()?), sql_type))
+    }
+
+    /// Deletes what was decided to be deleted.
+    pub(super) fn settled_deletes(&self) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        format!(
+            "DELETE FROM {target} AS t USING {stage} AS s WHERE s.op >= {DELETE} AND {}",
+            self.same_key()
+        )
+    }
+
+    /// Inserts what was decided to be inserted; returns how many rows.
+    pub(super) fn settled_inserts(&self) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        let (names, values) = self.inserted();
+        let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
+        format!(
+            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
+             WHERE s.op = {INSERT} ORDER BY s.row ON CONFLICT ({}) DO NOTHING RETURNING 1) SELECT count(*) FROM done",
+            names.join(", "),
+            values.join(", "),
+            key.join(", "),
+        )
+    }
+
+    /// Whether a row that should have been inserted is one of another session.
+    pub(super) fn raced(&self) -> String {
+        let Prepared { target, stage, .. } = self.prepared;
+        format!(
+            "SELECT EXISTS (SELECT FROM {stage} AS s JOIN {target} AS t ON {} \
+             WHERE s.op = {INSERT} AND t.xmin <> pg_current_xact_id()::xid)",
+            self.same_key()
+        )
+    }
+
+    /// Updates what was decided to be updated, but for the columns whose value stays.
+    pub(super) fn settled_updates(&self) -> String {
+        let Prepared {
+            target,
+            stage,
+            columns,
+            mark,
+            ..
+        } = self.prepared;
+        let mut assignments: Vec<String> = columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| !column.key)
+            .map(|(place, column)| {
+                let (name, value) = (&column.name, &column.assigned);
+                format!(
+                    "{name} = CASE WHEN get_bit(s.kept, {place}) = 0 THEN {value} ELSE t.{name} END"
+                )
+            })
+            .collect();
+        if let Some(mark) = mark {
+            assignments.push(format!("{mark} = get_bit(s.kept, {}) = 1", columns.len()));
+        }
+        format!(
+            "UPDATE {target} AS t SET {} FROM {stage} AS s WHERE s.op = {UPDATE} AND {}",
+            assignments.join(", "),
+            self.same_key()
+        )
+    }
+
+    /// Removes the tombstones of the rows that were decided to be there.
+    pub(super) fn settled_exhume(&self) -> String {
+        let Prepared { stage, columns, .. } = self.prepared;
+        format!(
+            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} \
+             AND get_bit(s.kept, {}) = 0 AND {} AND d.key = {}",
+            columns.len(),
+            self.own_tombstones(),
+            self.key_text(),
+        )
+    }
+
+    /// Columns and values of an insert.
+    fn inserted(&self) -> (Vec<&str>, Vec<&str>) {
+        let columns = &self.prepared.columns;
+        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut values: Vec<&str> = columns
+            .iter()
+            .map(|column| column.assigned.as_str())
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            names.push(mark);
+            values.push("false");
+        }
+        (names, values)
+    }
+
     /// Empties the target (R13).
     pub(super) fn truncate(&self) -> String {
         let target = &self.prepared.target;
@@ -353,7 +468,7 @@ impl Statements<'_> {
             _ if !with_version => format!("NULL::{sql_type}"),
             From::Excluded => sides(column, from).source,
             From::Staged if version.kind == VersionKind::Instant => format!(
-                "CASE WHEN s.op = {BLIND_DELETE} THEN COALESCE({}, s.event::{sql_type}) ELSE {} END",
+                "CASE WHEN s.op >= {DELETE} THEN COALESCE({}, s.event::{sql_type}) ELSE {} END",
                 column.compared, column.compared
             ),
             From::Staged => column.compared.clone(),

@@ -22,7 +22,6 @@
 //! A row whose key holds a null is rejected (R2). Under delete mode `ignore` deletes count as kept.
 //! Truncates are flush barriers (R13): the caller splits the batch there.
 
-mod keys;
 mod plan;
 mod take;
 mod version;
@@ -30,10 +29,11 @@ mod version;
 use arrow::array::Array;
 use arrow::error::ArrowError;
 
-use self::keys::Keys;
 use self::plan::Planner;
 use self::take::pick;
 use super::DeleteMode;
+use super::decide::null_key;
+use super::keys::Keys;
 use crate::change::{Changes, Operation};
 use crate::conflict::ConflictPolicy;
 use crate::error::{Error, RejectedRow, Result};
@@ -160,19 +160,6 @@ fn one_round(changes: &Changes, rows: Vec<u32>) -> Result<Vec<Round>, ArrowError
         deletes: pick(changes, &delete_rows)?,
         delete_rows,
     }])
-}
-
-fn null_key(changes: &Changes, key: &[usize], row: usize) -> Option<RejectedRow> {
-    let column = key.iter().copied().find(|&column| {
-        changes.rows.column(column).is_null(row) || changes.is_unset(column, row)
-    })?;
-    let name = changes.rows.schema_ref().field(column).name().clone();
-    Some(RejectedRow {
-        row,
-        rule: "R2 key".to_owned(),
-        reason: format!("key column `{name}` has no value"),
-        field: Some(name),
-    })
 }
 
 #[cfg(test)]

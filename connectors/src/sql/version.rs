@@ -46,10 +46,7 @@ impl VersionKind {
 pub fn version_column(policy: &ConflictPolicy) -> Result<Option<&str>> {
     let needed = policy.strategies().any(Strategy::compares_versions)
         || policy.detect == Some(Detect::Version);
-    let used = needed
-        || policy
-            .strategies()
-            .any(|strategy| *strategy == Strategy::Merge);
+    let used = needed || !policy.strategies().all(Strategy::takes_whole_rows);
     match &policy.version {
         Some(name) if used => Ok(Some(name)),
         None if needed => Err(Error::configuration(

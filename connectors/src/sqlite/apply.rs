@@ -4,18 +4,21 @@
 //! and written round by round, deletes before upserts (R9). A row that the target refuses does not
 //! stop the others: all culprits of a write are found in one go, then everything is rolled back.
 
+use std::sync::Arc;
+
 use rusqlite::Connection;
 
 use super::failure::{Failure, Refused, of_row, of_statement};
 use super::function::Memory;
 use super::part::{Part, Patterns, bind, execute};
 use super::prepare::Prepared;
-use super::statement::{Statements, buries};
+use super::statement::Statements;
 use super::tombstone::Tombstones;
 use crate::change::{Changes, Operation};
-use crate::conflict::ConflictType;
+use crate::conflict::{ConflictType, Resolvers};
 use crate::error::{Error, RejectedChange, RejectedRow, Result};
 use crate::sink::{Identity, Outcome};
+use crate::sql::decide::takes_resolver;
 use crate::sql::fold::fold;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
@@ -25,6 +28,7 @@ pub(super) struct Run<'c> {
     pub(super) connection: &'c Connection,
     pub(super) memory: &'c Memory,
     pub(super) identity: &'c Identity,
+    pub(super) resolvers: &'c Arc<dyn Resolvers>,
     pub(super) options: &'c Options,
     pub(super) now_ms: i64,
     pub(super) outcome: Outcome,
@@ -79,6 +83,9 @@ impl<'c> Run<'c> {
         prepared: &Prepared,
     ) -> Result<()> {
         let policy = &self.options.conflict;
+        if takes_resolver(policy, changes)? {
+            return self.settle(batch, start, changes, prepared);
+        }
         let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;
         self.outcome.superseded += folded.superseded;
         self.outcome.kept += folded.kept;
@@ -91,6 +98,7 @@ impl<'c> Run<'c> {
                 changes,
                 batch,
                 rows: rows.iter().map(|&row| start + row as usize).collect(),
+                placed: false,
             };
             self.deletes(&part(&round.deletes, &round.delete_rows))?;
             self.upserts(&part(&round.upserts, &round.upsert_rows))?;
@@ -164,7 +172,7 @@ impl<'c> Run<'c> {
             let conflicts = &mut self.outcome.conflicts;
             if !seen.met {
                 conflicts.add(ConflictType::DeleteMissing, 1);
-            } else if seen.lost && buries(&self.options.conflict) {
+            } else if seen.lost && self.options.conflict.buries() {
                 conflicts.add(ConflictType::DeleteExists, 1);
             } else if seen.conflict {
                 conflicts.add(ConflictType::DeleteOriginDiffers, 1);
@@ -251,7 +259,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    fn statements<'a>(&self, prepared: &'a Prepared) -> Statements<'a>
+    pub(super) fn statements<'a>(&self, prepared: &'a Prepared) -> Statements<'a>
     where
         Self: 'a,
     {
@@ -262,9 +270,9 @@ impl<'c> Run<'c> {
     }
 
     /// The tombstones of a target, where the strategy needs them.
-    fn tombstones(&self, prepared: &Prepared) -> Result<Option<Tombstones<'c>>> {
+    pub(super) fn tombstones(&self, prepared: &Prepared) -> Result<Option<Tombstones<'c>>> {
         let policy = &self.options.conflict;
-        let wanted = buries(policy) && self.options.delete != DeleteMode::Ignore;
+        let wanted = policy.buries() && self.options.delete != DeleteMode::Ignore;
         let Some(version) = prepared.version.as_ref().filter(|_| wanted) else {
             return Ok(None);
         };
@@ -274,7 +282,7 @@ impl<'c> Run<'c> {
     }
 
     /// Notes a refused row and goes on, unless the failure concerns everything.
-    fn fail(&mut self, part: &Part<'_>, row: usize, failure: Failure) -> Result<()> {
+    pub(super) fn fail(&mut self, part: &Part<'_>, row: usize, failure: Failure) -> Result<()> {
         let refused = match failure {
             Failure::Row(refused) => refused,
             Failure::Whole(error) => return Err(error),
@@ -294,7 +302,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    fn reject_row(&mut self, batch: usize, start: usize, row: RejectedRow) {
+    pub(super) fn reject_row(&mut self, batch: usize, start: usize, row: RejectedRow) {
         self.rejected.push(RejectedChange {
             batch,
             row: start + row.row,

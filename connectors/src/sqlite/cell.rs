@@ -46,10 +46,10 @@ enum Cell<'a> {
 }
 
 impl Cells {
-    /// The cells of `column`.
-    pub(super) fn of(changes: &Changes, column: &Column) -> Result<Self> {
-        let array = changes.rows.column(column.index);
-        let field = changes.rows.schema_ref().fields()[column.index].clone();
+    /// The cells of column `index` of `changes`, for the target's `column`.
+    pub(super) fn of(changes: &Changes, index: usize, column: &Column) -> Result<Self> {
+        let array = changes.rows.column(index);
+        let field = changes.rows.schema_ref().fields()[index].clone();
         let converted = |data_type: &DataType| {
             cast(array, data_type).map_err(|cause| unsupported(&field, cause))
         };

@@ -85,7 +85,7 @@ pub(super) fn register(connection: &Connection) -> Result<Memory> {
 /// An instant as microseconds; `None` for what is none. A number is taken as seconds, milliseconds,
 /// microseconds or nanoseconds by its size (each range ends past the year 5000 of its unit's next
 /// smaller neighbour's beginning, so that all instants after 1973 are told apart).
-fn instant_us(value: ValueRef<'_>) -> Option<i64> {
+pub(super) fn instant_us(value: ValueRef<'_>) -> Option<i64> {
     match value {
         ValueRef::Integer(number) => Some(match number.unsigned_abs() {
             0..=99_999_999_999 => number.saturating_mul(1_000_000),

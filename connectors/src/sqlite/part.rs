@@ -17,14 +17,25 @@ pub(super) struct Part<'a> {
     /// Index of the batch, and the row of each change in it.
     pub(super) batch: usize,
     pub(super) rows: Vec<usize>,
+    /// Whether the columns of the changes are those of the target, in its order.
+    pub(super) placed: bool,
 }
 
 impl Part<'_> {
     pub(super) fn cells(&self) -> Result<Vec<Cells>> {
-        let columns = self.prepared.columns.iter();
+        let columns = self.prepared.columns.iter().enumerate();
         columns
-            .map(|column| Cells::of(self.changes, column))
+            .map(|(place, column)| Cells::of(self.changes, self.index(place), column))
             .collect()
+    }
+
+    /// Where the column of this place stands in the changes.
+    fn index(&self, place: usize) -> usize {
+        if self.placed {
+            place
+        } else {
+            self.prepared.columns[place].index
+        }
     }
 
     /// Which columns the change sets; `None` for all of them.
@@ -32,10 +43,10 @@ impl Part<'_> {
         if self.changes.unset.iter().all(Option::is_none) {
             return None;
         }
-        let columns = self.prepared.columns.iter();
+        let places = 0..self.prepared.columns.len();
         Some(
-            columns
-                .map(|column| !self.changes.is_unset(column.index, row))
+            places
+                .map(|place| !self.changes.is_unset(self.index(place), row))
                 .collect(),
         )
     }

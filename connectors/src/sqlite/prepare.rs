@@ -1,12 +1,13 @@
 //! What is worked out once for a table and a schema, not once a write: evolution and columns.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use rusqlite::{Connection, params};
 
 use super::failure::of_statement;
 use crate::change::Logical;
+use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{TargetColumn, TargetTable, Wanted, plan, statement};
 use crate::sql::identifier::{Dialect, quote};
@@ -28,6 +29,10 @@ pub(super) struct Prepared {
     pub(super) mark: Option<String>,
     /// How versions are compared, where the strategy does.
     pub(super) version: Option<Version>,
+    /// The schema of the changes as far as `columns` go, and which of these are the key.
+    pub(super) placed: SchemaRef,
+    pub(super) placed_key: Vec<usize>,
+    resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -156,7 +161,14 @@ impl Prepared {
             DeleteMode::Soft => Some(quote(Dialect::Sqlite, &options.soft_delete_column)?),
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
+        let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        let placed = schema.project(&indices).map_err(Error::configuration)?;
         Ok(Arc::new(Self {
+            placed: Arc::new(placed),
+            placed_key: (0..columns.len())
+                .filter(|&place| columns[place].key)
+                .collect(),
+            resolver: OnceLock::new(),
             schema: schema.clone(),
             key_columns: key.to_vec(),
             name: target.to_string(),
@@ -165,6 +177,26 @@ impl Prepared {
             mark,
             version,
         }))
+    }
+}
+
+impl Prepared {
+    /// Who decides what no statement can; compiled once.
+    pub(super) fn resolver(
+        &self,
+        resolvers: &Arc<dyn Resolvers>,
+        policy: &ConflictPolicy,
+    ) -> Result<Arc<dyn Resolver>> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver.clone());
+        }
+        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
+        Ok(self.resolver.get_or_init(|| resolver).clone())
+    }
+
+    /// Where the columns stand in the changes.
+    pub(super) fn indices(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.index).collect()
     }
 }
 

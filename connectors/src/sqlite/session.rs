@@ -161,6 +161,7 @@ impl Session {
             connection: &self.connection,
             memory: &self.memory,
             identity: &self.identity,
+            resolvers: &self.resolvers,
             options: &self.options,
             now_ms: chrono::Utc::now().timestamp_millis(),
             outcome: Outcome::default(),

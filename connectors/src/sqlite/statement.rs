@@ -4,7 +4,7 @@
 //! is the event time of a delete. `t` is the target's row.
 
 use super::prepare::{Column, Prepared};
-use crate::conflict::{ConflictPolicy, Detect, Strategy};
+use crate::conflict::{ConflictPolicy, Detect};
 use crate::sql::conflict::{Comparison, Predicates, Sides, VersionSides};
 use crate::sql::identifier::Dialect;
 use crate::sql::version::VersionKind;
@@ -72,6 +72,78 @@ impl Statements<'_> {
             Some(mark) => format!("UPDATE {target} AS t SET {mark} = 1 WHERE {key} AND {applies}"),
             None => format!("DELETE FROM {target} AS t WHERE {key} AND {applies}"),
         }
+    }
+
+    /// Reads the row of a key, whose columns are the parameters in their order; the mark of soft
+    /// deletes comes last.
+    pub(super) fn read(&self) -> String {
+        let columns = self.prepared.columns.iter();
+        let names: Vec<String> = columns.map(|column| format!("t.{}", column.name)).collect();
+        let terms: Vec<String> = self
+            .key()
+            .enumerate()
+            .map(|(number, (_, column))| format!("t.{} = {}", column.name, parameter(number)))
+            .collect();
+        format!(
+            "SELECT {}, {} FROM {} AS t WHERE {}",
+            names.join(", "),
+            self.marked(),
+            self.prepared.target,
+            terms.join(" AND ")
+        )
+    }
+
+    /// Inserts a row, whatever was decided.
+    pub(super) fn plain_insert(&self) -> String {
+        let columns = &self.prepared.columns;
+        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let mut values: Vec<String> = (0..columns.len()).map(parameter).collect();
+        if let Some(mark) = &self.prepared.mark {
+            names.push(mark);
+            values.push("0".to_owned());
+        }
+        format!(
+            "INSERT INTO {} ({}) VALUES ({})",
+            self.prepared.target,
+            names.join(", "),
+            values.join(", ")
+        )
+    }
+
+    /// Updates the columns that are set; the parameter after the last column is the mark.
+    pub(super) fn plain_update(&self, set: &[bool]) -> String {
+        let mut terms: Vec<String> = self
+            .written(set)
+            .map(|(place, column)| format!("{} = {}", column.name, parameter(place)))
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            terms.push(format!(
+                "{mark} = {}",
+                parameter(self.prepared.columns.len())
+            ));
+        }
+        if terms.is_empty() {
+            let name = self
+                .key()
+                .next()
+                .map_or("", |(_, column)| column.name.as_str());
+            terms.push(format!("{name} = t.{name}"));
+        }
+        format!(
+            "UPDATE {} AS t SET {} WHERE {}",
+            self.prepared.target,
+            terms.join(", "),
+            self.same_key()
+        )
+    }
+
+    /// Deletes a row, whatever was decided.
+    pub(super) fn plain_delete(&self) -> String {
+        format!(
+            "DELETE FROM {} AS t WHERE {}",
+            self.prepared.target,
+            self.same_key()
+        )
     }
 
     /// Empties the target (R13).
@@ -203,11 +275,6 @@ impl Statements<'_> {
             (None, None) => "NULL".to_owned(),
         })
     }
-}
-
-/// Whether versions of deletes are kept (R12).
-pub(super) fn buries(policy: &ConflictPolicy) -> bool {
-    matches!(policy.strategy, Strategy::NewestWins | Strategy::Merge)
 }
 
 fn parameter(place: usize) -> String {

@@ -3,6 +3,7 @@
 //! A tombstone keeps the version as the delete carried it and is judged as the row would be that it
 //! stands for; an upsert that is ahead of it removes it.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, Result};
 
 use super::prepare::{Prepared, Version};
@@ -19,6 +20,7 @@ pub(super) struct Tombstones<'c> {
     find: CachedStatement<'c>,
     bury: CachedStatement<'c>,
     exhume: CachedStatement<'c>,
+    read: CachedStatement<'c>,
 }
 
 impl<'c> Tombstones<'c> {
@@ -59,6 +61,9 @@ impl<'c> Tombstones<'c> {
                 version.comparable("excluded.version"),
                 version.comparable("d.version")
             ))?,
+            read: connection.prepare_cached(&format!(
+                "SELECT d.version FROM {TOMBSTONES_TABLE} AS d WHERE {own} AND d.key = ?1"
+            ))?,
             exhume: connection.prepare_cached(&format!(
                 "DELETE FROM {TOMBSTONES_TABLE} AS d WHERE {own} AND d.key = ?1"
             ))?,
@@ -74,6 +79,25 @@ impl<'c> Tombstones<'c> {
             self.exhume.execute([key])?;
         }
         Ok(ahead == Some(false))
+    }
+
+    /// Shows the version of the delete of a key; `None` where there is none.
+    pub(super) fn version(
+        &mut self,
+        key: &str,
+        show: impl FnOnce(Option<ValueRef<'_>>),
+    ) -> Result<()> {
+        let mut rows = self.read.query([key])?;
+        match rows.next()? {
+            Some(row) => show(Some(row.get_ref(0)?)),
+            None => show(None),
+        }
+        Ok(())
+    }
+
+    /// A row is there again.
+    pub(super) fn exhume(&mut self, key: &str) -> Result<()> {
+        self.exhume.execute([key]).map(|_| ())
     }
 
     /// Keeps the version of a delete; an older one never replaces a newer one.

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, TimeUnit};
 
-use super::keys::integers;
+use crate::sql::keys::integers;
 
 /// The version of every row.
 pub(super) struct Versions {

@@ -16,7 +16,7 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
 /// The key of every row of a batch.
-pub(super) enum Keys {
+pub(crate) enum Keys {
     Integers(ScalarBuffer<i64>),
     Bytes(BinaryArray),
     Rows(Rows),
@@ -24,7 +24,7 @@ pub(super) enum Keys {
 
 impl Keys {
     /// The key columns of a batch.
-    pub(super) fn of(rows: &RecordBatch, key: &[usize]) -> Result<Self, ArrowError> {
+    pub(crate) fn of(rows: &RecordBatch, key: &[usize]) -> Result<Self, ArrowError> {
         if let [column] = key {
             let column = rows.column(*column);
             if let Some(integers) = integers(column) {
@@ -53,7 +53,7 @@ impl Keys {
     }
 
     /// Sorts rows that ascend by their key; those of one key stay in their order.
-    pub(super) fn sort(&self, rows: &mut [u32]) {
+    pub(crate) fn sort(&self, rows: &mut [u32]) {
         match self {
             Self::Integers(values) => {
                 if !rows.is_sorted_by_key(|&row| values[row as usize]) {
@@ -66,7 +66,7 @@ impl Keys {
     }
 
     /// Whether two rows have one key.
-    pub(super) fn same(&self, left: u32, right: u32) -> bool {
+    pub(crate) fn same(&self, left: u32, right: u32) -> bool {
         let (left, right) = (left as usize, right as usize);
         match self {
             Self::Integers(values) => values[left] == values[right],
@@ -126,7 +126,7 @@ fn prefix(bytes: &[u8]) -> u64 {
 }
 
 /// A column of integers or of anything that Arrow stores as a signed or small integer.
-pub(super) fn integers(column: &ArrayRef) -> Option<ScalarBuffer<i64>> {
+pub(crate) fn integers(column: &ArrayRef) -> Option<ScalarBuffer<i64>> {
     fn widen<T: ArrowPrimitiveType>(column: &ArrayRef) -> ScalarBuffer<i64>
     where
         i64: From<T::Native>,

@@ -1,0 +1,97 @@
+//! What is left to write of every key, after all its changes were decided.
+
+use arrow::buffer::BooleanBuffer;
+
+use super::{Bout, Key, broken};
+use crate::change::{Changes, Operation, take_masks, take_rows};
+use crate::error::Result;
+use crate::sql::DeleteMode;
+
+/// Net changes, one a key.
+#[derive(Debug)]
+pub(crate) struct Net {
+    /// Of an update, columns whose value in the target stays are unset. Without event times where
+    /// nothing needs them.
+    pub(crate) changes: Changes,
+    /// The change that each stands for: the last one that was applied.
+    pub(crate) rows: Vec<u32>,
+    /// The rows that end marked as deleted (`delete = "soft"`).
+    pub(crate) marked: Option<BooleanBuffer>,
+}
+
+/// Deletes and upserts.
+pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
+    let soft = bout.rules.delete == DeleteMode::Soft;
+    let mut deletes = Vec::new();
+    let mut upserts = Vec::new();
+    for (index, key) in bout.keys.iter().enumerate() {
+        if let Some(row) = leaves(key) {
+            deletes.push(row);
+        }
+        if key.exists && key.dirty {
+            upserts.push(index as u32);
+        }
+    }
+    let deletes = Net {
+        changes: delete_rows(bout, &deletes)?,
+        rows: deletes,
+        marked: None,
+    };
+    let rows: Vec<u32> = upserts
+        .iter()
+        .map(|&key| bout.keys[key as usize].last.unwrap_or_default())
+        .collect();
+    let updates = |key: &Key| key.existed && !key.reborn;
+    let operations: Vec<Operation> = upserts
+        .iter()
+        .map(|&key| match updates(&bout.keys[key as usize]) {
+            true => Operation::Update,
+            false => Operation::Create,
+        })
+        .collect();
+    let is_update = BooleanBuffer::collect_bool(bout.keys.len(), |key| updates(&bout.keys[key]));
+    let untouched: Vec<Option<BooleanBuffer>> = bout
+        .untouched
+        .iter()
+        .map(|untouched| Some(untouched & &is_update))
+        .collect();
+    let marked = soft.then(|| {
+        BooleanBuffer::collect_bool(upserts.len(), |i| bout.keys[upserts[i] as usize].marked)
+    });
+    let of = bout.changes;
+    let at = |&row: &u32| row as usize;
+    let changes = Changes {
+        table: of.table.clone(),
+        key: of.key.clone(),
+        rows: take_rows(&bout.held.rows, &upserts).map_err(broken)?,
+        unset: take_masks(&untouched, &upserts),
+        before: None,
+        operations,
+        event_times_ms: rows.iter().map(|row| of.event_times_ms[at(row)]).collect(),
+        origins: rows.iter().map(|row| of.origins[at(row)]).collect(),
+        records: of.records.clone(),
+    };
+    let upserts = Net {
+        changes,
+        rows,
+        marked,
+    };
+    Ok((deletes, upserts))
+}
+
+/// The delete that a key leaves behind: of the row that was held, or of nothing but its version.
+fn leaves(key: &Key) -> Option<u32> {
+    match (key.deleted, key.reborn) {
+        (Some(row), _) => Some(row),
+        (None, true) => key.last,
+        (None, false) => None,
+    }
+}
+
+/// The changes themselves, as deletes.
+fn delete_rows(bout: &Bout<'_>, rows: &[u32]) -> Result<Changes> {
+    let mut changes = bout.changes.take(rows).map_err(broken)?;
+    changes.before = None;
+    changes.operations.fill(Operation::Delete);
+    Ok(changes)
+}

@@ -1,0 +1,133 @@
+//! Rows of some keys put into the rows of all.
+
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::{cast, interleave};
+use arrow::datatypes::{DataType, TimeUnit};
+use arrow::error::ArrowError;
+
+use crate::change::Changes;
+use crate::conflict::Verdict;
+use crate::error::{Error, Result};
+
+/// `mask`, or nothing where no bit of it is set.
+pub(super) fn any(mask: BooleanBuffer) -> Option<BooleanBuffer> {
+    (mask.count_set_bits() > 0).then_some(mask)
+}
+
+/// `rows` with those of `keys` replaced.
+pub(super) fn scatter(
+    rows: &RecordBatch,
+    with: &RecordBatch,
+    keys: &[u32],
+) -> Result<RecordBatch, ArrowError> {
+    if keys.len() == rows.num_rows() {
+        return Ok(with.clone());
+    }
+    let places = places(rows.num_rows(), keys);
+    let columns = rows
+        .columns()
+        .iter()
+        .zip(with.columns())
+        .map(|(old, new)| interleave(&[old.as_ref(), new.as_ref()], &places))
+        .collect::<Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    RecordBatch::try_new_with_options(rows.schema(), columns, &options)
+}
+
+/// A column with the values of `keys` replaced.
+pub(in crate::sql) fn scatter_column(
+    column: &ArrayRef,
+    with: &ArrayRef,
+    keys: &[u32],
+) -> Result<ArrayRef, ArrowError> {
+    if keys.len() == column.len() {
+        return Ok(with.clone());
+    }
+    interleave(
+        &[column.as_ref(), with.as_ref()],
+        &places(column.len(), keys),
+    )
+}
+
+fn places(count: usize, keys: &[u32]) -> Vec<(usize, usize)> {
+    let mut places: Vec<(usize, usize)> = (0..count).map(|row| (0, row)).collect();
+    for (index, &key) in keys.iter().enumerate() {
+        places[key as usize] = (1, index);
+    }
+    places
+}
+
+/// The bits of `keys` among `count`; the others are not set.
+pub(in crate::sql) fn scatter_bits(
+    bits: &BooleanBuffer,
+    keys: &[u32],
+    count: usize,
+) -> BooleanBuffer {
+    if keys.len() == count {
+        return bits.clone();
+    }
+    let mut all = arrow::array::BooleanBufferBuilder::new(count);
+    all.append_n(count, false);
+    for (index, &key) in keys.iter().enumerate() {
+        all.set_bit(key as usize, bits.value(index));
+    }
+    all.finish()
+}
+
+/// The version that each change would leave behind as a delete: that of its row, else its event
+/// time where versions are instants (C6).
+pub(super) fn delete_versions(changes: &Changes, version: usize) -> Result<ArrayRef> {
+    let column = changes.rows.column(version);
+    let is_instant = matches!(
+        column.data_type(),
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64
+    );
+    if !is_instant || column.null_count() == 0 {
+        return Ok(column.clone());
+    }
+    let events = Int64Array::from(changes.event_times_ms.clone());
+    let instants = DataType::Timestamp(TimeUnit::Millisecond, None);
+    let events = cast(&events, &instants)
+        .and_then(|events| cast(&events, column.data_type()))
+        .map_err(|cause| Error::configuration_from("cannot compare event times", cause))?;
+    let places: Vec<(usize, usize)> = (0..column.len())
+        .map(|row| (usize::from(column.is_null(row)), row))
+        .collect();
+    interleave(&[column.as_ref(), events.as_ref()], &places)
+        .map_err(|cause| Error::configuration_from("cannot compare event times", cause))
+}
+
+/// The graves after a round: a delete that applied leaves its version, unless a higher one is there;
+/// a row that is written takes it away.
+pub(super) fn bury(
+    graves: &ArrayRef,
+    versions: &ArrayRef,
+    verdicts: &[Verdict],
+    keys: &[u32],
+) -> Result<ArrayRef, ArrowError> {
+    let none = arrow::array::new_null_array(graves.data_type(), 1);
+    let order = arrow::array::make_comparator(
+        versions.as_ref(),
+        graves.as_ref(),
+        arrow::compute::SortOptions::default(),
+    )?;
+    let mut places: Vec<(usize, usize)> = (0..graves.len()).map(|row| (0, row)).collect();
+    for (index, (&key, verdict)) in keys.iter().zip(verdicts).enumerate() {
+        let key = key as usize;
+        match verdict {
+            Verdict::Delete
+                if versions.is_valid(index)
+                    && (graves.is_null(key) || order(index, key).is_gt()) =>
+            {
+                places[key] = (1, index);
+            }
+            Verdict::Write => places[key] = (2, 0),
+            _ => {}
+        }
+    }
+    interleave(
+        &[graves.as_ref(), versions.as_ref(), none.as_ref()],
+        &places,
+    )
+}

@@ -1,0 +1,257 @@
+//! Changes that a resolver decides: rows read, decided, written; in the open transaction, which holds
+//! the file's write lock (C10).
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::buffer::BooleanBuffer;
+use rusqlite::CachedStatement;
+
+use super::apply::Run;
+use super::cell::Cells;
+use super::failure::of_statement;
+use super::part::{Part, Patterns, bind, execute};
+use super::prepare::Prepared;
+use super::read::Values;
+use super::statement::Statements;
+use crate::change::{Changes, Operation};
+use crate::conflict::Held;
+use crate::error::{Error, Result};
+use crate::sql::DeleteMode;
+use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
+
+impl Run<'_> {
+    /// Decides and writes changes that begin at row `start` of their batch.
+    pub(super) fn settle(
+        &mut self,
+        batch: usize,
+        start: usize,
+        changes: &Changes,
+        prepared: &Prepared,
+    ) -> Result<()> {
+        let options = self.options;
+        let changes = changes
+            .project(&prepared.indices())
+            .map_err(Error::configuration)?;
+        let groups = Groups::of(&changes, &prepared.placed_key, options.delete)?;
+        let firsts = groups.firsts();
+        let keys = Part {
+            prepared,
+            changes: &changes.take(&firsts).map_err(Error::configuration)?,
+            batch,
+            rows: Vec::new(),
+            placed: true,
+        };
+        let cells = keys.cells()?;
+        let held = self.held(&self.statements(prepared), &cells, groups.len())?;
+        let buries = options.conflict.buries() && options.delete != DeleteMode::Ignore;
+        let graves = if buries {
+            self.graves(&keys, &cells)?
+        } else {
+            None
+        };
+        let facts = Facts {
+            held,
+            shadow: None,
+            graves,
+            waiting: None,
+        };
+        let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
+        let version = prepared.version.as_ref().map(|version| version.column);
+        let rules = Rules {
+            policy: &options.conflict,
+            delete: options.delete,
+            resolver: resolver.as_ref(),
+            version: version.filter(|_| buries),
+            reports_max: 0,
+        };
+        let settlement = decide(rules, &changes, &groups, facts)?;
+        self.outcome += &settlement.outcome;
+        for row in settlement.rejected.iter().cloned() {
+            self.reject_row(batch, start, row);
+        }
+        self.write_settled(batch, start, prepared, &settlement)
+    }
+
+    fn write_settled(
+        &mut self,
+        batch: usize,
+        start: usize,
+        prepared: &Prepared,
+        settlement: &Settlement,
+    ) -> Result<()> {
+        let deletes = net_part(&settlement.deletes, prepared, batch, start);
+        let upserts = net_part(&settlement.upserts, prepared, batch, start);
+        let statements = self.statements(prepared);
+        let mut tombstones = self.tombstones(prepared)?;
+        let marked = settlement.upserts.marked.as_ref();
+        if self.options.delete != DeleteMode::Soft && !deletes.changes.is_empty() {
+            self.run_all(&deletes, None, |statement, set| match set {
+                Some(_) => unreachable!("a delete names its key alone"),
+                None => statement.plain_delete(),
+            })?;
+        }
+        self.run_all(&upserts, marked, |statement, set| match set {
+            Some(set) => statement.plain_update(set),
+            None => statement.plain_insert(),
+        })?;
+        let Some(tombstones) = &mut tombstones else {
+            return Ok(());
+        };
+        let fail = |error| of_statement("keeping the versions of deletes", error);
+        let cells = upserts.cells()?;
+        for row in 0..upserts.changes.len() {
+            if tombstones.any && !marked.is_some_and(|marked| marked.value(row)) {
+                tombstones.exhume(&upserts.key(&cells, row)).map_err(fail)?;
+            }
+        }
+        let cells = deletes.cells()?;
+        let all = vec![true; cells.len()];
+        for row in 0..deletes.changes.len() {
+            let set = deletes.set(row).unwrap_or_else(|| all.clone());
+            let event_time = deletes.event_time(row);
+            let version = deletes.version(&cells, &set, row);
+            let version = version.or_else(|| statements.event_time_parameter().and(event_time));
+            if let Some(version) = version {
+                tombstones
+                    .bury(&deletes.key(&cells, row), &version)
+                    .map_err(fail)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a statement for every row: of an update the one for its pattern of columns, else the one
+    /// for all.
+    fn run_all(
+        &mut self,
+        part: &Part<'_>,
+        marked: Option<&BooleanBuffer>,
+        sql: impl Fn(&Statements<'_>, Option<&[bool]>) -> String,
+    ) -> Result<()> {
+        let statements = self.statements(part.prepared);
+        let cells = part.cells()?;
+        let width = cells.len();
+        let all = vec![true; width];
+        let mut updates = Patterns::default();
+        let mut others = Patterns::default();
+        for row in 0..part.changes.len() {
+            let is_update = part.changes.operations[row] == Operation::Update;
+            let set = part
+                .set(row)
+                .filter(|_| is_update)
+                .unwrap_or_else(|| all.clone());
+            let patterns = if is_update { &mut updates } else { &mut others };
+            let (set, statement) = patterns.of(
+                Some(set),
+                |set| {
+                    let text = sql(&statements, is_update.then_some(set));
+                    self.connection.prepare_cached(&text)
+                },
+                part,
+            )?;
+            let run = bind(statement, set, &cells, row)
+                .and_then(|()| bind_mark(statement, width, is_update, marked, row))
+                .and_then(|()| execute(statement, part));
+            if let Err(failure) = run {
+                self.fail(part, row, failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self, statements: &Statements<'_>, cells: &[Cells], count: usize) -> Result<Held> {
+        let prepared = statements.prepared;
+        let schema = &prepared.placed;
+        let fail = |error| of_statement(&format!("reading table {:?}", prepared.name), error);
+        let mut statement = self
+            .connection
+            .prepare_cached(&statements.read())
+            .map_err(fail)?;
+        let mut values: Vec<Values> = schema.fields().iter().map(|f| Values::of(f)).collect();
+        let mut exists = Vec::with_capacity(count);
+        let mut marked = Vec::with_capacity(count);
+        for row in 0..count {
+            for (number, &place) in prepared.placed_key.iter().enumerate() {
+                // A key that the column refuses is in no row; writing it says why.
+                let _ = cells[place].bind(&mut statement, number + 1, row);
+            }
+            let mut found = statement.raw_query();
+            match found.next().map_err(fail)? {
+                Some(held) => {
+                    for (place, values) in values.iter_mut().enumerate() {
+                        values.push(held.get_ref(place).map_err(fail)?, schema.field(place));
+                    }
+                    exists.push(true);
+                    marked.push(held.get::<_, bool>(values.len()).map_err(fail)?);
+                }
+                None => {
+                    values.iter_mut().for_each(Values::push_absent);
+                    exists.push(false);
+                    marked.push(false);
+                }
+            }
+        }
+        let columns = values.into_iter().zip(schema.fields());
+        let columns = columns
+            .map(|(values, field)| values.finish(field))
+            .collect::<Result<Vec<_>>>()?;
+        let (columns, foreign) = columns.into_iter().unzip();
+        Ok(Held {
+            rows: RecordBatch::try_new(schema.clone(), columns).map_err(Error::configuration)?,
+            exists: BooleanBuffer::from(exists),
+            marked: marked.contains(&true).then(|| BooleanBuffer::from(marked)),
+            foreign,
+        })
+    }
+
+    /// The versions of deletes, where there are any.
+    fn graves(&self, keys: &Part<'_>, cells: &[Cells]) -> Result<Option<ArrayRef>> {
+        let prepared = keys.prepared;
+        let Some(mut tombstones) = self.tombstones(prepared)?.filter(|found| found.any) else {
+            return Ok(None);
+        };
+        let Some(version) = &prepared.version else {
+            return Ok(None);
+        };
+        let names: StringArray = (0..keys.changes.len())
+            .map(|row| Some(keys.key(cells, row)))
+            .collect();
+        let field = prepared.placed.field(version.column);
+        let mut values = Values::of(field);
+        for name in names.iter().flatten() {
+            tombstones
+                .version(name, |value| match value {
+                    Some(value) => values.push(value, field),
+                    None => values.push_absent(),
+                })
+                .map_err(|error| of_statement("reading the versions of deletes", error))?;
+        }
+        values.finish(field).map(|(column, _)| Some(column))
+    }
+}
+
+/// A net change, placed in its write.
+fn net_part<'a>(net: &'a Net, prepared: &'a Prepared, batch: usize, start: usize) -> Part<'a> {
+    Part {
+        prepared,
+        changes: &net.changes,
+        batch,
+        rows: net.rows.iter().map(|&row| start + row as usize).collect(),
+        placed: true,
+    }
+}
+
+/// The parameter after the last column of an update is the mark of soft deletes.
+fn bind_mark(
+    statement: &mut CachedStatement<'_>,
+    width: usize,
+    is_update: bool,
+    marked: Option<&BooleanBuffer>,
+    row: usize,
+) -> Result<(), super::failure::Failure> {
+    let (true, Some(marked)) = (is_update, marked) else {
+        return Ok(());
+    };
+    statement
+        .raw_bind_parameter(width + 1, marked.value(row))
+        .map_err(|error| super::failure::of_row("", error))
+}
