@@ -9,11 +9,29 @@ mod kind;
 mod policy;
 mod resolver;
 
+mod image;
+mod kept_change;
+mod key_filter;
+mod record;
+
+mod file;
+mod sample;
+
+pub use file::{HistoryFile, read_history_file};
+pub use image::{read_assignments, read_images, write_image, write_key};
+pub use kept_change::{read_change, write_change};
+pub use key_filter::KeyFilter;
 pub use kind::{ConflictCounts, ConflictType};
 pub use policy::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, NullVersion, Path, Strategy, Tie,
 };
+pub use record::{
+    ConflictCount, ConflictRecord, CountKey, Json, Place, QueueEntry, QueueState, Sides,
+    conflict_id, partition_text,
+};
+pub(crate) use record::{kind_named, winner_named};
 pub use resolver::{
     Base, Conflict, Decisions, Hashes, Held, Meeting, Resolver, Resolvers, StatementsOnly, Verdict,
     Winner,
 };
+pub use sample::Sampler;

@@ -11,6 +11,7 @@ pub mod fold;
 
 pub mod catalogue;
 pub mod conflict;
+pub mod ledger;
 pub mod types;
 pub mod version;
 
