@@ -5,18 +5,36 @@
 //! ways, which are interchangeable: compiled into its bulk statement, or by a [`Resolver`], which it
 //! calls between its locked read of the target's rows and its write, in the same transaction.
 
-mod canonical;
-mod hash;
 mod kind;
 mod policy;
 mod resolver;
 
+mod canonical;
+mod hash;
+mod image;
+mod kept_change;
+mod key_filter;
+mod record;
+
+mod file;
+mod sample;
+
+pub use file::{HistoryFile, read_history_file};
 pub use hash::hash_column;
+pub use image::{read_assignments, read_images, write_image, write_key};
+pub use kept_change::{read_change, write_change};
+pub use key_filter::KeyFilter;
 pub use kind::{ConflictCounts, ConflictType};
 pub use policy::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, NullVersion, Path, Strategy, Tie,
 };
+pub use record::{
+    ConflictCount, ConflictRecord, CountKey, Json, Place, QueueEntry, QueueState, Sides,
+    conflict_id, partition_text,
+};
+pub(crate) use record::{kind_named, winner_named};
 pub use resolver::{
     Base, Conflict, Decisions, Hashes, Held, Meeting, Resolver, Resolvers, StatementsOnly, Verdict,
     Winner,
 };
+pub use sample::Sampler;

@@ -23,6 +23,7 @@ mod decimal;
 mod declared;
 mod envelope;
 mod fault;
+pub(crate) mod image;
 mod keys;
 mod reading;
 mod record_key;

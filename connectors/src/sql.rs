@@ -14,6 +14,7 @@ pub(crate) mod shadow;
 
 pub mod catalogue;
 pub mod conflict;
+pub mod ledger;
 pub mod types;
 pub mod version;
 

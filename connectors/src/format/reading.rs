@@ -65,6 +65,8 @@ pub(super) enum Reading {
     Json,
     /// Any value, strings with their quotes, is a document.
     RawJson,
+    /// A string holds a document, whatever it holds; anything else is one. As Syncline keeps it.
+    KeptJson,
     List(Box<Reading>),
 }
 
@@ -148,7 +150,7 @@ impl Reading {
             Self::TimeTz => Logical::TimeTz,
             Self::Interval => Logical::Interval,
             Self::Xml => Logical::Xml,
-            Self::Json | Self::RawJson => Logical::Json,
+            Self::Json | Self::RawJson | Self::KeptJson => Logical::Json,
             _ => return Field::new(name, self.data_type(), true),
         };
         logical.field(name)
@@ -204,7 +206,7 @@ impl Reading {
             Self::TimeTz => "timetz".to_owned(),
             Self::Interval => "interval".to_owned(),
             Self::Xml => "xml".to_owned(),
-            Self::Json | Self::RawJson => "json".to_owned(),
+            Self::Json | Self::RawJson | Self::KeptJson => "json".to_owned(),
             Self::List(item) => format!("list({})", item.expected()),
         }
     }

@@ -32,7 +32,9 @@ impl Reading {
                 append_text(text, column, placeholder)
             }
             Self::RawJson => read_document(cursor, column, placeholder),
-            Self::Json if next != b'"' => read_document(cursor, column, placeholder),
+            Self::Json | Self::KeptJson if next != b'"' => {
+                read_document(cursor, column, placeholder)
+            }
             Self::List(item) if next == b'[' => read_list(item, cursor, column, placeholder),
             Self::Numeric if next == b'{' => read_variable_scale(cursor, column),
             _ => match next {
@@ -189,7 +191,7 @@ impl Reading {
                 })?;
                 push_bytes(column, text);
             }
-            Self::Xml => push_bytes(column, text),
+            Self::Xml | Self::KeptJson => push_bytes(column, text),
             Self::Uuid => {
                 if text == DEFAULT_UUID {
                     column.append_unset();

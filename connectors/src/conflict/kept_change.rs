@@ -1,0 +1,365 @@
+//! One whole change as text, and back, exactly: what waits in the queue for a person (C9).
+//!
+//! Base64 of a version byte, the length of a JSON head, the head, and an Arrow IPC stream of the row
+//! after and, where there is one, the row before. The raw record is not kept: an entry shows its rows.
+//!
+//! A text of a newer version is refused, never guessed at.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::buffer::BooleanBuffer;
+use arrow_ipc::reader::StreamReader;
+use arrow_ipc::writer::StreamWriter;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Changes, Image, Operation, Table};
+use crate::error::{Cause, Error, Result};
+use crate::record::{Partition, Records};
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// Everything but the values.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    table: TableHead,
+    key: Option<Vec<String>>,
+    operation: char,
+    event_time_ms: Option<i64>,
+    /// The columns that are unset.
+    unset: Vec<usize>,
+    /// The columns that are not known in the row before; `None` where there is no such row at all.
+    before: Option<BeforeHead>,
+    topic: String,
+    partition: i32,
+    single: bool,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TableHead {
+    topic: String,
+    database: Option<String>,
+    schema: Option<String>,
+    name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BeforeHead {
+    present: bool,
+    unset: Vec<usize>,
+}
+
+/// The text of change `row`.
+///
+/// # Errors
+/// `Configuration` where a column has a type that Arrow cannot write.
+pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
+    let origin = changes.origins[row] as usize;
+    let record = &changes.records.entries[origin];
+    let place = changes.records.partition(origin);
+    let Table {
+        topic,
+        database,
+        schema,
+        name,
+    } = &*changes.table;
+    let head = Head {
+        table: TableHead {
+            topic: topic.to_string(),
+            database: database.as_deref().map(str::to_owned),
+            schema: schema.as_deref().map(str::to_owned),
+            name: name.to_string(),
+        },
+        key: changes.key.as_deref().map(<[String]>::to_vec),
+        operation: changes.operations[row]
+            .letter()
+            .chars()
+            .next()
+            .unwrap_or('?'),
+        event_time_ms: changes.event_times_ms[row],
+        unset: columns_set(&changes.unset, row),
+        before: changes.before.as_ref().map(|before| BeforeHead {
+            present: before.present.value(row),
+            unset: columns_set(&before.unset, row),
+        }),
+        topic: place.partition.topic.to_string(),
+        partition: place.partition.number,
+        single: place.single,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+    };
+    let write = || -> Result<Vec<u8>, Cause> {
+        let head = serde_json::to_vec(&head)?;
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&u32::try_from(head.len())?.to_le_bytes());
+        out.extend_from_slice(&head);
+        let mut writer = StreamWriter::try_new(out, &changes.schema())?;
+        writer.write(&changes.rows.slice(row, 1))?;
+        if let Some(before) = &changes.before {
+            writer.write(&before.rows.slice(row, 1))?;
+        }
+        Ok(writer.into_inner()?)
+    };
+    let bytes = write().map_err(|cause| {
+        Error::configuration_from(
+            format!(
+                "a change of {name:?} cannot be put into the conflict queue: cast its columns in a map operator"
+            ),
+            cause,
+        )
+    })?;
+    Ok(BASE64.encode(bytes))
+}
+
+/// The change of a text, the only row of a batch.
+///
+/// # Errors
+/// `Configuration`: written by a newer version, or damaged.
+pub fn read_change(text: &str) -> Result<Changes> {
+    let bytes = BASE64.decode(text).map_err(damaged)?;
+    match bytes.first() {
+        Some(&VERSION) => read(&bytes[1..]).map_err(damaged),
+        Some(version) if *version > VERSION => Err(Error::configuration(format!(
+            "a change in the conflict queue was written by a newer Syncline (format {version}, this one reads {VERSION}): resolve it with that version"
+        ))),
+        _ => Err(damaged("its version is none")),
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Changes, Cause> {
+    let (length, rest) = bytes.split_at_checked(4).ok_or("it ends too soon")?;
+    let length = u32::from_le_bytes(length.try_into()?) as usize;
+    let (head, stream) = rest.split_at_checked(length).ok_or("it ends too soon")?;
+    let head: Head = serde_json::from_slice(head)?;
+    let mut batches = StreamReader::try_new(stream, None)?;
+    let mut next = || -> Result<RecordBatch, Cause> {
+        let batch = batches.next().ok_or("a row is missing")??;
+        if batch.num_rows() != 1 {
+            return Err("it holds more than one row".into());
+        }
+        Ok(batch)
+    };
+    let rows = next()?;
+    let columns = rows.num_columns();
+    let before = match head.before {
+        Some(before) => Some(Image {
+            rows: next()?,
+            unset: masks(&before.unset, columns),
+            present: BooleanBuffer::from(vec![before.present]),
+        }),
+        None => None,
+    };
+    let letters = [
+        Operation::Create,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Read,
+        Operation::Truncate,
+    ];
+    let operation = letters
+        .into_iter()
+        .find(|operation| operation.letter().starts_with(head.operation))
+        .ok_or("its operation is none")?;
+    let mut records = Records::default();
+    let partition = Partition {
+        topic: head.topic.into(),
+        number: head.partition,
+    };
+    let partition = records.add_partition(&partition, head.single);
+    records.push(partition, head.offset, head.timestamp_ms, None, None, None);
+    Ok(Changes {
+        table: Arc::new(Table {
+            topic: head.table.topic.into(),
+            database: head.table.database.map(Into::into),
+            schema: head.table.schema.map(Into::into),
+            name: head.table.name.into(),
+        }),
+        key: head.key.map(Into::into),
+        rows,
+        unset: masks(&head.unset, columns),
+        before,
+        operations: vec![operation],
+        event_times_ms: vec![head.event_time_ms],
+        origins: vec![0],
+        records: Arc::new(records),
+    })
+}
+
+fn columns_set(masks: &[Option<BooleanBuffer>], row: usize) -> Vec<usize> {
+    let is_set = |mask: &Option<BooleanBuffer>| mask.as_ref().is_some_and(|mask| mask.value(row));
+    (0..masks.len())
+        .filter(|&column| is_set(&masks[column]))
+        .collect()
+}
+
+fn masks(columns: &[usize], count: usize) -> Vec<Option<BooleanBuffer>> {
+    (0..count)
+        .map(|column| columns.contains(&column).then(|| BooleanBuffer::new_set(1)))
+        .collect()
+}
+
+fn damaged(cause: impl Into<Cause>) -> Error {
+    Error::configuration_from(
+        "a change in the conflict queue is damaged: skip its entry, and let the source send the row again",
+        cause,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, ListArray, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::{Field, Int32Type, Schema};
+
+    use super::*;
+    use crate::change::Logical;
+
+    /// Three changes of one table; the second is what the tests keep.
+    fn changes(with_before: bool) -> Changes {
+        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
+            None,
+            Some(vec![Some(1), None]),
+            Some(vec![]),
+        ]);
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", arrow::datatypes::DataType::Int64, true),
+            Logical::Json.field("extra"),
+            Field::new(
+                "at",
+                arrow::datatypes::DataType::Timestamp(
+                    arrow::datatypes::TimeUnit::Microsecond,
+                    Some("UTC".into()),
+                ),
+                true,
+            ),
+            Field::new("tags", arrow::array::Array::data_type(&list).clone(), true),
+        ]));
+        let rows = RecordBatch::try_new(
+            schema.clone(),
+            vec![
+                Arc::new(Int64Array::from(vec![1, 2, 3])),
+                Arc::new(StringArray::from(vec![Some("{}"), None, Some("[1]")])),
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![0, i64::MAX, 5]).with_timezone("UTC"),
+                ),
+                Arc::new(list),
+            ],
+        )
+        .unwrap();
+        let mut records = Records::default();
+        for (number, topic) in ["in/a.jsonl", "crm.clients"].into_iter().enumerate() {
+            let partition = Partition {
+                topic: topic.into(),
+                number: number as i32,
+            };
+            let partition = records.add_partition(&partition, number == 1);
+            records.push(
+                partition,
+                40 + number as i64,
+                Some(7),
+                Some(b"k"),
+                None,
+                None,
+            );
+        }
+        let mask = |bits: [bool; 3]| Some(BooleanBuffer::from(bits.to_vec()));
+        Changes {
+            table: Arc::new(Table {
+                topic: "crm.clients".into(),
+                database: None,
+                schema: Some("public".into()),
+                name: "clients".into(),
+            }),
+            key: Some(vec!["id".to_owned()].into()),
+            before: with_before.then(|| Image {
+                rows: rows.clone(),
+                unset: vec![
+                    None,
+                    None,
+                    mask([true, false, false]),
+                    mask([false, true, true]),
+                ],
+                present: BooleanBuffer::from(vec![false, true, true]),
+            }),
+            rows,
+            unset: vec![
+                None,
+                mask([false, true, false]),
+                mask([true, false, true]),
+                None,
+            ],
+            operations: vec![Operation::Create, Operation::Update, Operation::Delete],
+            event_times_ms: vec![Some(1), Some(-2), None],
+            origins: vec![0, 1, 1],
+            records: Arc::new(records),
+        }
+    }
+
+    #[track_caller]
+    fn comes_back(changes: &Changes, row: usize) {
+        let found = read_change(&write_change(changes, row).unwrap()).unwrap();
+        let expect = changes.take(&[row as u32]).unwrap();
+        assert_eq!(found.table, expect.table);
+        assert_eq!(found.key, expect.key);
+        assert_eq!(found.rows, expect.rows);
+        assert_eq!(found.schema(), expect.schema());
+        assert_eq!(found.unset, expect.unset);
+        assert_eq!(found.operations, expect.operations);
+        assert_eq!(found.event_times_ms, expect.event_times_ms);
+        match (&found.before, &expect.before) {
+            (Some(found), Some(expect)) => {
+                assert_eq!(found.rows, expect.rows);
+                assert_eq!(found.unset, expect.unset);
+                assert_eq!(found.present, expect.present);
+            }
+            (found, expect) => assert_eq!(found.is_some(), expect.is_some()),
+        }
+        let place = |changes: &Changes| {
+            let origin = changes.origins[0] as usize;
+            let place = changes.records.partition(origin);
+            let record = &changes.records.entries[origin];
+            (
+                place.partition.clone(),
+                place.single,
+                record.offset,
+                record.timestamp_ms,
+            )
+        };
+        assert_eq!(place(&found), place(&expect));
+    }
+
+    #[test]
+    fn a_change_comes_back_as_it_was_c9() {
+        for with_before in [false, true] {
+            for row in 0..3 {
+                comes_back(&changes(with_before), row);
+            }
+        }
+        let bare = Changes {
+            key: None,
+            ..changes(false)
+        };
+        comes_back(&bare, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused() {
+        let text = write_change(&changes(true), 1).unwrap();
+        let mut bytes = BASE64.decode(&text).unwrap();
+        let check = |bytes: &[u8], part: &str| {
+            let error = read_change(&BASE64.encode(bytes)).unwrap_err().chain();
+            assert!(error.contains(part), "{error}");
+        };
+        check(&bytes[..3], "damaged");
+        check(&bytes[..40], "damaged");
+        check(&bytes[..bytes.len() / 2], "damaged");
+        check(&[], "damaged");
+        assert!(read_change("no base64!").is_err());
+        bytes[0] = 2;
+        check(&bytes, "newer Syncline (format 2, this one reads 1)");
+    }
+}
