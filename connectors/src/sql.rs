@@ -7,6 +7,7 @@
 pub mod identifier;
 pub mod target;
 
+pub(crate) mod books;
 pub(crate) mod decide;
 pub mod fold;
 pub(crate) mod keys;

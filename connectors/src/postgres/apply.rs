@@ -11,11 +11,12 @@ use super::session::Session;
 use super::settle::{self, settle};
 use super::stage::{INSERT, Staged, UPDATE, stage};
 use super::statement::Statements;
-use crate::conflict::{ConflictType, Detect, Strategy};
+use crate::change::Changes;
+use crate::conflict::{ConflictType, Detect, Strategy, Winner};
 use crate::error::Error;
 use crate::sink::{Identity, Outcome};
 use crate::sql::Options;
-use crate::sql::decide::Settlement;
+use crate::sql::decide::{Settlement, Tally};
 
 /// Does the work.
 pub(super) async fn run(
@@ -43,7 +44,12 @@ pub(super) async fn run(
                 identity,
             };
             match step {
-                Step::Truncate(_) => session.execute(&statements.truncate()).await?,
+                Step::Truncate(prepared) => {
+                    session.execute(&statements.truncate()).await?;
+                    let clear: Vec<String> =
+                        session.books.clear(&prepared.name).into_iter().collect();
+                    session.ledger(&clear).await?;
+                }
                 Step::Dispute { dispute, .. } => {
                     let settlement = settle(session, &statements, options, dispute).await?;
                     outcome += &settlement.outcome;
@@ -58,6 +64,7 @@ pub(super) async fn run(
                     if rows.deletes > 0 {
                         let mut run = Run::new(session, &statements, options, &mut outcome);
                         run.delete(rows.deletes).await?;
+                        run.enter(&round.deletes).await?;
                     }
                     staged[table] = Some(rows);
                 }
@@ -75,9 +82,10 @@ pub(super) async fn run(
             if let Some(settlement) = &settled[table] {
                 settle::write(session, &statements, options, settlement).await?;
             }
-            if let (Some(rows), Step::Rows { places, .. }) = (staged[table].take(), step) {
+            if let (Some(rows), Step::Rows { places, round, .. }) = (staged[table].take(), step) {
                 let mut run = Run::new(session, &statements, options, &mut outcome);
                 run.upsert(rows, places, number == 0).await?;
+                run.enter(&round.upserts).await?;
             }
         }
     }
@@ -90,6 +98,7 @@ struct Run<'a> {
     statements: &'a Statements<'a>,
     options: &'a Options,
     outcome: &'a mut Outcome,
+    tally: Tally,
 }
 
 /// What a row in conflict is called, by its operation.
@@ -110,7 +119,27 @@ impl<'a> Run<'a> {
             statements,
             options,
             outcome,
+            tally: Tally::new(),
         }
+    }
+
+    /// Counts conflicts that ended in one way.
+    fn conflict(&mut self, kind: ConflictType, winner: Winner, count: u64) {
+        if count > 0 {
+            self.outcome.conflicts.add(kind, count);
+            let strategy = self.options.conflict.strategy.name();
+            *self
+                .tally
+                .entry((kind, strategy, None, winner))
+                .or_default() += count;
+        }
+    }
+
+    /// Puts the counts into the books.
+    async fn enter(self, changes: &Changes) -> Result<(), Failure> {
+        let name = &self.statements.prepared.name;
+        let entries = self.session.books.count(name, changes, &self.tally);
+        self.session.ledger(&entries).await.map(|_| ())
     }
 
     fn strategy(&self) -> &Strategy {
@@ -138,10 +167,10 @@ impl<'a> Run<'a> {
             Strategy::NewestWins | Strategy::Merge => ConflictType::DeleteExists,
             _ => ConflictType::DeleteOriginDiffers,
         };
-        let conflicts = &mut self.outcome.conflicts;
-        conflicts.add(ConflictType::DeleteOriginDiffers, differing);
-        conflicts.add(lost, kept);
-        conflicts.add(ConflictType::DeleteMissing, staged - applied - kept);
+        self.conflict(ConflictType::DeleteOriginDiffers, Winner::Source, differing);
+        self.conflict(lost, Winner::Target, kept);
+        let missing = staged - applied - kept;
+        self.conflict(ConflictType::DeleteMissing, Winner::Source, missing);
         self.outcome.kept += kept;
         self.outcome.written += staged - kept;
         Ok(())
@@ -167,13 +196,9 @@ impl<'a> Run<'a> {
             let sql = self.statements.upsert(operation);
             let [inserted, updated] = self.counts(&sql, true).await?;
             if operation == UPDATE {
-                self.outcome
-                    .conflicts
-                    .add(ConflictType::UpdateMissing, inserted);
+                self.conflict(ConflictType::UpdateMissing, Winner::Source, inserted);
             }
-            self.outcome
-                .conflicts
-                .add(CONFLICTS[operation as usize], updated);
+            self.conflict(CONFLICTS[operation as usize], Winner::Source, updated);
             rest[operation as usize] = count.saturating_sub(inserted + updated);
             self.outcome.written += count;
         }
@@ -187,9 +212,7 @@ impl<'a> Run<'a> {
                 .await?;
             let mut rest = [0, 0];
             for operation in [0, 1] {
-                self.outcome
-                    .conflicts
-                    .add(CONFLICTS[operation], updated[operation]);
+                self.conflict(CONFLICTS[operation], Winner::Source, updated[operation]);
                 self.outcome.written += counts[operation];
                 rest[operation] = counts[operation].saturating_sub(updated[operation]);
             }
@@ -243,7 +266,7 @@ impl<'a> Run<'a> {
         };
         for operation in [0, 1] {
             let kept = lost[operation].min(rest[operation]);
-            self.outcome.conflicts.add(CONFLICTS[operation], kept);
+            self.conflict(CONFLICTS[operation], Winner::Target, kept);
             self.outcome.kept += kept;
             self.outcome.written -= kept;
         }
@@ -270,9 +293,7 @@ impl<'a> Run<'a> {
                 pattern => staged.partial[pattern as usize - 1].1[operation] -= count,
             }
             self.outcome.kept += count;
-            self.outcome
-                .conflicts
-                .add(ConflictType::UpdateMissing, count);
+            self.conflict(ConflictType::UpdateMissing, Winner::Target, count);
         }
         self.session.execute(&self.statements.exhume()).await
     }

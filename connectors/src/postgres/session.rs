@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::PostgresSink;
 use super::failure::{Failure, failure};
@@ -19,6 +19,9 @@ use super::relay::Relay;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
+use crate::sql::books::Books;
+use crate::sql::identifier::Dialect;
+use crate::sql::ledger;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -37,6 +40,7 @@ pub(super) struct Session {
     /// Tables of keys that do.
     pub(super) probed: HashSet<usize>,
     pub(super) resolvers: Arc<dyn Resolvers>,
+    pub(super) books: Books,
 }
 
 impl Session {
@@ -51,6 +55,15 @@ impl Session {
         positions::create_tables(&mut connection, tombstones)
             .await
             .map_err(Failure::into_error)?;
+        let mut books = Books::new(
+            Dialect::Postgres,
+            identity,
+            &config.conflict,
+            chrono::Utc::now().timestamp_millis(),
+        )?;
+        positions::create_books(&mut connection, &mut books)
+            .await
+            .map_err(Failure::into_error)?;
         Ok(Self {
             connection,
             link,
@@ -60,6 +73,7 @@ impl Session {
             filled: HashSet::new(),
             probed: HashSet::new(),
             resolvers: resolvers.clone(),
+            books,
         })
     }
 
@@ -117,6 +131,22 @@ impl Session {
             .fetch_all(&mut self.connection)
             .await
             .map_err(|error| failure(&describe(sql), error))
+    }
+
+    /// Runs statements of the ledger, and gives what they return.
+    pub(super) async fn ledger(
+        &mut self,
+        statements: &[String],
+    ) -> Result<Vec<ledger::Row>, Failure> {
+        let mut found = Vec::new();
+        for sql in statements {
+            for row in self.rows(sql, false).await? {
+                let texts = (0..row.len()).map(|column| row.try_get(column));
+                let texts = texts.collect::<Result<ledger::Row, sqlx::Error>>();
+                found.push(texts.map_err(|error| failure("reading the ledger", error))?);
+            }
+        }
+        Ok(found)
     }
 
     /// Ends the open transaction, if there is one.

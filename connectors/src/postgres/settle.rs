@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::Array;
+use chrono::Utc;
 use sqlx::Row;
 
 use super::failure::{Failure, failure};
@@ -18,6 +19,7 @@ use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
+use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
 use crate::sql::{DeleteMode, Options};
 
@@ -50,6 +52,8 @@ pub(super) async fn settle(
         .take(&groups.firsts())
         .map_err(Error::configuration)?;
     stage_keys(session, prepared, &keys).await?;
+    let names = Keys::of(&prepared.name, &keys, &prepared.placed_key);
+    let open = session.ledger(&session.books.ask_open(&names)).await?;
     let held = held(session, statements, groups.len()).await?;
     let buries = statements.buries(options.delete);
     let graves = if buries {
@@ -57,12 +61,17 @@ pub(super) async fn settle(
     } else {
         None
     };
-    let facts = Facts {
+    let mut facts = Facts {
         held,
         shadow: None,
         graves,
         waiting: None,
     };
+    let images = session.ledger(&session.books.ask_shadow(&names)).await?;
+    session
+        .books
+        .add_facts(&mut facts, &names, &keys, &open, &images)?;
+    let now_ms = Utc::now().timestamp_millis();
     let resolver = prepared.resolver(&session.resolvers.clone(), &options.conflict)?;
     let version = prepared.version.as_ref().map(|version| version.column);
     let rules = Rules {
@@ -70,7 +79,7 @@ pub(super) async fn settle(
         delete: options.delete,
         resolver: resolver.as_ref(),
         version: version.filter(|_| buries),
-        reports_max: 0,
+        reports_max: session.books.reports_max(now_ms),
     };
     let settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
@@ -83,6 +92,8 @@ pub(super) async fn settle(
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
     }
+    let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
+    session.ledger(&entries).await?;
     let rows = settlement
         .upserts
         .rows

@@ -27,7 +27,7 @@ use arrow::buffer::BooleanBuffer;
 
 pub(crate) use self::groups::{Groups, null_key};
 pub(crate) use self::net::Net;
-pub(crate) use self::report::{Queued, Report, Tally};
+pub(crate) use self::report::{Report, Tally};
 use self::rows::{any, scatter};
 pub(in crate::sql) use self::rows::{scatter_bits, scatter_column};
 use super::DeleteMode;
@@ -82,17 +82,22 @@ pub(crate) struct Settlement {
     /// Conflicts with their images.
     pub(crate) reports: Vec<Report>,
     /// Conflicts for a person.
-    pub(crate) queued: Vec<Queued>,
+    pub(crate) queued: Vec<Report>,
     /// Changes that wait behind an open conflict of their key, in order: key and change.
     pub(crate) waiting: Vec<(u32, u32)>,
 }
 
-/// Whether a resolver decides these changes, and not the bulk statement.
+/// Whether a resolver decides these changes, and not the bulk statement: also where a conflict
+/// `may_wait` for a person, since later changes of its key wait then (C9).
 ///
 /// # Errors
 /// `Configuration` where the statement is asked for and cannot decide them.
-pub(crate) fn takes_resolver(policy: &ConflictPolicy, changes: &Changes) -> Result<bool> {
-    let fits = policy.fits_statement(changes.before.is_some());
+pub(crate) fn takes_resolver(
+    policy: &ConflictPolicy,
+    changes: &Changes,
+    may_wait: bool,
+) -> Result<bool> {
+    let fits = policy.fits_statement(changes.before.is_some()) && !may_wait;
     match policy.path {
         Path::Fastest => Ok(!fits),
         Path::Resolver => Ok(true),
@@ -137,7 +142,7 @@ struct Bout<'a> {
     rejected: Vec<RejectedRow>,
     tally: Tally,
     reports: Vec<Report>,
-    queued: Vec<Queued>,
+    queued: Vec<Report>,
     waiting: Vec<(u32, u32)>,
 }
 

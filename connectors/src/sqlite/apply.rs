@@ -11,14 +11,16 @@ use rusqlite::Connection;
 use super::failure::{Failure, Refused, of_row, of_statement};
 use super::function::Memory;
 use super::part::{Part, Patterns, bind, execute};
+use super::positions::ledger;
 use super::prepare::Prepared;
 use super::statement::Statements;
 use super::tombstone::Tombstones;
 use crate::change::{Changes, Operation};
-use crate::conflict::{ConflictType, Resolvers};
+use crate::conflict::{ConflictType, Resolvers, Winner};
 use crate::error::{Error, RejectedChange, RejectedRow, Result};
 use crate::sink::{Identity, Outcome};
-use crate::sql::decide::takes_resolver;
+use crate::sql::books::Books;
+use crate::sql::decide::{Tally, takes_resolver};
 use crate::sql::fold::fold;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
@@ -29,9 +31,11 @@ pub(super) struct Run<'c> {
     pub(super) memory: &'c Memory,
     pub(super) identity: &'c Identity,
     pub(super) resolvers: &'c Arc<dyn Resolvers>,
+    pub(super) books: &'c mut Books,
     pub(super) options: &'c Options,
     pub(super) now_ms: i64,
     pub(super) outcome: Outcome,
+    pub(super) tally: Tally,
     pub(super) rejected: Vec<RejectedChange>,
 }
 
@@ -83,7 +87,7 @@ impl<'c> Run<'c> {
         prepared: &Prepared,
     ) -> Result<()> {
         let policy = &self.options.conflict;
-        if takes_resolver(policy, changes)? {
+        if takes_resolver(policy, changes, self.books.may_wait)? {
             return self.settle(batch, start, changes, prepared);
         }
         let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;
@@ -103,7 +107,9 @@ impl<'c> Run<'c> {
             self.deletes(&part(&round.deletes, &round.delete_rows))?;
             self.upserts(&part(&round.upserts, &round.upsert_rows))?;
         }
-        Ok(())
+        let tally = std::mem::take(&mut self.tally);
+        let entries = self.books.count(&prepared.name, changes, &tally);
+        ledger(self.connection, &entries).map(|_| ())
     }
 
     fn truncate(
@@ -134,6 +140,8 @@ impl<'c> Run<'c> {
         self.connection
             .execute(&self.statements(prepared).truncate(), [])
             .map_err(|error| of_statement(&format!("emptying table {:?}", prepared.name), error))?;
+        let clear: Vec<String> = self.books.clear(&prepared.name).into_iter().collect();
+        ledger(self.connection, &clear)?;
         self.outcome.written += 1;
         Ok(())
     }
@@ -169,13 +177,17 @@ impl<'c> Run<'c> {
                 continue;
             }
             let seen = self.memory.take();
-            let conflicts = &mut self.outcome.conflicts;
+            let winner = if seen.lost {
+                Winner::Target
+            } else {
+                Winner::Source
+            };
             if !seen.met {
-                conflicts.add(ConflictType::DeleteMissing, 1);
+                self.conflict(ConflictType::DeleteMissing, winner);
             } else if seen.lost && self.options.conflict.buries() {
-                conflicts.add(ConflictType::DeleteExists, 1);
+                self.conflict(ConflictType::DeleteExists, winner);
             } else if seen.conflict {
-                conflicts.add(ConflictType::DeleteOriginDiffers, 1);
+                self.conflict(ConflictType::DeleteOriginDiffers, winner);
             }
             if seen.lost {
                 self.outcome.kept += 1;
@@ -216,7 +228,7 @@ impl<'c> Run<'c> {
                     .map_err(|error| of_statement("reading the version of a delete", error))?;
                 if outdated {
                     self.outcome.kept += 1;
-                    self.outcome.conflicts.add(ConflictType::UpdateMissing, 1);
+                    self.conflict(ConflictType::UpdateMissing, Winner::Target);
                     continue;
                 }
             }
@@ -243,11 +255,15 @@ impl<'c> Run<'c> {
                 self.fail(part, row, Failure::Row(incomplete()))?;
                 continue;
             }
-            let conflicts = &mut self.outcome.conflicts;
+            let winner = if seen.lost {
+                Winner::Target
+            } else {
+                Winner::Source
+            };
             match (seen.met, seen.conflict, is_update) {
-                (false, _, true) => conflicts.add(ConflictType::UpdateMissing, 1),
-                (true, true, true) => conflicts.add(ConflictType::UpdateOriginDiffers, 1),
-                (true, true, false) => conflicts.add(ConflictType::InsertExists, 1),
+                (false, _, true) => self.conflict(ConflictType::UpdateMissing, winner),
+                (true, true, true) => self.conflict(ConflictType::UpdateOriginDiffers, winner),
+                (true, true, false) => self.conflict(ConflictType::InsertExists, winner),
                 (false, _, false) | (true, false, _) => {}
             }
             if seen.lost {
@@ -257,6 +273,16 @@ impl<'c> Run<'c> {
             }
         }
         Ok(())
+    }
+
+    /// Counts a conflict that ended in one way.
+    fn conflict(&mut self, kind: ConflictType, winner: Winner) {
+        self.outcome.conflicts.add(kind, 1);
+        let strategy = self.options.conflict.strategy.name();
+        *self
+            .tally
+            .entry((kind, strategy, None, winner))
+            .or_default() += 1;
     }
 
     pub(super) fn statements<'a>(&self, prepared: &'a Prepared) -> Statements<'a>

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
+use crate::sql::books::Books;
+use crate::sql::decide::Tally;
+use crate::sql::identifier::Dialect;
 use crate::sql::target::{Target, key_columns};
 
 /// Statements that one connection keeps prepared.
@@ -34,6 +37,7 @@ pub(super) struct Session {
     connection: Connection,
     identity: Identity,
     resolvers: Arc<dyn Resolvers>,
+    books: Books,
     options: Options,
     memory: Memory,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
@@ -97,12 +101,16 @@ impl Session {
     ) -> Result<Self> {
         let connection = open_connection(config)?;
         positions::create_tables(&connection)?;
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let mut books = Books::new(Dialect::Sqlite, &identity, &config.conflict, now_ms)?;
+        positions::create_books(&connection, &mut books)?;
         let memory = register(&connection)
             .map_err(|error| of_statement("adding functions to SQLite", error))?;
         Ok(Self {
             connection,
             identity,
             resolvers,
+            books,
             options: config.options(),
             memory,
             prepared: HashMap::new(),
@@ -162,9 +170,11 @@ impl Session {
             memory: &self.memory,
             identity: &self.identity,
             resolvers: &self.resolvers,
+            books: &mut self.books,
             options: &self.options,
             now_ms: chrono::Utc::now().timestamp_millis(),
             outcome: Outcome::default(),
+            tally: Tally::new(),
             rejected: Vec::new(),
         };
         for (number, (changes, prepared)) in write.changes.iter().zip(&prepared).enumerate() {

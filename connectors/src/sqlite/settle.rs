@@ -9,6 +9,7 @@ use super::apply::Run;
 use super::cell::Cells;
 use super::failure::of_statement;
 use super::part::{Part, Patterns, bind, execute};
+use super::positions::ledger;
 use super::prepare::Prepared;
 use super::read::Values;
 use super::statement::Statements;
@@ -16,6 +17,7 @@ use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
+use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
 
 impl Run<'_> {
@@ -48,12 +50,17 @@ impl Run<'_> {
         } else {
             None
         };
-        let facts = Facts {
+        let mut facts = Facts {
             held,
             shadow: None,
             graves,
             waiting: None,
         };
+        let names = Keys::of(&prepared.name, keys.changes, &prepared.placed_key);
+        let open = ledger(self.connection, &self.books.ask_open(&names))?;
+        let images = ledger(self.connection, &self.books.ask_shadow(&names))?;
+        self.books
+            .add_facts(&mut facts, &names, keys.changes, &open, &images)?;
         let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
         let version = prepared.version.as_ref().map(|version| version.column);
         let rules = Rules {
@@ -61,13 +68,17 @@ impl Run<'_> {
             delete: options.delete,
             resolver: resolver.as_ref(),
             version: version.filter(|_| buries),
-            reports_max: 0,
+            reports_max: self.books.reports_max(self.now_ms),
         };
         let settlement = decide(rules, &changes, &groups, facts)?;
         self.outcome += &settlement.outcome;
         for row in settlement.rejected.iter().cloned() {
             self.reject_row(batch, start, row);
         }
+        let entries = self
+            .books
+            .enter(&names, &changes, &settlement, self.now_ms)?;
+        ledger(self.connection, &entries)?;
         self.write_settled(batch, start, prepared, &settlement)
     }
 

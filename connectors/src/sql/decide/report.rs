@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
-use arrow::buffer::BooleanBuffer;
-
 use super::{Bout, Decisions, Meeting, Operation, Verdict, Winner};
-use crate::conflict::{Base, Conflict, ConflictType};
-use crate::text::{write_json, write_string};
+use crate::conflict::{Base, Conflict, ConflictType, write_image};
 
 /// How often conflicts of one type ended in one way: type, strategy, column (`None` for the row),
 /// who won.
@@ -16,8 +12,9 @@ pub(crate) type Tally = BTreeMap<(ConflictType, &'static str, Option<usize>, Win
 /// A conflict with its images, as JSON objects; an image that is not known is `None`.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
-    /// The change.
+    /// The change, and which key it has.
     pub(crate) row: u32,
+    pub(crate) key: u32,
     pub(crate) kind: ConflictType,
     pub(crate) winner: Winner,
     pub(crate) reason: &'static str,
@@ -28,14 +25,6 @@ pub(crate) struct Report {
     pub(crate) target: Option<String>,
     /// The row as it is afterwards; `None` where there is none.
     pub(crate) result: Option<String>,
-}
-
-/// A conflict for a person.
-#[derive(Debug, Clone)]
-pub(crate) struct Queued {
-    /// Which key.
-    pub(crate) key: u32,
-    pub(crate) report: Report,
 }
 
 impl Bout<'_> {
@@ -55,12 +44,13 @@ impl Bout<'_> {
             let index = conflict.row as usize;
             let is_queued = decisions.verdicts[index] == Verdict::Queue;
             if is_queued || self.reports.len() < self.rules.reports_max {
-                let report = report(meeting, decisions, conflict, rows[index]);
+                let report = Report {
+                    row: rows[index],
+                    key: keys[index],
+                    ..report(meeting, decisions, conflict)
+                };
                 if is_queued {
-                    self.queued.push(Queued {
-                        key: keys[index],
-                        report: report.clone(),
-                    });
+                    self.queued.push(report.clone());
                 }
                 if self.reports.len() < self.rules.reports_max {
                     self.reports.push(report);
@@ -82,29 +72,28 @@ impl Bout<'_> {
     }
 }
 
-fn report(
-    meeting: &Meeting<'_>,
-    decisions: &Decisions,
-    conflict: &Conflict,
-    change: u32,
-) -> Report {
+/// The report of a conflict by its row in the meeting.
+fn report(meeting: &Meeting<'_>, decisions: &Decisions, conflict: &Conflict) -> Report {
     let row = conflict.row as usize;
     let changes = meeting.changes;
     let contested = decisions.contested.iter().enumerate();
     let base = match meeting.base {
         _ if changes.operations[row] == Operation::Delete => None,
-        Base::Image(base) if base.present.value(row) => Some(image(&base.rows, row, &base.unset)),
+        Base::Image(base) if base.present.value(row) => {
+            Some(write_image(&base.rows, &base.unset, row))
+        }
         _ => None,
     };
     let held = meeting.target.exists.value(row);
-    let target = held.then(|| image(&meeting.target.rows, row, &meeting.target.foreign));
+    let target = held.then(|| write_image(&meeting.target.rows, &meeting.target.foreign, row));
     let result = match decisions.verdicts[row] {
-        Verdict::Write => Some(image(&decisions.rows, row, &[])),
+        Verdict::Write => Some(write_image(&decisions.rows, &[], row)),
         Verdict::Delete => None,
         _ => target.clone(),
     };
     Report {
-        row: change,
+        row: conflict.row,
+        key: conflict.row,
         kind: conflict.kind,
         winner: conflict.winner,
         reason: conflict.reason,
@@ -113,32 +102,8 @@ fn report(
             .map(|(column, _)| column)
             .collect(),
         base,
-        source: image(&changes.rows, row, &changes.unset),
+        source: write_image(&changes.rows, &changes.unset, row),
         target,
         result,
     }
-}
-
-/// One row as a JSON object, without what is unset.
-pub(in crate::sql) fn image(
-    rows: &RecordBatch,
-    row: usize,
-    unset: &[Option<BooleanBuffer>],
-) -> String {
-    let mut out = vec![b'{'];
-    let fields = rows.schema_ref().fields().iter();
-    for (column, (field, array)) in fields.zip(rows.columns()).enumerate() {
-        let left_out = unset.get(column).and_then(Option::as_ref);
-        if left_out.is_some_and(|mask| mask.value(row)) {
-            continue;
-        }
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        write_string(field.name(), &mut out);
-        out.push(b':');
-        write_json(field, array, row, &mut out);
-    }
-    out.push(b'}');
-    String::from_utf8(out).expect("JSON is written as text")
 }

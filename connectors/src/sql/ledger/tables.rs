@@ -47,7 +47,7 @@ struct Index {
 }
 
 impl Tables {
-    /// Those that `policy` needs: counts wherever it keeps anything at all.
+    /// Those that `policy` needs: counts wherever anything is said about conflicts.
     pub fn of(policy: &ConflictPolicy) -> Self {
         let history = policy.history.as_ref();
         // An expression of a column gives its value, one of the sink may say 'manual'.
@@ -56,7 +56,7 @@ impl Tables {
         let shadow = policy.keeps_shadow();
         Self {
             history: history.is_some_and(|history| history.to == HistoryPlace::Table),
-            counts: history.is_some() || queue || shadow,
+            counts: *policy != ConflictPolicy::default(),
             queue,
             shadow,
         }

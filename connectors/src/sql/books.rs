@@ -1,0 +1,456 @@
+//! The books of a sink: what it keeps about conflicts beside the rows, written in the transaction
+//! that writes the rows (C9, C10).
+//!
+//! Counts are exact; the history is sampled above its rate; the queue and the shadow are whole. What
+//! is to be kept is given as statements ([`Ledger`]), so that nothing here connects.
+
+use std::borrow::Cow;
+
+use arrow::array::{Array, UInt64Array};
+use serde_json::{Map, Value};
+
+use super::decide::{Facts, Report, Settlement, Tally};
+use super::ledger::{Counts, Ledger, Row, Tables, Waiting};
+use super::shadow::Shadow;
+use super::version::duration_us;
+use crate::change::Changes;
+use crate::conflict::{
+    BaseFrom, ConflictPolicy, ConflictRecord, CountKey, Hashes, HistoryFile, HistoryPlace, Json,
+    Place, QueueEntry, QueueState, Sampler, Sides, conflict_id, partition_text, read_images,
+    write_change, write_image, write_key,
+};
+use crate::error::{Error, Result};
+use crate::sink::Identity;
+use crate::sql::identifier::Dialect;
+
+/// After so many conflicts in the history it is looked at whether old ones have to go.
+const PRUNE_AFTER: usize = 5_000;
+
+/// At most so many old ones go at a time.
+const PRUNED_MAX: u32 = 10_000;
+
+/// See the module docs.
+pub(crate) struct Books {
+    pub(crate) ledger: Ledger,
+    identity: Identity,
+    policy: ConflictPolicy,
+    tables: Tables,
+    sampler: Option<Sampler>,
+    file: Option<HistoryFile>,
+    kept_since_prune: usize,
+    /// Whether a conflict of this sink may be open.
+    pub(crate) may_wait: bool,
+}
+
+/// The keys of a stretch of changes of one target.
+pub(crate) struct Keys<'a> {
+    /// The target's name, unquoted.
+    pub(crate) target: &'a str,
+    /// One JSON text a key, in the order of the groups.
+    pub(crate) texts: Vec<String>,
+}
+
+impl<'a> Keys<'a> {
+    /// `firsts` holds one change of every key, `key` are its key columns.
+    pub(crate) fn of(target: &'a str, firsts: &Changes, key: &[usize]) -> Self {
+        Self {
+            target,
+            texts: (0..firsts.len())
+                .map(|row| write_key(&firsts.rows, key, row))
+                .collect(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    /// Where each key stands.
+    fn places(&self) -> std::collections::HashMap<&str, usize> {
+        self.iter().enumerate().map(|(at, key)| (key, at)).collect()
+    }
+}
+
+impl Books {
+    /// Those of the sink of `identity`.
+    pub(crate) fn new(
+        dialect: Dialect,
+        identity: &Identity,
+        policy: &ConflictPolicy,
+        now_ms: i64,
+    ) -> Result<Self> {
+        let tables = Tables::of(policy);
+        let history = policy.history.as_ref();
+        let file = match history.map(|history| (history.to, &history.path, history)) {
+            Some((HistoryPlace::File, Some(path), history)) => Some(HistoryFile::new(
+                path,
+                history.rows_max,
+                duration_us("age_max", &history.age_max)? / 1_000,
+            )),
+            Some((HistoryPlace::File, None, _)) => {
+                return Err(Error::configuration(
+                    "a history of conflicts in a file needs its path: write path = \"…\"",
+                ));
+            }
+            _ => None,
+        };
+        Ok(Self {
+            ledger: Ledger::new(dialect, &identity.pipeline, &identity.sink),
+            identity: identity.clone(),
+            policy: policy.clone(),
+            tables,
+            sampler: history.map(|history| Sampler::new(history.per_second_max, now_ms)),
+            file,
+            kept_since_prune: 0,
+            may_wait: tables.queue,
+        })
+    }
+
+    /// The tables that are needed.
+    pub(crate) fn tables(&self) -> Tables {
+        self.tables
+    }
+
+    /// Which keys have an open conflict; locks the entries.
+    pub(crate) fn ask_open(&self, keys: &Keys<'_>) -> Vec<String> {
+        if self.may_wait {
+            self.ledger.open_keys(keys.target, keys.iter())
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The images of the keys, where the shadow is kept.
+    pub(crate) fn ask_shadow(&self, keys: &Keys<'_>) -> Vec<String> {
+        if self.policy.keeps_shadow() {
+            self.ledger.read_shadow(keys.target, keys.iter())
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Puts what the statements returned into `facts`: of [`Books::ask_open`] and
+    /// [`Books::ask_shadow`]. `firsts` gives the schema.
+    pub(crate) fn add_facts(
+        &self,
+        facts: &mut Facts,
+        keys: &Keys<'_>,
+        firsts: &Changes,
+        open: &[Row],
+        images: &[Row],
+    ) -> Result<()> {
+        let places = keys.places();
+        let mut waiting = vec![false; keys.texts.len()];
+        for row in open {
+            let key = row.first().and_then(Option::as_deref).unwrap_or_default();
+            if let Some(&at) = places.get(key) {
+                waiting[at] = true;
+            }
+        }
+        facts.waiting = waiting.contains(&true).then(|| waiting.into());
+        if !self.policy.keeps_shadow() {
+            return Ok(());
+        }
+        let mut texts: Vec<Option<&str>> = vec![None; keys.texts.len()];
+        for row in images {
+            if let [Some(key), Some(image)] = &row[..]
+                && let Some(&at) = places.get(key.as_str())
+            {
+                texts[at] = Some(image);
+            }
+        }
+        facts.shadow = Some(match self.policy.base {
+            BaseFrom::ShadowHash => Shadow::Hashes(read_hashes(firsts, &texts)?),
+            _ => Shadow::Image(read_images(&firsts.schema(), &texts)?),
+        });
+        Ok(())
+    }
+
+    /// How many conflicts may be kept with their images now.
+    pub(crate) fn reports_max(&self, now_ms: i64) -> usize {
+        let sampler = self.sampler.as_ref();
+        sampler.map_or(0, |sampler| sampler.clone().take(usize::MAX, now_ms))
+    }
+
+    /// What a settlement leaves behind, as statements. A history in a file is written here.
+    pub(crate) fn enter(
+        &mut self,
+        keys: &Keys<'_>,
+        changes: &Changes,
+        settlement: &Settlement,
+        now_ms: i64,
+    ) -> Result<Vec<String>> {
+        let mut statements = self.count(keys.target, changes, &settlement.tally);
+        let about = About {
+            books: self,
+            keys,
+            changes,
+            now_ms,
+        };
+        let records: Vec<ConflictRecord> = settlement
+            .reports
+            .iter()
+            .map(|report| about.record(report))
+            .collect();
+        let queued = settlement
+            .queued
+            .iter()
+            .map(|report| about.entry(report))
+            .collect::<Result<Vec<_>>>()?;
+        let waiting = settlement
+            .waiting
+            .iter()
+            .map(|&(key, row)| Ok((key, write_change(changes, row as usize)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let waiting: Vec<Waiting<'_>> = waiting
+            .iter()
+            .map(|(key, change)| Waiting {
+                target: keys.target,
+                key: &keys.texts[*key as usize],
+                change,
+            })
+            .collect();
+        statements.extend(self.ledger.insert_queue(&queued));
+        statements.extend(self.ledger.append_waiting(&waiting));
+        if let Some((shadow, moved)) = &settlement.shadow {
+            statements.extend(self.keep_shadow(keys, changes, shadow, moved));
+        }
+        statements.extend(self.keep_history(&records, now_ms)?);
+        Ok(statements)
+    }
+
+    /// The counts of conflicts of one target.
+    pub(crate) fn count(&self, target: &str, changes: &Changes, tally: &Tally) -> Vec<String> {
+        if !self.tables.counts || tally.is_empty() {
+            return Vec::new();
+        }
+        let Some(&origin) = changes.origins.first() else {
+            return Vec::new();
+        };
+        let partition = partition_text(&changes.records.partition(origin as usize).partition);
+        let schema = changes.rows.schema_ref();
+        let counts: Counts = tally
+            .iter()
+            .map(|(&(kind, strategy, column, winner), &count)| {
+                let key = CountKey {
+                    partition: partition.clone(),
+                    target: target.to_owned(),
+                    kind,
+                    strategy: strategy.to_owned(),
+                    column: column.map_or_else(String::new, |at| schema.field(at).name().clone()),
+                    winner,
+                };
+                (key, count)
+            })
+            .collect();
+        self.ledger.add_counts(&self.identity.source, &counts)
+    }
+
+    /// For a truncate: nothing is agreed on any more.
+    pub(crate) fn clear(&self, target: &str) -> Option<String> {
+        let keeps = self.policy.keeps_shadow();
+        keeps.then(|| self.ledger.clear_shadow(target))
+    }
+
+    fn keep_shadow(
+        &self,
+        keys: &Keys<'_>,
+        changes: &Changes,
+        shadow: &Shadow,
+        moved: &[u32],
+    ) -> Vec<String> {
+        let mut images: Vec<(&str, Cow<'_, str>)> = Vec::new();
+        let mut gone = Vec::new();
+        for &key in moved {
+            let row = key as usize;
+            let text = keys.texts[row].as_str();
+            let image = match shadow {
+                Shadow::Image(image) => image
+                    .present
+                    .value(row)
+                    .then(|| write_image(&image.rows, &image.unset, row)),
+                Shadow::Hashes(hashes) => write_hashes(hashes, changes, row),
+            };
+            match image {
+                Some(image) => images.push((text, Cow::Owned(image))),
+                None => gone.push(text),
+            }
+        }
+        let images = images.iter().map(|(key, image)| (*key, image.as_ref()));
+        let mut statements = self.ledger.write_shadow(keys.target, images);
+        statements.extend(self.ledger.delete_shadow(keys.target, gone));
+        statements
+    }
+
+    fn keep_history(&mut self, records: &[ConflictRecord], now_ms: i64) -> Result<Vec<String>> {
+        let (Some(sampler), Some(history)) = (&mut self.sampler, &self.policy.history) else {
+            return Ok(Vec::new());
+        };
+        let kept = sampler.take(records.len(), now_ms);
+        let records = &records[..kept];
+        if let Some(file) = &mut self.file {
+            file.append(records, now_ms)?;
+            return Ok(Vec::new());
+        }
+        let mut statements = self.ledger.insert_history(records);
+        self.kept_since_prune += kept;
+        if self.kept_since_prune >= PRUNE_AFTER {
+            self.kept_since_prune = 0;
+            let age_ms = duration_us("age_max", &history.age_max)? / 1_000;
+            let oldest_ms = now_ms.saturating_sub(age_ms);
+            let prune = self
+                .ledger
+                .prune_history(history.rows_max, oldest_ms, PRUNED_MAX);
+            statements.extend(prune);
+        }
+        Ok(statements)
+    }
+}
+
+/// What records are made from.
+struct About<'a> {
+    books: &'a Books,
+    keys: &'a Keys<'a>,
+    changes: &'a Changes,
+    now_ms: i64,
+}
+
+impl About<'_> {
+    fn record(&self, report: &Report) -> ConflictRecord {
+        let Identity {
+            pipeline,
+            sink,
+            source,
+        } = self.books.identity.clone();
+        let row = report.row as usize;
+        let origin = self.changes.origins[row];
+        // The delete and the create of a changed key share their record (R10).
+        let ordinal = u32::from(row > 0 && self.changes.origins[row - 1] == origin);
+        let records = &self.changes.records;
+        let partition = &records.partition(origin as usize).partition;
+        let offset = records.entries[origin as usize].offset;
+        ConflictRecord {
+            id: conflict_id(&self.books.identity, partition, offset, ordinal),
+            pipeline,
+            sink,
+            source,
+            target: self.keys.target.to_owned(),
+            key: Json(self.keys.texts[report.key as usize].clone()),
+            kind: report.kind,
+            strategy: self.books.policy.strategy.name().to_owned(),
+            winner: report.winner,
+            columns: self.columns(report),
+            reason: report.reason.to_owned(),
+            rows: sides(report),
+            place: self.place(row),
+            decided_at_ms: self.now_ms,
+        }
+    }
+
+    fn entry(&self, report: &Report) -> Result<QueueEntry> {
+        let Identity {
+            pipeline,
+            sink,
+            source,
+        } = self.books.identity.clone();
+        let row = report.row as usize;
+        Ok(QueueEntry {
+            id: 0,
+            pipeline,
+            sink,
+            source,
+            target: self.keys.target.to_owned(),
+            key: Json(self.keys.texts[report.key as usize].clone()),
+            kind: report.kind,
+            columns: self.columns(report),
+            reason: report.reason.to_owned(),
+            rows: Sides {
+                result: None,
+                ..sides(report)
+            },
+            change: write_change(self.changes, row)?,
+            place: self.place(row),
+            opened_at_ms: self.now_ms,
+            state: QueueState::Open,
+            taken: None,
+            resolved_by: None,
+            resolved_at_ms: None,
+            waiting: 0,
+        })
+    }
+
+    fn place(&self, row: usize) -> Place {
+        let origin = self.changes.origins[row] as usize;
+        let records = &self.changes.records;
+        let partition = &records.partition(origin).partition;
+        Place {
+            topic: partition.topic.to_string(),
+            partition: partition.number,
+            position: records.entries[origin].offset,
+            event_time_ms: self.changes.event_times_ms[row],
+        }
+    }
+
+    /// Each contested column with the strategy that it has.
+    fn columns(&self, report: &Report) -> Json {
+        let policy = &self.books.policy;
+        let schema = self.changes.rows.schema_ref();
+        let columns: Map<String, Value> = report
+            .columns
+            .iter()
+            .map(|&column| {
+                let name = schema.field(column).name();
+                let own = policy.columns.get(name).unwrap_or(&policy.strategy);
+                (name.clone(), own.name().into())
+            })
+            .collect();
+        Json(Value::Object(columns).to_string())
+    }
+}
+
+fn sides(report: &Report) -> Sides {
+    Sides {
+        base: report.base.clone().map(Json),
+        source: Some(Json(report.source.clone())),
+        target: report.target.clone().map(Json),
+        result: report.result.clone().map(Json),
+    }
+}
+
+/// The hashes of one key as a JSON object of hexadecimal texts; `None` where nothing is known.
+fn write_hashes(hashes: &Hashes, changes: &Changes, row: usize) -> Option<String> {
+    let schema = changes.rows.schema_ref();
+    let known = hashes.columns.iter().zip(schema.fields());
+    let known: Map<String, Value> = known
+        .filter(|(column, _)| column.is_valid(row))
+        .map(|(column, field)| {
+            (
+                field.name().clone(),
+                format!("{:016x}", column.value(row)).into(),
+            )
+        })
+        .collect();
+    (!known.is_empty()).then(|| Value::Object(known).to_string())
+}
+
+fn read_hashes(changes: &Changes, texts: &[Option<&str>]) -> Result<Hashes> {
+    let objects = texts
+        .iter()
+        .map(|text| match text {
+            Some(text) => serde_json::from_str::<Map<String, Value>>(text),
+            None => Ok(Map::new()),
+        })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|cause| Error::configuration_from("the shadow holds what is no image", cause))?;
+    let schema = changes.rows.schema_ref();
+    let columns = schema.fields().iter().map(|field| {
+        let hashes = objects.iter().map(|object| {
+            let text = object.get(field.name())?.as_str()?;
+            u64::from_str_radix(text, 16).ok()
+        });
+        hashes.collect::<UInt64Array>()
+    });
+    Ok(Hashes {
+        columns: columns.collect(),
+    })
+}
