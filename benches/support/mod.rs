@@ -146,11 +146,11 @@ pub async fn sink(
         sink: "sink".into(),
         source: "source".into(),
     };
-    connect(
-        &config,
-        &identity,
-        &(Arc::new(StatementsOnly) as Arc<dyn Resolvers>),
-    )
-    .await
-    .expect("the target is there")
+    connect(&config, &identity, &resolvers())
+        .await
+        .expect("the target is there")
+}
+
+fn resolvers() -> std::sync::Arc<dyn syncline_connectors::conflict::Resolvers> {
+    std::sync::Arc::new(syncline_connectors::conflict::StatementsOnly)
 }

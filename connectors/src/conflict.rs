@@ -5,10 +5,14 @@
 //! ways, which are interchangeable: compiled into its bulk statement, or by a [`Resolver`], which it
 //! calls between its locked read of the target's rows and its write, in the same transaction.
 
+mod canonical;
+mod hash;
 mod kind;
 mod policy;
 mod resolver;
 
+pub use canonical::{Number, canonical_json, same_json};
+pub use hash::hash_column;
 pub use kind::{ConflictCounts, ConflictType};
 pub use policy::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, NullVersion, Path, Strategy, Tie,
