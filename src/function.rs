@@ -2,7 +2,8 @@
 //!
 //! - A wrong expression is an [`ExpressionError`] with the bytes of the wrong word, before anything
 //!   starts. A batch only evaluates.
-//! - Names of columns are case-sensitive, as in the data; names of functions are not.
+//! - Names of columns are case-sensitive, as in the data; names of functions are not. A column whose
+//!   name has two parts, as `source.email`, is written as that.
 //! - Only what one row says can be asked: no subqueries, aggregates or window functions, and nothing
 //!   that differs when a change is replayed. `now()` is the time of the batch.
 //! - A null is what SQL makes of it. A value that cannot be computed (a failed cast, a division by
@@ -35,7 +36,7 @@ pub use clock::Clock;
 pub use nearest::nearest;
 pub(crate) use planning::type_name;
 pub use registry::{FunctionInfo, list};
-pub use syntax::ExpressionError;
+pub use syntax::{ExpressionError, Name};
 
 use registry::Registry;
 
@@ -235,6 +236,17 @@ pub fn references(text: &str) -> Result<Vec<String>, Box<ExpressionError>> {
     syntax::on_large_stack(|| {
         let registry = Registry::new(&Clock::stopped_at(0));
         syntax::parse(text, None, &registry).map(|parsed| parsed.references)
+    })
+}
+
+/// Every name of a column that `text` has, part by part, in order; no schema is needed.
+///
+/// # Errors
+/// As [`references`].
+pub fn names(text: &str) -> Result<Vec<Name>, Box<ExpressionError>> {
+    syntax::on_large_stack(|| {
+        let registry = Registry::new(&Clock::stopped_at(0));
+        syntax::parse(text, None, &registry).map(|parsed| parsed.names)
     })
 }
 
@@ -798,6 +810,74 @@ mod tests {
                 row_number is not allowed here
                 help: it is a window function; an expression sees one row
             "#]],
+        );
+    }
+
+    /// The sides of a conflict: names of two parts.
+    fn sides() -> RecordBatch {
+        let batch = rows();
+        let named = |side: &str| {
+            let schema = batch.schema();
+            let columns = schema.fields().iter().zip(batch.columns());
+            columns
+                .map(|(field, column)| (format!("{side}.{}", field.name()), column.clone(), true))
+                .collect::<Vec<_>>()
+        };
+        let mut columns = named("source");
+        columns.extend(named("target"));
+        let tags: ArrayRef = Arc::new(arrow::array::StructArray::from(vec![(
+            Arc::new(Field::new("x y", DataType::Int64, true)),
+            batch.column(0).clone(),
+        )]));
+        columns.push(("source.tags".to_owned(), tags, true));
+        RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
+    }
+
+    #[test]
+    fn names_of_two_parts_are_columns() {
+        let batch = sides();
+        let check = |text: &str, expect: [&str; 3]| {
+            let expression = Expression::compile(text, &batch.schema()).expect(text);
+            assert_eq!(show(&expression.evaluate(&batch).array), expect, "{text}");
+        };
+        check("source.id + target.small", ["8", "2", "null"]);
+        check("greatest(source.id, target.id)", ["1", "2", "null"]);
+        check(
+            "source.\"Name\" || target.email",
+            [" Ada  Byron  A@X.org ", "b@y", "null"],
+        );
+        check("\"source.id\"", ["1", "2", "null"]);
+        check("source.tags.\"x y\"", ["1", "2", "null"]);
+        check("source.tags['x y'] + source.id", ["2", "4", "null"]);
+        let found = names("source.id + target.tags['x'] + other").expect("is SQL");
+        let found: Vec<String> = found.iter().map(|name| name.parts.join("/")).collect();
+        assert_eq!(found, ["source/id", "target/tags", "other"]);
+    }
+
+    #[test]
+    fn a_caret_stands_under_both_parts() {
+        let schema = sides().schema();
+        let check = |texts: &[&str], expect: Expect| {
+            let shown: Vec<String> = texts
+                .iter()
+                .map(|text| match Expression::compile(text, &schema) {
+                    Err(error) => render(text, &error),
+                    Ok(_) => panic!("{text} compiles"),
+                })
+                .collect();
+            expect.assert_eq(&shown.join("\n"));
+        };
+        check(
+            &[
+                "trim(source.emial)",
+                "source.name",
+                "1 + email",
+                "sorce.email",
+                "target",
+                "source.id + target.active",
+                "source.nme['k']",
+            ],
+            expect![[r#""#]],
         );
     }
 

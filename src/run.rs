@@ -22,7 +22,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::conflict::{Resolvers, StatementsOnly};
 use syncline_connectors::layer::{self, Breaker, OnStatus};
 use syncline_connectors::record::Positions;
 use syncline_connectors::sink::{self, Identity, Sink};
@@ -31,6 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Layers;
+use crate::conflict;
 use crate::failure::Failure;
 use crate::plan::{Plan, SinkPlan, SourcePlan};
 use crate::quarantine::Quarantine;
@@ -327,8 +327,7 @@ impl Running {
             sink: plan.name.clone(),
             source: source.name.clone(),
         };
-        let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
-        let connected = sink::connect(&plan.config, &identity, &resolvers).await;
+        let connected = sink::connect(&plan.config, &identity, &conflict::resolvers()).await;
         let sink = connected.map_err(|error| Failure::of_sink(&plan.name, error))?;
         let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
         let (notices, notices_out) = mpsc::channel(2 * DELIVERIES_MAX);

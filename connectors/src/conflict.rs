@@ -19,6 +19,7 @@ mod record;
 mod file;
 mod sample;
 
+pub use canonical::{Number, canonical_json, same_json};
 pub use file::{HistoryFile, read_history_file};
 pub use hash::hash_column;
 pub use image::{read_assignments, read_images, write_image, write_key};

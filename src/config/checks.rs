@@ -15,6 +15,7 @@ use syncline_connectors::sql::version::duration_us;
 
 use super::schema::Settings;
 use super::{ByteSize, QuarantineConfig};
+use crate::conflict;
 use crate::problem::Problem;
 
 /// The least memory with which a pipeline can work.
@@ -124,12 +125,17 @@ fn check_conflict(policy: &ConflictPolicy) -> Vec<Problem> {
             let message = "this strategy compares versions, and no `version` is given";
             problems.push(Problem::new(&path, message).help(version_help));
         }
-        if *strategy == Strategy::Sum && policy.base == BaseFrom::ShadowHash {
-            let message =
-                "`sum` needs the value before, of which base = \"shadow_hash\" keeps only a hash";
+        if matches!(strategy, Strategy::Sum | Strategy::JsonMerge)
+            && policy.base == BaseFrom::ShadowHash
+        {
+            let message = format!(
+                "`{}` needs the value before, of which base = \"shadow_hash\" keeps only a hash",
+                strategy.name()
+            );
             problems.push(Problem::new(&path, message).help("write base = \"shadow\""));
         }
     }
+    problems.extend(conflict::check_syntax(policy));
     if policy.detect == Some(Detect::Version) && policy.version.is_none() {
         missing_version = true;
         let message = "this detection compares versions, and no `version` is given";
@@ -255,6 +261,32 @@ mod tests {
                 "columns",
                 "`sum` needs the value before, of which base = \"shadow_hash\" keeps only a hash",
             )],
+        );
+        check(
+            "strategy = 'json_merge'\nbase = 'shadow_hash'",
+            &[(
+                "strategy",
+                "`json_merge` needs the value before, of which base = \"shadow_hash\" keeps only a hash",
+            )],
+        );
+        let columns = |message| [("columns", message)];
+        check("columns.x = { expression = 'source.x || target.x' }", &[]);
+        check("columns.x = { expression = 'x' }", &columns("no column x"));
+        check(
+            "columns.x = { expression = 'sorce.x' }",
+            &columns("no side sorce"),
+        );
+        check(
+            "columns.x = { expression = 'base' }",
+            &columns("base is a whole row"),
+        );
+        check(
+            "columns.x = { expression = 'base.x' }\nbase = 'shadow_hash'",
+            &columns("the base is not known: base = \"shadow_hash\" keeps only hashes"),
+        );
+        check(
+            "strategy = { expression = 'case when' }",
+            &[("strategy", "expected an expression, found the end")],
         );
         check(
             "history.to = 'file'",

@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
-use syncline_connectors::sql::version::VersionKind;
 
 use super::PipelineFile;
-use crate::function::nearest;
+use crate::conflict;
 use crate::operator;
 use crate::problem::Problem;
 
@@ -55,17 +54,16 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
         for schema in incoming(&rows, &sink.inputs).unwrap_or_default() {
             for (index, column) in options.key.iter().flatten().enumerate() {
                 let path = ["sinks", name, "key", &index.to_string()];
-                problems.extend(absent(&path, column, &schema));
-            }
-            if let Some(version) = &options.conflict.version {
-                let path = ["sinks", name, "conflict", "version"];
-                problems.extend(absent(&path, version, &schema));
-                if let Ok(field) = schema.field_with_name(version)
-                    && let Err(error) = VersionKind::of(field)
-                {
-                    problems.push(Problem::new(&path, error.to_string()));
+                if schema.index_of(column).is_err() {
+                    problems.push(conflict::absent(&path, column, &schema));
                 }
             }
+            let named = options.key.iter().flatten();
+            let key: Vec<usize> = named
+                .filter_map(|name| schema.index_of(name).ok())
+                .collect();
+            let wrong = conflict::check(&options.conflict, &schema, &key).into_iter();
+            problems.extend(wrong.map(|problem| problem.under(&["sinks", name])));
         }
     }
     problems
@@ -82,17 +80,4 @@ fn incoming(rows: &KnownRows, inputs: &[String]) -> Option<Vec<SchemaRef>> {
         }
     }
     Some(schemas)
-}
-
-/// The problem of a column that rows of `schema` do not have.
-fn absent(path: &[&str], column: &str, schema: &SchemaRef) -> Option<Problem> {
-    if schema.index_of(column).is_ok() {
-        return None;
-    }
-    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let help = match nearest(column, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the columns are {}", names.join(", ")),
-    };
-    Some(Problem::new(path, format!("no column `{column}` comes in")).help(help))
 }

@@ -3,13 +3,17 @@
 //! Only expressions over one row pass: no subqueries, aggregates, window functions, wildcards,
 //! placeholders or statements. Text, nodes and depth are bounded, and the work runs on a stack of its
 //! own, so that no expression can overflow the stack of the thread that compiles it.
+//!
+//! Where columns have names of two parts, as `source.email`, they are written as that, each part in
+//! quotes where it needs them.
 
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Query, Spanned, Value, ValueWithSpan, Visit, Visitor,
+    FunctionArguments, Ident, Query, Spanned, Value, ValueWithSpan, Visit, Visitor,
+    visit_expressions_mut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
@@ -62,6 +66,17 @@ pub(super) struct Parsed {
     pub(super) tree: SqlExpr,
     /// The columns that it names, each once, in order.
     pub(super) references: Vec<String>,
+    /// Every name of a column as it is written, part by part, in order.
+    pub(super) names: Vec<Name>,
+}
+
+/// A name of a column, as an expression has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// What stands between the dots; one part for a plain name.
+    pub parts: Vec<String>,
+    /// The bytes of the text where it stands.
+    pub span: Range<usize>,
 }
 
 /// Runs `work` on a stack that is large enough for any expression that is let through.
@@ -109,7 +124,7 @@ pub(super) fn parse(
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(tokens.clone());
-    let tree = parser
+    let mut tree = parser
         .parse_expr()
         .map_err(|error| syntax_error(text, &tokens, &error))?;
     let next = parser.peek_token();
@@ -128,14 +143,67 @@ pub(super) fn parse(
         depth: 0,
         members: HashSet::new(),
         references: Vec::new(),
+        names: Vec::new(),
     };
-    match tree.visit(&mut check) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(Parsed {
-            references: check.references,
-            tree,
-        }),
+    if let ControlFlow::Break(error) = tree.visit(&mut check) {
+        return Err(error);
     }
+    let (references, names) = (check.references, check.names);
+    if let Some(columns) = columns {
+        let _: ControlFlow<()> = visit_expressions_mut(&mut tree, |part| {
+            join_name(part, columns);
+            ControlFlow::Continue(())
+        });
+    }
+    Ok(Parsed {
+        tree,
+        references,
+        names,
+    })
+}
+
+/// Makes a column's name of two parts, as `source.email`, one name.
+fn join_name(part: &mut SqlExpr, columns: &[&str]) {
+    let (joined, rest) = match part {
+        SqlExpr::CompoundIdentifier(names) => {
+            let Some(joined) = joined_name(&names[0], &names[1], columns) else {
+                return;
+            };
+            let members = names[2..].iter().cloned();
+            let rest = members.map(|name| AccessExpr::Dot(SqlExpr::Identifier(name)));
+            (joined, rest.collect())
+        }
+        SqlExpr::CompoundFieldAccess { root, access_chain } => {
+            let joined = match (root.as_ref(), access_chain.first()) {
+                (SqlExpr::Identifier(side), Some(AccessExpr::Dot(SqlExpr::Identifier(name)))) => {
+                    joined_name(side, name, columns)
+                }
+                _ => None,
+            };
+            let Some(joined) = joined else { return };
+            (joined, access_chain.split_off(1))
+        }
+        _ => return,
+    };
+    let name = SqlExpr::Identifier(joined);
+    *part = match rest.is_empty() {
+        true => name,
+        false => SqlExpr::CompoundFieldAccess {
+            root: Box::new(name),
+            access_chain: rest,
+        },
+    };
+}
+
+/// The one name of `side.name`, where a column is called that; a column called `side` comes first.
+fn joined_name(side: &Ident, name: &Ident, columns: &[&str]) -> Option<Ident> {
+    let value = format!("{}.{}", side.value, name.value);
+    let is_column = |name: &str| columns.contains(&name);
+    (!is_column(&side.value) && is_column(&value)).then(|| Ident {
+        value,
+        quote_style: Some('"'),
+        span: side.span.union(&name.span),
+    })
 }
 
 /// The conditions that a condition joins by `and`, each as text; one where there is no `and`.
@@ -179,6 +247,7 @@ struct Check<'a> {
     /// Names after a dot, which are no columns.
     members: HashSet<Span>,
     references: Vec<String>,
+    names: Vec<Name>,
 }
 
 type Checked = ControlFlow<Box<ExpressionError>>;
@@ -216,15 +285,32 @@ impl Visitor for Check<'_> {
             SqlExpr::Identifier(name) if self.members.contains(&name.span) => {
                 ControlFlow::Continue(())
             }
-            SqlExpr::Identifier(name) => self.column(&name.value, name.span),
-            SqlExpr::CompoundIdentifier(names) => self.column(&names[0].value, names[0].span),
-            SqlExpr::CompoundFieldAccess { access_chain, .. } => {
+            SqlExpr::Identifier(name) => self.column(&[name]),
+            SqlExpr::CompoundIdentifier(names) => self.column(&names.iter().collect::<Vec<_>>()),
+            SqlExpr::CompoundFieldAccess { root, access_chain } => {
+                let mut names = Vec::new();
+                if let SqlExpr::Identifier(root) = root.as_ref() {
+                    names.push(root);
+                }
+                let mut plain = !names.is_empty();
                 for access in access_chain {
                     if let AccessExpr::Dot(SqlExpr::Identifier(member)) = access {
                         self.members.insert(member.span);
+                        if plain {
+                            names.push(member);
+                        }
+                    } else {
+                        plain = false;
                     }
                 }
-                ControlFlow::Continue(())
+                match names.first() {
+                    // The names are looked up here, and not once more as the root alone.
+                    Some(root) => {
+                        self.members.insert(root.span);
+                        self.column(&names)
+                    }
+                    None => ControlFlow::Continue(()),
+                }
             }
             SqlExpr::Function(function) => self.function(function),
             SqlExpr::Wildcard(_) | SqlExpr::QualifiedWildcard(..) => {
@@ -249,22 +335,42 @@ impl Check<'_> {
         ControlFlow::Break(ExpressionError::new(bytes(self.text, span), message))
     }
 
-    fn column(&mut self, name: &str, span: Span) -> Checked {
+    fn column(&mut self, names: &[&Ident]) -> Checked {
+        let first = names[0];
         if let Some(columns) = self.columns
-            && !columns.contains(&name)
+            && !columns.contains(&first.value.as_str())
         {
-            let mut error =
-                ExpressionError::new(bytes(self.text, span), format!("no column {name}"));
-            error.help = Some(match nearest(name, columns.iter().copied()) {
-                Some(meant) => format!("did you mean {}?", quoted(meant)),
-                None => format!("the columns are {}", columns.join(", ")),
-            });
-            return ControlFlow::Break(error);
+            let side = format!("{}.", first.value);
+            let has_two_parts = columns.iter().any(|column| column.starts_with(&side));
+            let (name, span) = match names.get(1) {
+                Some(second) if has_two_parts => (
+                    format!("{side}{}", second.value),
+                    first.span.union(&second.span),
+                ),
+                _ => (first.value.clone(), first.span),
+            };
+            if !columns.contains(&name.as_str()) {
+                return ControlFlow::Break(
+                    ExpressionError::new(bytes(self.text, span), format!("no column {name}"))
+                        .help(other_names(&name, columns)),
+                );
+            }
+            self.refer(&name);
+        } else {
+            self.refer(&first.value);
         }
+        let spans = names.iter().map(|name| name.span);
+        self.names.push(Name {
+            parts: names.iter().map(|name| name.value.clone()).collect(),
+            span: bytes(self.text, Span::union_iter(spans)),
+        });
+        ControlFlow::Continue(())
+    }
+
+    fn refer(&mut self, name: &str) {
         if !self.references.iter().any(|known| known == name) {
             self.references.push(name.to_owned());
         }
-        ControlFlow::Continue(())
     }
 
     fn function(&self, function: &Function) -> Checked {
@@ -364,7 +470,39 @@ fn is_space(token: &Token) -> bool {
     )
 }
 
-/// A name as it is written in an expression.
+/// What to write in place of a name that no column has.
+fn other_names(name: &str, columns: &[&str]) -> String {
+    let ending = format!(".{name}");
+    let beginning = format!("{name}.");
+    // Of a name of two parts one was left out.
+    let halves: Vec<String> = columns
+        .iter()
+        .filter(|column| column.ends_with(&ending) || column.starts_with(&beginning))
+        .map(|column| written(column, columns))
+        .collect();
+    if let Some((last, others)) = halves.split_last() {
+        return match others {
+            [] => format!("did you mean {last}?"),
+            others => format!("did you mean {} or {last}?", others.join(", ")),
+        };
+    }
+    match nearest(name, columns.iter().copied()) {
+        Some(meant) => format!("did you mean {}?", written(meant, columns)),
+        None => format!("the columns are {}", columns.join(", ")),
+    }
+}
+
+/// A column's name as it is written in an expression: one of two parts part by part.
+fn written(name: &str, columns: &[&str]) -> String {
+    match name.split_once('.') {
+        Some((side, column)) if !columns.contains(&side) => {
+            format!("{}.{}", quoted(side), quoted(column))
+        }
+        _ => quoted(name),
+    }
+}
+
+/// One part of a name as it is written in an expression.
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '_';
     if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {

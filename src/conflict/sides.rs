@@ -1,0 +1,152 @@
+//! A meeting, looked at once: which changes meet a row, and in which columns the sides differ.
+
+use arrow::array::{Array, ArrayRef, UInt64Array, new_null_array};
+use arrow::datatypes::Field;
+use arrow::error::ArrowError;
+use syncline_connectors::change::{Changes, Operation};
+use syncline_connectors::conflict::{Base, Held, Meeting, hash_column};
+
+use super::compare::{Equality, hashes_differ};
+use super::mask::{Mask, no_rows, valid_rows, without, without_some};
+
+/// The two sides, and which rows are what.
+pub(super) struct Sides<'a> {
+    pub(super) rows: usize,
+    pub(super) changes: &'a Changes,
+    pub(super) target: &'a Held,
+    base: Base<'a>,
+    /// The creates, reads and updates.
+    pub(super) upserts: Mask,
+    /// The changes that meet a row which is not marked as deleted.
+    pub(super) met: Mask,
+}
+
+/// In which rows the sides of one column differ.
+#[derive(Debug)]
+pub(super) struct Difference {
+    /// The source sent the column, and it is not what the target holds.
+    pub(super) sides: Mask,
+    /// The base of an upsert is known.
+    pub(super) known: Mask,
+    /// … and the source is not it.
+    pub(super) source: Mask,
+    /// … and the target is not it.
+    pub(super) target: Mask,
+}
+
+impl<'a> Sides<'a> {
+    pub(super) fn of(meeting: &Meeting<'a>) -> Self {
+        let (changes, target) = (meeting.changes, meeting.target);
+        let rows = changes.len();
+        let operations = &changes.operations;
+        Self {
+            rows,
+            changes,
+            target,
+            base: meeting.base,
+            upserts: Mask::collect_bool(rows, |row| operations[row] != Operation::Delete),
+            met: without_some(&target.exists, target.marked.as_ref()),
+        }
+    }
+
+    pub(super) fn deletes(&self) -> Mask {
+        !&self.upserts
+    }
+
+    /// The rows in which the source did not send one of `columns`.
+    pub(super) fn partial(&self, columns: impl Iterator<Item = usize>) -> Mask {
+        columns
+            .filter_map(|column| self.changes.unset[column].as_ref())
+            .fold(no_rows(self.rows), |all, unset| &all | unset)
+    }
+
+    /// What the base holds in a column, null where that is not known; `None` where it holds no values.
+    pub(super) fn base_column(&self, column: usize) -> Option<&'a ArrayRef> {
+        match self.base {
+            Base::Image(image) => Some(image.rows.column(column)),
+            Base::None | Base::Hashes(_) => None,
+        }
+    }
+
+    /// The same; nulls where it holds no values.
+    pub(super) fn base_values(&self, column: usize) -> ArrayRef {
+        let known = self.base_column(column).cloned();
+        known.unwrap_or_else(|| new_null_array(self.source(column).data_type(), self.rows))
+    }
+
+    /// Whether it is values, and not hashes of them, that the base holds.
+    pub(super) fn has_base_values(&self) -> bool {
+        matches!(self.base, Base::Image(_))
+    }
+
+    /// How a column differs; what the base is, only where `with_base`.
+    pub(super) fn difference(
+        &self,
+        column: usize,
+        field: &Field,
+        equality: Equality,
+        with_base: bool,
+    ) -> Result<Difference, ArrowError> {
+        let (source, target) = (self.source(column), self.target.rows.column(column));
+        let foreign = self.target.foreign[column].as_ref();
+        let or_foreign = |differ: Mask| match foreign {
+            Some(foreign) => &differ | foreign,
+            None => differ,
+        };
+        let sent = without_some(&self.met, self.changes.unset[column].as_ref());
+        let sides = &or_foreign(equality.differ(source, target)?) & &sent;
+        let nothing = || no_rows(self.rows);
+        let known = match self.base {
+            _ if !with_base => nothing(),
+            Base::None => nothing(),
+            Base::Image(image) => without_some(&image.present, image.unset[column].as_ref()),
+            Base::Hashes(hashes) => valid_rows(&hashes.columns[column]),
+        };
+        let known = &(&known & &sent) & &self.upserts;
+        if !known.has_true() {
+            return Ok(Difference {
+                sides,
+                known,
+                source: nothing(),
+                target: nothing(),
+            });
+        }
+        let (source, target) = match self.base {
+            Base::None => (nothing(), nothing()),
+            Base::Image(image) => {
+                let base = image.rows.column(column);
+                (
+                    equality.differ(source, base)?,
+                    equality.differ(target, base)?,
+                )
+            }
+            Base::Hashes(hashes) => {
+                let base: &UInt64Array = &hashes.columns[column];
+                let differ = |side: &ArrayRef| hashes_differ(&hash_column(field, side), base);
+                (differ(source)?, differ(target)?)
+            }
+        };
+        Ok(Difference {
+            source: &source & &known,
+            target: &or_foreign(target) & &known,
+            sides,
+            known,
+        })
+    }
+
+    pub(super) fn source(&self, column: usize) -> &ArrayRef {
+        self.changes.rows.column(column)
+    }
+}
+
+impl Difference {
+    /// The rows in which only the source changed it.
+    pub(super) fn only_source(&self) -> Mask {
+        without(&self.source, &self.target)
+    }
+
+    /// The rows in which only the target changed it.
+    pub(super) fn only_target(&self) -> Mask {
+        without(&self.target, &self.source)
+    }
+}

@@ -1,0 +1,316 @@
+//! Which side is newer, and who wins by that (C3–C7).
+//!
+//! Versions compare as instants or numbers, never as text (C5). One is ahead of another where it is
+//! higher, and at least by the threshold where there is one (C7); of two that are not null and neither
+//! ahead, there is a tie. A null loses, wins or is refused by `null_version` (C4); two nulls are a
+//! tie, and so is a row of the target that has none against a change that has none.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, TimestampMillisecondArray};
+use arrow::compute::cast;
+use arrow::compute::kernels::{cmp, zip::zip};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Field, Float64Type, Int64Type, TimeUnit, UInt64Type,
+};
+use arrow::error::ArrowError;
+use syncline_connectors::change::{Changes, Logical};
+use syncline_connectors::conflict::{ConflictPolicy, NullVersion, Number, Tie};
+use syncline_connectors::error::Result;
+use syncline_connectors::sql::version::{VersionKind, threshold};
+
+use super::compare::one_zero;
+use super::mask::{Mask, filter_of, true_rows, valid_rows, without};
+
+/// The version of a table, and what it decides.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// Its column.
+    pub(super) column: usize,
+    kind: VersionKind,
+    threshold: Option<Threshold>,
+    /// What a null means.
+    pub(super) nulls: NullVersion,
+    tie: Tie,
+}
+
+/// What one version must be ahead of another by.
+#[derive(Debug)]
+struct Threshold {
+    /// `difference × factor ≥ least`, in whole units of the column.
+    factor: i128,
+    least: i128,
+    /// In units of the value, for what is no whole number.
+    value: f64,
+}
+
+/// How the versions of two sides stand to each other, row by row.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The source's is higher.
+    pub(super) ahead: Mask,
+    /// The target's is higher.
+    pub(super) behind: Mask,
+    /// The source has one.
+    pub(super) source: Mask,
+    /// The target has one.
+    pub(super) target: Mask,
+}
+
+/// Which version wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wins {
+    Newest,
+    Oldest,
+}
+
+impl Version {
+    /// The version in column `column`, which is `field`.
+    ///
+    /// # Errors
+    /// `Configuration` where the column is no version, or the threshold none for it.
+    pub(super) fn compile(policy: &ConflictPolicy, column: usize, field: &Field) -> Result<Self> {
+        let kind = VersionKind::of(field)?;
+        let threshold =
+            threshold(policy, kind)?.map(|text| Threshold::of(&text, kind, field.data_type()));
+        Ok(Self {
+            column,
+            kind,
+            threshold,
+            nulls: policy.null_version,
+            tie: policy.tie,
+        })
+    }
+
+    /// The versions of changes: that of a delete is its row's, else its event time (C6).
+    pub(super) fn of_changes(
+        &self,
+        changes: &Changes,
+        deletes: &Mask,
+    ) -> Result<ArrayRef, ArrowError> {
+        let column = changes.rows.column(self.column);
+        if self.kind != VersionKind::Instant || column.null_count() == 0 {
+            return Ok(column.clone());
+        }
+        let without_version = without(deletes, &valid_rows(column));
+        if !without_version.has_true() {
+            return Ok(column.clone());
+        }
+        let times = TimestampMillisecondArray::from(changes.event_times_ms.clone());
+        let times: ArrayRef = match column.data_type() {
+            DataType::Timestamp(_, zone) => Arc::new(times.with_timezone_opt(zone.clone())),
+            _ => Arc::new(times),
+        };
+        let times = cast(&times, column.data_type())?;
+        zip(&filter_of(&without_version), &times, column)
+    }
+
+    /// How versions stand to each other.
+    pub(super) fn compare(
+        &self,
+        source: &ArrayRef,
+        target: &ArrayRef,
+    ) -> Result<Standing, ArrowError> {
+        let (ahead, behind) = self.ahead_and_behind(source, target)?;
+        Ok(Standing {
+            ahead,
+            behind,
+            source: valid_rows(source),
+            target: valid_rows(target),
+        })
+    }
+
+    fn ahead_and_behind(
+        &self,
+        source: &ArrayRef,
+        target: &ArrayRef,
+    ) -> Result<(Mask, Mask), ArrowError> {
+        let is_text = source.data_type() == &DataType::Utf8;
+        if self.threshold.is_none() && !is_text {
+            let (source, target) = (one_zero(source), one_zero(target));
+            let above: BooleanArray = cmp::gt(&source, &target)?;
+            return Ok((true_rows(&above), true_rows(&cmp::lt(&source, &target)?)));
+        }
+        let both = &valid_rows(source) & &valid_rows(target);
+        let order: Box<dyn Fn(usize) -> Ordering> = if is_text {
+            let (source, target) = (source.clone(), target.clone());
+            Box::new(move |row| {
+                let (source, target) = (source.as_string::<i32>(), target.as_string::<i32>());
+                self.order_texts(source.value(row), target.value(row))
+            })
+        } else if let (Some(source), Some(target)) = (integers(source)?, integers(target)?) {
+            Box::new(move |row| self.order_integers(source[row], target[row]))
+        } else {
+            let (source, target) = (floats(source)?, floats(target)?);
+            Box::new(move |row| {
+                let value = |side: &ArrayRef| side.as_primitive::<Float64Type>().value(row);
+                self.order_floats(value(&source), value(&target))
+            })
+        };
+        let orders: Vec<Ordering> = (0..source.len())
+            .map(|row| {
+                if both.value(row) {
+                    order(row)
+                } else {
+                    Ordering::Equal
+                }
+            })
+            .collect();
+        let rows_that_are =
+            |wanted: Ordering| Mask::collect_bool(orders.len(), |row| orders[row] == wanted);
+        Ok((
+            rows_that_are(Ordering::Greater),
+            rows_that_are(Ordering::Less),
+        ))
+    }
+
+    fn order_integers(&self, source: i128, target: i128) -> Ordering {
+        let apart = source.saturating_sub(target).saturating_abs();
+        match &self.threshold {
+            Some(threshold) if apart.saturating_mul(threshold.factor) < threshold.least => {
+                Ordering::Equal
+            }
+            _ => source.cmp(&target),
+        }
+    }
+
+    fn order_floats(&self, source: f64, target: f64) -> Ordering {
+        match &self.threshold {
+            Some(threshold) if (source - target).abs() < threshold.value => Ordering::Equal,
+            _ => source.total_cmp(&target),
+        }
+    }
+
+    /// Exact without a threshold; with one, how far apart they are is a float.
+    fn order_texts(&self, source: &str, target: &str) -> Ordering {
+        if let Some(threshold) = &self.threshold
+            && let (Ok(source), Ok(target)) = (source.parse::<f64>(), target.parse::<f64>())
+            && (source - target).abs() < threshold.value
+        {
+            return Ordering::Equal;
+        }
+        Number::parse(source).cmp(&Number::parse(target))
+    }
+
+    /// The rows in which an upsert wins.
+    pub(super) fn upserts_that_win(&self, standing: &Standing, wins: Wins) -> Mask {
+        let mut won = self.higher(standing, wins) | &self.wins_by_null(standing);
+        if self.tie == Tie::Source {
+            won = &(&won | &standing.ties()) | &standing.both_null();
+        }
+        won
+    }
+
+    /// The rows in which a delete wins: also where it is of the row that the source deleted (C6).
+    pub(super) fn deletes_that_win(&self, standing: &Standing, wins: Wins) -> Mask {
+        let mut won = self.higher(standing, wins) | &self.wins_by_null(standing);
+        won = &won | &standing.ties();
+        if self.tie == Tie::Source {
+            won = &won | &standing.both_null();
+        }
+        won
+    }
+
+    /// The rows in which an upsert is not newer than the delete in whose place it would come (R12).
+    pub(super) fn upserts_before_a_grave(&self, standing: &Standing) -> Mask {
+        let mut ahead = standing.ahead.clone();
+        if self.tie == Tie::Source {
+            ahead = &ahead | &standing.ties();
+        }
+        without(&standing.target, &ahead)
+    }
+
+    fn higher<'a>(&self, standing: &'a Standing, wins: Wins) -> &'a Mask {
+        match wins {
+            Wins::Newest => &standing.ahead,
+            Wins::Oldest => &standing.behind,
+        }
+    }
+
+    /// One side has no version, and the source wins by that (C4).
+    fn wins_by_null(&self, standing: &Standing) -> Mask {
+        match self.nulls {
+            NullVersion::Loses | NullVersion::Reject => without(&standing.source, &standing.target),
+            NullVersion::Wins => without(&standing.target, &standing.source),
+        }
+    }
+}
+
+impl Standing {
+    /// Neither is ahead, and both are there.
+    fn ties(&self) -> Mask {
+        without(
+            &(&self.source & &self.target),
+            &(&self.ahead | &self.behind),
+        )
+    }
+
+    fn both_null(&self) -> Mask {
+        !&(&self.source | &self.target)
+    }
+
+    /// Why one side won a row by its version, for a person.
+    pub(super) fn reason(&self, row: usize) -> &'static str {
+        match (self.source.value(row), self.target.value(row)) {
+            (false, false) => "neither side has a version",
+            (false, true) => "the source has no version",
+            (true, false) => "the target has no version",
+            (true, true) if self.ahead.value(row) => "the source is newer",
+            (true, true) if self.behind.value(row) => "the target is newer",
+            (true, true) => "the versions are a tie",
+        }
+    }
+}
+
+impl Threshold {
+    /// `text` is in microseconds for an instant, and plain digits for a number.
+    fn of(text: &str, kind: VersionKind, data_type: &DataType) -> Self {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let places = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
+        let mantissa: i128 = format!("{whole}{fraction}").parse().unwrap_or(i128::MAX);
+        let power = |exponent: u32| 10_i128.checked_pow(exponent).unwrap_or(i128::MAX);
+        let (factor, scale) = match (kind, data_type) {
+            (_, DataType::Timestamp(TimeUnit::Second, _)) => (1_000_000, 0),
+            (_, DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64) => (1_000, 0),
+            (_, DataType::Timestamp(TimeUnit::Nanosecond, _)) => (1, 3),
+            (_, DataType::Date32) => (86_400_000_000, 0),
+            (VersionKind::Number, DataType::Decimal128(_, scale)) => {
+                (power(places), u32::try_from(*scale).unwrap_or(0))
+            }
+            (VersionKind::Number, _) => (power(places), 0),
+            _ => (1, 0),
+        };
+        Self {
+            factor,
+            least: mantissa.saturating_mul(power(scale)),
+            value: text.parse().unwrap_or(f64::INFINITY),
+        }
+    }
+}
+
+/// Whole numbers of a column's unit; `None` for what is none.
+fn integers(column: &ArrayRef) -> Result<Option<Vec<i128>>, ArrowError> {
+    Ok(Some(match column.data_type() {
+        DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().values().to_vec(),
+        DataType::UInt64 => {
+            let values = column.as_primitive::<UInt64Type>().values();
+            values.iter().map(|&value| value.into()).collect()
+        }
+        data_type if data_type.is_integer() || data_type.is_temporal() => {
+            let cast = cast(column, &DataType::Int64)?;
+            let values = cast.as_primitive::<Int64Type>().values();
+            values.iter().map(|&value| value.into()).collect()
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn floats(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    cast(&one_zero(column), &DataType::Float64)
+}
+
+/// Whether a field holds numbers in text.
+pub(super) fn is_numeric_text(field: &Field) -> bool {
+    Logical::of(field) == Some(Logical::Numeric)
+}
