@@ -71,7 +71,6 @@ impl Map {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
 fn stop(error: ArrowError) -> OperatorError {
     OperatorError::Stop(format!("map cannot build its rows before: {error}"))
 }
