@@ -219,6 +219,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     }
     let mut decoding = config.decoding();
     decoding.columns = columns(&steps, &sinks);
+    decoding.before = sinks.iter().any(wants_before);
     SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
@@ -227,6 +228,12 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
         steps,
         sinks,
     }
+}
+
+/// Whether the sink's way with conflicts looks at the rows before.
+fn wants_before(sink: &SinkPlan) -> bool {
+    let options = sink.config.options();
+    options.is_some_and(|options| options.conflict.wants_before())
 }
 
 /// Whether changes of `source` arrive at the node `name`.
@@ -294,4 +301,43 @@ fn union(left: Option<Vec<String>>, right: Option<Vec<String>>) -> Option<Vec<St
         }
     }
     Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// The decoder reads rows before only where a sink behind its source looks at them.
+    #[test]
+    fn rows_before_are_read_where_a_sink_asks_for_them() {
+        let check = |conflicts: &[&str], expect: bool| {
+            let source = "type = \"file\"\npath = \"unused.jsonl\"\nformat = \"debezium-json\"";
+            let mut text = format!("[sources.crm]\n{source}\n[sources.other]\n{source}\n");
+            text += "[operators.tidy]\ntype = \"map\"\ninputs = [\"crm\"]\ndrop = [\"x\"]\n";
+            text += "[sinks.void]\ntype = \"blackhole\"\ninputs = [\"tidy\", \"other\"]\n";
+            for (number, conflict) in conflicts.iter().enumerate() {
+                text += &format!(
+                    "[sinks.s{number}]\ntype = \"sqlite\"\npath = \"unused.db\"\ntable = \"t\"\n\
+                     inputs = [\"tidy\"]\nkey = [\"id\"]\n{conflict}\n"
+                );
+            }
+            let file = config::load_text("plan.toml", text.clone(), &|_| None).expect(&text);
+            let plan = Plan::new(&file);
+            let before = |name: &str| {
+                let mut sources = plan.sources.iter();
+                let source = sources.find(|source| source.name == name);
+                source.expect("it is planned").decoding.before
+            };
+            assert_eq!((before("crm"), before("other")), (expect, false), "{text}");
+        };
+        check(&[], false);
+        check(&["conflict.strategy = \"source_wins\""], false);
+        check(&["conflict.detect = \"before\""], true);
+        check(&["", "conflict.strategy = \"target_wins\""], true);
+        check(
+            &["conflict = { strategy = \"target_wins\", base = \"shadow\" }"],
+            false,
+        );
+    }
 }

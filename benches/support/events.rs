@@ -40,6 +40,24 @@ pub fn event(id: u64) -> String {
     text
 }
 
+/// An update of that row with its row before, as a table of full replica identity sends it.
+pub fn update(id: u64) -> String {
+    let event = event(id);
+    let before = row_of(&event).replacen("\"active\"", "\"draft\"", 1);
+    event
+        .replacen("null", &before, 1)
+        .replacen("\"op\":\"c\"", "\"op\":\"u\"", 1)
+}
+
+/// The row of [`event`] as its text.
+fn row_of(event: &str) -> &str {
+    let start = event.find(r#""after":"#).expect("every event has a row") + 8;
+    let end = event
+        .find(r#","source":"#)
+        .expect("every event has a source");
+    &event[start..end]
+}
+
 /// The types of [`event`]'s row.
 pub fn row_schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
@@ -92,6 +110,11 @@ pub fn envelope_schema() -> SchemaRef {
 
 /// One batch of raw records, with offsets from `first` on.
 pub fn records(first: u64, count: u64) -> Arc<Records> {
+    records_of(event, first, count)
+}
+
+/// As [`records`], with the values that `value` gives.
+pub fn records_of(value: fn(u64) -> String, first: u64, count: u64) -> Arc<Records> {
     let mut records = Records::default();
     let partition = Partition {
         topic: "crm.public.clients".into(),
@@ -105,7 +128,7 @@ pub fn records(first: u64, count: u64) -> Arc<Records> {
             id as i64,
             Some(0),
             Some(key.as_bytes()),
-            Some(event(id).as_bytes()),
+            Some(value(id).as_bytes()),
             None,
         );
     }
@@ -136,14 +159,7 @@ pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
 /// Rows of [`event`] without decoding: ten columns, ids from `first` on in a scattered order.
 pub fn rows(first: u64, count: u64) -> RecordBatch {
     let lines: String = (first..first + count)
-        .map(|id| {
-            let event = event(scattered(id));
-            let start = event.find(r#""after":"#).expect("every event has a row") + 8;
-            let end = event
-                .find(r#","source":"#)
-                .expect("every event has a source");
-            format!("{}\n", &event[start..end])
-        })
+        .map(|id| format!("{}\n", row_of(&event(scattered(id)))))
         .collect();
     let mut reader = arrow_json::ReaderBuilder::new(row_schema())
         .with_batch_size(count as usize)

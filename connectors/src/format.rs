@@ -13,6 +13,8 @@
 //! - the placeholder of Debezium for unavailable values is null and unset (R14)
 //! - delete: the image before where it holds more than the key, else all but the key is unset; of
 //!   a column that is `NOT NULL` at the source, a zero says nothing
+//! - the row before of an update is decoded where it is asked for: as a row after would be, but that
+//!   one which cannot be read, or holds no more than the key, is as if it were not there
 //! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
 //! - fields that a declared schema does not name are left out
 
@@ -24,7 +26,9 @@ mod declared;
 mod envelope;
 mod fault;
 pub(crate) mod image;
+mod images;
 mod keys;
+mod layout;
 mod reading;
 mod record_key;
 mod sample;
@@ -125,6 +129,8 @@ pub struct DecoderOptions {
     pub unavailable: String,
     /// The table where no message says it; else the last part of the topic, or the file's stem.
     pub default_table: Option<String>,
+    /// Whether updates are to carry their rows before; see [`Changes::before`].
+    pub before: bool,
 }
 
 impl Default for DecoderOptions {
@@ -136,6 +142,7 @@ impl Default for DecoderOptions {
             columns: None,
             unavailable: "__debezium_unavailable_value".to_owned(),
             default_table: None,
+            before: false,
         }
     }
 }

@@ -194,7 +194,9 @@ impl Filter {
 mod tests {
     use expect_test::{Expect, expect};
 
-    use super::super::testing::{changes, show_applied, show_problems};
+    use super::super::testing::{
+        changes, changes_with_before, show_applied, show_before, show_problems,
+    };
     use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
 
     fn config(condition: &str) -> OperatorConfig {
@@ -211,6 +213,19 @@ mod tests {
         let count = changes.len();
         let applied = filter.apply(changes).expect("goes on");
         expect.assert_eq(&show_applied(count, &applied));
+    }
+
+    #[test]
+    fn rows_before_go_with_their_changes_unseen() {
+        let changes = changes_with_before();
+        let mut filter = compile("only", &config("id in (2, 4)"), &changes.schema()).expect("ok");
+        let applied = filter.apply(changes).expect("goes on");
+        expect![[r#"
+            1 u | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            3 d | 2 | b@y | draft | -1.00 | ?
+            4 none
+        "#]]
+        .assert_eq(&show_before(&applied.changes));
     }
 
     #[test]

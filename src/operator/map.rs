@@ -5,22 +5,27 @@
 //! - A value that depends on one that the source did not send is not sent either (R14).
 //! - Deletes are mapped as well: their image is what the target's row is compared with.
 //! - A row for which an expression has no value is rejected; the rest goes on.
+//! - The row before of a change is mapped by the same expressions; one for which an expression has no
+//!   value is not known from there on, and the change goes on all the same.
 //! - The key follows its columns to their new names. Where a key column does not go out as it came
 //!   in, the changes go out without a key, and the sink must state its own.
+
+mod image;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syncline_connectors::change::Changes;
 
 use super::literal::Texts;
-use super::scope::Scope;
+use super::scope::{Scope, Values};
 use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining, unknown};
-use crate::function::{self, Clock, Expression};
+use crate::function::{self, Clock, Expression, Failure};
 use crate::problem::Problem;
 
 /// What it does, in one line.
@@ -304,40 +309,25 @@ impl Operator for Map {
     }
 
     fn apply(&mut self, changes: Changes) -> Result<Applied, OperatorError> {
-        let mut columns = Vec::with_capacity(self.outputs.len());
-        let mut unset = Vec::with_capacity(self.outputs.len());
         let mut rejected: BTreeMap<usize, Rejection> = BTreeMap::new();
-        {
-            let values = self.scope.enter(&changes);
-            for (field, output) in self.schema.fields().iter().zip(&self.outputs) {
-                match output {
-                    Output::Column(index) => {
-                        columns.push(changes.rows.column(*index).clone());
-                        unset.push(changes.unset[*index].clone());
-                    }
-                    Output::Computed { expression, rule } => {
-                        let known = values.evaluate(expression);
-                        columns.push(known.array);
-                        unset.push(known.unset);
-                        for failure in known.failures {
-                            rejected.entry(failure.row).or_insert_with(|| Rejection {
-                                origin: changes.origins[failure.row],
-                                rule: rule.clone(),
-                                field: Some(field.name().clone()),
-                                reason: failure.reason.to_owned(),
-                            });
-                        }
-                    }
-                }
-            }
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|error| OperatorError::Stop(format!("map cannot build its rows: {error}")))?;
+        let values = self.scope.enter(&changes);
+        let (rows, unset) = self.outputs(&changes, &values, |field, rule, failure| {
+            rejected.entry(failure.row).or_insert_with(|| Rejection {
+                origin: changes.origins[failure.row],
+                rule: rule.to_owned(),
+                field: Some(field.name().clone()),
+                reason: failure.reason.to_owned(),
+            });
+        })?;
+        let before = match &changes.before {
+            Some(image) => self.image(&changes, image)?,
+            None => None,
+        };
         let mapped = Changes {
             key: self.key(&changes),
             rows,
             unset,
+            before,
             ..changes
         };
         let is_rejected = |row: usize| rejected.contains_key(&row);
@@ -351,6 +341,38 @@ impl Operator for Map {
 }
 
 impl Map {
+    /// The rows that go out and where they are not sent. `failed` is told of every value that an
+    /// expression does not have: its column, its rule and its row.
+    fn outputs(
+        &self,
+        changes: &Changes,
+        values: &Values<'_>,
+        mut failed: impl FnMut(&Field, &str, &Failure),
+    ) -> Result<(RecordBatch, Vec<Option<BooleanBuffer>>), OperatorError> {
+        let mut columns = Vec::with_capacity(self.outputs.len());
+        let mut unset = Vec::with_capacity(self.outputs.len());
+        for (field, output) in self.schema.fields().iter().zip(&self.outputs) {
+            match output {
+                Output::Column(index) => {
+                    columns.push(changes.rows.column(*index).clone());
+                    unset.push(changes.unset[*index].clone());
+                }
+                Output::Computed { expression, rule } => {
+                    let known = values.evaluate(expression);
+                    columns.push(known.array);
+                    unset.push(known.unset);
+                    for failure in &known.failures {
+                        failed(field, rule, failure);
+                    }
+                }
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|error| OperatorError::Stop(format!("map cannot build its rows: {error}")))?;
+        Ok((rows, unset))
+    }
+
     /// The names under which the key's columns go out; `None` where one of them does not.
     fn key(&self, changes: &Changes) -> Option<Arc<[String]>> {
         let key = changes.key.as_ref()?;
@@ -375,7 +397,9 @@ mod tests {
     use expect_test::{Expect, expect};
     use syncline_connectors::change::Logical;
 
-    use super::super::testing::{changes, show_applied, show_problems};
+    use super::super::testing::{
+        changes, changes_with_before, show_applied, show_before, show_problems,
+    };
     use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
 
     fn config(text: &str) -> OperatorConfig {
@@ -536,6 +560,87 @@ mod tests {
         check("drop = ['id']", None);
         check("set.id = 'id + 1'", None);
         check("fields.id = 'cast(id as text)'", None);
+    }
+
+    fn check_before(text: &str, expect: Expect) {
+        let changes = changes_with_before();
+        let mut map = compile("tidy", &config(text), &changes.schema()).expect(text);
+        let applied = map.apply(changes).expect("goes on");
+        if let Some(before) = &applied.changes.before {
+            assert_eq!(before.rows.schema(), map.schema());
+        }
+        expect.assert_eq(&show_before(&applied.changes));
+    }
+
+    #[test]
+    fn rows_before_are_mapped_as_rows_after_are() {
+        check_before(
+            r#"
+            fields.email  = "normalize_email(email)"
+            fields.client = "id"
+            fields.twice  = "balance * 2"
+            fields.origin = "'crm'"
+            fields.of     = "cast(_offset as text) || _op"
+            fields.notes  = "lower(notes)"
+            "#,
+            expect![[r#"
+                0 c | null | 5 | 2000000.00 | crm | 100c | {}
+                1 u | a@x.org | 1 | 21.00 | crm | 101u | {"a":1}
+                2 d | d@x.org | 4 | 10.00 | crm | 102d | null
+                3 d | b@y | 2 | -2.00 | crm | 103d | ?
+                4 none
+                5 none
+            "#]],
+        );
+        check_before(
+            "drop = ['email', 'status', 'notes']\nrename.id = 'client'",
+            expect![[r#"
+                0 c | 5 | 1000000.00
+                1 u | 1 | 10.50
+                2 d | 4 | 5.00
+                3 d | 2 | -1.00
+                4 none
+                5 none
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_row_before_that_fails_rejects_nothing() {
+        // Row 1 is rejected by its row after; the row before of row 3 is that very row.
+        let ratio = "fields.id = 'id'\nfields.ratio = '10 / (balance + 1)'";
+        check_before(
+            ratio,
+            expect![[r#"
+            0 c | 5 | 0.0000
+            2 d | 4 | 1.6666
+            3 none
+            4 none
+            5 none
+        "#]],
+        );
+        // Where no row before is left, there is none.
+        let all = "fields.id = 'id'\nfields.x = \"10 / (case when _op = 't' then 1 else 0 end)\"";
+        check_before(
+            all,
+            expect![[r#"
+            no row before
+        "#]],
+        );
+    }
+
+    #[test]
+    fn rows_before_of_a_whole_batch() {
+        let changes = changes_with_before();
+        let kept = changes.take(&[0, 1]).expect("two rows");
+        let settings = config("set.email = 'upper(email)'\ndrop = ['notes']");
+        let mut map = compile("tidy", &settings, &changes.schema()).expect("compiles");
+        let applied = map.apply(kept).expect("goes on");
+        expect![[r#"
+            0 c | 5 | null | open | 1000000.00
+            1 u | 1 |  A@X.ORG | open | 10.50
+        "#]]
+        .assert_eq(&show_before(&applied.changes));
     }
 
     #[test]

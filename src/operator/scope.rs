@@ -158,6 +158,11 @@ impl Scope {
     /// Begins a batch of changes of the schema that the scope is for.
     pub(super) fn enter<'a>(&'a self, changes: &'a Changes) -> Values<'a> {
         self.clock.tick();
+        self.enter_again(changes)
+    }
+
+    /// As [`Scope::enter`], but at the time of the batch that was entered last: for its rows before.
+    pub(super) fn enter_again<'a>(&'a self, changes: &'a Changes) -> Values<'a> {
         Values {
             scope: self,
             changes,

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArr
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use syncline_connectors::change::{Changes, Logical, Operation, Table};
+use syncline_connectors::change::{Changes, Image, Logical, Operation, Table};
 use syncline_connectors::record::{Partition, Records};
 
 use super::Applied;
@@ -117,6 +117,62 @@ pub(super) fn changes() -> Changes {
         origins: (0..6).collect(),
         records: Arc::new(records),
     }
+}
+
+/// The rows before of [`changes`]: those of the batch in another order. Row 1 has that of a create,
+/// row 3 one that lacks a value, and rows 4 and 5 have none.
+///
+/// | row | id | email     | status | balance    | notes  |
+/// |-----|----|-----------|--------|------------|--------|
+/// | 0   | 5  | null      | open   | 1000000.00 | {}     |
+/// | 1   | 1  | ` A@x.Org`| open   | 10.50      | {"a":1}|
+/// | 2   | 4  | d@x.org   | draft  | 5.00       | null   |
+/// | 3   | 2  | b@y       | draft  | -1.00      | unset  |
+pub(super) fn changes_with_before() -> Changes {
+    let changes = changes();
+    // A truncate holds nothing.
+    let before = changes.take(&[5, 0, 3, 1, 4, 4]).expect("six rows");
+    let unset = before.unset.iter().map(|mask| {
+        let is_set = |row| row < 4 && mask.as_ref().is_some_and(|mask| mask.value(row));
+        let mask = BooleanBuffer::collect_bool(6, is_set);
+        (mask.count_set_bits() > 0).then_some(mask)
+    });
+    let before = Image {
+        unset: unset.collect(),
+        rows: before.rows,
+        present: BooleanBuffer::collect_bool(6, |row| row < 4),
+    };
+    Changes {
+        before: Some(before),
+        ..changes
+    }
+}
+
+/// A row before a line, with the record of its change; `none` where there is none.
+pub(super) fn show_before(changes: &Changes) -> String {
+    let Some(before) = &changes.before else {
+        return "no row before\n".to_owned();
+    };
+    let as_rows = Changes {
+        rows: before.rows.clone(),
+        unset: before.unset.clone(),
+        before: None,
+        ..changes.clone()
+    };
+    let shown = show(&as_rows);
+    let lines = shown.lines().skip(1).enumerate().map(|(row, line)| {
+        let origin = changes.origins[row];
+        match before.present.value(row) {
+            true => format!("{origin} {line}\n"),
+            false => {
+                let columns = before.rows.columns().iter();
+                assert!(columns.clone().all(|column| column.is_null(row)), "{line}");
+                assert!(!line.contains('?'), "{line}");
+                format!("{origin} none\n")
+            }
+        }
+    });
+    lines.collect()
 }
 
 fn text(values: [Option<&str>; 6]) -> ArrayRef {

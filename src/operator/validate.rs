@@ -361,7 +361,9 @@ mod tests {
     use syncline_connectors::change::{Logical, Table};
     use syncline_connectors::record::Records;
 
-    use super::super::testing::{changes, show_applied, show_problems};
+    use super::super::testing::{
+        changes, changes_with_before, show_applied, show_before, show_problems,
+    };
     use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
     use super::*;
 
@@ -422,6 +424,22 @@ mod tests {
             .iter()
             .map(|rejection| rejection.origin)
             .collect())
+    }
+
+    #[test]
+    fn rows_before_go_with_their_changes_unseen() {
+        let changes = changes_with_before();
+        let settings = config("rules = [{ field = 'balance', min = 0 }]");
+        let mut validate = compile("check", &settings, &changes.schema()).expect("compiles");
+        let applied = validate.apply(changes).expect("goes on");
+        expect![[r#"
+            0 c | 5 | null | open | 1000000.00 | {}
+            2 d | 4 | d@x.org | draft | 5.00 | null
+            3 d | 2 | b@y | draft | -1.00 | ?
+            4 none
+            5 none
+        "#]]
+        .assert_eq(&show_before(&applied.changes));
     }
 
     #[test]

@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
-
 use super::column::Column;
 use super::envelope::Head;
-use super::fault::{Fault, Parsed};
-use super::keys::{KeyOrder, STRANGER};
-use super::reading::{Placeholder, Reading};
+use super::fault::Parsed;
+use super::images::Images;
+use super::layout::{ABSENT, Layout, Span};
+use super::reading::Placeholder;
 use super::sample::Sample;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
@@ -57,50 +55,36 @@ pub(super) struct Stream {
     pub(super) sample: Option<Sample>,
     /// `None` until the columns are known.
     basis: Option<Basis>,
-    /// The key, where all its columns exist.
-    key: Option<Arc<[String]>>,
-    schema: SchemaRef,
-    shape: Vec<Shape>,
+    layout: Layout,
     columns: Vec<Column>,
-    keys: KeyOrder,
-    /// A key that is no column is a new column.
-    strangers_widen: bool,
+    /// The rows before are asked for.
+    wants_images: bool,
+    /// The rows before, where they are asked for and the rows come in envelopes.
+    images: Option<Images>,
     operations: Vec<Operation>,
     event_times_ms: Vec<Option<i64>>,
     origins: Vec<u32>,
     /// Where the key fields of the row read last stand in its message, by column.
-    row_key: Vec<(usize, usize)>,
+    row_key: Vec<Span>,
     /// The same for the row before it.
-    before_key: Vec<(usize, usize)>,
+    before_key: Vec<Span>,
     bytes: usize,
     /// A row was begun and neither committed nor rolled back.
     begun: bool,
 }
 
-#[derive(Debug)]
-struct Shape {
-    reading: Reading,
-    required: bool,
-    /// Place in the key's spans.
-    key: Option<usize>,
-}
-
-/// Spans of a key field that is absent.
-const ABSENT: (usize, usize) = (0, 0);
-
 impl Stream {
-    pub(super) fn new(table: Table) -> Self {
+    /// Of a table of which nothing is known yet; `wants_images`: its updates carry their rows before.
+    pub(super) fn new(table: Table, wants_images: bool) -> Self {
         Self {
             table: Arc::new(table),
             form: Form::Envelope,
             sample: None,
             basis: None,
-            key: None,
-            schema: Arc::new(Schema::empty()),
-            shape: Vec::new(),
+            layout: Layout::empty(),
             columns: Vec::new(),
-            keys: KeyOrder::default(),
-            strangers_widen: false,
+            wants_images,
+            images: None,
             operations: Vec::new(),
             event_times_ms: Vec::new(),
             origins: Vec::new(),
@@ -142,35 +126,13 @@ impl Stream {
         let wanted =
             |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
         let described: Vec<&Described> = described.iter().filter(wanted).collect();
-        let fields: Vec<_> = described
-            .iter()
-            .map(|column| column.reading.field(&column.name))
-            .collect();
-        let has = |name: &String| described.iter().any(|column| column.name == *name);
-        self.key = basis
-            .key
-            .clone()
-            .filter(|key| !key.is_empty() && key.iter().all(has));
-        let key = self.key.as_deref().unwrap_or_default();
-        self.shape = described
-            .iter()
-            .map(|column| Shape {
-                reading: column.reading.clone(),
-                required: column.required,
-                key: key.iter().position(|name| *name == column.name),
-            })
-            .collect();
-        self.columns = fields
-            .iter()
-            .map(|field| Column::new(field.data_type()))
-            .collect();
-        let meta = if form == Form::Flat { Head::NAMES } else { &[] };
-        let names = described.iter().map(|column| column.name.as_str());
-        self.keys = KeyOrder::new(names.chain(meta.iter().copied()));
-        self.row_key = vec![ABSENT; key.len()];
-        self.before_key = vec![ABSENT; key.len()];
-        self.strangers_widen = self.sample.is_some() && projection.is_none();
-        self.schema = Arc::new(Schema::new(fields));
+        let strangers_widen = self.sample.is_some() && projection.is_none();
+        self.layout = Layout::new(&described, form, basis.key.as_ref(), strangers_widen);
+        self.columns = self.layout.columns();
+        let has_images = self.wants_images && form == Form::Envelope;
+        self.images = has_images.then(|| Images::new(&self.layout));
+        self.row_key = self.layout.spans();
+        self.before_key = self.layout.spans();
         self.form = form;
         self.basis = Some(basis);
     }
@@ -183,67 +145,52 @@ impl Stream {
         placeholder: &Placeholder,
         head: &mut Head<'a>,
     ) -> Parsed<()> {
-        let row = self.operations.len();
-        self.row_key.fill(ABSENT);
         self.begun = true;
-        cursor.expect(b'{')?;
-        let (mut hint, mut filled) = (0, 0);
-        let mut more = !cursor.closed(b'}');
-        while more {
-            let target = self.keys.next(cursor, &mut hint)?;
-            if let Some(column) = self.columns.get_mut(target) {
-                let shape = &self.shape[target];
-                if column.len() > row {
-                    column.truncate(row);
-                    filled -= 1;
-                }
-                let start = cursor.at();
-                shape
-                    .reading
-                    .read(cursor, column, placeholder)
-                    .map_err(|fault| fault.at_field(self.schema.field(target).name()))?;
-                if let Some(place) = shape.key {
-                    self.row_key[place] = (start, cursor.at());
-                }
-                filled += 1;
-            } else if target != STRANGER {
-                head.read(target - self.columns.len(), cursor)?;
-            } else if self.strangers_widen {
-                return Err(Fault::value("found a field that no row had before"));
-            } else {
-                cursor.skip()?;
+        let (row, spans) = (self.operations.len(), &mut self.row_key);
+        self.layout
+            .read(&mut self.columns, row, spans, cursor, placeholder, head)
+    }
+
+    /// Passes the row before, noting where its key fields stand; where it is asked for and can be
+    /// read, it is appended as the image of the row that is committed next.
+    pub(super) fn pass_before(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        placeholder: &Placeholder,
+    ) -> Parsed<()> {
+        if self.images.is_some() {
+            let start = cursor.at();
+            if self.append_image(cursor, placeholder) {
+                return Ok(());
             }
-            more = cursor.more(b'}')?;
+            cursor.seek(start);
         }
-        if filled < self.columns.len() {
-            for column in &mut self.columns {
-                if column.len() == row {
-                    column.append_null();
-                }
-            }
-        }
-        Ok(())
+        self.scan_before(cursor)
     }
 
     /// Passes the row before, noting only where its key fields stand.
     pub(super) fn scan_before(&mut self, cursor: &mut Cursor<'_>) -> Parsed<()> {
-        self.before_key.fill(ABSENT);
-        if self.before_key.is_empty() {
-            return cursor.skip();
-        }
-        cursor.expect(b'{')?;
-        let mut hint = 0;
-        let mut more = !cursor.closed(b'}');
-        while more {
-            let target = self.keys.next(cursor, &mut hint)?;
-            let start = cursor.at();
-            cursor.skip()?;
-            if let Some(place) = self.shape.get(target).and_then(|shape| shape.key) {
-                self.before_key[place] = (start, cursor.at());
-            }
-            more = cursor.more(b'}')?;
-        }
-        Ok(())
+        self.layout.scan(&mut self.before_key, cursor)
+    }
+
+    /// Appends the object that stands next as the image of the row that is committed next. False
+    /// where images are not asked for or this one cannot be read; the cursor then stands anywhere.
+    pub(super) fn append_image(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        placeholder: &Placeholder,
+    ) -> bool {
+        let (row, spans) = (self.operations.len(), &mut self.before_key);
+        self.images
+            .as_mut()
+            .is_some_and(|images| images.read(&mut self.layout, row, spans, cursor, placeholder))
+    }
+
+    /// Whether the image of a row before is asked for and was not read yet.
+    pub(super) fn lacks_image(&self) -> bool {
+        self.images
+            .as_ref()
+            .is_some_and(|images| !images.is_pending())
     }
 
     /// Whether the bytes of a key field differ between the row before and the row just read; the
@@ -260,49 +207,34 @@ impl Stream {
 
     /// Whether rows `a` and `b` hold the same key.
     pub(super) fn same_key(&self, a: usize, b: usize) -> bool {
-        self.key_columns().all(|column| column.same(a, b))
+        let mut key = self.layout.key_columns(&self.columns);
+        key.all(|column| column.same(a, b))
     }
 
     /// Whether a key column of the last row is null.
     pub(super) fn lacks_key(&self) -> bool {
-        self.key_columns().any(|column| column.is_null(self.len()))
+        let mut key = self.layout.key_columns(&self.columns);
+        key.any(|column| column.is_null(self.len()))
     }
 
     pub(super) fn has_key(&self) -> bool {
-        self.key.is_some()
+        self.layout.key.is_some()
     }
 
-    fn key_columns(&self) -> impl Iterator<Item = &Column> {
-        let pairs = self.columns.iter().zip(&self.shape);
-        pairs
-            .filter(|(_, shape)| shape.key.is_some())
-            .map(|(column, _)| column)
-    }
-
-    /// Turns the last row, the image of a delete, into its key alone, where no other column holds
-    /// anything: then the source did not send the row. A connector fills in zeros for columns that
-    /// are `NOT NULL`, so that those say nothing.
+    /// Turns the last row, the image of a delete, into its key alone, where it holds no more.
     pub(super) fn reduce_to_key(&mut self) {
         let row = self.len();
-        if self.key.is_none() {
-            return;
-        }
-        let full = self.columns.iter().zip(&self.shape).any(|(column, shape)| {
-            shape.key.is_none() && !column.is_null(row) && !(shape.required && column.is_zero(row))
-        });
-        if !full {
+        if self.has_key() && !self.layout.holds_more_than_key(&self.columns, row) {
             self.unset_rest();
         }
     }
 
     /// Leaves the key columns of the last row and unsets the others.
     pub(super) fn unset_rest(&mut self) {
-        let row = self.len();
-        for (column, shape) in self.columns.iter_mut().zip(&self.shape) {
-            if shape.key.is_none() {
-                column.truncate(row);
-                column.append_unset();
-            }
+        let row = self.operations.len();
+        for column in self.layout.other_columns(&mut self.columns) {
+            column.truncate(row);
+            column.append_unset();
         }
     }
 
@@ -313,7 +245,7 @@ impl Stream {
         self.columns.iter_mut().for_each(Column::append_unset);
     }
 
-    /// Keeps the row appended last.
+    /// Keeps the row appended last, and the image that was read for it.
     pub(super) fn commit(
         &mut self,
         operation: Operation,
@@ -327,6 +259,9 @@ impl Stream {
                 .all(|column| column.len() == self.len() + 1)
         );
         self.begun = false;
+        if let Some(images) = &mut self.images {
+            images.commit(&self.layout, self.operations.len(), operation);
+        }
         self.operations.push(operation);
         self.event_times_ms.push(event_time_ms);
         self.origins.push(origin);
@@ -335,17 +270,37 @@ impl Stream {
 
     /// Takes back what was appended and not committed.
     pub(super) fn rollback(&mut self) {
+        self.rollback_row();
+        self.drop_image();
+    }
+
+    /// Takes back the image that waits for its row.
+    pub(super) fn drop_image(&mut self) {
+        if let Some(images) = &mut self.images {
+            images.rollback();
+        }
+    }
+
+    /// As [`Stream::rollback`], but for the image.
+    pub(super) fn rollback_row(&mut self) {
         if self.begun {
-            self.truncate(self.len());
+            let rows = self.len();
+            self.columns
+                .iter_mut()
+                .for_each(|column| column.truncate(rows));
+            self.begun = false;
         }
     }
 
     /// Takes back all but the first `rows`, committed or not.
     pub(super) fn truncate(&mut self, rows: usize) {
+        self.rollback();
         for column in &mut self.columns {
             column.truncate(rows);
         }
-        self.begun = false;
+        if let Some(images) = &mut self.images {
+            images.truncate(rows);
+        }
         self.operations.truncate(rows);
         self.event_times_ms.truncate(rows);
         self.origins.truncate(rows);
@@ -359,25 +314,15 @@ impl Stream {
         if len == 0 {
             return None;
         }
-        let taken: Result<Vec<_>, _> = self
-            .columns
-            .iter_mut()
-            .zip(self.schema.fields())
-            .map(|(column, field)| column.take(field.data_type()))
-            .collect();
-        let (arrays, unset) = taken
-            .expect("messages are checked for UTF-8 before they are read")
-            .into_iter()
-            .unzip();
-        let options = RecordBatchOptions::new().with_row_count(Some(len));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
-            .expect("every column has the type of its field and one entry a row");
+        let (rows, unset) = self.layout.take(&mut self.columns, len);
+        let images = self.images.as_mut();
+        let before = images.and_then(|images| images.take(&self.layout, len));
         Some(Changes {
             table: self.table.clone(),
-            key: self.key.clone(),
+            key: self.layout.key.clone(),
             rows,
             unset,
-            before: None,
+            before,
             operations: std::mem::take(&mut self.operations),
             event_times_ms: std::mem::take(&mut self.event_times_ms),
             origins: std::mem::take(&mut self.origins),

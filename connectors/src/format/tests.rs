@@ -1,5 +1,6 @@
 //! The rules, end to end: bytes in, changes out.
 
+mod before;
 mod oracle;
 mod types;
 

@@ -107,11 +107,19 @@ impl Debezium {
                 if let Err(start) = appended {
                     self.append(job, target, value, start)?;
                 }
-                if let (Operation::Update, Some(start)) = (operation, before)
-                    && self.changes_key(target, value, start, in_place)?
-                    && self.split(job, target, value, start, sampled_row, time)?
-                {
-                    return Ok(Done::Rows { deleted: false });
+                match before {
+                    Some(start) if operation == Operation::Update => {
+                        // Where the row did not fit at first, its stream may have forgotten the keys.
+                        let scanned = in_place && appended.is_ok();
+                        if self.changes_key(target, value, start, scanned)?
+                            && self.split(job, target, value, start, sampled_row, time)?
+                        {
+                            return Ok(Done::Rows { deleted: false });
+                        }
+                        self.append_image(job, target, value, (start, sampled_row))?;
+                    }
+                    // Nor is there an image where a row before stood, and then stood again as null.
+                    _ => self.streams[target].drop_image(),
                 }
                 self.commit(job, target, operation, time, value.len());
             }

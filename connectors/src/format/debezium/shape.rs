@@ -28,7 +28,7 @@ impl Debezium {
         let found = candidates.find(|&stream| is(stream));
         let stream = found.unwrap_or_else(|| {
             let text = |bytes: &[u8]| -> Arc<str> { String::from_utf8_lossy(bytes).into() };
-            self.streams.push(Stream::new(Table {
+            let table = Table {
                 topic: known.name.clone(),
                 database: head.database.as_deref().map(text),
                 schema: head.schema.as_deref().map(text),
@@ -36,7 +36,8 @@ impl Debezium {
                     .table
                     .as_deref()
                     .map_or_else(|| known.table.clone(), text),
-            }));
+            };
+            self.streams.push(Stream::new(table, self.before));
             self.streams.len() - 1
         });
         let known = &mut self.topics[topic];
@@ -119,6 +120,31 @@ impl Debezium {
             return read(self);
         }
         Err(fault)
+    }
+
+    /// Appends the row that begins at `before` as the image of the one that begins at `after` and was
+    /// appended last. Where it cannot be read there is none.
+    ///
+    /// A fault is one of the row after, which is read again where a sampled schema has to widen.
+    pub(super) fn append_image(
+        &mut self,
+        job: &mut Job<'_>,
+        target: usize,
+        bytes: &[u8],
+        (before, after): (usize, usize),
+    ) -> Parsed<()> {
+        let read = |this: &mut Self| {
+            let stream = &mut this.streams[target];
+            stream.append_image(&mut Cursor::from(bytes, before), &this.placeholder)
+        };
+        if self.streams[target].lacks_image()
+            && !read(self)
+            && self.widen(job, target, bytes, before)
+        {
+            self.append(job, target, bytes, after)?;
+            read(self);
+        }
+        Ok(())
     }
 
     /// Widens the schema of a sampled stream to fit this row, and the next ones of its topic so that

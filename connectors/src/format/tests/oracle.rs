@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// One row of the table below; an outer `None` is a field that is missing.
-type Row = (
+pub(super) type Row = (
     i64,
     Option<Option<i32>>,
     Option<Option<f64>>,
@@ -17,7 +17,7 @@ type Row = (
     Option<Option<Vec<Option<i32>>>>,
 );
 
-fn row() -> impl Strategy<Value = Row> {
+pub(super) fn row() -> impl Strategy<Value = Row> {
     let text = prop_oneof!["[a-z]{0,20}", "\\PC{0,12}", "[\\x00-\\x7f]{0,12}"];
     let list = proptest::collection::vec(proptest::option::of(any::<i32>()), 0..4);
     (
@@ -30,7 +30,7 @@ fn row() -> impl Strategy<Value = Row> {
     )
 }
 
-fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     Schema::new(vec![
         Field::new("id", DataType::Int64, true),
         Field::new("number", DataType::Int32, true),
@@ -41,7 +41,7 @@ fn schema() -> Schema {
     ])
 }
 
-fn fields(row: &Row) -> Vec<(&'static str, Value)> {
+pub(super) fn fields(row: &Row) -> Vec<(&'static str, Value)> {
     let mut fields = vec![("id", json!(row.0))];
     fields.extend(row.1.as_ref().map(|value| ("number", json!(value))));
     fields.extend(row.2.as_ref().map(|value| ("float", json!(value))));
@@ -52,7 +52,7 @@ fn fields(row: &Row) -> Vec<(&'static str, Value)> {
 }
 
 /// An object with its fields turned round by `turn`, with white space, and with a field too many.
-fn write(fields: &[(&str, Value)], turn: usize, space: &str) -> String {
+pub(super) fn write(fields: &[(&str, Value)], turn: usize, space: &str) -> String {
     let mut fields: Vec<String> = fields
         .iter()
         .map(|(name, value)| format!("{space}\"{name}\"{space}:{space}{value}{space}"))
@@ -67,7 +67,7 @@ fn write(fields: &[(&str, Value)], turn: usize, space: &str) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-fn decode_all(options: DecoderOptions, messages: &[String]) -> Decoded {
+pub(super) fn decode_all(options: DecoderOptions, messages: &[String]) -> Decoded {
     let messages: Vec<Message<'_>> = messages
         .iter()
         .map(|text| (ID, Some(text.as_str())))
@@ -136,6 +136,7 @@ proptest! {
     fn never_panics_and_always_adds_up(
         damages in proptest::collection::vec((0..8usize, any::<prop::sample::Index>(), any::<u8>(), 0..5u8), 1..30),
         declare: bool,
+        before: bool,
     ) {
         let base = [
             wrapped(r#"{"before":{"id":1,"name":"a"},"after":{"id":1,"name":"b"},"source":{"ts_ms":1,"db":"c","table":"t"},"op":"u"}"#),
@@ -165,7 +166,8 @@ proptest! {
         let key = ID.map(str::as_bytes);
         let records = records(&messages.iter().map(|message| (key, Some(message.as_slice()))).collect::<Vec<_>>(), TOPIC);
         let declared = declare.then(|| declared(&[("id", "int64"), ("when", "timestamptz"), ("z", "decimal(9,2)")])).flatten();
-        let mut decoder = Decoder::new(Format::DebeziumJson, DecoderOptions { declared, ..options() });
+        let mut decoder = Decoder::new(Format::DebeziumJson, DecoderOptions { declared: declared.clone(), before, ..options() });
+        let mut unasked = Decoder::new(Format::DebeziumJson, DecoderOptions { declared, ..options() });
         for _ in 0..2 {
             let decoded = decoder.decode(&records);
             let mut origins: Vec<u32> = decoded.changes.iter().flat_map(|changes| changes.origins.clone()).collect();
@@ -176,7 +178,12 @@ proptest! {
             prop_assert_eq!(decoded.total(), (messages.len() + splits) as u64);
             for changes in &decoded.changes {
                 prop_assert_eq!(changes.rows.num_rows(), changes.len());
+                if let Some(image) = &changes.before {
+                    prop_assert_eq!((image.rows.num_rows(), image.present.len()), (changes.len(), changes.len()));
+                }
             }
+            // A row before never costs its change.
+            prop_assert_eq!(decoded.rejected, unasked.decode(&records).rejected);
         }
     }
 

@@ -82,6 +82,7 @@ fn merge(
         key: changes.key.clone(),
         rows: RecordBatch::try_new(changes.rows.schema(), columns)?,
         unset,
+        // Only the statement's way merges partial updates, and a statement looks at no image.
         before: None,
         operations: nets.iter().map(|net| net.operation).collect(),
         event_times_ms: rows

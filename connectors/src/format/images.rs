@@ -1,0 +1,118 @@
+//! The rows before of a stream's updates: columns beside its own, in step with them.
+//!
+//! They are filled up with nulls only once an image comes: a stream without images pays nothing. What
+//! cannot be read, or holds no more than the key, is no image; it never costs the change.
+
+use arrow::array::BooleanBufferBuilder;
+
+use super::column::Column;
+use super::envelope::Head;
+use super::layout::{Layout, Span};
+use super::reading::Placeholder;
+use super::scan::Cursor;
+use crate::change::{Image, Operation};
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Images {
+    /// As many entries as `present`, and one more while an image is pending.
+    columns: Vec<Column>,
+    /// Whether a row has an image, up to the last that has one.
+    present: BooleanBufferBuilder,
+    /// An image was read whose row is not committed yet.
+    pending: bool,
+}
+
+impl Images {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self {
+            columns: layout.columns(),
+            present: BooleanBufferBuilder::new(0),
+            pending: false,
+        }
+    }
+
+    /// Whether an image waits for its row to be committed.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// Reads the object that stands next as the image of the row that is to be committed as `row`,
+    /// and notes where its key fields stand. False where it cannot be read; then nothing is kept, and
+    /// the cursor stands anywhere.
+    pub(super) fn read(
+        &mut self,
+        layout: &mut Layout,
+        row: usize,
+        spans: &mut [Span],
+        cursor: &mut Cursor<'_>,
+        placeholder: &Placeholder,
+    ) -> bool {
+        self.rollback();
+        self.fill(row);
+        let head = &mut Head::default();
+        let read = layout.read(&mut self.columns, row, spans, cursor, placeholder, head);
+        self.pending = true;
+        if read.is_err() {
+            self.rollback();
+        }
+        self.pending
+    }
+
+    /// Keeps the image that is pending as that of `row`, where the row is an update and the image
+    /// holds more than the key. A delete's own row is its image.
+    pub(super) fn commit(&mut self, layout: &Layout, row: usize, operation: Operation) {
+        if !self.pending {
+            return;
+        }
+        if operation == Operation::Update && layout.holds_more_than_key(&self.columns, row) {
+            self.pending = false;
+            self.present.append(true);
+        } else {
+            self.rollback();
+        }
+    }
+
+    /// Takes back the image that is pending.
+    pub(super) fn rollback(&mut self) {
+        if self.pending {
+            self.truncate(self.present.len());
+        }
+    }
+
+    /// Takes back the images of all but the first `rows`, and the one that is pending.
+    pub(super) fn truncate(&mut self, rows: usize) {
+        let rows = rows.min(self.present.len());
+        for column in &mut self.columns {
+            column.truncate(rows);
+        }
+        self.present.truncate(rows);
+        self.pending = false;
+    }
+
+    /// The images of `rows` rows; nothing where there are none. None are left.
+    pub(super) fn take(&mut self, layout: &Layout, rows: usize) -> Option<Image> {
+        self.rollback();
+        if (0..self.present.len()).all(|row| !self.present.get_bit(row)) {
+            self.truncate(0);
+            return None;
+        }
+        self.fill(rows);
+        let present = self.present.finish();
+        let (rows, unset) = layout.take(&mut self.columns, rows);
+        Some(Image {
+            rows,
+            unset,
+            present,
+        })
+    }
+
+    /// Rows up to this one have no image.
+    fn fill(&mut self, row: usize) {
+        let missing = row - self.present.len();
+        for column in &mut self.columns {
+            (0..missing).for_each(|_| column.append_null());
+        }
+        self.present.append_n(missing, false);
+    }
+}

@@ -1,0 +1,229 @@
+//! The columns of a stream, and how a JSON object becomes a row of them.
+//!
+//! One layout reads the rows after and the rows before, each into columns of their own. A field that
+//! a row lacks is null; a field that stands twice counts the last time; a field that is no column is
+//! passed over, or makes a sampled schema wider.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Schema, SchemaRef};
+
+use super::column::Column;
+use super::envelope::Head;
+use super::fault::{Fault, Parsed};
+use super::keys::{KeyOrder, STRANGER};
+use super::reading::{Placeholder, Reading};
+use super::scan::Cursor;
+use super::schema::{Described, Form};
+
+/// Where a key field's value begins and ends in its message.
+pub(super) type Span = (usize, usize);
+
+/// The span of a key field that is absent.
+pub(super) const ABSENT: Span = (0, 0);
+
+/// See the module docs.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// The key, where all its columns exist.
+    pub(super) key: Option<Arc<[String]>>,
+    schema: SchemaRef,
+    shape: Vec<Shape>,
+    keys: KeyOrder,
+    /// A key that is no column is a new column.
+    strangers_widen: bool,
+}
+
+#[derive(Debug)]
+struct Shape {
+    reading: Reading,
+    required: bool,
+    /// Place in the key's spans.
+    key: Option<usize>,
+}
+
+impl Layout {
+    /// Of no columns.
+    pub(super) fn empty() -> Self {
+        Self {
+            key: None,
+            schema: Arc::new(Schema::empty()),
+            shape: Vec::new(),
+            keys: KeyOrder::default(),
+            strangers_widen: false,
+        }
+    }
+
+    /// Of these columns. The metadata of a flat row is known, too, but no column.
+    pub(super) fn new(
+        described: &[&Described],
+        form: Form,
+        key: Option<&Arc<[String]>>,
+        strangers_widen: bool,
+    ) -> Self {
+        let has = |name: &String| described.iter().any(|column| column.name == *name);
+        let key = key
+            .filter(|key| !key.is_empty() && key.iter().all(has))
+            .cloned();
+        let key_names = key.as_deref().unwrap_or_default();
+        let fields: Vec<_> = described
+            .iter()
+            .map(|column| column.reading.field(&column.name))
+            .collect();
+        let shape = described
+            .iter()
+            .map(|column| Shape {
+                reading: column.reading.clone(),
+                required: column.required,
+                key: key_names.iter().position(|name| *name == column.name),
+            })
+            .collect();
+        let meta = if form == Form::Flat { Head::NAMES } else { &[] };
+        let names = described.iter().map(|column| column.name.as_str());
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            shape,
+            keys: KeyOrder::new(names.chain(meta.iter().copied())),
+            strangers_widen,
+            key,
+        }
+    }
+
+    /// Empty columns of it.
+    pub(super) fn columns(&self) -> Vec<Column> {
+        let fields = self.schema.fields().iter();
+        fields.map(|field| Column::new(field.data_type())).collect()
+    }
+
+    /// Spans of a key of which nothing was read.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        vec![ABSENT; self.key.as_deref().unwrap_or_default().len()]
+    }
+
+    /// Appends the object that stands next to columns that hold `row` entries, and notes in `spans`
+    /// where its key fields stand. Metadata of a flat row goes to `head`. After a fault the columns
+    /// must be cut back to `row` entries.
+    pub(super) fn read<'a>(
+        &mut self,
+        columns: &mut [Column],
+        row: usize,
+        spans: &mut [Span],
+        cursor: &mut Cursor<'a>,
+        placeholder: &Placeholder,
+        head: &mut Head<'a>,
+    ) -> Parsed<()> {
+        spans.fill(ABSENT);
+        cursor.expect(b'{')?;
+        let (mut hint, mut filled) = (0, 0);
+        let mut more = !cursor.closed(b'}');
+        while more {
+            let target = self.keys.next(cursor, &mut hint)?;
+            if let Some(column) = columns.get_mut(target) {
+                let shape = &self.shape[target];
+                if column.len() > row {
+                    column.truncate(row);
+                    filled -= 1;
+                }
+                let start = cursor.at();
+                shape
+                    .reading
+                    .read(cursor, column, placeholder)
+                    .map_err(|fault| fault.at_field(self.schema.field(target).name()))?;
+                if let Some(place) = shape.key {
+                    spans[place] = (start, cursor.at());
+                }
+                filled += 1;
+            } else if target != STRANGER {
+                head.read(target - columns.len(), cursor)?;
+            } else if self.strangers_widen {
+                return Err(Fault::value("found a field that no row had before"));
+            } else {
+                cursor.skip()?;
+            }
+            more = cursor.more(b'}')?;
+        }
+        if filled < columns.len() {
+            for column in columns {
+                if column.len() == row {
+                    column.append_null();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes the object that stands next, noting in `spans` where its key fields stand.
+    pub(super) fn scan(&mut self, spans: &mut [Span], cursor: &mut Cursor<'_>) -> Parsed<()> {
+        spans.fill(ABSENT);
+        if spans.is_empty() {
+            return cursor.skip();
+        }
+        cursor.expect(b'{')?;
+        let mut hint = 0;
+        let mut more = !cursor.closed(b'}');
+        while more {
+            let target = self.keys.next(cursor, &mut hint)?;
+            let start = cursor.at();
+            cursor.skip()?;
+            if let Some(place) = self.shape.get(target).and_then(|shape| shape.key) {
+                spans[place] = (start, cursor.at());
+            }
+            more = cursor.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    /// The key's columns among `columns`; none where the key is not known.
+    pub(super) fn key_columns<'a>(
+        &'a self,
+        columns: &'a [Column],
+    ) -> impl Iterator<Item = &'a Column> {
+        let pairs = columns.iter().zip(&self.shape);
+        pairs
+            .filter(|(_, shape)| shape.key.is_some())
+            .map(|(column, _)| column)
+    }
+
+    /// The columns that are not the key's.
+    pub(super) fn other_columns<'a>(
+        &'a self,
+        columns: &'a mut [Column],
+    ) -> impl Iterator<Item = &'a mut Column> {
+        let pairs = columns.iter_mut().zip(&self.shape);
+        pairs
+            .filter(|(_, shape)| shape.key.is_none())
+            .map(|(column, _)| column)
+    }
+
+    /// Whether a column that is not the key's holds anything in this row; if none does, the source
+    /// did not send the row. A connector fills in zeros for columns that are `NOT NULL`, so that
+    /// those say nothing.
+    pub(super) fn holds_more_than_key(&self, columns: &[Column], row: usize) -> bool {
+        columns.iter().zip(&self.shape).any(|(column, shape)| {
+            shape.key.is_none() && !column.is_null(row) && !(shape.required && column.is_zero(row))
+        })
+    }
+
+    /// The rows of columns of `len` entries, which are empty afterwards, and where they are unset.
+    pub(super) fn take(
+        &self,
+        columns: &mut [Column],
+        len: usize,
+    ) -> (RecordBatch, Vec<Option<BooleanBuffer>>) {
+        let taken: Result<Vec<_>, _> = columns
+            .iter_mut()
+            .zip(self.schema.fields())
+            .map(|(column, field)| column.take(field.data_type()))
+            .collect();
+        let (arrays, unset): (Vec<ArrayRef>, _) = taken
+            .expect("messages are checked for UTF-8 before they are read")
+            .into_iter()
+            .unzip();
+        let options = RecordBatchOptions::new().with_row_count(Some(len));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
+            .expect("every column has the type of its field and one entry a row");
+        (rows, unset)
+    }
+}
