@@ -8,8 +8,12 @@
     reason = "a suite reports by panicking, as a test does"
 )]
 
+pub mod cells;
+pub mod histories;
 pub mod rows;
 pub mod sink;
 pub mod source;
+pub mod truth;
 
+mod model;
 mod strategies;

@@ -298,8 +298,7 @@ impl ConflictPolicy {
             Some(Detect::Key | Detect::Row) => true,
             // A statement cannot say of a row that it updated whether there was a conflict.
             Some(Detect::Version) => match self.strategy {
-                Strategy::TargetWins => true,
-                Strategy::NewestWins => self.tie == Tie::Target,
+                Strategy::TargetWins | Strategy::NewestWins => self.tie == Tie::Target,
                 _ => false,
             },
             Some(Detect::Before) => !with_before,
@@ -310,7 +309,7 @@ impl ConflictPolicy {
             && self.columns.is_empty()
             && self.history.is_none()
             && !self.keeps_shadow()
-            && self.null_version != NullVersion::Wins
+            && self.null_version == NullVersion::Loses
     }
 
     /// Whether detection changes nothing but what is counted.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::cells::Types;
 use super::rows::{Row, changes, delete_by_key, partition, row, with_column, without_name};
 use super::strategies::{Ending, HELD, Meeting, expected, meetings};
 use crate::change::Changes;
@@ -26,6 +27,11 @@ pub trait Bench: Send + Sync {
 
     /// Runs a query; every value as text.
     async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>>;
+
+    /// What the database calls its types; those that every database has, where it does not say.
+    fn types(&self) -> Types {
+        Types::default()
+    }
 }
 
 /// Rows as `id:name:version`, `-` for null.
@@ -56,7 +62,7 @@ fn identity() -> Identity {
     }
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         table: "clients".to_owned(),
         ..Options::default()
@@ -64,13 +70,13 @@ fn options() -> Options {
 }
 
 /// A sink with where its partition stands.
-struct Writer {
-    sink: Box<dyn Sink>,
+pub(super) struct Writer {
+    pub(super) sink: Box<dyn Sink>,
     position: Option<i64>,
 }
 
 impl Writer {
-    async fn open(bench: &dyn Bench, options: &Options) -> Self {
+    pub(super) async fn open(bench: &dyn Bench, options: &Options) -> Self {
         let mut sink = bench.connect(options, &identity()).await.unwrap();
         let positions = sink.positions().await.unwrap();
         let positions = positions.expect("a transactional sink keeps positions");
@@ -80,7 +86,7 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, changes: Vec<Changes>) -> Result<Outcome> {
+    pub(super) async fn write(&mut self, changes: Vec<Changes>) -> Result<Outcome> {
         let count: usize = changes.iter().map(Changes::len).sum();
         let next = self.position.unwrap_or(0) + count as i64;
         let write = Write {

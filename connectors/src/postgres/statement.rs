@@ -420,7 +420,8 @@ impl Statements<'_> {
         };
         match self.policy.strategy {
             Strategy::NewestWins | Strategy::Merge => {
-                format!("((t.{mark} IS TRUE OR {differs}) AND {wins})")
+                let revives = predicates.revives();
+                format!("CASE WHEN t.{mark} IS TRUE THEN {revives} ELSE {differs} AND {wins} END")
             }
             _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
         }

@@ -104,17 +104,29 @@ impl<'a> Predicates<'a> {
             Strategy::TargetWins => "FALSE".to_owned(),
             Strategy::NewestWins | Strategy::OldestWins => self.source_is_ahead(),
             Strategy::Merge => {
-                let fills = columns.iter().map(|sides| {
+                // A row that ends as it was is kept.
+                let ahead = self.source_is_ahead();
+                let takes = columns.iter().map(|sides| {
+                    let differ = differ(self.dialect, sides);
                     format!(
-                        "({} IS NULL AND {} IS NOT NULL)",
-                        sides.target, sides.source
+                        "({} IS NOT NULL AND ({} IS NULL OR ({ahead} AND {differ})))",
+                        sides.source, sides.target
                     )
                 });
-                any(std::iter::once(self.source_is_ahead())
-                    .chain(fills)
-                    .collect())
+                any(takes.collect())
             }
             ref other => beyond_statements(other),
+        }
+    }
+
+    /// A create, read or update brings back a row that a soft delete marked. It counts as absent, but
+    /// for its version: what is not ahead of it comes too late (R12).
+    pub fn revives(&self) -> String {
+        match (&self.policy.strategy, &self.version) {
+            (Strategy::NewestWins | Strategy::Merge, Some(version)) => {
+                format!("({} IS NULL OR {})", version.target, self.source_is_ahead())
+            }
+            _ => "TRUE".to_owned(),
         }
     }
 
@@ -334,7 +346,8 @@ mod tests {
         let cases = [
             ("'s'", "'t'", "2", "1", (true, Some("s"))),
             ("'s'", "'t'", "1", "2", (false, Some("t"))),
-            ("NULL", "'t'", "2", "1", (true, Some("t"))),
+            // The row ends as it was.
+            ("NULL", "'t'", "2", "1", (false, Some("t"))),
             ("'s'", "NULL", "1", "2", (true, Some("s"))),
             ("NULL", "NULL", "1", "2", (false, None)),
         ];

@@ -251,6 +251,11 @@ impl<'c> Run<'c> {
                 continue;
             }
             let seen = self.memory.take();
+            if seen.lost && !seen.met {
+                self.outcome.kept += 1;
+                self.outcome.conflicts.add(ConflictType::UpdateMissing, 1);
+                continue;
+            }
             if !seen.met && set.contains(&false) {
                 self.fail(part, row, Failure::Row(incomplete()))?;
                 continue;

@@ -198,11 +198,14 @@ impl Statements<'_> {
         let mut terms: Vec<String> = self
             .written(set)
             .map(|(place, column)| {
-                format!(
-                    "{} = {}",
-                    column.name,
-                    predicates.value(&sides(place, column))
-                )
+                let sides = sides(place, column);
+                let mut value = predicates.value(&sides);
+                if self.prepared.mark.is_some() && value != sides.source {
+                    // Nothing is taken from a row that counts as absent.
+                    let (marked, source) = (self.marked(), sides.source);
+                    value = format!("CASE WHEN {marked} THEN {source} ELSE {value} END");
+                }
+                format!("{} = {value}", column.name)
             })
             .collect();
         if let Some(mark) = &self.prepared.mark {
@@ -223,11 +226,12 @@ impl Statements<'_> {
         let predicates = self.predicates(set);
         let columns = self.columns(set);
         format!(
-            "syncline_upsert({}, {}, {}, {})",
+            "syncline_upsert({}, {}, {}, {}, {})",
             predicates.differs(&columns),
             predicates.upsert_conflicts(&columns),
             predicates.upsert_wins(&columns),
-            self.marked()
+            self.marked(),
+            predicates.revives()
         )
     }
 

@@ -12,8 +12,10 @@ use rusqlite::types::ValueRef;
 use super::*;
 use crate::change::{Changes, Operation};
 use crate::conflict::Strategy;
+use crate::conformance::histories::check_statement_histories;
 use crate::conformance::rows::{changes, row};
 use crate::conformance::sink::{Bench, check_sink};
+use crate::conformance::truth::check_statements;
 use crate::error::Error;
 
 struct File {
@@ -98,6 +100,16 @@ impl Bench for File {
 #[tokio::test]
 async fn the_sink_conforms() {
     check_sink(&File::new()).await;
+}
+
+#[tokio::test]
+async fn the_statement_ends_every_case_as_the_truth_table_says() {
+    check_statements(&File::new()).await;
+}
+
+#[tokio::test]
+async fn two_writers_through_the_statement_end_as_one_at_a_time_r8() {
+    check_statement_histories(&File::new()).await;
 }
 
 /// One row with these columns besides `id`.

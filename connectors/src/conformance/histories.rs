@@ -1,0 +1,241 @@
+//! Histories of two writers: changes that come through the sink, and direct edits of the target in
+//! between, held against a model that takes one change at a time (R8).
+//!
+//! A history is a few stretches of changes with edits after each; the sink gets a stretch in batches
+//! of 1, 7 and 60. Whatever the batch, the strategy and the way the write takes, the rows must end as
+//! the model's. The outcome must be the model's too, to the last conflict, unless changes were folded
+//! into later ones; then every change must still have one end (R17). Seeded: a failure comes again.
+
+mod policies;
+mod script;
+
+use self::policies::policies;
+use self::script::{Edit, Stretch, script};
+use super::cells::{Cell, Column, Event, changes, create_table, show};
+use super::model::Model;
+use super::sink::{Bench, Writer, options};
+use super::truth::Bucket;
+use crate::conflict::{ConflictPolicy, Path};
+use crate::error::Error;
+use crate::sink::Outcome;
+use crate::sql::{DeleteMode, Options};
+
+/// Passes where no history ends otherwise than in the model, through the statement where that can
+/// decide, and through the resolver.
+pub async fn check_histories(bench: &dyn Bench) {
+    check(bench, &[Path::Statement, Path::Resolver]).await;
+}
+
+/// As [`check_histories`], as far as the statement decides; for a bench without a resolver.
+pub async fn check_statement_histories(bench: &dyn Bench) {
+    check(bench, &[Path::Statement]).await;
+}
+
+async fn check(bench: &dyn Bench, paths: &[Path]) {
+    for (seed, (policy, columns)) in policies().into_iter().enumerate() {
+        for delete in [DeleteMode::Hard, DeleteMode::Soft] {
+            for with_before in [false, true] {
+                for &path in paths {
+                    if path == Path::Statement && !policy.fits_statement(with_before) {
+                        continue;
+                    }
+                    let history = History {
+                        bench,
+                        policy: ConflictPolicy {
+                            path,
+                            ..policy.clone()
+                        },
+                        delete,
+                        columns: &columns,
+                        with_before,
+                        script: script(seed as u64, &columns, with_before, delete),
+                    };
+                    for rows in [1, 7, 60] {
+                        history.check(rows).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One history under one policy.
+struct History<'a> {
+    bench: &'a dyn Bench,
+    policy: ConflictPolicy,
+    delete: DeleteMode,
+    columns: &'a [Column],
+    with_before: bool,
+    script: Vec<Stretch>,
+}
+
+/// What became of a stretch.
+#[derive(Debug, Default, PartialEq)]
+struct End {
+    outcome: Outcome,
+    rejected: Vec<(usize, String)>,
+    /// `id:cells:alive`, by the key.
+    rows: Vec<String>,
+}
+
+impl History<'_> {
+    async fn check(&self, rows: usize) {
+        self.bench.reset().await;
+        let table = create_table(self.columns, self.bench.types());
+        self.bench.execute(&table).await;
+        let options = Options {
+            conflict: self.policy.clone(),
+            delete: self.delete,
+            ..options()
+        };
+        let mut writer = Writer::open(self.bench, &options).await;
+        let mut model = Model::new(&self.policy, self.delete, self.columns);
+        for (number, stretch) in self.script.iter().enumerate() {
+            let wanted = self.expected(&mut model, stretch);
+            let mut found = End::default();
+            for (at, part) in stretch.changes.chunks(rows).enumerate() {
+                self.write(&mut writer, part, at * rows, &mut found).await;
+            }
+            found.rows = self.rows().await;
+            let what = || {
+                format!(
+                    "R8: stretch {number} in batches of {rows}, {:?}, deletes {:?}, {} images, {:?}\n{}",
+                    self.policy,
+                    self.delete,
+                    if self.with_before { "with" } else { "without" },
+                    self.columns,
+                    stretch.text()
+                )
+            };
+            assert_eq!(found.rows, wanted.rows, "{}", what());
+            if found.outcome.superseded == 0 {
+                assert_eq!(found, wanted, "{}", what());
+            }
+            for edit in &stretch.edits {
+                self.edit(edit, &mut model).await;
+            }
+        }
+        writer.sink.close().await.unwrap();
+    }
+
+    /// What the model makes of a stretch.
+    fn expected(&self, model: &mut Model, stretch: &Stretch) -> End {
+        let mut end = End::default();
+        for (number, event) in stretch.changes.iter().enumerate() {
+            let (bucket, conflict) = model.apply(event);
+            match bucket {
+                Bucket::Written => end.outcome.written += 1,
+                Bucket::Kept => end.outcome.kept += 1,
+                Bucket::Queued => {
+                    end.outcome.kept += 1;
+                    end.outcome.queued += 1;
+                }
+                Bucket::Rejected(rule) => end.rejected.push((number, rule)),
+            }
+            if let Some(kind) = conflict {
+                end.outcome.conflicts.add(kind, 1);
+            }
+        }
+        end.rows = model
+            .rows
+            .iter()
+            .map(|(id, (row, marked))| {
+                let row: Vec<Cell> = row.iter().cloned().map(Cell::of).collect();
+                standing(*id, &row, *marked)
+            })
+            .collect();
+        end
+    }
+
+    /// Writes what is not refused, as the pipeline does.
+    async fn write(&self, writer: &mut Writer, events: &[Event], first: usize, end: &mut End) {
+        let mut left: Vec<(usize, Event)> = (first..).zip(events.iter().cloned()).collect();
+        let mut rejected_here = Vec::new();
+        while !left.is_empty() {
+            let events: Vec<Event> = left.iter().map(|(_, event)| event.clone()).collect();
+            let batch = changes(self.columns, &events, self.with_before);
+            match writer.write(vec![batch]).await {
+                Ok(outcome) => {
+                    end.outcome += &outcome;
+                    break;
+                }
+                Err(Error::Rejected(rejected)) => {
+                    assert!(!rejected.is_empty());
+                    for change in rejected.into_iter().rev() {
+                        let (number, _) = left.remove(change.row);
+                        rejected_here.push((number, change.rule));
+                    }
+                }
+                Err(error) => panic!("{:?}: {}", self.policy, error.chain()),
+            }
+        }
+        rejected_here.sort();
+        end.rejected.append(&mut rejected_here);
+    }
+
+    /// An edit of the target, where there is what it edits.
+    async fn edit(&self, edit: &Edit, model: &mut Model) {
+        let alive = model.rows.get(&edit.id).is_some_and(|(_, marked)| !marked);
+        if !alive {
+            return;
+        }
+        let id = edit.id;
+        let sql = match &edit.row {
+            Some(row) => {
+                let terms: Vec<String> = self
+                    .columns
+                    .iter()
+                    .zip(row)
+                    .filter(|(_, cell)| !cell.is_unset())
+                    .map(|(column, cell)| format!("{} = {}", column.name(), cell.literal()))
+                    .collect();
+                format!("UPDATE clients SET {} WHERE id = {id}", terms.join(", "))
+            }
+            None => format!("DELETE FROM clients WHERE id = {id}"),
+        };
+        self.bench.execute(&sql).await;
+        match (&edit.row, model.rows.get_mut(&id)) {
+            (Some(cells), Some((row, _))) => {
+                for (value, cell) in row.iter_mut().zip(cells) {
+                    if !cell.is_unset() {
+                        *value = cell.known().cloned();
+                    }
+                }
+            }
+            _ => {
+                model.rows.remove(&id);
+            }
+        }
+    }
+
+    async fn rows(&self) -> Vec<String> {
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name()).collect();
+        let query = format!(
+            "SELECT id, CASE WHEN _deleted THEN 'deleted' ELSE 'alive' END, {} FROM clients ORDER BY id",
+            names.join(", ")
+        );
+        let read = |row: Vec<Option<String>>| {
+            let mut texts = row.into_iter();
+            let id = texts.next().flatten().unwrap().parse().unwrap();
+            let marked = texts.next().flatten().as_deref() == Some("deleted");
+            let cells: Vec<Cell> = self
+                .columns
+                .iter()
+                .zip(texts)
+                .map(|(column, text)| Cell::of(text.map(|text| column.value(&text))))
+                .collect();
+            standing(id, &cells, marked)
+        };
+        self.bench
+            .query(&query)
+            .await
+            .into_iter()
+            .map(read)
+            .collect()
+    }
+}
+
+fn standing(id: i64, row: &[Cell], marked: bool) -> String {
+    let state = if marked { "deleted" } else { "alive" };
+    format!("{id}:{}:{state}", show(row))
+}
