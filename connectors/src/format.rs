@@ -14,6 +14,7 @@
 //! - delete: the image before where it holds more than the key, else all but the key is unset; of
 //!   a column that is `NOT NULL` at the source, a zero says nothing
 //! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
+//! - a change of an ignored replication origin is filtered
 //! - fields that a declared schema does not name are left out
 
 mod column;
@@ -23,6 +24,7 @@ mod declared;
 mod envelope;
 mod fault;
 mod keys;
+mod origin;
 mod reading;
 mod record_key;
 mod sample;
@@ -122,6 +124,8 @@ pub struct DecoderOptions {
     pub unavailable: String,
     /// The table where no message says it; else the last part of the topic, or the file's stem.
     pub default_table: Option<String>,
+    /// Patterns of replication origins whose changes are left out; `*` stands for any text.
+    pub ignore_origins: Vec<String>,
 }
 
 impl Default for DecoderOptions {
@@ -133,6 +137,7 @@ impl Default for DecoderOptions {
             columns: None,
             unavailable: "__debezium_unavailable_value".to_owned(),
             default_table: None,
+            ignore_origins: Vec::new(),
         }
     }
 }
@@ -168,8 +173,11 @@ pub struct Decoded {
     pub changes: Vec<Changes>,
     /// Records that are no changes.
     pub rejected: Vec<Undecodable>,
-    /// Records that hold no row: logical messages, heartbeats, transaction boundaries.
+    /// Records that hold no row: logical messages, heartbeats, transaction boundaries; and those of
+    /// an ignored origin.
     pub filtered: u64,
+    /// Those of `filtered` that were left out for their origin.
+    pub ignored: u64,
     /// Tombstones right after their delete (R12).
     pub superseded: u64,
 }

@@ -9,6 +9,8 @@
 //! - null: a null value is a delete by the record key.
 //! - delete: the image before, else the key alone with everything else unset (R14).
 //! - key change: a delete of the old and a create of the new, from one record (R10).
+//! - an ignored origin: filtered, whatever the operation; a tombstone says nothing of its origin and
+//!   is then always taken for the end of a delete.
 
 mod apply;
 mod shape;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use self::topic::{Progress, Topic};
 use super::envelope::{Envelope, EnvelopeReader, Head, Part};
 use super::fault::{Fault, Parsed};
+use super::origin::Origins;
 use super::reading::Placeholder;
 use super::record_key::Payload;
 use super::scan::Cursor;
@@ -46,6 +49,7 @@ pub(super) struct Debezium {
     projection: Option<Vec<String>>,
     placeholder: Placeholder,
     default_table: Option<Arc<str>>,
+    ignored: Origins,
     schemas: HashMap<Box<[u8]>, Arc<Connect>>,
     reader: EnvelopeReader,
     topics: Vec<Topic>,
@@ -64,8 +68,14 @@ struct Job<'a> {
 }
 
 enum Done {
-    Rows { deleted: bool },
+    Rows {
+        deleted: bool,
+    },
     Filtered,
+    /// By its origin.
+    Ignored {
+        deleted: bool,
+    },
     Superseded,
 }
 
@@ -78,6 +88,7 @@ impl Debezium {
             projection: options.columns,
             placeholder: Placeholder::new(&options.unavailable),
             default_table: options.default_table.map(Into::into),
+            ignored: Origins::new(&options.ignore_origins),
             schemas: HashMap::new(),
             reader: EnvelopeReader::new(),
             topics: Vec::new(),
@@ -133,9 +144,13 @@ impl Debezium {
     fn finish(&mut self, done: Parsed<Done>, job: &mut Job<'_>, place: usize) {
         let progress = &mut self.partitions[place];
         progress.deleted_at = None;
+        if matches!(done, Ok(Done::Ignored { .. })) {
+            job.decoded.filtered += 1;
+            job.decoded.ignored += 1;
+        }
         match done {
-            Ok(Done::Rows { deleted: false }) => {}
-            Ok(Done::Rows { deleted: true }) => {
+            Ok(Done::Rows { deleted: false } | Done::Ignored { deleted: false }) => {}
+            Ok(Done::Rows { deleted: true } | Done::Ignored { deleted: true }) => {
                 progress.deleted_at = Some(job.records.entries[job.index].offset);
                 progress.deleted_key.clear();
                 let key = job.records.key(job.index).unwrap_or_default();
@@ -210,6 +225,11 @@ impl Debezium {
             let envelope = self.envelope(&mut cursor, &mut head, expected)?;
             if envelope.is_one(&head) {
                 tail.check(&mut cursor)?;
+                if self.ignored.matches(&head) {
+                    self.rollback(expected);
+                    let deleted = head.operation.as_deref() == Some(b"d");
+                    return Ok(Done::Ignored { deleted });
+                }
                 return self.apply(job, basis, &head, envelope, expected);
             }
             if form.is_some() {
