@@ -184,7 +184,7 @@ impl PostgresSink {
     /// `Configuration` where deletes are to be remembered and the conflict policy has no use for them.
     pub fn check_remembering(&self) -> Result<()> {
         if self.remember_deletes {
-            trigger::check(&self.conflict)?;
+            trigger::check(&self.options())?;
         }
         Ok(())
     }

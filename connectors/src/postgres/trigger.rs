@@ -32,7 +32,7 @@ use crate::sql::identifier::{Dialect, literal, quote};
 use crate::sql::target::Target;
 use crate::sql::types::split_type;
 use crate::sql::version::VersionKind;
-use crate::sql::{Options, TOMBSTONES_TABLE};
+use crate::sql::{DeleteMode, Options, TOMBSTONES_TABLE};
 
 /// The setting that says who writes in a session, `PIPELINE/SINK`; absent or empty for users.
 pub(super) const WRITER_SETTING: &str = "syncline.writer";
@@ -47,12 +47,18 @@ pub(super) fn writer(identity: &Identity) -> String {
     format!("{}/{}", identity.pipeline, identity.sink)
 }
 
-/// Whether the versions of deletes mean anything to a policy.
+/// Whether the versions of deletes mean anything to a sink.
 ///
 /// # Errors
 /// `Configuration` where they do not.
-pub(super) fn check(policy: &ConflictPolicy) -> SinkResult<()> {
+pub(super) fn check(options: &Options) -> SinkResult<()> {
+    let policy = &options.conflict;
     let reads = matches!(policy.strategy, Strategy::NewestWins | Strategy::Merge);
+    if options.delete == DeleteMode::Ignore {
+        return Err(Error::configuration(
+            "delete = \"ignore\" leaves no versions of deletes, so that remember_deletes means nothing: leave one of them out",
+        ));
+    }
     if reads && policy.version.is_some() {
         return Ok(());
     }
@@ -237,6 +243,7 @@ impl<'a> Remembered<'a> {
         let setting = literal(WRITER_SETTING);
         format!(
             "CREATE OR REPLACE FUNCTION {place}.{delete}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER {FUNCTION_SETTINGS} AS {}; \
+             REVOKE ALL ON FUNCTION {place}.{delete}() FROM PUBLIC; \
              CREATE OR REPLACE FUNCTION {place}.{guard}() RETURNS trigger LANGUAGE plpgsql {FUNCTION_SETTINGS} AS {}; \
              CREATE OR REPLACE TRIGGER {delete} AFTER DELETE OR UPDATE OF {} ON {target} FOR EACH ROW \
              WHEN (current_setting({setting}, true) IS DISTINCT FROM {writer}) EXECUTE FUNCTION {place}.{delete}(); \
@@ -354,13 +361,22 @@ mod config_tests {
 
     #[test]
     fn deletes_are_remembered_only_where_versions_are_compared_r12() {
-        let check = |strategy: Strategy, version: Option<&str>, expect: bool| {
-            let policy = ConflictPolicy {
+        let options = |strategy: Strategy, version: Option<&str>| Options {
+            conflict: ConflictPolicy {
                 strategy,
                 version: version.map(str::to_owned),
                 ..ConflictPolicy::default()
-            };
-            assert_eq!(check(&policy).is_ok(), expect, "{policy:?}");
+            },
+            ..Options::default()
+        };
+        let ignoring = Options {
+            delete: DeleteMode::Ignore,
+            ..options(Strategy::NewestWins, Some("v"))
+        };
+        assert!(check(&ignoring).is_err());
+        let check = |strategy: Strategy, version: Option<&str>, expect: bool| {
+            let options = options(strategy, version);
+            assert_eq!(check(&options).is_ok(), expect, "{options:?}");
         };
         check(Strategy::NewestWins, Some("v"), true);
         check(Strategy::Merge, Some("v"), true);
