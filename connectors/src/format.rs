@@ -16,6 +16,7 @@
 //! - the row before of an update is decoded where it is asked for: as a row after would be, but that
 //!   one which cannot be read, or holds no more than the key, is as if it were not there
 //! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
+//! - a change of an ignored replication origin is filtered
 //! - fields that a declared schema does not name are left out
 
 mod cells;
@@ -29,6 +30,7 @@ pub(crate) mod image;
 mod images;
 mod keys;
 mod layout;
+mod origin;
 mod reading;
 mod record_key;
 mod sample;
@@ -131,6 +133,8 @@ pub struct DecoderOptions {
     pub default_table: Option<String>,
     /// Whether updates are to carry their rows before; see [`Changes::before`].
     pub before: bool,
+    /// Patterns of replication origins whose changes are left out; `*` stands for any text.
+    pub ignore_origins: Vec<String>,
 }
 
 impl Default for DecoderOptions {
@@ -143,6 +147,7 @@ impl Default for DecoderOptions {
             unavailable: "__debezium_unavailable_value".to_owned(),
             default_table: None,
             before: false,
+            ignore_origins: Vec::new(),
         }
     }
 }
@@ -178,8 +183,11 @@ pub struct Decoded {
     pub changes: Vec<Changes>,
     /// Records that are no changes.
     pub rejected: Vec<Undecodable>,
-    /// Records that hold no row: logical messages, heartbeats, transaction boundaries.
+    /// Records that hold no row: logical messages, heartbeats, transaction boundaries; and those of
+    /// an ignored origin.
     pub filtered: u64,
+    /// Those of `filtered` that were left out for their origin.
+    pub ignored: u64,
     /// Tombstones right after their delete (R12).
     pub superseded: u64,
 }

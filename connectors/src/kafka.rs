@@ -100,6 +100,11 @@ pub struct KafkaSource {
     /// The text that stands for a value the source did not send, where it is not Debezium's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+    /// Replication origins whose changes are left out, where another pipeline writes to this
+    /// source: `syncline_*`, with `*` for any text. They count as filtered. Needs Debezium's
+    /// `source.origin`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_origins: Vec<String>,
     /// A name for this process that survives its restart: the group then keeps its partitions for
     /// the session timeout. Each replica needs another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,6 +290,7 @@ mod tests {
             schema: None,
             key: None,
             unavailable: None,
+            ignore_origins: Vec::new(),
             instance: None,
             properties: BTreeMap::new(),
         }

@@ -19,6 +19,7 @@
 mod failure;
 
 mod catalogue;
+mod origin;
 mod positions;
 mod prepare;
 #[cfg(target_os = "linux")]
@@ -35,6 +36,7 @@ mod read;
 mod settle;
 mod stage;
 mod statement;
+mod trigger;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -50,6 +52,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::failure::Failure;
+pub use self::origin::OriginMark;
 use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
@@ -101,6 +104,13 @@ pub struct PostgresSink {
     /// Who wins when source and target disagree.
     #[serde(default)]
     pub conflict: ConflictPolicy,
+    /// How writes are marked, so that a pipeline that reads this database can leave them out
+    /// (`ignore_origins`). Default: not at all.
+    pub origin: Option<OriginMark>,
+    /// Whether deletes by users of the target count as deletes that were applied (R12): an older
+    /// change that comes later does not bring the row back. By triggers on the table.
+    #[serde(default)]
+    pub remember_deletes: bool,
     /// Whether a commit waits for the database's disk. `false` is faster; a crash of the database
     /// then loses the last rows and their positions together, and the source replays them.
     #[serde(default = "default_synchronous_commit")]
@@ -153,6 +163,8 @@ impl PostgresSink {
             evolution,
             truncate,
             conflict,
+            origin: None,
+            remember_deletes: false,
             synchronous_commit: default_synchronous_commit(),
             connect_timeout_ms: default_connect_timeout_ms(),
             lock_timeout_ms: default_lock_timeout_ms(),
@@ -166,6 +178,17 @@ impl PostgresSink {
     /// `Configuration`; it does not show the URL, which may hold a password.
     pub fn check_url(&self) -> Result<()> {
         session::connect_options(&self.url).map(|_| ())
+    }
+
+    /// Whether its options agree with each other.
+    ///
+    /// # Errors
+    /// `Configuration` where deletes are to be remembered and the conflict policy has no use for them.
+    pub fn check_remembering(&self) -> Result<()> {
+        if self.remember_deletes {
+            trigger::check(&self.options())?;
+        }
+        Ok(())
     }
 
     /// The options that all SQL sinks share.
@@ -187,6 +210,8 @@ impl fmt::Debug for PostgresSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresSink")
             .field("options", &self.options())
+            .field("origin", &self.origin)
+            .field("remember_deletes", &self.remember_deletes)
             .field("synchronous_commit", &self.synchronous_commit)
             .finish_non_exhaustive()
     }
@@ -204,6 +229,7 @@ pub async fn connect(
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
     version_column(&config.conflict)?;
+    config.check_remembering()?;
     let session = Session::open(config, identity, resolvers).await?;
     Ok(Box::new(PostgresConnection {
         config: config.clone(),
@@ -221,7 +247,13 @@ pub async fn connect(
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &PostgresSink) -> Result<()> {
     version_column(&config.conflict)?;
+    config.check_remembering()?;
     let (mut connection, _link) = session::open_connection(config, "check").await?;
+    if config.origin.is_some() {
+        origin::check(&mut connection)
+            .await
+            .map_err(Failure::into_error)?;
+    }
     if config.table.contains('{') {
         return Ok(());
     }
@@ -362,9 +394,7 @@ impl PostgresConnection {
         let options = self.config.options();
         let parts = Part::of_write(write);
         let work = plan::plan(session, &options, &parts).await?;
-        session
-            .execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            .await?;
+        session.begin().await?;
         let moved =
             positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
         if !moved {

@@ -156,15 +156,16 @@ impl SourceConfig {
     /// What its settings tell the decoder. A declared schema that is wrong is left out: it was
     /// refused when the settings were checked.
     pub fn decoding(&self) -> DecoderOptions {
-        let (key, unavailable) = match self {
-            Self::Kafka(kafka) => (&kafka.key, &kafka.unavailable),
-            Self::File(file) => (&file.key, &file.unavailable),
+        let (key, unavailable, ignore_origins) = match self {
+            Self::Kafka(kafka) => (&kafka.key, &kafka.unavailable, &kafka.ignore_origins),
+            Self::File(file) => (&file.key, &file.unavailable, &file.ignore_origins),
         };
         let mut options = DecoderOptions {
             declared: self
                 .declared()
                 .and_then(|declared| parse_declared(declared).ok()),
             key: key.clone(),
+            ignore_origins: ignore_origins.clone(),
             ..DecoderOptions::default()
         };
         if let Some(unavailable) = unavailable {

@@ -75,6 +75,16 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
             kinds.join(", ")
         ),
     );
+    if balance.ignored > 0 {
+        line(
+            text,
+            format_args!(
+                "    {:<12} {:>14}  (of the filtered: by their origin, ignore_origins)",
+                "ignored",
+                grouped(balance.ignored)
+            ),
+        );
+    }
     if balance.warned > 0 {
         line(
             text,
@@ -154,10 +164,11 @@ mod tests {
     fn the_summary_shows_its_sum() {
         let outcome = Outcome::default();
         let balance = Balance {
-            entered: 12_000,
+            entered: 12_200,
             written: 10_000 + outcome.written,
             superseded: 1_000,
-            filtered: 0,
+            filtered: 200,
+            ignored: 150,
             kept: 900,
             queued: 0,
             quarantined: 100,
@@ -187,15 +198,16 @@ mod tests {
               source crm
                 lag                   1,500
               sink billing
-                in                   12,000
+                in                   12,200
                 written              10,000
                 superseded            1,000
-                filtered                  0
+                filtered                200
                 kept                    900
                 quarantined             100
                 in flight                 0
-                adds up: 12,000 = 10,000 + 1,000 + 0 + 900 + 100 + 0
+                adds up: 12,200 = 10,000 + 1,000 + 200 + 900 + 100 + 0
                 conflicts               900  insert_exists 900
+                ignored                 150  (of the filtered: by their origin, ignore_origins)
                 warned                    3
                 changes/s             6,000
                 latency             12.3 ms  p50, 45.7 ms p99, from fetch to commit

@@ -45,6 +45,11 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
     {
         problems.push(Problem::new(&["url"], error.to_string()));
     }
+    if let SinkConfig::Postgres(sink) = config
+        && let Err(error) = sink.check_remembering()
+    {
+        problems.push(Problem::new(&["remember_deletes"], error.to_string()));
+    }
     if options.key.as_ref().is_some_and(Vec::is_empty) {
         let message = "no column is named: leave `key` out to take the key that the changes carry";
         problems.push(Problem::new(&["key"], message));

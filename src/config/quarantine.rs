@@ -66,6 +66,7 @@ impl KafkaQuarantine {
             schema: None,
             key: None,
             unavailable: None,
+            ignore_origins: Vec::new(),
             instance: None,
             properties: self.properties.clone(),
         }

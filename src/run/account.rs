@@ -19,6 +19,8 @@ pub(crate) struct Tally {
     pub(crate) entered: u64,
     /// Dropped by a rule on purpose.
     pub(crate) filtered: u64,
+    /// Those of `filtered` that an ignored origin made.
+    pub(crate) ignored: u64,
     /// Superseded before the sink: the tombstone that follows its delete (R12).
     pub(crate) superseded: u64,
     /// Rejected by the decoder or an operator.
@@ -31,6 +33,7 @@ impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.entered += other.entered;
         self.filtered += other.filtered;
+        self.ignored += other.ignored;
         self.superseded += other.superseded;
         self.quarantined += other.quarantined;
         self.warned += other.warned;
@@ -44,6 +47,7 @@ pub struct Account {
     written: AtomicU64,
     superseded: AtomicU64,
     filtered: AtomicU64,
+    ignored: AtomicU64,
     kept: AtomicU64,
     queued: AtomicU64,
     quarantined: AtomicU64,
@@ -71,6 +75,8 @@ pub struct Balance {
     pub superseded: u64,
     /// Dropped by a rule on purpose.
     pub filtered: u64,
+    /// Written to the source by an origin that it ignores; a part of `filtered`.
+    pub ignored: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
     /// Waiting for a person to decide a conflict; a part of `kept`.
@@ -112,6 +118,7 @@ impl Default for Account {
             written: AtomicU64::default(),
             superseded: AtomicU64::default(),
             filtered: AtomicU64::default(),
+            ignored: AtomicU64::default(),
             kept: AtomicU64::default(),
             queued: AtomicU64::default(),
             quarantined: AtomicU64::default(),
@@ -155,6 +162,7 @@ impl Account {
         self.written.fetch_add(outcome.written, Relaxed);
         self.superseded.fetch_add(superseded, Relaxed);
         self.filtered.fetch_add(tally.filtered, Relaxed);
+        self.ignored.fetch_add(tally.ignored, Relaxed);
         self.kept.fetch_add(outcome.kept, Relaxed);
         self.queued.fetch_add(outcome.queued, Relaxed);
         self.quarantined.fetch_add(quarantined, Relaxed);
@@ -177,6 +185,7 @@ impl Account {
             written: self.written.load(Relaxed),
             superseded: self.superseded.load(Relaxed),
             filtered: self.filtered.load(Relaxed),
+            ignored: self.ignored.load(Relaxed),
             kept: self.kept.load(Relaxed),
             queued: self.queued.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),
@@ -203,6 +212,7 @@ mod tests {
         let tally = Tally {
             entered: 10,
             filtered: 2,
+            ignored: 1,
             superseded: 1,
             quarantined: 1,
             warned: 0,

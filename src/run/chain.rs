@@ -130,6 +130,7 @@ impl Chain {
         let tally = Tally {
             entered: decoded.total(),
             filtered: decoded.filtered,
+            ignored: decoded.ignored,
             superseded: decoded.superseded,
             quarantined: decoded.rejected.len() as u64,
             warned: 0,

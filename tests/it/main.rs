@@ -13,4 +13,5 @@ mod kafka_to_postgres;
 mod kill;
 mod poison;
 mod quickstart;
+mod two_way;
 mod whole_database;

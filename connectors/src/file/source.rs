@@ -48,6 +48,11 @@ pub struct FileSource {
     pub key: Option<Vec<String>>,
     /// The text that stands for an unavailable value (R14); Debezium's own by default.
     pub unavailable: Option<String>,
+    /// Replication origins whose changes are left out, where another pipeline writes to this
+    /// source: `syncline_*`, with `*` for any text. They count as filtered. Needs Debezium's
+    /// `source.origin`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_origins: Vec<String>,
 }
 
 /// Opens the source; `once` ends it at the end of the files.

@@ -11,6 +11,8 @@
 //! - key change: a delete of the old and a create of the new, from one record (R10).
 //! - update: the row before goes along where it is asked for; it never costs the change. In a sampled
 //!   schema it widens the columns as a row after does.
+//! - an ignored origin: filtered, whatever the operation; a tombstone says nothing of its origin and
+//!   is then always taken for the end of a delete.
 
 mod apply;
 mod shape;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use self::topic::{Progress, Topic};
 use super::envelope::{Envelope, EnvelopeReader, Head, Part};
 use super::fault::{Fault, Parsed};
+use super::origin::Origins;
 use super::reading::Placeholder;
 use super::record_key::Payload;
 use super::scan::Cursor;
@@ -49,6 +52,7 @@ pub(super) struct Debezium {
     placeholder: Placeholder,
     default_table: Option<Arc<str>>,
     before: bool,
+    ignored: Origins,
     schemas: HashMap<Box<[u8]>, Arc<Connect>>,
     reader: EnvelopeReader,
     topics: Vec<Topic>,
@@ -67,8 +71,14 @@ struct Job<'a> {
 }
 
 enum Done {
-    Rows { deleted: bool },
+    Rows {
+        deleted: bool,
+    },
     Filtered,
+    /// By its origin.
+    Ignored {
+        deleted: bool,
+    },
     Superseded,
 }
 
@@ -82,6 +92,7 @@ impl Debezium {
             placeholder: Placeholder::new(&options.unavailable),
             default_table: options.default_table.map(Into::into),
             before: options.before,
+            ignored: Origins::new(&options.ignore_origins),
             schemas: HashMap::new(),
             reader: EnvelopeReader::new(),
             topics: Vec::new(),
@@ -137,9 +148,13 @@ impl Debezium {
     fn finish(&mut self, done: Parsed<Done>, job: &mut Job<'_>, place: usize) {
         let progress = &mut self.partitions[place];
         progress.deleted_at = None;
+        if matches!(done, Ok(Done::Ignored { .. })) {
+            job.decoded.filtered += 1;
+            job.decoded.ignored += 1;
+        }
         match done {
-            Ok(Done::Rows { deleted: false }) => {}
-            Ok(Done::Rows { deleted: true }) => {
+            Ok(Done::Rows { deleted: false } | Done::Ignored { deleted: false }) => {}
+            Ok(Done::Rows { deleted: true } | Done::Ignored { deleted: true }) => {
                 progress.deleted_at = Some(job.records.entries[job.index].offset);
                 progress.deleted_key.clear();
                 let key = job.records.key(job.index).unwrap_or_default();
@@ -214,6 +229,11 @@ impl Debezium {
             let envelope = self.envelope(&mut cursor, &mut head, expected)?;
             if envelope.is_one(&head) {
                 tail.check(&mut cursor)?;
+                if self.ignored.matches(&head) {
+                    self.rollback(expected);
+                    let deleted = head.operation.as_deref() == Some(b"d");
+                    return Ok(Done::Ignored { deleted });
+                }
                 return self.apply(job, basis, &head, envelope, expected);
             }
             if form.is_some() {

@@ -17,10 +17,12 @@ pub(super) struct Head<'a> {
     pub(super) table: Option<Cow<'a, [u8]>>,
     pub(super) source_ms: Option<i64>,
     pub(super) event_ms: Option<i64>,
+    /// The replication origin of the transaction.
+    pub(super) origin: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Head<'a> {
-    /// What Debezium's unwrapping adds to a flat row; the first seven matter.
+    /// What Debezium's unwrapping adds to a flat row; the first twelve matter.
     pub(super) const NAMES: &'static [&'static str] = &[
         "__op",
         "__deleted",
@@ -32,6 +34,8 @@ impl<'a> Head<'a> {
         "__source_db",
         "__source_schema",
         "__source_table",
+        "__origin",
+        "__source_origin",
         "__lsn",
         "__source_lsn",
         "__name",
@@ -83,19 +87,22 @@ impl<'a> Head<'a> {
             4 | 9 => self.table = text(cursor)?,
             5 => self.source_ms = milliseconds(cursor)?,
             6 => self.event_ms = milliseconds(cursor)?,
+            10 | 11 => self.origin = text(cursor)?,
             _ => cursor.skip()?,
         }
         Ok(())
     }
 
-    /// Reads the field of `source` at this place: `ts_ms`, `db`, `schema`, `table`.
+    /// Reads the field of `source` at this place: `ts_ms`, `db`, `schema`, `table`,
+    /// `origin`.
     #[inline]
     pub(super) fn read_source(&mut self, name: usize, cursor: &mut Cursor<'a>) -> Parsed<()> {
         match name {
             0 => self.source_ms = milliseconds(cursor)?,
             1 => self.database = text(cursor)?,
             2 => self.schema = text(cursor)?,
-            _ => self.table = text(cursor)?,
+            3 => self.table = text(cursor)?,
+            _ => self.origin = text(cursor)?,
         }
         Ok(())
     }
@@ -106,6 +113,7 @@ impl<'a> Head<'a> {
         self.database = None;
         self.schema = None;
         self.table = None;
+        self.origin = None;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `source` block of an envelope: of its fifteen fields only four matter.
+//! The `source` block of an envelope: of its many fields only five matter.
 //!
 //! Most of the block is the same in every message of a table, so the reader keeps a template: the
 //! bytes that did not change, and between them the values that did. A block that follows the
@@ -15,7 +15,7 @@ const MISS: u32 = 8;
 const PATIENCE: u32 = 128;
 
 /// Names that matter, in the order of [`Head::read_source`].
-const NAMES: [&str; 4] = ["ts_ms", "db", "schema", "table"];
+const NAMES: [&str; 5] = ["ts_ms", "db", "schema", "table", "origin"];
 
 /// A value of the block last walked, by its place in the block.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,14 +165,19 @@ mod tests {
         #[test]
         fn the_template_never_changes_what_is_read(
             blocks in proptest::collection::vec(
-                (0..3i64, 0..2u8, 0..3u8, 0..2u8, "[ab\"]{0,1}", any::<bool>()), 1..60),
+                (0..3i64, 0..2u8, 0..3u8, 0..2u8, "[ab\"]{0,1}", any::<bool>(), 0..3u8), 1..60),
         ) {
             let mut learning = SourceReader::new();
-            for (ms, db, schema, table, text, short) in blocks {
+            for (ms, db, schema, table, text, short, origin) in blocks {
                 let text = serde_json::Value::from(text);
                 let mut block = format!(
                     "{{\"version\":{text},\"ts_ms\":{ms},\"db\":\"d{db}\",\"sequence\":[{ms},{{\"table\":1}}],\"schema\":\"s{schema}\""
                 );
+                block.push_str(match origin {
+                    0 => "",
+                    1 => ",\"origin\":null",
+                    _ => ",\"origin\":\"o\"",
+                });
                 block.push_str(&if short { "}".to_owned() } else { format!(",\"table\":\"\\u0074{table}\",\"lsn\":{ms}}}") });
                 block.push_str(",rest");
                 let read = |reader: &mut SourceReader| {
@@ -180,7 +185,7 @@ mod tests {
                     let mut cursor = Cursor::new(block.as_bytes());
                     reader.read(&mut cursor, &mut head).unwrap();
                     let text = |text: Option<std::borrow::Cow<'_, [u8]>>| text.map(|text| text.into_owned());
-                    (head.source_ms, text(head.database), text(head.schema), text(head.table), cursor.at())
+                    (head.source_ms, text(head.database), text(head.schema), text(head.table), text(head.origin), cursor.at())
                 };
                 let expect = read(&mut SourceReader::new());
                 prop_assert_eq!(expect.0, Some(ms));

@@ -426,6 +426,71 @@ fn r10_a_key_change_is_a_delete_and_a_create() {
 }
 
 #[test]
+fn r17_what_an_ignored_origin_wrote_is_filtered_with_its_tombstone() {
+    let options = || DecoderOptions {
+        ignore_origins: vec!["syncline_*".to_owned()],
+        ..options()
+    };
+    let event = |operation: &str, before: &str, after: &str, origin: &str| {
+        format!(
+            r#"{{"before":{before},"after":{after},"source":{{"ts_ms":5,"table":"clients","origin":{origin}}},"op":"{operation}"}}"#
+        )
+    };
+    let (row, other) = (r#"{"id":1,"x":"a"}"#, r#"{"id":1,"x":"b"}"#);
+    let (own, none) = (r#""syncline_b-to-a_a_0""#, "null");
+    let echo = event("c", "null", row, own);
+    let edit = event("u", row, other, none);
+    let deleted = event("d", other, "null", own);
+    let truncated = event("t", "null", "null", own);
+    let foreign = event("u", row, other, r#""pg_16395""#);
+    let moved = event("u", r#"{"id":2,"x":"a"}"#, row, own);
+    let decoded = check(
+        options(),
+        &[
+            (ID, Some(&echo)),
+            (ID, Some(&edit)),
+            (ID, Some(&deleted)),
+            (ID, None),
+            (None, Some(&truncated)),
+            (ID, Some(&moved)),
+            (ID, Some(&foreign)),
+        ],
+        &["clients[id] u id=1 x=b", "clients[id] u id=1 x=b"],
+    );
+    assert_eq!((decoded.filtered, decoded.ignored), (4, 4));
+    assert_eq!((decoded.superseded, decoded.total()), (1, 7));
+    // After a restart between a delete and its tombstone nobody knows whose it was.
+    let decoded = check(options(), &[(ID, None)], &[]);
+    assert_eq!((decoded.superseded, decoded.total()), (1, 1));
+    // A bad row of an ignored origin is no bad row.
+    let bad = event("c", "null", r#"{"id":1,"x":}"#, own);
+    check(options(), &[(ID, Some(&bad))], &["rejected 0 R1 "]);
+    let odd = event("u", "null", r#"{"id":1,"x":[]}"#, own);
+    check(
+        options(),
+        &[(ID, Some(&edit)), (ID, Some(&odd))],
+        &["clients[id] u id=1 x=b"],
+    );
+    // Flat rows carry it as a field of their own.
+    let flat = |origin: &str, deleted: &str| {
+        format!(r#"{{"id":1,"x":"a","__deleted":"{deleted}","__source_origin":{origin}}}"#)
+    };
+    let (mine, gone, theirs) = (flat(own, "false"), flat(own, "true"), flat(none, "false"));
+    let decoded = check(
+        options(),
+        &[
+            (ID, Some(&mine)),
+            (ID, Some(&theirs)),
+            (ID, Some(&gone)),
+            (ID, None),
+            (ID, None),
+        ],
+        &["clients[id] u id=1 x=a", "rejected 4 R2 "],
+    );
+    assert_eq!((decoded.ignored, decoded.superseded), (2, 1));
+}
+
+#[test]
 fn r12_a_delete_with_its_tombstone_is_one_delete() {
     let delete = r#"{"before":{"id":1,"x":"a"},"after":null,"op":"d"}"#;
     let decoded = check(

@@ -177,6 +177,7 @@ pub fn read_topic(
         schema: None,
         key: None,
         unavailable: None,
+        ignore_origins: Vec::new(),
         instance: None,
         properties: properties.clone(),
     };

@@ -12,15 +12,17 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::PostgresSink;
 use super::failure::{Failure, failure};
+use super::origin;
 use super::positions;
 use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
-use crate::conflict::Resolvers;
+use super::trigger::{self, Remembered};
+use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::books::Books;
-use crate::sql::identifier::Dialect;
+use crate::sql::identifier::{Dialect, literal};
 use crate::sql::ledger;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -32,6 +34,10 @@ const PREPARED_MAX: usize = 256;
 pub(super) struct Session {
     pub(super) connection: PgConnection,
     link: Link,
+    /// What begins a transaction.
+    begin: &'static str,
+    /// Whose deletes are remembered, and how they are judged.
+    remembers: Option<(Identity, ConflictPolicy)>,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
@@ -44,7 +50,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, and makes Syncline's own tables where they are not there.
+    /// Connects, makes Syncline's own tables where they are not there, and says who writes.
     pub(super) async fn open(
         config: &PostgresSink,
         identity: &Identity,
@@ -64,9 +70,19 @@ impl Session {
         positions::create_books(&mut connection, &mut books)
             .await
             .map_err(Failure::into_error)?;
+        introduce(&mut connection, config, identity)
+            .await
+            .map_err(Failure::into_error)?;
         Ok(Self {
             connection,
             link,
+            begin: match config.origin {
+                Some(_) => origin::BEGIN_MARKED,
+                None => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            },
+            remembers: config
+                .remember_deletes
+                .then(|| (identity.clone(), config.conflict.clone())),
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -88,6 +104,11 @@ impl Session {
         target: &Target,
         prepared: Arc<Prepared>,
     ) -> Result<(), Failure> {
+        if let Some((identity, policy)) = &self.remembers
+            && let Some(table) = Remembered::of_prepared(identity, policy, &prepared)
+        {
+            table.ensure(&mut self.connection).await?;
+        }
         if self.prepared_count >= PREPARED_MAX {
             let stages: Vec<&str> = self
                 .prepared
@@ -112,6 +133,11 @@ impl Session {
     pub(super) fn next_stage(&mut self) -> usize {
         self.stages_made += 1;
         self.stages_made
+    }
+
+    /// Begins the transaction of a write.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        self.execute(self.begin).await
     }
 
     /// Runs statements without parameters.
@@ -165,6 +191,30 @@ impl Session {
         self.link.close().await;
         Ok(())
     }
+}
+
+/// Tells the database who writes in this session: to triggers, and to whoever reads its changes.
+async fn introduce(
+    connection: &mut PgConnection,
+    config: &PostgresSink,
+    identity: &Identity,
+) -> Result<(), Failure> {
+    let sql = format!(
+        "SET {} = {}",
+        trigger::WRITER_SETTING,
+        literal(&trigger::writer(identity))
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| failure("naming the session", error))?;
+    if config.remember_deletes {
+        trigger::ensure_early(connection, identity, &config.options()).await?;
+    }
+    if config.origin.is_some() {
+        origin::take(connection, identity).await?;
+    }
+    Ok(())
 }
 
 /// What carries a connection and has to live as long.
@@ -258,7 +308,7 @@ pub(super) async fn open_connection(
     let settings = format!(
         "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'iso_8601'; \
          SET standard_conforming_strings = on; SET client_min_messages = error; \
-         SET extra_float_digits = 3; SET lock_timeout = {}; SET statement_timeout = {}; \
+         SET extra_float_digits = 3; SET bytea_output = 'hex'; SET lock_timeout = {}; SET statement_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}; SET synchronous_commit = {}",
         config.lock_timeout_ms,
         config.write_timeout_ms,

@@ -5,6 +5,7 @@ mod conflicts;
 mod evolution;
 mod faults;
 mod rows;
+mod two_way;
 mod types;
 
 use std::sync::Arc;

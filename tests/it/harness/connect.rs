@@ -60,6 +60,11 @@ impl Connect {
         connect
     }
 
+    /// Its topic of a table.
+    pub(crate) fn topic(&self, schema: &str, table: &str) -> String {
+        format!("{}.{schema}.{table}", self.name)
+    }
+
     /// The pattern of its topics of a schema, for a Kafka source.
     pub(crate) fn topics(&self, schema: &str) -> String {
         format!("^{}\\.{schema}\\..*", self.name)

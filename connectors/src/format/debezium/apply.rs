@@ -211,6 +211,11 @@ impl Debezium {
             scan_flat(&mut cursor, &mut head)?;
         }
         tail.check(&mut cursor)?;
+        if self.ignored.matches(&head) {
+            self.rollback(expected);
+            let deleted = head.deleted || head.operation.as_deref() == Some(b"d");
+            return Ok(Done::Ignored { deleted });
+        }
         let operation = match head.operation.as_deref() {
             _ if head.deleted => Operation::Delete,
             Some(b"c") => Operation::Create,
@@ -272,6 +277,20 @@ impl Debezium {
             .is_some_and(|offset| offset < entry.offset)
             && progress.deleted_key == key_bytes.unwrap_or_default()
         {
+            return Ok(Done::Superseded);
+        }
+        // After a restart the delete before it may not be known, nor that it was ignored. Flat rows
+        // may come with tombstones in place of deletes, of which nobody can say whose they are.
+        if !self.ignored.is_empty() {
+            let streams = &self.topics[job.topic].streams;
+            if streams
+                .iter()
+                .any(|&one| self.streams[one].form == Form::Flat)
+            {
+                return Err(Fault::key(
+                    "a tombstone does not say its origin, which ignore_origins asks for: let the connector send deletes as rows",
+                ));
+            }
             return Ok(Done::Superseded);
         }
         let Some(bytes) = key_bytes else {

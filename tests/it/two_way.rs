@@ -1,0 +1,295 @@
+//! `pipelines/two-way/` as it is shipped: users edit both databases at random until they stop, and the
+//! tables are equal; no change goes round in circles.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{
+    Connect, Database, Kafka, PATIENCE, Pipeline, Process, eventually, kafka, postgres,
+};
+
+/// How many edits each side makes, and of how many clients.
+const EDITS: usize = 300;
+const CLIENTS: u64 = 25;
+
+/// Two Debeziums and two pipelines on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How many rounds in a row must bring what they should and nothing else.
+const QUIET_ROUNDS: usize = 3;
+
+/// One of the two databases, with what its users did.
+struct Side {
+    database: Database,
+    topic: String,
+    /// Rows that users inserted, updated or deleted.
+    changed: i64,
+    random: u64,
+}
+
+impl Side {
+    async fn create(label: &str, seed: u64) -> Self {
+        let database = postgres(label).await;
+        let table = include_str!("../../pipelines/two-way/clients.sql");
+        database.execute(table).await;
+        Self {
+            database,
+            topic: String::new(),
+            changed: 0,
+            random: seed,
+        }
+    }
+
+    async fn stream(&mut self, kafka: &Kafka) -> Connect {
+        let settings = [
+            ("publication.autocreate.mode", "filtered"),
+            ("table.include.list", "public.clients"),
+        ];
+        let connect = Connect::start(kafka, &self.database, &settings).await;
+        self.topic = connect.topic("public", "clients");
+        connect
+    }
+
+    /// Makes one statement of a user; says how many rows it changed.
+    async fn edit(&mut self, statement: &str) -> i64 {
+        let sql = format!("WITH done AS ({statement} RETURNING 1) SELECT count(*) FROM done");
+        loop {
+            match self.database.number(&sql).await {
+                Ok(count) => {
+                    self.changed += count;
+                    return count;
+                }
+                // PostgreSQL may choose a user as the victim of a deadlock: users try again.
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01") => {}
+                Err(error) => panic!("{statement}: {error}"),
+            }
+        }
+    }
+
+    async fn edit_at_random(&mut self) {
+        for number in 0..EDITS {
+            let id = self.draw() % CLIENTS;
+            let (name, balance) = (self.draw() % 100, self.draw() % 100_000);
+            let statement = match self.draw() % 10 {
+                0..3 => format!(
+                    "INSERT INTO clients (id, name, balance) VALUES ({id}, 'client {name}', {balance} / 100.0) ON CONFLICT DO NOTHING"
+                ),
+                3..8 => format!(
+                    "UPDATE clients SET name = 'edit {number}', balance = {balance} / 100.0 WHERE id = {id}"
+                ),
+                _ => format!("DELETE FROM clients WHERE id = {id}"),
+            };
+            self.edit(&statement).await;
+        }
+    }
+
+    /// The next number of a linear congruential generator (Knuth, MMIX).
+    fn draw(&mut self) -> u64 {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        self.random >> 33
+    }
+
+    async fn has(&self, id: i64) -> bool {
+        let sql = format!("SELECT count(*) FROM clients WHERE id = {id}");
+        self.database.number(&sql).await.expect("it answers") == 1
+    }
+
+    /// The records in its topic.
+    fn records(&self, kafka: &Kafka) -> i64 {
+        let offsets = kafka.offsets(&self.topic);
+        offsets.iter().map(|(_, next)| next).sum()
+    }
+}
+
+/// Both sides and what runs between them.
+struct Sync {
+    kafka: Kafka,
+    crm: Side,
+    billing: Side,
+    to_billing: Process,
+    to_crm: Process,
+    /// The next client that nobody has.
+    fresh: i64,
+}
+
+impl Sync {
+    fn expect_running(&mut self) {
+        self.to_billing.expect_running();
+        self.to_crm.expect_running();
+    }
+
+    /// Makes a new client on each side and waits until each is on the other side, too.
+    async fn round(&mut self) {
+        let ids = [self.fresh, self.fresh + 1];
+        self.fresh += 2;
+        for (side, id) in [(&mut self.crm, ids[0]), (&mut self.billing, ids[1])] {
+            let insert = format!("INSERT INTO clients (id, name) VALUES ({id}, 'new')");
+            assert_eq!(side.edit(&insert).await, 1);
+        }
+        eventually("new clients on both sides", DEADLINE, async || {
+            self.expect_running();
+            match (self.billing.has(ids[0]).await, self.crm.has(ids[1]).await) {
+                (true, true) => Ok(()),
+                missing => Err(missing),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a round brings two records to each topic, the new client and that of the other side,
+    /// and nothing else, several times in a row: whatever was under way is there, and nothing circles.
+    async fn settle(&mut self) {
+        let mut quiet = 0;
+        let mut before = (0, 0);
+        for _ in 0..20 {
+            self.round().await;
+            let records = eventually("all records to be taken in", DEADLINE, async || {
+                let records = (
+                    self.crm.records(&self.kafka),
+                    self.billing.records(&self.kafka),
+                );
+                // Where the pipelines stand: that from the CRM keeps its positions in billing.
+                let positions = (
+                    self.billing.database.positions_sum().await,
+                    self.crm.database.positions_sum().await,
+                );
+                let grown = records.0 >= before.0 + 2 && records.1 >= before.1 + 2;
+                match positions {
+                    (Ok(crm), Ok(billing)) if grown && (crm, billing) == records => Ok(records),
+                    other => Err(format!("{other:?} of {records:?}, before {before:?}")),
+                }
+            })
+            .await;
+            let grown = (records.0 - before.0, records.1 - before.1);
+            quiet = if grown == (2, 2) { quiet + 1 } else { 0 };
+            before = records;
+            if quiet == QUIET_ROUNDS {
+                return;
+            }
+        }
+        panic!("the topics grow and grow: {before:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
+    let kafka = kafka();
+    let (mut crm, mut billing) = (
+        Side::create("crm", 1).await,
+        Side::create("billing", 2).await,
+    );
+    // A row of each, so that the topics are there.
+    crm.edit("INSERT INTO clients (id, name) VALUES (1000, 'of the CRM')")
+        .await;
+    billing
+        .edit("INSERT INTO clients (id, name) VALUES (1001, 'of billing')")
+        .await;
+    let _debezium = tokio::join!(crm.stream(&kafka), billing.stream(&kafka));
+    let pipelines = ["two-way/crm-to-billing.toml", "two-way/billing-to-crm.toml"].map(|name| {
+        let mut pipeline = Pipeline::shipped(name);
+        pipeline
+            .set("KAFKA_BROKERS", kafka.brokers())
+            .set("CRM_TOPIC", &crm.topic)
+            .set("BILLING_TOPIC", &billing.topic)
+            .set("CRM_GROUP", &crm.topic)
+            .set("BILLING_GROUP", &billing.topic)
+            .set("CRM_URL", crm.database.url())
+            .set("BILLING_URL", billing.database.url());
+        pipeline
+    });
+    let [to_billing, to_crm] = pipelines.each_ref().map(|it| it.start(&["--json"]));
+    let mut sync = Sync {
+        kafka,
+        crm,
+        billing,
+        to_billing,
+        to_crm,
+        fresh: 1002,
+    };
+    sync.round().await;
+
+    tokio::join!(sync.crm.edit_at_random(), sync.billing.edit_at_random());
+    sync.settle().await;
+
+    // R12: an older change is under way while its row is changed and deleted on the other side.
+    sync.to_crm.pause();
+    let update = |name: &str| format!("UPDATE clients SET name = '{name}' WHERE id = 1000");
+    assert_eq!(sync.billing.edit(&update("older")).await, 1);
+    assert_eq!(sync.crm.edit(&update("newer")).await, 1);
+    let delete = "DELETE FROM clients WHERE id = 1000";
+    assert_eq!(sync.crm.edit(delete).await, 1);
+    eventually("the delete in billing", DEADLINE, async || {
+        sync.to_billing.expect_running();
+        match sync.billing.has(1000).await {
+            false => Ok(()),
+            true => Err("still there"),
+        }
+    })
+    .await;
+    sync.to_crm.resume();
+    sync.settle().await;
+
+    let query = "SELECT id, name, balance, updated_at FROM clients ORDER BY id";
+    let [in_crm, in_billing] = [
+        sync.crm.database.rows(query).await,
+        sync.billing.database.rows(query).await,
+    ];
+    assert_eq!(in_crm, in_billing);
+    assert!(
+        in_crm.iter().all(|row| row[0].as_deref() != Some("1000")),
+        "what was deleted stays deleted"
+    );
+
+    // Every change that a user made is in its topic once, and of what the other half wrote there is
+    // not more than users of the other side did: nothing was sent back.
+    let (crm, billing) = (&sync.crm, &sync.billing);
+    let mut marked = Vec::new();
+    for (side, other) in [(crm, billing), (billing, crm)] {
+        let (own, theirs) = origins(&sync.kafka, &side.topic);
+        assert_eq!(own, side.changed, "{}", side.topic);
+        assert!(
+            theirs > 0 && theirs <= other.changed,
+            "{theirs} of {}",
+            other.changed
+        );
+        marked.push(theirs);
+    }
+    for (process, (pipeline, marked)) in [sync.to_billing, sync.to_crm]
+        .into_iter()
+        .zip(pipelines.iter().zip(marked))
+    {
+        process.terminate();
+        let finished = pipeline.finish(process, PATIENCE).await;
+        finished.expect_success();
+        let summary: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+        let sink = &summary[0]["sinks"][0];
+        let count = |part: &str| sink[part].as_i64().expect("a count");
+        assert_eq!(
+            (count("ignored"), count("quarantined")),
+            (marked, 0),
+            "{sink}"
+        );
+        let parts = ["written", "superseded", "filtered", "kept"];
+        let sum: i64 = parts.into_iter().map(count).sum();
+        assert_eq!(count("in"), sum, "R17: {sink}");
+    }
+}
+
+/// How many changes of a topic users made, and how many a pipeline.
+fn origins(kafka: &Kafka, topic: &str) -> (i64, i64) {
+    let (mut own, mut marked) = (0, 0);
+    for message in kafka.read(topic) {
+        let Some(value) = message.value else { continue };
+        let event: Value = serde_json::from_str(&value).expect("JSON");
+        match event["payload"]["source"]["origin"].as_str() {
+            None => own += 1,
+            Some(origin) if origin.starts_with("syncline_") => marked += 1,
+            Some(other) => panic!("an origin {other}"),
+        }
+    }
+    (own, marked)
+}
