@@ -284,8 +284,8 @@ impl ConflictPolicy {
     }
 
     /// Whether the bulk statement can decide changes, of which `with_before` carry their image
-    /// before.
-    pub fn fits_statement(&self, with_before: bool) -> bool {
+    /// before, into a target whose rows deletes only mark where they are `soft`.
+    pub fn fits_statement(&self, with_before: bool, soft: bool) -> bool {
         let decides = match self.strategy {
             Strategy::SourceWins
             | Strategy::TargetWins
@@ -296,16 +296,19 @@ impl ConflictPolicy {
         };
         let detects = match self.detect {
             Some(Detect::Key | Detect::Row) => true,
-            // A statement cannot say of a row that it updated whether there was a conflict.
-            Some(Detect::Version) => match self.strategy {
-                Strategy::TargetWins | Strategy::NewestWins => self.tie == Tie::Target,
-                _ => false,
-            },
+            // A statement cannot say of a row that it updated whether there was a conflict; and no
+            // fold may leave out a newer change of a key under target_wins.
+            Some(Detect::Version) => {
+                self.strategy == Strategy::NewestWins && self.tie == Tie::Target
+            }
             Some(Detect::Before) => !with_before,
             None => !with_before || self.only_counts(),
         };
+        // What becomes of a marked row by its version no statement counts.
+        let marks = soft && self.buries();
         decides
             && detects
+            && !marks
             && self.columns.is_empty()
             && self.history.is_none()
             && !self.keeps_shadow()

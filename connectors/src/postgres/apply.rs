@@ -187,6 +187,7 @@ impl<'a> Run<'a> {
             self.drop_outdated(&mut staged).await?;
         }
         let whole = vec![true; self.statements.prepared.columns.len()];
+        let mut revived = self.count_marked(0).await?;
         let mut rest = [0, 0];
         for operation in [INSERT, UPDATE] {
             let count = staged.full[operation as usize];
@@ -195,10 +196,13 @@ impl<'a> Run<'a> {
             }
             let sql = self.statements.upsert(operation);
             let [inserted, updated] = self.counts(&sql, true).await?;
+            // A row that was marked as deleted counts as absent.
+            let back = std::mem::take(&mut revived[operation as usize]).min(updated);
+            let (inserted, updated) = (inserted + back, updated - back);
             if operation == UPDATE {
                 self.conflict(ConflictType::UpdateMissing, Winner::Source, inserted);
             }
-            self.conflict(CONFLICTS[operation as usize], Winner::Source, updated);
+            self.updated(operation as usize, updated);
             rest[operation as usize] = count.saturating_sub(inserted + updated);
             self.outcome.written += count;
         }
@@ -207,12 +211,17 @@ impl<'a> Run<'a> {
         let mut incomplete = Vec::new();
         for (index, (set, counts)) in staged.partial.iter().enumerate() {
             let pattern = index as i16 + 1;
+            let revived = self.count_marked(pattern).await?;
             let updated = self
                 .counts(&self.statements.update(set, pattern), false)
                 .await?;
             let mut rest = [0, 0];
             for operation in [0, 1] {
-                self.conflict(CONFLICTS[operation], Winner::Source, updated[operation]);
+                let back = revived[operation].min(updated[operation]);
+                if operation == 1 {
+                    self.conflict(ConflictType::UpdateMissing, Winner::Source, back);
+                }
+                self.updated(operation, updated[operation] - back);
                 self.outcome.written += counts[operation];
                 rest[operation] = counts[operation].saturating_sub(updated[operation]);
             }
@@ -245,6 +254,21 @@ impl<'a> Run<'a> {
         Err(Failure::Error(Error::Rejected(rejected)))
     }
 
+    /// Rows that an upsert changed: in conflict, unless newer versions are none.
+    fn updated(&mut self, operation: usize, count: u64) {
+        if self.options.conflict.detect != Some(Detect::Version) {
+            self.conflict(CONFLICTS[operation], Winner::Source, count);
+        }
+    }
+
+    /// How many staged rows of a pattern meet a row that is marked as deleted, inserts first.
+    async fn count_marked(&mut self, pattern: i16) -> Result<[u64; 2], Failure> {
+        match self.statements.marked(pattern) {
+            Some(sql) => self.counts(&sql, false).await,
+            None => Ok([0, 0]),
+        }
+    }
+
     /// Rows that a statement left as they were: equal to the change, which is then applied, or in a
     /// conflict that the change lost. They were counted as written.
     async fn settle_rest(
@@ -254,7 +278,16 @@ impl<'a> Run<'a> {
         rest: [u64; 2],
         first: bool,
     ) -> Result<(), Failure> {
-        if rest == [0, 0] || *self.strategy() == Strategy::SourceWins {
+        let by_key = self.options.conflict.detect == Some(Detect::Key);
+        if *self.strategy() == Strategy::SourceWins {
+            // They are equal to the change, and in conflict by their key alone.
+            for operation in [0, 1] {
+                let count = if by_key { rest[operation] } else { 0 };
+                self.conflict(CONFLICTS[operation], Winner::Source, count);
+            }
+            return Ok(());
+        }
+        if rest == [0, 0] {
             return Ok(());
         }
         let lost = match self.options.conflict.detect {

@@ -142,7 +142,7 @@ pub(super) async fn plan(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 part.changes.take(&indices).map_err(Error::configuration)?
             };
-            if takes_resolver(&options.conflict, &segment, session.books.may_wait)? {
+            if takes_resolver(options, &segment, session.books.may_wait)? {
                 steps.push(Step::Dispute {
                     prepared: prepared.clone(),
                     dispute: Box::new(Dispute {

@@ -302,8 +302,16 @@ fn numerics(
 ) -> Result<(ArrayRef, Option<BooleanBuffer>)> {
     let DataType::Decimal128(precision, scale) = *field.data_type() else {
         let texts = values.iter().map(|value| {
+            let value = value.as_ref()?;
+            let whole = value
+                .scaled(38, 0)
+                .filter(|_| field.data_type().is_integer());
+            let text = whole.map_or_else(|| value.to_string(), |whole| whole.to_string());
+            if field.data_type().is_numeric() && whole_or_finite(&text) {
+                return Some(Cow::Owned(text.into_bytes()));
+            }
             let mut quoted = Vec::new();
-            write_string(&value.as_ref()?.to_string(), &mut quoted);
+            write_string(&text, &mut quoted);
             Some(Cow::Owned(quoted))
         });
         return read_cells(field, texts);
@@ -321,6 +329,11 @@ fn numerics(
         Arc::new(builder.finish()),
         (foreign.count_set_bits() > 0).then_some(foreign),
     ))
+}
+
+/// Whether a text is a number, and not `NaN` or an infinity.
+fn whole_or_finite(text: &str) -> bool {
+    text.ends_with(|last: char| last.is_ascii_digit())
 }
 
 fn number<const N: usize, T>(cell: Option<&[u8]>, read: fn([u8; N]) -> T) -> Result<Option<T>> {

@@ -80,6 +80,19 @@ impl Statements<'_> {
         )
     }
 
+    /// Counts the staged rows of a pattern that meet a row marked as deleted, inserts first; `None`
+    /// where rows are not marked.
+    pub(super) fn marked(&self, pattern: i16) -> Option<String> {
+        let Prepared { target, stage, .. } = self.prepared;
+        let mark = self.prepared.mark.as_ref()?;
+        Some(format!(
+            "SELECT count(*) FILTER (WHERE s.op = 0), count(*) FILTER (WHERE s.op = 1) \
+             FROM {stage} AS s JOIN {target} AS t ON {} \
+             WHERE s.op < {DELETE} AND s.pattern = {pattern} AND t.{mark} IS TRUE",
+            self.same_key()
+        ))
+    }
+
     /// Updates the rows of one pattern of set columns (R14). Returns how many were updated, inserts
     /// first.
     pub(super) fn update(&self, set: &[bool], pattern: i16) -> String {

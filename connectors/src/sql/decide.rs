@@ -30,8 +30,8 @@ pub(crate) use self::net::Net;
 pub(crate) use self::report::{Report, Tally};
 use self::rows::{any, scatter};
 pub(in crate::sql) use self::rows::{scatter_bits, scatter_column};
-use super::DeleteMode;
 use super::shadow::Shadow;
+use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation, take_bits, take_masks, take_rows};
 use crate::conflict::{
     Base, ConflictPolicy, Decisions, Held, Meeting, Path, Resolver, Verdict, Winner,
@@ -92,12 +92,10 @@ pub(crate) struct Settlement {
 ///
 /// # Errors
 /// `Configuration` where the statement is asked for and cannot decide them.
-pub(crate) fn takes_resolver(
-    policy: &ConflictPolicy,
-    changes: &Changes,
-    may_wait: bool,
-) -> Result<bool> {
-    let fits = policy.fits_statement(changes.before.is_some()) && !may_wait;
+pub(crate) fn takes_resolver(options: &Options, changes: &Changes, may_wait: bool) -> Result<bool> {
+    let policy = &options.conflict;
+    let soft = options.delete == DeleteMode::Soft;
+    let fits = policy.fits_statement(changes.before.is_some(), soft) && !may_wait;
     match policy.path {
         Path::Fastest => Ok(!fits),
         Path::Resolver => Ok(true),

@@ -87,7 +87,7 @@ impl<'c> Run<'c> {
         prepared: &Prepared,
     ) -> Result<()> {
         let policy = &self.options.conflict;
-        if takes_resolver(policy, changes, self.books.may_wait)? {
+        if takes_resolver(self.options, changes, self.books.may_wait)? {
             return self.settle(batch, start, changes, prepared);
         }
         let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;

@@ -123,6 +123,7 @@ fn token(value: ValueRef<'_>, field: &Field) -> Option<Vec<u8>> {
             match field.data_type() {
                 DataType::List(_) | DataType::LargeList(_) => text.as_bytes().to_vec(),
                 DataType::Binary | DataType::LargeBinary => b"{}".to_vec(),
+                number if number.is_numeric() && is_number(text) => text.trim().as_bytes().to_vec(),
                 _ => quoted(text),
             }
         }
@@ -133,4 +134,11 @@ fn token(value: ValueRef<'_>, field: &Field) -> Option<Vec<u8>> {
         }
         ValueRef::Blob(bytes) => quoted(&base64::engine::general_purpose::STANDARD.encode(bytes)),
     })
+}
+
+/// Whether a text is a number as JSON writes them.
+fn is_number(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    digits.starts_with(|first: char| first.is_ascii_digit()) && text.parse::<f64>().is_ok()
 }

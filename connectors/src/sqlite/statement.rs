@@ -4,7 +4,7 @@
 //! is the event time of a delete. `t` is the target's row.
 
 use super::prepare::{Column, Prepared};
-use crate::conflict::{ConflictPolicy, Detect};
+use crate::conflict::ConflictPolicy;
 use crate::sql::conflict::{Comparison, Predicates, Sides, VersionSides};
 use crate::sql::identifier::Dialect;
 use crate::sql::version::VersionKind;
@@ -57,7 +57,7 @@ impl Statements<'_> {
             .map(|(source, target)| self.sides(source, target));
         let predicates = Predicates::new(Dialect::Sqlite, self.policy, version);
         // An image that is not whole cannot say that the row is the one that was deleted (C1).
-        let conflicts = if set.iter().all(|&set| set) && self.policy.detect != Some(Detect::Key) {
+        let conflicts = if set.iter().all(|&set| set) {
             predicates.delete_conflicts(&self.columns(set))
         } else {
             "TRUE".to_owned()

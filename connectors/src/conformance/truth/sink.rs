@@ -41,7 +41,9 @@ async fn check(bench: &dyn Bench, paths: &[Path]) {
                     .filter(|case| with_before || case.event.before.is_none());
                 let cases: Vec<Case> = cases.cloned().collect();
                 for &path in paths {
-                    if path == Path::Statement && !policy.fits_statement(with_before) {
+                    if path == Path::Statement
+                        && !policy.fits_statement(with_before, delete == DeleteMode::Soft)
+                    {
                         continue;
                     }
                     if cases.is_empty() {
