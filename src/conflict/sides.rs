@@ -94,8 +94,11 @@ impl<'a> Sides<'a> {
             None => differ,
         };
         let sent = without_some(&self.met, self.changes.unset[column].as_ref());
-        let sides = &or_foreign(equality.differ(source, target)?) & &sent;
         let nothing = || no_rows(self.rows);
+        let sides = match sent.has_true() {
+            true => &or_foreign(equality.differ(source, target)?) & &sent,
+            false => nothing(),
+        };
         let known = match self.base {
             _ if !with_base => nothing(),
             Base::None => nothing(),
