@@ -99,7 +99,8 @@ impl<'a> Resolution<'a> {
         if upserts.has_true() {
             self.decide_upserts(&upserts)?;
         }
-        self.outcome.finish(self.rules, &self.sides)
+        self.outcome
+            .finish(self.rules, &self.sides, &self.differences)
     }
 
     /// Changes that meet no row: an upsert is inserted, a delete is done already (R12, R14).

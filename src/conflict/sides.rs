@@ -53,6 +53,11 @@ impl<'a> Sides<'a> {
         !&self.upserts
     }
 
+    /// Whether the source sent the column in every row.
+    pub(super) fn sent_all(&self, column: usize) -> bool {
+        self.changes.unset[column].is_none()
+    }
+
     /// The rows in which the source did not send one of `columns`.
     pub(super) fn partial(&self, columns: impl Iterator<Item = usize>) -> Mask {
         columns

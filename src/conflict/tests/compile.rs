@@ -89,6 +89,8 @@ fn an_expression_is_held_against_both_sides() {
               write source.total, target.total or base.total
             conflict.columns.total.expression 0..3: no function trm
               did you mean trim?
+            conflict.columns.v.expression 0..12: this gives list of int64, and the column v is int64
+              cast it, as in cast(… as bigint)
             conflict.strategy.expression 0..27: this gives boolean, and it has to say who wins
               give 'source', 'target' or 'manual', as in case when … then 'source' else 'target' end
             conflict.columns.total.expression 0..10: the base is not known: base = "shadow_hash" keeps only hashes
