@@ -107,7 +107,7 @@ fn main() {
 
 /// One side: it differs from the base in the first text everywhere it must, and elsewhere by a little.
 fn rows(name: &str, side: usize, step: i64) -> RecordBatch {
-    let is_contested = |row: usize| row % 2 == 0;
+    let is_contested = |row: usize| row.is_multiple_of(2);
     // The source changed every row, the target every second one.
     let is_changed = |row: usize| side == 1 || (side == 2 && is_contested(row));
     let number = |row: usize| row as i64 * 7919 % 1_000_003;

@@ -411,10 +411,10 @@ fn deciding_again_changes_nothing() {
             "-",
         );
         let once = decide(&policy, std::slice::from_ref(&case), false);
-        let changes = changes(&[case.source.clone()], &[Operation::Update]);
+        let changes = changes(std::slice::from_ref(&case.source), &[Operation::Update]);
         let target = Held {
             rows: once.rows.clone(),
-            ..held(&[case.target.clone()])
+            ..held(std::slice::from_ref(&case.target))
         };
         let meeting = Meeting {
             changes: &changes,

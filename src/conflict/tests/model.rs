@@ -140,7 +140,7 @@ fn one(policy: &ConflictPolicy, change: &Drawn) -> Expected {
         |column: usize| change.source[column].is_some_and(|value| value != target[column]);
     let any = (0..3).any(differs);
     let order = version.zip(target[2]).map(|(source, target)| {
-        let far = !policy.threshold.is_some() || (source - target).abs() >= THRESHOLD;
+        let far = policy.threshold.is_none() || (source - target).abs() >= THRESHOLD;
         if far { (source - target).signum() } else { 0 }
     });
     let only_counts = policy.strategy == Wins::SourceWins;
