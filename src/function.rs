@@ -877,7 +877,42 @@ mod tests {
                 "source.id + target.active",
                 "source.nme['k']",
             ],
-            expect![[r#""#]],
+            expect![[r#"
+                trim(source.emial)
+                     ^^^^^^^^^^^^
+                no column source.emial
+                help: did you mean source.email?
+
+                source.name
+                ^^^^^^^^^^^
+                no column source.name
+                help: did you mean source.Name?
+
+                1 + email
+                    ^^^^^
+                no column email
+                help: did you mean source.email or target.email?
+
+                sorce.email
+                ^^^^^
+                no column sorce
+                help: the columns are source.id, source.small, source.Name, source.email, source.balance, source.ratio, source.active, source.born, source.seen, target.id, target.small, target.Name, target.email, target.balance, target.ratio, target.active, target.born, target.seen, source.tags
+
+                target
+                ^^^^^^
+                no column target
+                help: did you mean target.id, target.small, target.Name, target.email, target.balance, target.ratio, target.active, target.born or target.seen?
+
+                source.id + target.active
+                          ^
+                + does not take int64 and boolean
+                help: cast one side, as in cast(… as bigint)
+
+                source.nme['k']
+                ^^^^^^^^^^
+                no column source.nme
+                help: did you mean source.Name?
+            "#]],
         );
     }
 

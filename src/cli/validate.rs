@@ -194,6 +194,24 @@ key = ['id']
     }
 
     #[test]
+    fn conflict_strategies_are_held_against_the_rows() {
+        let wrong = PIPELINE.replace(
+            "key = ['id']",
+            "key = ['id']\nconflict.columns.labl = 'max'\nconflict.columns.label = { expression = 'upper(source.labl)' }",
+        );
+        let (messages, exit) = validate(&wrong, false);
+        assert_eq!(exit, Exit::Configuration);
+        let lines: Vec<&str> = messages.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "sinks.out.conflict.columns.labl: no column `labl` comes in",
+                "sinks.out.conflict.columns.label.expression: no column source.labl"
+            ]
+        );
+    }
+
+    #[test]
     fn a_database_that_does_not_answer_is_unreachable() {
         let pipeline = PIPELINE.replace(
             "type = 'sqlite'\ninputs = ['tidy']\npath = 'EVENTS.db'",

@@ -290,7 +290,7 @@ mod tests {
             &columns("the base is not known: base = \"shadow_hash\" keeps only hashes"),
         );
         check(
-            "strategy = { expression = 'case when' }",
+            "strategy = { expression = 'source.x +' }",
             &[("strategy", "expected an expression, found the end")],
         );
         check(

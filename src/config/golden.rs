@@ -429,7 +429,7 @@ fn substituted_values_are_never_shown() {
             19 | conflict.strategy = "${env:WORD}"
                |                     ^^^^^^^^^^^^^ sinks.billing.conflict.strategy
                |
-               = help: one of `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `merge`
+               = help: one of `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `merge`, `max`, `min`, `sum`, `union`, `concat`, `coalesce`, `json_merge`, `manual`
 
         "#]],
     );
@@ -677,6 +677,52 @@ fn expressions_that_are_no_sql_get_a_caret() {
                |             ^^^ operators.tidy.fields.a
                |
                = help: did you mean trim?
+
+        "#]],
+    );
+}
+
+#[test]
+fn expressions_of_a_conflict_get_a_caret() {
+    let conflict = [
+        "table = \"clients\"",
+        "conflict.columns.a = { expression = \"source.a || trm(target.a)\" }",
+        "conflict.columns.b = { expression = \"1 + sorce.b\" }",
+        "conflict.columns.c = { expression = \"c + 1\" }",
+        "conflict.strategy = { expression = \"case when source.a = base then\" }",
+    ];
+    check(
+        &with("table = \"clients\"", &conflict.join("\n")),
+        expect![[r#"
+            error: no function trm
+              --> pipelines/clients.toml:19:50
+               |
+            19 | conflict.columns.a = { expression = "source.a || trm(target.a)" }
+               |                                                  ^^^ sinks.billing.conflict.columns.a.expression
+               |
+               = help: did you mean trim?
+
+            error: no side sorce
+              --> pipelines/clients.toml:20:42
+               |
+            20 | conflict.columns.b = { expression = "1 + sorce.b" }
+               |                                          ^^^^^^^ sinks.billing.conflict.columns.b.expression
+               |
+               = help: did you mean source.b?
+
+            error: no column c
+              --> pipelines/clients.toml:21:38
+               |
+            21 | conflict.columns.c = { expression = "c + 1" }
+               |                                      ^ sinks.billing.conflict.columns.c.expression
+               |
+               = help: write source.c, target.c or base.c
+
+            error: expected the end of the expression, found when
+              --> pipelines/clients.toml:22:42
+               |
+            22 | conflict.strategy = { expression = "case when source.a = base then" }
+               |                                          ^^^^ sinks.billing.conflict.strategy.expression
 
         "#]],
     );

@@ -17,7 +17,9 @@ use crate::function::nearest;
 
 mod allowed;
 
-use allowed::{alternatives, choices, describe, expected, kinds, quoted, tag};
+use allowed::{
+    alternatives, choices, describe, expected, expected_of_any, kinds, quoted, tag, texts,
+};
 pub(super) use allowed::{expected_of, first_sentence, resolve, suggest};
 
 /// Reads `root` by `schema`, which holds its own `$defs`. The JSON is as good as it gets where
@@ -96,20 +98,8 @@ impl<'s> Reader<'s> {
     }
 
     fn text(&mut self, node: &Node, text: &Text, schema: &'s Json) {
-        let hidden = text.is_substituted();
         if let Some(choices) = choices(schema) {
-            if !choices.contains(&text.text.as_str()) {
-                let (message, near) = if hidden {
-                    (
-                        "the substituted value is not one that is known here".to_owned(),
-                        None,
-                    )
-                } else {
-                    let near = nearest(&text.text, choices.iter().copied());
-                    (format!("unknown value `{}`", text.text), near)
-                };
-                self.flaw(node, message, Some(suggest(near, "one of", &choices)));
-            }
+            self.choice(node, text, &choices);
             return;
         }
         if schema["format"] == size::FORMAT
@@ -131,6 +121,22 @@ impl<'s> Reader<'s> {
         {
             self.flaw(node, format!("the text does not match {pattern}"), None);
         }
+    }
+
+    fn choice(&mut self, node: &Node, text: &Text, choices: &[&str]) {
+        if choices.contains(&text.text.as_str()) {
+            return;
+        }
+        let (message, near) = if text.is_substituted() {
+            (
+                "the substituted value is not one that is known here".to_owned(),
+                None,
+            )
+        } else {
+            let near = nearest(&text.text, choices.iter().copied());
+            (format!("unknown value `{}`", text.text), near)
+        };
+        self.flaw(node, message, Some(suggest(near, "one of", choices)));
     }
 
     fn range(&mut self, node: &Node, integer: i128, schema: &'s Json) {
@@ -246,6 +252,12 @@ impl<'s> Reader<'s> {
         {
             return self.tagged(node, entries, tag, alternatives);
         }
+        if let Value::Text(text) = &node.value
+            && let Some(texts) = texts(alternatives)
+        {
+            self.choice(node, text, &texts);
+            return Json::String(text.text.clone());
+        }
         let mut best: Option<(Json, Vec<Flaw>)> = None;
         for alternative in alternatives {
             let accepts = kinds(alternative).is_none_or(|kinds| {
@@ -275,11 +287,7 @@ impl<'s> Reader<'s> {
                 json
             }
             None => {
-                let expected: Vec<String> = alternatives
-                    .iter()
-                    .map(|alternative| expected_of(self.definitions, alternative))
-                    .collect();
-                self.wrong_kind(node, &expected.join(" or "));
+                self.wrong_kind(node, &expected_of_any(self.definitions, alternatives));
                 plain(node)
             }
         }

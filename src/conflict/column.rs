@@ -22,7 +22,6 @@ use syncline_connectors::change::Logical;
 use super::compare::Equality;
 use super::expression::ColumnExpression;
 use super::mask::{Mask, filter_of, no_rows, scatter, valid_rows, without};
-use super::version::is_numeric_text;
 
 /// What decides a column.
 #[derive(Debug)]
@@ -154,8 +153,10 @@ impl Contest<'_> {
 
     /// `target + source − base`; the caller sees to it that the base is known.
     pub(super) fn sum(&self) -> Result<Decided, ArrowError> {
-        let values = sum::sum(self.field, &self.sides(self.rows)?)?;
-        self.decide(self.rows, values, no_rows(self.rows.len()), "C8 sum")
+        let sides = self.sides(self.rows)?;
+        let values = sum::sum(self.field, &sides)?;
+        let take = no_rows(self.rows.len());
+        self.decide(self.rows, &sides, values, take, "C8 sum")
     }
 
     /// The target's items, then those that only the source has.
@@ -186,7 +187,8 @@ impl Contest<'_> {
         rule: &'static str,
         values: Values,
     ) -> Result<Decided, ArrowError> {
-        self.decide(self.rows, values, no_rows(self.rows.len()), rule)
+        let sides = self.sides(self.rows)?;
+        self.decide(self.rows, &sides, values, no_rows(self.rows.len()), rule)
     }
 
     /// Computes where both sides have a value; else the one that has one.
@@ -201,13 +203,15 @@ impl Contest<'_> {
         if !both.has_true() {
             return Ok(Decided::take(take));
         }
-        let values = compute(&self.sides(&both)?)?;
-        self.decide(&both, values, take, rule)
+        let sides = self.sides(&both)?;
+        let values = compute(&sides)?;
+        self.decide(&both, &sides, values, take, rule)
     }
 
     fn decide(
         &self,
         rows: &Mask,
+        sides: &Sides,
         values: Values,
         take: Mask,
         rule: &'static str,
@@ -223,7 +227,6 @@ impl Contest<'_> {
             });
             refusals.collect()
         };
-        let sides = self.sides(rows)?;
         let not_source = self.equality.differ(&values.values, &sides.source)?;
         let not_target = self.equality.differ(&values.values, &sides.target)?;
         Ok(Decided {
@@ -257,9 +260,4 @@ struct Sides {
     source: ArrayRef,
     target: ArrayRef,
     base: ArrayRef,
-}
-
-/// Whether a field holds numbers that Arrow can add.
-fn is_number(field: &Field) -> bool {
-    field.data_type().is_numeric() && Logical::of(field).is_none() && !is_numeric_text(field)
 }

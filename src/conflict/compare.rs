@@ -42,6 +42,11 @@ impl Equality {
         }
     }
 
+    /// Whether values that are equal are the same bytes.
+    pub(super) fn is_exact(self) -> bool {
+        self == Self::Plain
+    }
+
     /// The rows in which two columns of the type differ.
     pub(super) fn differ(self, left: &ArrayRef, right: &ArrayRef) -> Result<Mask, ArrowError> {
         match self {

@@ -11,7 +11,7 @@ use syncline_connectors::error::RejectedRow;
 use super::column::{Computed, Refused};
 use super::mask::{Mask, if_any, no_rows, without};
 use super::rules::Rules;
-use super::sides::Sides;
+use super::sides::{Difference, Sides};
 
 /// What is decided so far.
 pub(super) struct Outcome {
@@ -110,11 +110,17 @@ impl Outcome {
         mut self,
         rules: &Rules,
         sides: &Sides<'_>,
+        differences: &[Option<Difference>],
     ) -> Result<Decisions, ArrowError> {
         for &row in self.refused.keys() {
             self.verdicts[row] = Verdict::Reject;
         }
-        self.conflicts.sort_by_key(|conflict| conflict.row);
+        if !self.conflicts.is_sorted_by_key(|conflict| conflict.row) {
+            self.conflicts.sort_by_key(|conflict| conflict.row);
+        }
+        let all_met = !sides.met.has_false();
+        // Where to take each row of a column from; filled anew for each.
+        let mut places: Vec<(usize, usize)> = (0..sides.rows).map(|row| (0, row)).collect();
         let verdicts = &self.verdicts;
         let written = Mask::collect_bool(sides.rows, |row| verdicts[row] == Verdict::Write);
         let mut columns = Vec::with_capacity(self.columns.len());
@@ -136,7 +142,30 @@ impl Outcome {
             if let Some(computed) = computed {
                 left = without(&left, &computed.rows);
             }
-            columns.push(pick(source, target, &take, computed, &written)?);
+            let differs = differences[index]
+                .as_ref()
+                .map(|difference| &difference.sides);
+            let column = match (computed, differs) {
+                (Some(computed), _) => pick(
+                    source,
+                    target,
+                    &take,
+                    Some((computed, &written)),
+                    &mut places,
+                )?,
+                // Where the sides are the same, either is right.
+                (None, Some(differs)) if all_met && rules.columns[index].equality.is_exact() => {
+                    if !(&take & differs).has_true() {
+                        target.clone()
+                    } else if !without(differs, &take).has_true() && sides.sent_all(index) {
+                        source.clone()
+                    } else {
+                        pick(source, target, &take, None, &mut places)?
+                    }
+                }
+                _ => pick(source, target, &take, None, &mut places)?,
+            };
+            columns.push(column);
             untouched.push(if_any(left));
             let mut disputed = outcome.contested;
             if !refused.is_empty() {
@@ -158,13 +187,13 @@ impl Outcome {
     }
 }
 
-/// A column of the source's values, new values, and else the target's.
+/// A column of the source's values, new values where they are written, and else the target's.
 fn pick(
     source: &ArrayRef,
     target: &ArrayRef,
     take: &Mask,
-    computed: Option<&Computed>,
-    written: &Mask,
+    computed: Option<(&Computed, &Mask)>,
+    places: &mut [(usize, usize)],
 ) -> Result<ArrayRef, ArrowError> {
     if computed.is_none() && !take.has_true() {
         return Ok(target.clone());
@@ -172,11 +201,11 @@ fn pick(
     if computed.is_none() && !take.has_false() {
         return Ok(source.clone());
     }
-    let mut places: Vec<(usize, usize)> = (0..take.len())
-        .map(|row| (usize::from(take.value(row)), row))
-        .collect();
+    for (row, (place, taken)) in places.iter_mut().zip(take.iter()).enumerate() {
+        *place = (usize::from(taken), row);
+    }
     let mut sides: Vec<&dyn Array> = vec![target, source];
-    if let Some(computed) = computed {
+    if let Some((computed, written)) = computed {
         sides.push(&computed.values);
         for (index, row) in computed.rows.set_indices().enumerate() {
             if written.value(row) {
@@ -184,5 +213,5 @@ fn pick(
             }
         }
     }
-    interleave(&sides, &places)
+    interleave(&sides, places)
 }

@@ -1,24 +1,23 @@
 //! One meeting decided: absent rows, then deletes, then upserts that meet a row.
 
+mod choose;
+mod columns;
+
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::compute::kernels::zip::zip;
 use arrow::error::ArrowError;
 use syncline_connectors::change::Operation;
 use syncline_connectors::conflict::{
-    ConflictType, Decisions, Detect, Meeting, NullVersion, Resolver, Tie, Verdict, Winner,
+    ConflictType, Decisions, Detect, Meeting, NullVersion, Resolver, Verdict, Winner,
 };
 use syncline_connectors::error::Result;
 
-use super::column::{Contest, Decided, Rule};
-use super::expression::{Choice, RowExpression};
+use super::column::Rule;
 use super::mask::{Mask, filter_of, if_any, no_rows, refused, valid_rows, without, without_some};
 use super::outcome::Outcome;
 use super::rules::{RowRule, Rules};
 use super::sides::{Difference, Sides};
-use super::version::{Standing, Version, Wins};
-
-const FOREIGN: &str = "R3 exactness";
-const FOREIGN_REASON: &str = "the target holds a value that the type of the changes cannot say, and nothing is computed with it";
+use super::version::{Standing, Version};
 
 impl Resolver for Rules {
     fn resolve(&self, meeting: &Meeting<'_>) -> Result<Decisions> {
@@ -43,12 +42,6 @@ struct Versions<'a> {
     version: &'a Version,
     source: ArrayRef,
     standing: Standing,
-}
-
-/// Who wins the rows in conflict, where one side takes all.
-struct Chosen {
-    source: Mask,
-    queue: Option<Mask>,
 }
 
 impl<'a> Resolution<'a> {
@@ -106,7 +99,8 @@ impl<'a> Resolution<'a> {
         if upserts.has_true() {
             self.decide_upserts(&upserts)?;
         }
-        self.outcome.finish(self.rules, &self.sides)
+        self.outcome
+            .finish(self.rules, &self.sides, &self.differences)
     }
 
     /// Changes that meet no row: an upsert is inserted, a delete is done already (R12, R14).
@@ -285,318 +279,6 @@ impl<'a> Resolution<'a> {
             })
     }
 
-    fn decide_conflicts(&mut self, conflict: &Mask) -> Result<(), ArrowError> {
-        let by_column = matches!(self.rules.row, RowRule::Columns(_));
-        let chosen = match by_column {
-            true => Chosen {
-                source: no_rows(self.sides.rows),
-                queue: None,
-            },
-            false => self.choose(conflict, false)?,
-        };
-        let mut queue = chosen.queue.unwrap_or_else(|| no_rows(self.sides.rows));
-        let open = self.outcome.without_refused(without(conflict, &queue));
-        // In which rows something becomes other than the target's, and other than the source's.
-        let mut changed = no_rows(self.sides.rows);
-        let mut stays = no_rows(self.sides.rows);
-        for column in self.rules.compared() {
-            let decided = match self.rules.of_column(column) {
-                Some(rule) => self.decide_column(column, rule, &open, &mut queue)?,
-                None => {
-                    let contested = &self.difference(column).sides & &open;
-                    let take = &contested & &chosen.source;
-                    (contested, Decided::take(take))
-                }
-            };
-            let (contested, decided) = decided;
-            let differs = &self.difference(column).sides & &open;
-            changed = &changed | &(&decided.take & &differs);
-            let mut kept = without(&differs, &decided.take);
-            if let Some(computed) = &decided.computed {
-                changed = &changed | &computed.not_target;
-                kept = &without(&kept, &computed.rows) | &computed.not_source;
-            }
-            stays = &stays | &kept;
-            let outcome = &mut self.outcome.columns[column];
-            outcome.take = &outcome.take | &decided.take;
-            outcome.computed = decided.computed;
-            outcome.contested = &outcome.contested | &contested;
-            if !decided.refused.is_empty() {
-                let field = self.rules.schema.field(column).name();
-                self.outcome.refuse_each(decided.refused, field);
-            }
-        }
-        for row in conflict.set_indices() {
-            if self.outcome.is_refused(row) {
-                continue;
-            }
-            let (changed, stays) = (changed.value(row), stays.value(row));
-            let (verdict, winner) = if queue.value(row) {
-                (Verdict::Queue, Winner::Manual)
-            } else if changed && stays {
-                (Verdict::Write, Winner::Merged)
-            } else if changed {
-                (Verdict::Write, Winner::Source)
-            } else if chosen.source.value(row) && !stays {
-                (Verdict::Same, Winner::Source)
-            } else {
-                (Verdict::Keep, Winner::Target)
-            };
-            let kind = match self.sides.changes.operations[row] {
-                Operation::Update => ConflictType::UpdateOriginDiffers,
-                _ => ConflictType::InsertExists,
-            };
-            self.outcome.verdicts[row] = verdict;
-            let reason = self.reason(row, winner, false);
-            self.outcome.conflict(row, kind, winner, reason);
-        }
-        Ok(())
-    }
-
-    /// One column of rows in conflict: where its rule had to decide it, and how it is decided.
-    fn decide_column(
-        &mut self,
-        column: usize,
-        rule: &Rule,
-        open: &Mask,
-        queue: &mut Mask,
-    ) -> Result<(Mask, Decided), ArrowError> {
-        if matches!(rule, Rule::Sum) {
-            return self.decide_sum(column, open);
-        }
-        let difference = self.difference(column);
-        let differs = &difference.sides & open;
-        let by_source = &difference.only_source() & &differs;
-        let contested = without(&without(&differs, &by_source), &difference.only_target());
-        let known = difference.known.clone();
-        if !contested.has_true() {
-            return Ok((contested, Decided::take(by_source)));
-        }
-        let mut rows = contested.clone();
-        let mut take = by_source;
-        if rule.computes() {
-            rows = self.refuse_foreign(column, rows);
-        }
-        if matches!(rule, Rule::Merge) {
-            let filled = without(&rows, &known);
-            let (from_source, from_target) = self.nulls_on_one_side(column, &filled);
-            take = &take | &from_source;
-            rows = without(&without(&rows, &from_source), &from_target);
-        }
-        if let Rule::Expression(expression) = rule {
-            let foreign = &expression.over_foreign(&self.sides) & &rows;
-            rows = self.refuse_rows_over_foreign(column, rows, &foreign);
-        }
-        let by_version = match rule {
-            Rule::Newest => Some(Wins::Newest),
-            Rule::Oldest => Some(Wins::Oldest),
-            Rule::Merge if self.versions.is_some() => Some(Wins::Newest),
-            _ => None,
-        };
-        if let Some(wins) = by_version {
-            self.refuse_foreign_versions(&rows);
-            let won = self.upserts_that_win(wins);
-            take = &take | &(&rows & &won);
-            return Ok((contested, Decided::take(take)));
-        }
-        let contest = self.contest(column, &rows);
-        let mut decided = match rule {
-            Rule::Source => Decided::take(rows.clone()),
-            Rule::Merge if self.rules.tie == Tie::Source => Decided::take(rows.clone()),
-            Rule::Target | Rule::Merge => Decided::take(no_rows(rows.len())),
-            Rule::Max => contest.by_order(true)?,
-            Rule::Min => contest.by_order(false)?,
-            Rule::Union => contest.union()?,
-            Rule::Concat => contest.concat()?,
-            Rule::Coalesce => contest.coalesce(),
-            Rule::JsonMerge => contest.json_merge()?,
-            Rule::Manual => {
-                *queue = &*queue | &rows;
-                Decided::take(no_rows(rows.len()))
-            }
-            Rule::Expression(expression) if rows.has_true() => {
-                let values = expression.evaluate(&self.sides, &rows)?;
-                contest.computed("C2 expression", values)?
-            }
-            Rule::Expression(_) => Decided::take(no_rows(rows.len())),
-            Rule::Sum | Rule::Newest | Rule::Oldest => unreachable!("decided above"),
-        };
-        decided.take = &decided.take | &take;
-        Ok((contested, decided))
-    }
-
-    /// `sum`: wherever the source changed the value, also to what the target holds (C8).
-    fn decide_sum(&mut self, column: usize, open: &Mask) -> Result<(Mask, Decided), ArrowError> {
-        let sides = &self.sides;
-        let difference = self.difference(column);
-        let sent = without_some(open, sides.changes.unset[column].as_ref());
-        let known = match sides.has_base_values() {
-            true => difference.known.clone(),
-            false => no_rows(sides.rows),
-        };
-        let operations = &sides.changes.operations;
-        let unknown = without(&sent, &known);
-        let groundless = match unknown.has_true() {
-            true => Mask::collect_bool(sides.rows, |row| {
-                unknown.value(row) && operations[row] == Operation::Update
-            }),
-            false => unknown.clone(),
-        };
-        let created = without(&unknown, &groundless);
-        let changed = &(&sent & &known) & &difference.source;
-        let asked = &changed | &created;
-        let contested = &(&changed & &difference.target) | &(&created & &difference.sides);
-        if groundless.has_true() {
-            let field = self.rules.schema.field(column).name();
-            let reason = "sum needs the row before: set REPLICA IDENTITY FULL on the source's table, or write base = \"shadow\"";
-            self.outcome
-                .refuse(&groundless, "C8 sum", Some(field), reason);
-        }
-        let rows = self.refuse_foreign(column, asked);
-        if !rows.has_true() {
-            return Ok((contested, Decided::take(rows)));
-        }
-        let decided = self.contest(column, &rows).sum()?;
-        Ok((contested, decided))
-    }
-
-    /// A column, and rows in which it is to be decided; the base as far as it is known.
-    fn contest<'b>(&'b self, column: usize, rows: &'b Mask) -> Contest<'b> {
-        Contest {
-            field: self.rules.schema.field(column),
-            equality: self.rules.columns[column].equality,
-            source: self.sides.source(column),
-            target: self.sides.target.rows.column(column),
-            base: self.sides.base_column(column),
-            rows,
-            separator: &self.rules.separator,
-        }
-    }
-
-    /// Who wins each row in conflict, where one side takes all.
-    fn choose(&mut self, conflict: &Mask, deletes: bool) -> Result<Chosen, ArrowError> {
-        let nobody = || no_rows(self.sides.rows);
-        let all_to_source = |wins: bool| if wins { conflict.clone() } else { nobody() };
-        let wins = match &self.rules.row {
-            RowRule::Source | RowRule::Target => {
-                let wins = matches!(self.rules.row, RowRule::Source);
-                return Ok(Chosen {
-                    source: all_to_source(wins),
-                    queue: None,
-                });
-            }
-            RowRule::Manual => {
-                return Ok(Chosen {
-                    source: nobody(),
-                    queue: Some(conflict.clone()),
-                });
-            }
-            RowRule::Expression(expression) => return self.ask(expression, conflict),
-            RowRule::Columns(_) if self.versions.is_none() => {
-                return Ok(Chosen {
-                    source: all_to_source(self.rules.tie == Tie::Source),
-                    queue: None,
-                });
-            }
-            RowRule::Newest | RowRule::Columns(_) => Wins::Newest,
-            RowRule::Oldest => Wins::Oldest,
-        };
-        self.refuse_foreign_versions(conflict);
-        let won = match deletes {
-            true => self.deletes_that_win(wins),
-            false => self.upserts_that_win(wins),
-        };
-        Ok(Chosen {
-            source: &won & conflict,
-            queue: None,
-        })
-    }
-
-    /// Asks an expression who wins.
-    fn ask(&mut self, expression: &RowExpression, conflict: &Mask) -> Result<Chosen, ArrowError> {
-        let foreign = &expression.over_foreign(&self.sides) & conflict;
-        self.outcome.refuse(&foreign, FOREIGN, None, FOREIGN_REASON);
-        let asked = without(conflict, &foreign);
-        let mut source = vec![false; self.sides.rows];
-        let mut queue = vec![false; self.sides.rows];
-        let mut silent = vec![false; self.sides.rows];
-        if asked.has_true() {
-            let choices = expression.choose(&self.sides, &asked)?;
-            for (row, choice) in asked.set_indices().zip(choices) {
-                match choice {
-                    Choice::Source => source[row] = true,
-                    Choice::Target => {}
-                    Choice::Manual => queue[row] = true,
-                    Choice::Nothing => silent[row] = true,
-                }
-            }
-        }
-        let reason = "the expression gives neither 'source' nor 'target' nor 'manual'";
-        self.outcome
-            .refuse(&Mask::from(silent), "C2 expression", None, reason);
-        Ok(Chosen {
-            source: Mask::from(source),
-            queue: Some(Mask::from(queue)),
-        })
-    }
-
-    fn upserts_that_win(&self, wins: Wins) -> Mask {
-        match &self.versions {
-            Some(Versions {
-                version, standing, ..
-            }) => version.upserts_that_win(standing, wins),
-            None => no_rows(self.sides.rows),
-        }
-    }
-
-    fn deletes_that_win(&self, wins: Wins) -> Mask {
-        match &self.versions {
-            Some(Versions {
-                version, standing, ..
-            }) => version.deletes_that_win(standing, wins),
-            None => no_rows(self.sides.rows),
-        }
-    }
-
-    /// `rows` without those whose target value cannot be computed with; these are rejected.
-    fn refuse_foreign(&mut self, column: usize, rows: Mask) -> Mask {
-        match &self.sides.target.foreign[column] {
-            Some(foreign) => {
-                let foreign = foreign & &rows;
-                self.refuse_rows_over_foreign(column, rows, &foreign)
-            }
-            None => rows,
-        }
-    }
-
-    fn refuse_rows_over_foreign(&mut self, column: usize, rows: Mask, foreign: &Mask) -> Mask {
-        let field = self.rules.schema.field(column).name();
-        self.outcome
-            .refuse(foreign, FOREIGN, Some(field), FOREIGN_REASON);
-        without(&rows, foreign)
-    }
-
-    /// Rejects the rows whose version in the target cannot be compared.
-    fn refuse_foreign_versions(&mut self, rows: &Mask) {
-        if let Some(version) = &self.rules.version {
-            self.refuse_foreign(version.column, rows.clone());
-        }
-    }
-
-    /// Where one side is null and the other is not: the rows whose value is the source's, and those
-    /// whose value is the target's.
-    fn nulls_on_one_side(&self, column: usize, rows: &Mask) -> (Mask, Mask) {
-        let source = valid_rows(self.sides.source(column));
-        let mut target = valid_rows(self.sides.target.rows.column(column));
-        if let Some(foreign) = &self.sides.target.foreign[column] {
-            target = &target | foreign;
-        }
-        (
-            &without(&source, &target) & rows,
-            &without(&target, &source) & rows,
-        )
-    }
-
     /// The changes apply: all that they set becomes theirs.
     fn take_all(&mut self, rows: &Mask) {
         for column in self.rules.compared() {
@@ -617,32 +299,6 @@ impl<'a> Resolution<'a> {
         self.differences[column]
             .as_ref()
             .expect("every column that is compared has one")
-    }
-
-    /// Why a conflict ended as it did, for a person.
-    fn reason(&self, row: usize, winner: Winner, delete: bool) -> &'static str {
-        if winner == Winner::Manual {
-            return "a person decides";
-        }
-        let by_version = || self.versions.as_ref().map(|v| v.standing.reason(row));
-        match &self.rules.row {
-            RowRule::Source | RowRule::Target if winner == Winner::Merged => {
-                "some columns have a strategy of their own"
-            }
-            RowRule::Source => "the source wins every conflict",
-            RowRule::Target => "the target wins every conflict",
-            RowRule::Newest | RowRule::Oldest => by_version().unwrap_or("there are no versions"),
-            RowRule::Manual => "a person decides",
-            RowRule::Expression(_) => "the expression says so",
-            RowRule::Columns(_) if delete => {
-                by_version().unwrap_or("there are no versions: who wins a tie wins")
-            }
-            RowRule::Columns(_) => match winner {
-                Winner::Source => "every column that differs went to the source",
-                Winner::Target => "every column that differs went to the target",
-                _ => "decided column by column",
-            },
-        }
     }
 }
 

@@ -53,6 +53,11 @@ impl<'a> Sides<'a> {
         !&self.upserts
     }
 
+    /// Whether the source sent the column in every row.
+    pub(super) fn sent_all(&self, column: usize) -> bool {
+        self.changes.unset[column].is_none()
+    }
+
     /// The rows in which the source did not send one of `columns`.
     pub(super) fn partial(&self, columns: impl Iterator<Item = usize>) -> Mask {
         columns
@@ -94,8 +99,11 @@ impl<'a> Sides<'a> {
             None => differ,
         };
         let sent = without_some(&self.met, self.changes.unset[column].as_ref());
-        let sides = &or_foreign(equality.differ(source, target)?) & &sent;
         let nothing = || no_rows(self.rows);
+        let sides = match sent.has_true() {
+            true => &or_foreign(equality.differ(source, target)?) & &sent,
+            false => nothing(),
+        };
         let known = match self.base {
             _ if !with_base => nothing(),
             Base::None => nothing(),

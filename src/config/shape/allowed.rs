@@ -79,18 +79,49 @@ pub(super) fn tag<'s>(alternatives: &[&'s Json]) -> Option<&'s str> {
     })
 }
 
-/// What a schema wants, in words.
-pub(in crate::config) fn expected_of(definitions: &Json, schema: &Json) -> String {
-    let schema = resolve(definitions, schema);
-    if let Some(alternatives) = alternatives(definitions, schema) {
-        let mut words: Vec<String> = Vec::new();
-        for alternative in alternatives {
+/// The texts that alternatives allow together, where a text can only be one of these.
+pub(super) fn texts<'s>(alternatives: &[&'s Json]) -> Option<Vec<&'s str>> {
+    let free = |alternative: &&Json| {
+        choices(alternative).is_none()
+            && kinds(alternative).is_none_or(|kinds| kinds.contains(&"string"))
+    };
+    if alternatives.iter().any(free) {
+        return None;
+    }
+    let lists = alternatives
+        .iter()
+        .filter_map(|alternative| choices(alternative));
+    let texts: Vec<&str> = lists.flatten().collect();
+    (!texts.is_empty()).then_some(texts)
+}
+
+/// What alternatives want, in words: their texts as one list.
+pub(super) fn expected_of_any(definitions: &Json, alternatives: &[&Json]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let texts: Vec<&str> = alternatives
+        .iter()
+        .filter_map(|alternative| choices(alternative))
+        .flatten()
+        .collect();
+    if !texts.is_empty() {
+        words.push(format!("one of {}", quoted(&texts)));
+    }
+    for alternative in alternatives {
+        if choices(alternative).is_none() {
             let word = expected_of(definitions, alternative);
             if !words.contains(&word) {
                 words.push(word);
             }
         }
-        return words.join(" or ");
+    }
+    words.join(" or ")
+}
+
+/// What a schema wants, in words.
+pub(in crate::config) fn expected_of(definitions: &Json, schema: &Json) -> String {
+    let schema = resolve(definitions, schema);
+    if let Some(alternatives) = alternatives(definitions, schema) {
+        return expected_of_any(definitions, &alternatives);
     }
     if let Some(choices) = choices(schema) {
         return format!("one of {}", quoted(&choices));

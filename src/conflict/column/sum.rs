@@ -12,13 +12,13 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::{Sides, Values, is_number};
+use super::{Sides, Values};
 
 const OVERFLOW: &str = "the sum is out of the range of the column";
 
 /// Whether values of a field can be added.
 pub(super) fn fits(field: &Field) -> bool {
-    is_number(field)
+    field.data_type().is_numeric()
         && !matches!(
             field.data_type(),
             DataType::Float16 | DataType::Decimal32(..) | DataType::Decimal64(..)
@@ -44,8 +44,9 @@ pub(super) fn sum(field: &Field, sides: &Sides) -> Result<Values, ArrowError> {
             finite(target + source - base, [target, source, base])
         })),
         DataType::Decimal128(precision, _) => Ok(add::<Decimal128Type>(sides, |t, s, b| {
-            let sum = i256::from_i128(t) + i256::from_i128(s) - i256::from_i128(b);
-            let sum = sum.to_i128()?;
+            let narrow = t.checked_sub(b).and_then(|rest| rest.checked_add(s));
+            let wide = || (i256::from_i128(t) + i256::from_i128(s) - i256::from_i128(b)).to_i128();
+            let sum = narrow.or_else(wide)?;
             Decimal128Type::is_valid_decimal_precision(sum, precision).then_some(sum)
         })),
         DataType::Decimal256(precision, _) => Ok(add::<Decimal256Type>(sides, |t, s, b| {
@@ -102,4 +103,76 @@ fn add<T: ArrowPrimitiveType>(
         .collect();
     let values: ArrayRef = Arc::new(sums.with_data_type(sides.target.data_type().clone()));
     Values { values, failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, Float32Array, Float64Array, Int8Array, UInt8Array};
+
+    use super::*;
+
+    /// The sums, and which of them have no value.
+    fn check<A: Array + Clone + 'static>(
+        target: A,
+        source: A,
+        base: A,
+        expect: A,
+        failed: &[usize],
+    ) {
+        let field = Field::new("n", target.data_type().clone(), true);
+        assert!(fits(&field));
+        let sides = Sides {
+            source: Arc::new(source),
+            target: Arc::new(target),
+            base: Arc::new(base),
+        };
+        let found = sum(&field, &sides).expect("they can be added");
+        let expect: ArrayRef = Arc::new(expect);
+        assert_eq!(&found.values, &expect);
+        let rows: Vec<usize> = found.failed.iter().map(|(row, _)| *row).collect();
+        assert_eq!(rows, failed);
+    }
+
+    #[test]
+    fn sums_are_exact_or_have_no_value_c8() {
+        check(
+            Int8Array::from(vec![Some(100), Some(100), None, Some(5), None]),
+            Int8Array::from(vec![Some(120), Some(120), None, None, Some(7)]),
+            Int8Array::from(vec![Some(110), Some(50), None, Some(2), None]),
+            Int8Array::from(vec![Some(110), None, None, Some(3), Some(7)]),
+            &[1],
+        );
+        check(
+            UInt8Array::from(vec![1, 200]),
+            UInt8Array::from(vec![0, 250]),
+            UInt8Array::from(vec![2, 250]),
+            UInt8Array::from(vec![None, Some(200)]),
+            &[0],
+        );
+        let cents = |values: Vec<Option<i128>>| {
+            let cents = Decimal128Array::from(values).with_precision_and_scale(4, 2);
+            cents.expect("they fit")
+        };
+        check(
+            cents(vec![Some(150), Some(9_999)]),
+            cents(vec![Some(25), Some(1)]),
+            cents(vec![Some(5), Some(0)]),
+            cents(vec![Some(170), None]),
+            &[1],
+        );
+        check(
+            Float64Array::from(vec![1.5, f64::MAX, f64::INFINITY]),
+            Float64Array::from(vec![2.0, f64::MAX, 1.0]),
+            Float64Array::from(vec![0.5, 0.0, 1.0]),
+            Float64Array::from(vec![Some(3.0), None, Some(f64::INFINITY)]),
+            &[1],
+        );
+        check(
+            Float32Array::from(vec![f32::MAX]),
+            Float32Array::from(vec![f32::MAX]),
+            Float32Array::from(vec![0.0]),
+            Float32Array::from(vec![None]),
+            &[0],
+        );
+    }
 }
