@@ -10,7 +10,7 @@ use super::envelope::Head;
 use super::layout::{Layout, Span};
 use super::reading::Placeholder;
 use super::scan::Cursor;
-use crate::change::{Image, Operation};
+use crate::change::Image;
 
 /// See the module docs.
 #[derive(Debug)]
@@ -59,13 +59,12 @@ impl Images {
         self.pending
     }
 
-    /// Keeps the image that is pending as that of `row`, where the row is an update and the image
-    /// holds more than the key. A delete's own row is its image.
-    pub(super) fn commit(&mut self, layout: &Layout, row: usize, operation: Operation) {
+    /// Keeps the image that is pending as that of `row`, where it holds more than the key.
+    pub(super) fn commit(&mut self, layout: &Layout, row: usize) {
         if !self.pending {
             return;
         }
-        if operation == Operation::Update && layout.holds_more_than_key(&self.columns, row) {
+        if layout.holds_more_than_key(&self.columns, row) {
             self.pending = false;
             self.present.append(true);
         } else {

@@ -260,7 +260,7 @@ impl Stream {
         );
         self.begun = false;
         if let Some(images) = &mut self.images {
-            images.commit(&self.layout, self.operations.len(), operation);
+            images.commit(&self.layout, self.operations.len());
         }
         self.operations.push(operation);
         self.event_times_ms.push(event_time_ms);

@@ -118,7 +118,7 @@ impl Debezium {
                         }
                         self.append_image(job, target, value, (start, sampled_row))?;
                     }
-                    // Nor is there an image where a row before stood, and then stood again as null.
+                    // What else holds a row before has no image, nor does one that stands again as null.
                     _ => self.streams[target].drop_image(),
                 }
                 self.commit(job, target, operation, time, value.len());
