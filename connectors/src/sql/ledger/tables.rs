@@ -47,7 +47,8 @@ struct Index {
 }
 
 impl Tables {
-    /// Those that `policy` needs: counts wherever it keeps anything at all.
+    /// Those that `policy` needs: counts for every policy but the plain `source_wins`, under which every
+    /// change applies.
     pub fn of(policy: &ConflictPolicy) -> Self {
         let history = policy.history.as_ref();
         // An expression of a column gives its value, one of the sink may say 'manual'.
@@ -56,7 +57,10 @@ impl Tables {
         let shadow = policy.keeps_shadow();
         Self {
             history: history.is_some_and(|history| history.to == HistoryPlace::Table),
-            counts: history.is_some() || queue || shadow,
+            counts: history.is_some()
+                || shadow
+                || policy.strategy != Strategy::SourceWins
+                || !policy.columns.is_empty(),
             queue,
             shadow,
         }
