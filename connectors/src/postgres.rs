@@ -28,6 +28,7 @@ mod session;
 mod apply;
 mod bisect;
 mod copy;
+mod desk;
 mod instant;
 mod numeric;
 mod plan;
@@ -47,6 +48,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;

@@ -35,6 +35,8 @@ mod apply;
 mod part;
 mod session;
 
+mod desk;
+
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::desk::open_desk;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
