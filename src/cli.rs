@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{PipelineFile, Report, load, pipeline_files};
 
+mod conflicts;
 mod graph;
 mod list;
 mod progress;
@@ -43,6 +44,8 @@ enum Command {
     List(list::Arguments),
     /// Print the JSON Schema of a pipeline file, for editors.
     Schema(schema::Arguments),
+    /// Look at conflicts: what waits for a person, what was decided and why, and how often.
+    Conflicts(conflicts::Arguments),
     /// Look at rejected changes.
     Quarantine(quarantine::Arguments),
 }
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(arguments, &cli.global),
         Command::List(arguments) => list::run(arguments, &cli.global),
         Command::Schema(arguments) => schema::run(arguments, &cli.global),
+        Command::Conflicts(arguments) => conflicts::run(arguments, &cli.global),
         Command::Quarantine(arguments) => quarantine::run(arguments, &cli.global),
     };
     exit.into()

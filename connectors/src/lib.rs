@@ -8,6 +8,7 @@
 pub mod blackhole;
 pub mod change;
 pub mod conflict;
+pub mod desk;
 pub mod error;
 pub mod file;
 pub mod format;

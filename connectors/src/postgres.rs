@@ -29,6 +29,7 @@ mod session;
 mod apply;
 mod bisect;
 mod copy;
+mod desk;
 mod instant;
 mod numeric;
 mod plan;
@@ -51,6 +52,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::plan::Part;

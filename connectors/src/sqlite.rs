@@ -37,6 +37,8 @@ mod read;
 mod session;
 mod settle;
 
+mod desk;
+
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::desk::open_desk;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};

@@ -5,6 +5,7 @@ mod harness;
 
 mod backpressure;
 mod cli;
+mod conflict_commands;
 mod conflicts;
 mod debezium;
 mod faults;

@@ -26,7 +26,8 @@ pub fn write_image(rows: &RecordBatch, unset: &[Option<BooleanBuffer>], row: usi
     write_columns(rows, row, (0..rows.num_columns()).filter(is_set))
 }
 
-/// The columns `key` of one row as a JSON object, in that order: the same text for the same key.
+/// The columns `key` of one row as a JSON object, in that order: the same text for the same key, as long
+/// as these columns keep their types.
 pub fn write_key(rows: &RecordBatch, key: &[usize], row: usize) -> String {
     write_columns(rows, row, key.iter().copied())
 }

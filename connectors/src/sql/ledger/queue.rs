@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// Which of `keys` have an open conflict: their texts. Locks the entries, so that who resolves one
-    /// and who writes its key take turns.
+    /// and who writes its key take turns: to be asked before the rows of these keys are read.
     pub fn open_keys<'a>(
         &self,
         target: &str,

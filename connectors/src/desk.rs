@@ -1,0 +1,134 @@
+//! The desk at which a person looks at the conflicts of one sink.
+//!
+//! It reads what the sink keeps beside the rows and writes nothing. A table that is not there, because
+//! the sink has had no reason to make it or has never run, is one without rows.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::conflict::{
+    ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry,
+    read_history_file,
+};
+use crate::error::Result;
+use crate::sink::SinkConfig;
+use crate::sql::identifier::Dialect;
+use crate::sql::ledger::{Ledger, Row};
+use crate::{postgres, sqlite};
+
+/// Which entries of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entries {
+    /// Those that wait for a person.
+    Open,
+    /// Those that a person has decided as well.
+    All,
+    /// The one of this id.
+    Id(i64),
+}
+
+/// The conflicts of one sink.
+#[async_trait]
+pub trait Desk: Send {
+    /// Entries of the queue, the oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable`, or `Configuration` where the target refuses or a newer version wrote it.
+    async fn entries(&mut self, which: Entries) -> Result<Vec<QueueEntry>>;
+
+    /// The last `limit` conflicts, the newest first; of `key` alone where it is given.
+    ///
+    /// # Errors
+    /// As [`Desk::entries`].
+    async fn history(
+        &mut self,
+        key: Option<&KeyFilter>,
+        limit: usize,
+    ) -> Result<Vec<ConflictRecord>>;
+
+    /// How often each kind of conflict was.
+    ///
+    /// # Errors
+    /// As [`Desk::entries`].
+    async fn counts(&mut self) -> Result<Vec<ConflictCount>>;
+}
+
+/// Opens the desk of the sink `sink` of `pipeline`; `None` where the sink is no database.
+///
+/// # Errors
+/// `Unavailable` where the target does not answer, `Configuration` where it refuses.
+pub async fn open(
+    config: &SinkConfig,
+    pipeline: &str,
+    sink: &str,
+) -> Result<Option<Box<dyn Desk>>> {
+    match config {
+        SinkConfig::Postgres(postgres) => {
+            let look = Look::new(Dialect::Postgres, &postgres.conflict, pipeline, sink);
+            postgres::open_desk(postgres, look).await.map(Some)
+        }
+        SinkConfig::Sqlite(sqlite) => {
+            let look = Look::new(Dialect::Sqlite, &sqlite.conflict, pipeline, sink);
+            sqlite::open_desk(sqlite, look).await.map(Some)
+        }
+        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
+    }
+}
+
+/// What every desk knows: the statements, and whether the history is elsewhere.
+pub(crate) struct Look {
+    pub(crate) ledger: Ledger,
+    /// The file of the history, where it is kept in one.
+    file: Option<PathBuf>,
+}
+
+impl Look {
+    fn new(dialect: Dialect, policy: &ConflictPolicy, pipeline: &str, sink: &str) -> Self {
+        let history = policy.history.as_ref();
+        Self {
+            ledger: Ledger::new(dialect, pipeline, sink),
+            file: history
+                .filter(|history| history.to == HistoryPlace::File)
+                .and_then(|history| history.path.as_ref().map(PathBuf::from)),
+        }
+    }
+
+    /// The statement for entries.
+    pub(crate) fn select_entries(&self, which: Entries) -> String {
+        match which {
+            Entries::Open => self.ledger.select_queue(false),
+            Entries::All => self.ledger.select_queue(true),
+            Entries::Id(id) => self.ledger.select_entry(id),
+        }
+    }
+
+    /// The history of the file; `None` where it is kept in a table.
+    pub(crate) fn history_of_file(
+        &self,
+        key: Option<&KeyFilter>,
+        limit: usize,
+    ) -> Option<Result<Vec<ConflictRecord>>> {
+        let ledger = &self.ledger;
+        let own = |record: &ConflictRecord| {
+            record.pipeline == ledger.pipeline() && record.sink == ledger.sink()
+        };
+        let wanted = |record: &ConflictRecord| {
+            own(record) && key.is_none_or(|key| key.matches(&record.key.0))
+        };
+        let file = self.file.as_ref()?;
+        Some(read_history_file(file, limit, wanted))
+    }
+}
+
+/// Reads every row.
+pub(crate) fn read_all<T>(rows: Vec<Row>, read: impl FnMut(Row) -> Result<T>) -> Result<Vec<T>> {
+    rows.into_iter().map(read).collect()
+}
+
+/// Reads a history, and leaves out what its statement returned too many.
+pub(crate) fn read_history(rows: Vec<Row>, key: Option<&KeyFilter>) -> Result<Vec<ConflictRecord>> {
+    let mut records = read_all(rows, crate::sql::ledger::read_record)?;
+    records.retain(|record| key.is_none_or(|key| key.matches(&record.key.0)));
+    Ok(records)
+}

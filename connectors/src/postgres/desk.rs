@@ -1,0 +1,84 @@
+//! The conflicts that PostgreSQL keeps beside the rows, for a person.
+
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::PostgresSink;
+use super::failure::failure;
+use super::session::{Link, open_connection};
+use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry};
+use crate::desk::{Desk, Entries, Look, read_all, read_history};
+use crate::error::Result;
+use crate::sql::ledger::{Row, read_entry};
+
+/// SQLSTATE of a table that is not there.
+const UNDEFINED_TABLE: &str = "42P01";
+
+struct PostgresDesk {
+    connection: PgConnection,
+    /// Carries the connection.
+    _link: Link,
+    look: Look,
+}
+
+/// Opens a desk.
+///
+/// # Errors
+/// As [`super::connect`].
+pub(crate) async fn open_desk(config: &PostgresSink, look: Look) -> Result<Box<dyn Desk>> {
+    let (connection, link) = open_connection(config, look.ledger.pipeline()).await?;
+    Ok(Box::new(PostgresDesk {
+        connection,
+        _link: link,
+        look,
+    }))
+}
+
+impl PostgresDesk {
+    async fn rows(&mut self, doing: &str, sql: String) -> Result<Vec<Row>> {
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_all(&mut self.connection)
+            .await;
+        let rows = match rows {
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(UNDEFINED_TABLE) =>
+            {
+                return Ok(Vec::new());
+            }
+            rows => rows.map_err(|error| failure(doing, error).into_error())?,
+        };
+        rows.iter()
+            .map(|row| (0..row.len()).map(|column| row.try_get(column)).collect())
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| failure(doing, error).into_error())
+    }
+}
+
+#[async_trait]
+impl Desk for PostgresDesk {
+    async fn entries(&mut self, which: Entries) -> Result<Vec<QueueEntry>> {
+        let sql = self.look.select_entries(which);
+        let rows = self.rows("reading the conflict queue", sql).await?;
+        read_all(rows, read_entry)
+    }
+
+    async fn history(
+        &mut self,
+        key: Option<&KeyFilter>,
+        limit: usize,
+    ) -> Result<Vec<ConflictRecord>> {
+        if let Some(history) = self.look.history_of_file(key, limit) {
+            return history;
+        }
+        let sql = self.look.ledger.select_history(key, limit as u64);
+        let rows = self.rows("reading the conflict history", sql).await?;
+        read_history(rows, key)
+    }
+
+    async fn counts(&mut self) -> Result<Vec<ConflictCount>> {
+        let sql = self.look.ledger.select_counts();
+        let rows = self.rows("reading the conflict counts", sql).await?;
+        read_all(rows, |row| self.look.ledger.read_count(row))
+    }
+}

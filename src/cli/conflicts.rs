@@ -1,0 +1,164 @@
+//! `syncline conflicts`: what source and target disagreed about, how it was decided, and what waits for a
+//! person.
+//!
+//! An entry of the queue is called `pipeline/sink/17`; `sink/17` and `17` are understood where only one
+//! entry can be meant. A sink that does not answer is named on stderr, and the others are shown all the
+//! same.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use syncline_connectors::conflict::QueueEntry;
+use syncline_connectors::desk::{self, Desk};
+
+use super::{Exit, Global, complain, load_all};
+use crate::config::PipelineFile;
+use crate::failure::Failure;
+
+mod history;
+mod list;
+mod show;
+mod stats;
+
+mod id;
+mod layout;
+
+/// Where pipeline files stand when none is named.
+const FOLDER: &str = "pipelines";
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: ConflictsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConflictsCommand {
+    /// List the conflicts that wait for a person, oldest first.
+    List(list::Arguments),
+    /// Show one conflict of the queue: base, source and target side by side.
+    Show(show::Arguments),
+    /// Show conflicts and how they were decided, newest first.
+    History(history::Arguments),
+    /// Count conflicts by table, type, strategy, column and winner.
+    Stats(stats::Arguments),
+}
+
+/// The pipeline files whose conflicts are meant.
+#[derive(Debug, Args)]
+struct Files {
+    /// Pipeline files, and folders of them (`*.toml`). Default: the folder `pipelines`.
+    #[arg(value_name = "FILE|DIR")]
+    files: Vec<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the runtime cannot be started: {error}"));
+            return Exit::Failed;
+        }
+    };
+    runtime.block_on(async {
+        match &arguments.command {
+            ConflictsCommand::List(arguments) => list::run(arguments, global).await,
+            ConflictsCommand::Show(arguments) => show::run(arguments, global).await,
+            ConflictsCommand::History(arguments) => history::run(arguments, global).await,
+            ConflictsCommand::Stats(arguments) => stats::run(arguments, global).await,
+        }
+    })
+}
+
+/// What was found, and how the search ended.
+struct Found<T> {
+    rows: Vec<T>,
+    exit: Exit,
+}
+
+impl<T> Found<T> {
+    /// The exit code, when `printed` is how the printing ended.
+    fn exit(&self, printed: Exit) -> Exit {
+        worse(self.exit, printed)
+    }
+}
+
+impl Files {
+    /// The files that are meant, read and checked.
+    fn load(&self, global: &Global) -> Result<Vec<PipelineFile>, Exit> {
+        if !self.files.is_empty() {
+            return load_all(&self.files, global);
+        }
+        if !Path::new(FOLDER).is_dir() {
+            complain(&format!(
+                "no pipeline file is named, and there is no folder {FOLDER:?} here: name a file or a folder"
+            ));
+            return Err(Exit::Configuration);
+        }
+        load_all(&[PathBuf::from(FOLDER)], global)
+    }
+
+    /// Asks the desk of every sink that is a database, in the order of the files.
+    async fn ask<T>(
+        &self,
+        global: &Global,
+        ask: impl AsyncFn(&mut dyn Desk) -> syncline_connectors::error::Result<Vec<T>>,
+    ) -> Result<Found<T>, Exit> {
+        let files = self.load(global)?;
+        let mut found = Found {
+            rows: Vec::new(),
+            exit: Exit::Done,
+        };
+        for file in &files {
+            for (name, sink) in &file.sinks {
+                let asked = async {
+                    match desk::open(&sink.config, &file.name, name).await? {
+                        Some(mut desk) => ask(&mut *desk).await,
+                        None => Ok(Vec::new()),
+                    }
+                };
+                match asked.await {
+                    Ok(rows) => found.rows.extend(rows),
+                    Err(error) => {
+                        let place = format!("{}/{name}", file.name);
+                        let failure = Failure::of(&place, error);
+                        complain(&failure.to_string());
+                        found.exit = worse(found.exit, exit_of(&failure));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn exit_of(failure: &Failure) -> Exit {
+    match failure {
+        Failure::Problems(_) | Failure::Configuration(_) => Exit::Configuration,
+        Failure::Unreachable(_) => Exit::Unreachable,
+        Failure::Failed(_) => Exit::Failed,
+    }
+}
+
+/// What can be mended in a file comes before what has to be waited for.
+fn worse(one: Exit, other: Exit) -> Exit {
+    match (one, other) {
+        (Exit::Configuration, _) | (_, Exit::Configuration) => Exit::Configuration,
+        (one, other) => one.max(other),
+    }
+}
+
+/// An entry as JSON, with its whole id.
+fn entry_json(entry: &QueueEntry) -> serde_json::Value {
+    let mut json = serde_json::json!({ "id": id::of(entry) });
+    if let (Some(json), Ok(serde_json::Value::Object(mut fields))) =
+        (json.as_object_mut(), serde_json::to_value(entry))
+    {
+        fields.remove("id");
+        json.extend(fields);
+    }
+    json
+}
