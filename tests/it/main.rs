@@ -5,6 +5,7 @@ mod harness;
 
 mod backpressure;
 mod cli;
+mod conflicts;
 mod debezium;
 mod faults;
 mod graph;

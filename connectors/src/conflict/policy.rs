@@ -289,11 +289,11 @@ impl ConflictPolicy {
         };
         let detects = match self.detect {
             Some(Detect::Key | Detect::Row) => true,
-            // A statement cannot say of a row that it updated whether there was a conflict.
-            Some(Detect::Version) => match self.strategy {
-                Strategy::TargetWins | Strategy::NewestWins => self.tie == Tie::Target,
-                _ => false,
-            },
+            // A statement cannot say of a row that it updated whether there was a conflict; and no
+            // fold may leave out a newer change of a key under target_wins.
+            Some(Detect::Version) => {
+                self.strategy == Strategy::NewestWins && self.tie == Tie::Target
+            }
             Some(Detect::Before) => !with_before,
             None => !with_before || self.only_counts(),
         };

@@ -326,3 +326,62 @@ fn differs(operation: Operation) -> ConflictType {
         _ => ConflictType::InsertExists,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conflict::NullVersion;
+    use crate::conformance::cells::show;
+    use crate::conformance::truth::{Held, cases};
+
+    /// Thresholds, other meanings of null and the table's own expressions are beyond the model.
+    fn knows(policy: &ConflictPolicy) -> bool {
+        policy.threshold.is_none()
+            && policy.null_version == NullVersion::Loses
+            && policy.strategies().all(|strategy| match strategy {
+                Strategy::Expression(text) => [SIDE, ADDED].contains(&text.as_str()),
+                _ => true,
+            })
+    }
+
+    #[test]
+    fn the_model_and_the_truth_table_agree() {
+        let mut count = 0;
+        for case in cases().into_iter().filter(|case| knows(&case.policy)) {
+            let soft = matches!(case.held, Held::Marked(_));
+            let delete = if soft {
+                DeleteMode::Soft
+            } else {
+                DeleteMode::Hard
+            };
+            let mut model = Model::new(&case.policy, delete, &case.columns);
+            match &case.held {
+                Held::Nothing => {}
+                Held::Row(row) | Held::Marked(row) => {
+                    model.rows.insert(0, (known(row), soft));
+                }
+                Held::Grave(version) => {
+                    model.graves.insert(0, *version);
+                }
+            }
+            let (bucket, kind) = model.apply(&case.event);
+            let row = model.rows.get(&0).filter(|(_, marked)| !marked);
+            let row: Option<Vec<Cell>> =
+                row.map(|(row, _)| row.iter().cloned().map(Cell::of).collect());
+            let text = |row: &Option<Vec<Cell>>| row.as_deref().map_or("none".to_owned(), show);
+            assert_eq!(
+                (text(&row), bucket, kind),
+                (
+                    text(&case.row),
+                    case.bucket.clone(),
+                    case.conflict.map(|(kind, _)| kind)
+                ),
+                "truth.txt:{} {:?}",
+                case.line,
+                case.policy
+            );
+            count += 1;
+        }
+        assert!(count > 5_000, "{count}");
+    }
+}

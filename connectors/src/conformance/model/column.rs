@@ -26,7 +26,7 @@ impl Model {
                 (None, Operation::Update) => return Err(Stop::Reject("C8 sum")),
                 (None, _) => None,
             };
-            return Ok(add(before, source, theirs));
+            return add(before, source, theirs);
         }
         if source == theirs {
             return Ok(theirs);
@@ -52,13 +52,15 @@ impl Model {
             Strategy::Manual => return Err(Stop::Queue),
             Strategy::Expression(text) if text == ADDED => {
                 let zero = || Some(Value::Hundredths(0));
-                return Ok(add(zero(), source.or_else(zero), theirs.or_else(zero)));
+                return add(zero(), source.or_else(zero), theirs.or_else(zero));
             }
             _ => {
                 let (Some(source), Some(theirs)) = (source.clone(), theirs.clone()) else {
                     return Ok(source.or(theirs));
                 };
-                return Ok(Some(self.both(strategy, before.flatten(), source, theirs)));
+                return self
+                    .both(strategy, before.flatten(), source, theirs)
+                    .map(Some);
             }
         };
         Ok(if source_wins { source } else { theirs })
@@ -71,12 +73,11 @@ impl Model {
         before: Option<Value>,
         source: Value,
         theirs: Value,
-    ) -> Value {
-        match (strategy, source, theirs) {
-            (Strategy::Max, source, theirs) if number(&source) > number(&theirs) => source,
-            (Strategy::Max, _, theirs) => theirs,
-            (Strategy::Min, source, theirs) if number(&source) < number(&theirs) => source,
-            (Strategy::Min, _, theirs) => theirs,
+    ) -> Result<Value, Stop> {
+        Ok(match (strategy, source, theirs) {
+            (Strategy::Max, source, theirs) if exceeds(&source, &theirs) => source,
+            (Strategy::Min, source, theirs) if exceeds(&theirs, &source) => source,
+            (Strategy::Max | Strategy::Min, _, theirs) => theirs,
             (Strategy::Concat, Value::Text(source), Value::Text(theirs)) => {
                 Value::Text(format!("{theirs}{}{source}", self.policy.separator))
             }
@@ -85,13 +86,12 @@ impl Model {
                 Value::Json(Json::Array(source)),
                 Value::Json(Json::Array(mut all)),
             ) => {
-                let fresh: Vec<Json> = source
-                    .into_iter()
-                    .filter(|item| !all.contains(item))
-                    .collect();
+                let fresh = source.into_iter().filter(|item| !all.contains(item));
+                let fresh: Vec<Json> = fresh.collect();
                 all.extend(fresh);
                 Value::Json(Json::Array(all))
             }
+            (Strategy::Union, ..) => return Err(Stop::Reject("C2 union")),
             (Strategy::JsonMerge, Value::Json(source), Value::Json(theirs)) => {
                 let before = match before {
                     Some(Value::Json(before)) => Some(before),
@@ -100,11 +100,17 @@ impl Model {
                 Value::Json(merge(before.as_ref(), source, theirs))
             }
             (_, source, _) => source,
-        }
+        })
     }
 }
 
-/// What `max` and `min` compare of the columns that histories give them.
+fn exceeds(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Text(left), Value::Text(right)) => left.as_bytes() > right.as_bytes(),
+        _ => number(left) > number(right),
+    }
+}
+
 fn number(value: &Value) -> i64 {
     match value {
         Value::Hundredths(number) | Value::Version(number) => *number,
@@ -112,14 +118,21 @@ fn number(value: &Value) -> i64 {
     }
 }
 
-fn add(before: Option<Value>, source: Option<Value>, target: Option<Value>) -> Option<Value> {
+/// What no column of twelve digits holds is an overflow.
+fn add(
+    before: Option<Value>,
+    source: Option<Value>,
+    target: Option<Value>,
+) -> Result<Option<Value>, Stop> {
     if before.is_none() && source.is_none() && target.is_none() {
-        return None;
+        return Ok(None);
     }
     let number = |value: &Option<Value>| value.as_ref().map_or(0, number);
-    Some(Value::Hundredths(
-        number(&target) + number(&source) - number(&before),
-    ))
+    let sum = number(&target) + number(&source) - number(&before);
+    if sum.abs() >= 1_000_000_000_000 {
+        return Err(Stop::Reject("C8 sum"));
+    }
+    Ok(Some(Value::Hundredths(sum)))
 }
 
 /// Two documents, three-way where an object was before.

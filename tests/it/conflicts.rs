@@ -1,0 +1,174 @@
+//! Conflicts as they are written down, against real databases: the truth table and the histories of
+//! two writers, on every sink that keeps positions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use syncline_connectors::conflict::{Resolvers, StatementsOnly};
+use syncline_connectors::conformance::cells::Types;
+use syncline_connectors::conformance::histories::check_statement_histories;
+use syncline_connectors::conformance::sink::Bench;
+use syncline_connectors::conformance::truth::check_statements;
+use syncline_connectors::error::Result;
+use syncline_connectors::postgres::{self, PostgresSink};
+use syncline_connectors::sink::{Identity, Sink};
+use syncline_connectors::sql::Options;
+use syncline_connectors::sqlite::{self, SqliteSink};
+
+use crate::harness::{Database, postgres as server};
+
+/// Who decides what no statement can.
+fn resolvers() -> Arc<dyn Resolvers> {
+    Arc::new(StatementsOnly)
+}
+
+#[tokio::test]
+async fn postgresql_ends_every_case_as_the_truth_table_says() {
+    check_statements(&Postgres::new("truth").await).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_postgresql_end_as_one_at_a_time_r8() {
+    check_statement_histories(&Postgres::new("histories").await).await;
+}
+
+#[tokio::test]
+async fn sqlite_ends_every_case_as_the_truth_table_says() {
+    check_statements(&Sqlite::new()).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_sqlite_end_as_one_at_a_time_r8() {
+    check_statement_histories(&Sqlite::new()).await;
+}
+
+/// A database of its own on the server of the tests.
+struct Postgres {
+    database: Database,
+}
+
+impl Postgres {
+    async fn new(label: &str) -> Self {
+        Self {
+            database: server(label).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Bench for Postgres {
+    async fn reset(&self) {
+        self.database
+            .execute("SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            .await;
+    }
+
+    async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
+        let options = options.clone();
+        let config = PostgresSink {
+            table: options.table,
+            key: options.key,
+            delete: options.delete,
+            soft_delete_column: options.soft_delete_column,
+            evolution: options.evolution,
+            truncate: options.truncate,
+            conflict: options.conflict,
+            ..PostgresSink::new(self.database.url())
+        };
+        postgres::connect(&config, identity, &resolvers()).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.database.execute(sql).await;
+    }
+
+    async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.database.rows(sql).await
+    }
+
+    fn types(&self) -> Types {
+        Types {
+            json: "jsonb",
+            ..Types::default()
+        }
+    }
+}
+
+/// A file in a folder of its own.
+struct Sqlite {
+    folder: tempfile::TempDir,
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder can be made"),
+        }
+    }
+
+    fn path(&self) -> String {
+        let path = self.folder.path().join("target.db");
+        path.to_str().expect("the path is text").to_owned()
+    }
+
+    fn open(&self) -> Connection {
+        Connection::open(self.path()).expect("the file opens")
+    }
+}
+
+#[async_trait]
+impl Bench for Sqlite {
+    async fn reset(&self) {
+        for end in ["", "-wal", "-shm"] {
+            let path = self.path() + end;
+            let gone = std::fs::remove_file(&path).is_ok();
+            assert!(gone || !std::path::Path::new(&path).exists());
+        }
+    }
+
+    async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
+        let options = options.clone();
+        let config = SqliteSink {
+            table: options.table,
+            key: options.key,
+            delete: options.delete,
+            soft_delete_column: options.soft_delete_column,
+            evolution: options.evolution,
+            truncate: options.truncate,
+            conflict: options.conflict,
+            ..SqliteSink::new(self.path())
+        };
+        sqlite::connect(&config, identity, &resolvers()).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.open()
+            .execute_batch(sql)
+            .unwrap_or_else(|error| panic!("{sql} failed: {error}"));
+    }
+
+    async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        let connection = self.open();
+        let mut statement = connection.prepare(sql).expect("the query is SQL");
+        let count = statement.column_count();
+        let text = |value: ValueRef<'_>| match value {
+            ValueRef::Null => None,
+            ValueRef::Integer(value) => Some(value.to_string()),
+            ValueRef::Real(value) => Some(format!("{value:?}")),
+            ValueRef::Text(value) | ValueRef::Blob(value) => {
+                Some(String::from_utf8(value.to_vec()).expect("text is UTF-8"))
+            }
+        };
+        let rows = statement
+            .query_map([], |row| {
+                (0..count)
+                    .map(|column| Ok(text(row.get_ref(column)?)))
+                    .collect()
+            })
+            .expect("the query runs");
+        rows.collect::<rusqlite::Result<_>>()
+            .expect("rows are read")
+    }
+}
