@@ -223,8 +223,9 @@ impl<'c> Run<'c> {
             if let Some(tombstones) = &mut tombstones {
                 let all = vec![true; cells.len()];
                 let version = part.version(&cells, set.as_deref().unwrap_or(&all), row);
+                let whole = set.as_ref().is_none_or(|set| !set.contains(&false));
                 let outdated = tombstones
-                    .outdated(&part.key(&cells, row), version.as_deref())
+                    .outdated(&part.key(&cells, row), version.as_deref(), whole)
                     .map_err(|error| of_statement("reading the version of a delete", error))?;
                 if outdated {
                     self.outcome.kept += 1;

@@ -70,12 +70,18 @@ impl<'c> Tombstones<'c> {
         })
     }
 
-    /// Whether a change of this version comes too late; where it does not, its tombstone goes.
-    pub(super) fn outdated(&mut self, key: &str, version: Option<&str>) -> Result<bool> {
+    /// Whether a change of this version comes too late; where it does not and has a whole row to
+    /// insert, its tombstone goes.
+    pub(super) fn outdated(
+        &mut self,
+        key: &str,
+        version: Option<&str>,
+        whole: bool,
+    ) -> Result<bool> {
         let mut rows = self.find.query((key, version))?;
         let ahead = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
-        if ahead == Some(true) {
+        if ahead == Some(true) && whole {
             self.exhume.execute([key])?;
         }
         Ok(ahead == Some(false))

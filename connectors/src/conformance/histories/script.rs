@@ -23,7 +23,7 @@ pub(super) struct Edit {
     pub(super) row: Option<Vec<Cell>>,
 }
 
-const STRETCHES: usize = 4;
+const STRETCHES: usize = 3;
 const CHANGES: usize = 60;
 const EDITS: usize = 8;
 const KEYS: u64 = 7;
