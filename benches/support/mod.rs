@@ -12,10 +12,8 @@
 pub mod events;
 pub mod kafka;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::conflict::{Resolvers, StatementsOnly};
 
 /// How often stage and ceiling are run in turn; the median is shown.
 pub const ROUNDS: usize = 5;
@@ -155,5 +153,5 @@ pub async fn sink(
 }
 
 fn resolvers() -> std::sync::Arc<dyn syncline_connectors::conflict::Resolvers> {
-    std::sync::Arc::new(syncline_connectors::conflict::StatementsOnly)
+    syncline::conflict::resolvers()
 }
