@@ -15,6 +15,7 @@ mod image;
 mod kept_change;
 mod key_filter;
 mod record;
+mod resolution;
 
 mod file;
 mod sample;
@@ -34,6 +35,7 @@ pub use record::{
     conflict_id, partition_text,
 };
 pub(crate) use record::{kind_named, winner_named};
+pub use resolution::{Resolution, Resolved, Take};
 pub use resolver::{
     Base, Conflict, Decisions, Hashes, Held, Meeting, Resolver, Resolvers, StatementsOnly, Verdict,
     Winner,

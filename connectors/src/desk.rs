@@ -1,18 +1,19 @@
 //! The desk at which a person looks at the conflicts of one sink.
 //!
-//! It reads what the sink keeps beside the rows and writes nothing. A table that is not there, because
-//! the sink has had no reason to make it or has never run, is one without rows.
+//! It reads what the sink keeps beside the rows, and writes only what a person decides. A table that is not
+//! there, because the sink has had no reason to make it or has never run, is one without rows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::conflict::{
-    ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry,
-    read_history_file,
+    ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry, QueueState,
+    Resolution, Resolved, Resolvers, Take, read_history_file,
 };
-use crate::error::Result;
-use crate::sink::SinkConfig;
+use crate::error::{Error, Result};
+use crate::sink::{Identity, SinkConfig};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{Ledger, Row};
 use crate::{postgres, sqlite};
@@ -52,6 +53,18 @@ pub trait Desk: Send {
     /// # Errors
     /// As [`Desk::entries`].
     async fn counts(&mut self) -> Result<Vec<ConflictCount>>;
+
+    /// Carries a person's decision out and replays what waited behind it, in one transaction (C9).
+    ///
+    /// # Errors
+    /// As [`Desk::entries`], and `Configuration` where there is no such open entry or where what was
+    /// decided does not fit; `Rejected` where the target refuses the row. Nothing is changed then.
+    async fn resolve(
+        &mut self,
+        id: i64,
+        resolution: &Resolution,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Resolved>;
 }
 
 /// Opens the desk of the sink `sink` of `pipeline`; `None` where the sink is no database.
@@ -94,6 +107,15 @@ impl Look {
         }
     }
 
+    /// Who writes; the source stands in the entries.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            pipeline: self.ledger.pipeline().to_owned(),
+            sink: self.ledger.sink().to_owned(),
+            source: String::new(),
+        }
+    }
+
     /// The statement for entries.
     pub(crate) fn select_entries(&self, which: Entries) -> String {
         match which {
@@ -131,4 +153,33 @@ pub(crate) fn read_history(rows: Vec<Row>, key: Option<&KeyFilter>) -> Result<Ve
     let mut records = read_all(rows, crate::sql::ledger::read_record)?;
     records.retain(|record| key.is_none_or(|key| key.matches(&record.key.0)));
     Ok(records)
+}
+
+/// There is no such entry.
+pub(crate) fn gone(id: i64) -> Error {
+    Error::configuration(format!(
+        "there is no conflict {id} in the queue of this sink: `syncline conflicts list --all` shows the ids"
+    ))
+}
+
+/// Somebody was faster.
+pub(crate) fn already(id: i64) -> Error {
+    Error::configuration(format!(
+        "the conflict {id} is not open any more: `syncline conflicts show {id}` says who resolved it"
+    ))
+}
+
+/// The entry as a resolution leaves it.
+pub(crate) fn closed(entry: &QueueEntry, resolution: &Resolution) -> QueueEntry {
+    QueueEntry {
+        state: match resolution.take {
+            Take::Skip => QueueState::Skipped,
+            _ => QueueState::Resolved,
+        },
+        taken: Some(resolution.taken()),
+        resolved_by: Some(resolution.by.clone()),
+        resolved_at_ms: Some(resolution.at_ms),
+        waiting: 0,
+        ..entry.clone()
+    }
 }

@@ -34,6 +34,7 @@ mod instant;
 mod numeric;
 mod plan;
 mod read;
+mod resolve;
 mod settle;
 mod stage;
 mod statement;

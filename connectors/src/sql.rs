@@ -22,7 +22,7 @@ pub mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::conflict::ConflictPolicy;
+use crate::conflict::{ConflictPolicy, Path};
 
 /// The table in the target that holds `(pipeline, sink, source, topic, partition) → position`.
 pub const POSITIONS_TABLE: &str = "_syncline_positions";
@@ -49,6 +49,19 @@ pub struct Options {
     pub truncate: TruncateMode,
     /// Who wins when source and target disagree.
     pub conflict: ConflictPolicy,
+}
+
+impl Options {
+    /// The same, but that every change applies, whatever the target's row is.
+    pub(crate) fn forced(&self) -> Self {
+        Self {
+            conflict: ConflictPolicy {
+                path: Path::Statement,
+                ..ConflictPolicy::default()
+            },
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Options {

@@ -34,6 +34,7 @@ mod tombstone;
 mod apply;
 mod part;
 mod read;
+mod resolve;
 mod session;
 mod settle;
 

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 
 mod history;
 mod list;
+mod resolve;
 mod show;
 mod stats;
 
@@ -38,6 +39,10 @@ enum ConflictsCommand {
     List(list::Arguments),
     /// Show one conflict of the queue: base, source and target side by side.
     Show(show::Arguments),
+    /// Decide a conflict of the queue; later changes of its key are then applied.
+    Resolve(resolve::Arguments),
+    /// Pass the change of a conflict over: `resolve --skip`.
+    Skip(resolve::SkipArguments),
     /// Show conflicts and how they were decided, newest first.
     History(history::Arguments),
     /// Count conflicts by table, type, strategy, column and winner.
@@ -67,6 +72,8 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
         match &arguments.command {
             ConflictsCommand::List(arguments) => list::run(arguments, global).await,
             ConflictsCommand::Show(arguments) => show::run(arguments, global).await,
+            ConflictsCommand::Resolve(arguments) => resolve::run(arguments, global).await,
+            ConflictsCommand::Skip(arguments) => resolve::skip(arguments, global).await,
             ConflictsCommand::History(arguments) => history::run(arguments, global).await,
             ConflictsCommand::Stats(arguments) => stats::run(arguments, global).await,
         }
@@ -133,6 +140,36 @@ impl Files {
         }
         Ok(found)
     }
+}
+
+/// The desk of the sink that an entry stands in.
+async fn open_desk(
+    files: &Files,
+    global: &Global,
+    entry: &QueueEntry,
+) -> Result<Box<dyn Desk>, Exit> {
+    for file in files.load(global)? {
+        if file.name != entry.pipeline {
+            continue;
+        }
+        let Some((name, sink)) = file.sinks.iter().find(|(name, _)| *name == entry.sink) else {
+            continue;
+        };
+        match desk::open(&sink.config, &file.name, name).await {
+            Ok(Some(desk)) => return Ok(desk),
+            Ok(None) => {}
+            Err(error) => {
+                let failure = Failure::of(&format!("{}/{name}", file.name), error);
+                complain(&failure.to_string());
+                return Err(exit_of(&failure));
+            }
+        }
+    }
+    complain(&format!(
+        "no pipeline file has the sink {}/{} any more",
+        entry.pipeline, entry.sink
+    ));
+    Err(Exit::Configuration)
 }
 
 fn exit_of(failure: &Failure) -> Exit {

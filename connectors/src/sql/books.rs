@@ -40,6 +40,8 @@ pub(crate) struct Books {
     kept_since_prune: usize,
     /// Whether a conflict of this sink may be open.
     pub(crate) may_wait: bool,
+    /// Whether conflicts are counted: not while a person's decision is carried out, which was one.
+    pub(crate) counting: bool,
 }
 
 /// The keys of a stretch of changes of one target.
@@ -103,6 +105,7 @@ impl Books {
             file,
             kept_since_prune: 0,
             may_wait: tables.queue,
+            counting: true,
         })
     }
 
@@ -148,9 +151,16 @@ impl Books {
             }
         }
         facts.waiting = waiting.contains(&true).then(|| waiting.into());
+        facts.shadow = self.shadow(keys, firsts, images)?;
+        Ok(())
+    }
+
+    /// The images of the keys; `None` where none are kept.
+    fn shadow(&self, keys: &Keys<'_>, changes: &Changes, images: &[Row]) -> Result<Option<Shadow>> {
         if !self.policy.keeps_shadow() {
-            return Ok(());
+            return Ok(None);
         }
+        let places = keys.places();
         let mut texts: Vec<Option<&str>> = vec![None; keys.texts.len()];
         for row in images {
             if let [Some(key), Some(image)] = &row[..]
@@ -159,11 +169,10 @@ impl Books {
                 texts[at] = Some(image);
             }
         }
-        facts.shadow = Some(match self.policy.base {
-            BaseFrom::ShadowHash => Shadow::Hashes(read_hashes(firsts, &texts)?),
-            _ => Shadow::Image(read_images(&firsts.schema(), &texts)?),
-        });
-        Ok(())
+        Ok(Some(match self.policy.base {
+            BaseFrom::ShadowHash => Shadow::Hashes(read_hashes(changes, &texts)?),
+            _ => Shadow::Image(read_images(&changes.schema(), &texts)?),
+        }))
     }
 
     /// How many conflicts may be kept with their images now.
@@ -221,7 +230,7 @@ impl Books {
 
     /// The counts of conflicts of one target.
     pub(crate) fn count(&self, target: &str, changes: &Changes, tally: &Tally) -> Vec<String> {
-        if !self.tables.counts || tally.is_empty() {
+        if !self.tables.counts || !self.counting || tally.is_empty() {
             return Vec::new();
         }
         let Some(&origin) = changes.origins.first() else {
@@ -244,6 +253,20 @@ impl Books {
             })
             .collect();
         self.ledger.add_counts(&self.identity.source, &counts)
+    }
+
+    /// The shadow of the one key after `change`; `images` is what [`Books::ask_shadow`] returned.
+    pub(crate) fn follow(
+        &self,
+        keys: &Keys<'_>,
+        change: &Changes,
+        images: &[Row],
+    ) -> Result<Vec<String>> {
+        let Some(mut shadow) = self.shadow(keys, change, images)? else {
+            return Ok(Vec::new());
+        };
+        shadow.follow(change, &[0], &[true])?;
+        Ok(self.keep_shadow(keys, change, &shadow, &[0]))
     }
 
     /// For a truncate: nothing is agreed on any more.

@@ -95,9 +95,9 @@ pub(crate) struct Settlement {
 pub(crate) fn takes_resolver(options: &Options, changes: &Changes, may_wait: bool) -> Result<bool> {
     let policy = &options.conflict;
     let soft = options.delete == DeleteMode::Soft;
-    let fits = policy.fits_statement(changes.before.is_some(), soft) && !may_wait;
+    let fits = policy.fits_statement(changes.before.is_some(), soft);
     match policy.path {
-        Path::Fastest => Ok(!fits),
+        Path::Fastest => Ok(!fits || may_wait),
         Path::Resolver => Ok(true),
         Path::Statement if fits => Ok(false),
         Path::Statement => Err(Error::configuration(format!(

@@ -1,5 +1,5 @@
 //! The conflicts that a SQLite file keeps beside the rows, for a person. The file is opened to read, for
-//! each question anew, so that it is never in the way of who writes it.
+//! each question anew, so that it is never in the way of who writes it; a resolution writes it once.
 
 use std::sync::Arc;
 
@@ -8,8 +8,11 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::failure::of_statement;
+use super::resolve::resolve;
 use super::{SqliteSink, on_a_thread, session};
-use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry};
+use crate::conflict::{
+    ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolution, Resolved, Resolvers,
+};
 use crate::desk::{Desk, Entries, Look, read_all, read_history};
 use crate::error::Result;
 use crate::sql::ledger::{CONFLICTS_TABLE, COUNTS_TABLE, QUEUE_TABLE, Row, read_entry};
@@ -85,5 +88,16 @@ impl Desk for SqliteDesk {
         let sql = self.look.ledger.select_counts();
         let rows = self.rows(COUNTS_TABLE, sql).await?;
         read_all(rows, |row| self.look.ledger.read_count(row))
+    }
+
+    async fn resolve(
+        &mut self,
+        id: i64,
+        resolution: &Resolution,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Resolved> {
+        let (config, identity) = (self.config.clone(), self.look.identity());
+        let (resolution, resolvers) = (resolution.clone(), resolvers.clone());
+        on_a_thread(move || resolve(&config, identity, id, &resolution, &resolvers)).await
     }
 }

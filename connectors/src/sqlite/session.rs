@@ -13,6 +13,7 @@ use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::prepare::Prepared;
 use super::{SqliteSink, Synchronous, positions};
+use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
@@ -21,6 +22,7 @@ use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::decide::Tally;
 use crate::sql::identifier::Dialect;
+use crate::sql::ledger::Row;
 use crate::sql::target::{Target, key_columns};
 
 /// Statements that one connection keeps prepared.
@@ -35,9 +37,9 @@ const CACHE_KIB: u32 = 16_384;
 /// See the module docs.
 pub(super) struct Session {
     connection: Connection,
-    identity: Identity,
+    pub(super) identity: Identity,
     resolvers: Arc<dyn Resolvers>,
-    books: Books,
+    pub(super) books: Books,
     options: Options,
     memory: Memory,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
@@ -159,8 +161,14 @@ impl Session {
 
     fn attempt(&mut self, write: &Write) -> Result<Outcome> {
         positions::advance(&self.connection, &self.identity, &write.spans)?;
-        let mut prepared = Vec::with_capacity(write.changes.len());
-        for changes in &write.changes {
+        let options = self.options.clone();
+        self.apply(&options, &write.changes)
+    }
+
+    /// Writes batches in the open transaction.
+    pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
+        let mut prepared = Vec::with_capacity(batches.len());
+        for changes in batches {
             let target = Target::of(&self.options.table, &changes.table)?;
             let key = key_columns(&self.options, changes)?;
             prepared.push(self.prepare(target, changes.schema(), &key)?);
@@ -171,13 +179,13 @@ impl Session {
             identity: &self.identity,
             resolvers: &self.resolvers,
             books: &mut self.books,
-            options: &self.options,
+            options,
             now_ms: chrono::Utc::now().timestamp_millis(),
             outcome: Outcome::default(),
             tally: Tally::new(),
             rejected: Vec::new(),
         };
-        for (number, (changes, prepared)) in write.changes.iter().zip(&prepared).enumerate() {
+        for (number, (changes, prepared)) in batches.iter().zip(&prepared).enumerate() {
             run.batch(number, changes, prepared)?;
         }
         run.finish()
@@ -219,6 +227,11 @@ impl Session {
         Ok(prepared)
     }
 
+    /// Runs statements of the ledger, and gives what they return.
+    pub(super) fn ledger(&self, statements: &[String]) -> Result<Vec<Row>> {
+        positions::ledger(&self.connection, statements)
+    }
+
     fn schema_version(&self) -> Result<i64> {
         let read = || {
             self.connection
@@ -228,7 +241,7 @@ impl Session {
         read().map_err(|error| of_statement("reading the version of the schema", error))
     }
 
-    fn run(&self, sql: &str) -> Result<()> {
+    pub(super) fn run(&self, sql: &str) -> Result<()> {
         self.connection
             .execute_batch(sql)
             .map_err(|error| of_statement(&format!("running {sql}"), error))

@@ -2,7 +2,7 @@
 
 use super::history::{json_or_null, place_values, read_place};
 use super::{Dialect, Fields, Ledger, QUEUE_TABLE, Row, WAITING_TABLE, literal};
-use crate::conflict::{Json, QueueEntry, QueueState, Sides, kind_named};
+use crate::conflict::{Json, QueueEntry, QueueState, Resolution, Sides, Take, kind_named};
 use crate::error::Result;
 
 /// What an entry is made with; the rest is for who resolves it.
@@ -110,6 +110,68 @@ impl Ledger {
             "{} WHERE {own} AND {} = {id}",
             self.select(),
             self.name("id")
+        )
+    }
+
+    /// Locks the entry of this id; no row where it is not open.
+    pub fn lock_entry(&self, id: i64) -> String {
+        let lock = match self.dialect {
+            Dialect::Postgres => " FOR UPDATE",
+            Dialect::Sqlite => "",
+        };
+        format!(
+            "SELECT {} FROM {} WHERE {} AND {} = {id} AND {} = 'open'{lock}",
+            self.name("target"),
+            self.name(QUEUE_TABLE),
+            self.own(),
+            self.name("id"),
+            self.name("state"),
+        )
+    }
+
+    /// Says how an entry was resolved, by whom and when.
+    pub fn close_entry(&self, id: i64, resolution: &Resolution) -> String {
+        let state = match resolution.take {
+            Take::Skip => QueueState::Skipped,
+            _ => QueueState::Resolved,
+        };
+        let values = [
+            ("state", literal(state.name())),
+            ("taken", literal(&resolution.taken())),
+            ("resolved_by", literal(&resolution.by)),
+            ("resolved_at_ms", resolution.at_ms.to_string()),
+        ];
+        let values = values.map(|(name, value)| format!("{} = {value}", self.name(name)));
+        format!(
+            "UPDATE {} SET {} WHERE {} AND {} = {id}",
+            self.name(QUEUE_TABLE),
+            values.join(", "),
+            self.own(),
+            self.name("id"),
+        )
+    }
+
+    /// The changes that wait behind the open conflict of a key, in their order: number and text.
+    pub fn select_waiting(&self, target: &str, key: &str) -> String {
+        format!(
+            "SELECT {} FROM {} WHERE {} AND {} = {} ORDER BY {}",
+            self.texts(&["sequence", "change"]),
+            self.name(WAITING_TABLE),
+            self.own_target(target),
+            self.name("key"),
+            literal(key),
+            self.name("sequence"),
+        )
+    }
+
+    /// Takes the changes that wait behind the open conflict of a key away.
+    pub fn delete_waiting(&self, target: &str, key: &str) -> String {
+        format!(
+            "DELETE FROM {} WHERE {} AND {} = {}",
+            self.name(WAITING_TABLE),
+            self.own_target(target),
+            self.name("key"),
+            literal(key),
         )
     }
 
