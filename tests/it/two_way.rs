@@ -189,6 +189,13 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         .edit("INSERT INTO clients (id, name) VALUES (1001, 'of billing')")
         .await;
     let _debezium = tokio::join!(crm.stream(&kafka), billing.stream(&kafka));
+    eventually("both topics", DEADLINE, async || {
+        match (crm.records(&kafka), billing.records(&kafka)) {
+            (1, 1) => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     let pipelines = ["two-way/crm-to-billing.toml", "two-way/billing-to-crm.toml"].map(|name| {
         let mut pipeline = Pipeline::shipped(name);
         pipeline
