@@ -9,8 +9,9 @@ use crate::harness::{
     Connect, Database, Kafka, PATIENCE, Pipeline, Process, eventually, kafka, postgres,
 };
 
-/// How many edits each side makes, and of how many clients.
-const EDITS: usize = 300;
+/// How many bursts of how many edits each side makes, and of how many clients.
+const BURSTS: usize = 8;
+const EDITS: usize = 60;
 const CLIENTS: u64 = 25;
 
 /// Two Debeziums and two pipelines on a busy machine.
@@ -122,8 +123,9 @@ impl Sync {
         self.to_crm.expect_running();
     }
 
-    /// Makes a new client on each side and waits until each is on the other side, too.
-    async fn round(&mut self) {
+    /// Makes a new client on each side and waits until each is on the other side, too. Gives the one of
+    /// the CRM and the one of billing.
+    async fn round(&mut self) -> [i64; 2] {
         let ids = [self.fresh, self.fresh + 1];
         self.fresh += 2;
         for (side, id) in [(&mut self.crm, ids[0]), (&mut self.billing, ids[1])] {
@@ -138,6 +140,7 @@ impl Sync {
             }
         })
         .await;
+        ids
     }
 
     /// Waits until a round brings two records to each topic, the new client and that of the other side,
@@ -146,7 +149,10 @@ impl Sync {
         let mut quiet = 0;
         let mut before = (0, 0);
         for _ in 0..20 {
-            self.round().await;
+            let news = self.round().await;
+            if quiet + 1 == QUIET_ROUNDS {
+                self.await_echoes(news).await;
+            }
             let records = eventually("all records to be taken in", DEADLINE, async || {
                 let records = (
                     self.crm.records(&self.kafka),
@@ -173,6 +179,20 @@ impl Sync {
         }
         panic!("the topics grow and grow: {before:?}");
     }
+
+    /// Waits until what the pipelines wrote of the clients of a round is in the topics.
+    async fn await_echoes(&mut self, [of_crm, of_billing]: [i64; 2]) {
+        eventually("both echoes", DEADLINE, async || {
+            self.expect_running();
+            let echoes = [(&self.crm, of_billing), (&self.billing, of_crm)]
+                .map(|(side, id)| has_echo(&self.kafka, &side.topic, id));
+            match echoes {
+                [true, true] => Ok(()),
+                missing => Err(missing),
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,6 +209,13 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         .edit("INSERT INTO clients (id, name) VALUES (1001, 'of billing')")
         .await;
     let _debezium = tokio::join!(crm.stream(&kafka), billing.stream(&kafka));
+    eventually("both topics", DEADLINE, async || {
+        match (crm.records(&kafka), billing.records(&kafka)) {
+            (1, 1) => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
     let pipelines = ["two-way/crm-to-billing.toml", "two-way/billing-to-crm.toml"].map(|name| {
         let mut pipeline = Pipeline::shipped(name);
         pipeline
@@ -212,7 +239,11 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
     };
     sync.round().await;
 
-    tokio::join!(sync.crm.edit_at_random(), sync.billing.edit_at_random());
+    for _ in 0..BURSTS {
+        tokio::join!(sync.crm.edit_at_random(), sync.billing.edit_at_random());
+        // Some of it has come through, some is under way.
+        sync.round().await;
+    }
     sync.settle().await;
 
     // R12: an older change is under way while its row is changed and deleted on the other side.
@@ -279,13 +310,30 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
     }
 }
 
+/// The changes in a topic, tombstones left out: the client, and the origin.
+fn changes(kafka: &Kafka, topic: &str) -> Vec<(i64, Option<String>)> {
+    let values = kafka.read(topic).into_iter().filter_map(|one| one.value);
+    let change = |value: String| {
+        let event: Value = serde_json::from_str(&value).expect("JSON");
+        let payload = &event["payload"];
+        let row = ["after", "before"].map(|image| payload[image]["id"].as_i64());
+        let origin = payload["source"]["origin"].as_str().map(str::to_owned);
+        (row[0].or(row[1]).expect("a row"), origin)
+    };
+    values.map(change).collect()
+}
+
+/// Whether a client that the other half wrote is in a topic.
+fn has_echo(kafka: &Kafka, topic: &str, id: i64) -> bool {
+    let mut changes = changes(kafka, topic).into_iter();
+    changes.any(|(found, origin)| found == id && origin.is_some())
+}
+
 /// How many changes of a topic users made, and how many a pipeline.
 fn origins(kafka: &Kafka, topic: &str) -> (i64, i64) {
     let (mut own, mut marked) = (0, 0);
-    for message in kafka.read(topic) {
-        let Some(value) = message.value else { continue };
-        let event: Value = serde_json::from_str(&value).expect("JSON");
-        match event["payload"]["source"]["origin"].as_str() {
+    for (_, origin) in changes(kafka, topic) {
+        match origin.as_deref() {
             None => own += 1,
             Some(origin) if origin.starts_with("syncline_") => marked += 1,
             Some(other) => panic!("an origin {other}"),
