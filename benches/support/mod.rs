@@ -12,7 +12,10 @@
 pub mod events;
 pub mod kafka;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use syncline_connectors::conflict::{Resolvers, StatementsOnly};
 
 /// How often stage and ceiling are run in turn; the median is shown.
 pub const ROUNDS: usize = 5;
@@ -146,11 +149,11 @@ pub async fn sink(
         sink: "sink".into(),
         source: "source".into(),
     };
-    connect(
-        &config,
-        &identity,
-        &(Arc::new(StatementsOnly) as Arc<dyn Resolvers>),
-    )
-    .await
-    .expect("the target is there")
+    connect(&config, &identity, &resolvers())
+        .await
+        .expect("the target is there")
+}
+
+fn resolvers() -> std::sync::Arc<dyn syncline_connectors::conflict::Resolvers> {
+    std::sync::Arc::new(syncline_connectors::conflict::StatementsOnly)
 }

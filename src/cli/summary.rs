@@ -159,6 +159,7 @@ mod tests {
             superseded: 1_000,
             filtered: 0,
             kept: 900,
+            queued: 0,
             quarantined: 100,
             in_flight: 0,
             warned: 3,
