@@ -59,6 +59,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::bisect::Found;
 use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;
@@ -298,11 +299,14 @@ impl Sink for MysqlConnection {
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
         let mut refreshed = false;
+        let mut in_pieces = false;
         let mut races = 0;
         loop {
             let mut session = self.take_session().await?;
-            let tried = tokio::time::timeout(self.limit(), self.attempt(&mut session, write)).await;
-            let failure = match tried {
+            // Bisection may take as many tries, each as long as a write.
+            let limit = self.limit() * if in_pieces { 20 } else { 1 };
+            let attempt = self.attempt(&mut session, write, in_pieces);
+            let failure = match tokio::time::timeout(limit, attempt).await {
                 Err(_) => return Err(self.silence()),
                 Ok(Ok(outcome)) => {
                     self.session = Some(session);
@@ -334,9 +338,11 @@ impl Sink for MysqlConnection {
                 }
                 Failure::Data(refused) => {
                     session.roll_back().await?;
-                    let culprits = self.find_culprits(&mut session, write, &refused).await?;
                     self.session = Some(session);
-                    return Err(Error::Rejected(culprits));
+                    if in_pieces {
+                        return Err(Failure::Data(refused).into_error());
+                    }
+                    in_pieces = true;
                 }
             }
         }
@@ -358,8 +364,14 @@ impl MysqlConnection {
         }
     }
 
-    /// The whole of a write: positions, rows, commit.
-    async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
+    /// The whole of a write: positions, rows, commit. `in_pieces` finds out which changes the
+    /// database refuses.
+    async fn attempt(
+        &mut self,
+        session: &mut Session,
+        write: &Write,
+        in_pieces: bool,
+    ) -> Result<Outcome, Failure> {
         let options = self.config.options();
         let parts = Part::of_write(write);
         let work = plan::plan(session, &options, &parts).await?;
@@ -369,7 +381,16 @@ impl MysqlConnection {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        let outcome = apply::run(session, &self.identity, &options, &work).await?;
+        let outcome = if in_pieces {
+            match bisect::run(session, &self.identity, &options, &parts).await? {
+                Found::Applied(outcome) => outcome,
+                Found::Culprits(culprits) => {
+                    return Err(Failure::Error(Error::Rejected(culprits)));
+                }
+            }
+        } else {
+            apply::run(session, &self.identity, &options, &work).await?
+        };
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),
@@ -412,23 +433,6 @@ impl MysqlConnection {
                 cause: None,
             },
         }))
-    }
-
-    async fn find_culprits(
-        &mut self,
-        session: &mut Session,
-        write: &Write,
-        refused: &failure::Refused,
-    ) -> Result<Vec<crate::error::RejectedChange>> {
-        let options = self.config.options();
-        let parts = Part::of_write(write);
-        // As many tries as bisection may need, each as long as a write.
-        let limit = self.limit() * 20;
-        let search = bisect::run(session, &self.identity, &options, &parts, refused);
-        match tokio::time::timeout(limit, search).await {
-            Ok(found) => found.map_err(Failure::into_error),
-            Err(_) => Err(self.silence()),
-        }
     }
 
     fn limit(&self) -> Duration {

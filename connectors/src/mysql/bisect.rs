@@ -1,68 +1,123 @@
-//! Finds the changes that the database refuses (R16), in a transaction that is rolled back.
+//! Finds the changes that the database refuses (R16), inside the transaction of their write.
 //!
 //! Changes are tried in their order, halves of halves, each on top of those that were accepted: a
 //! culprit is a change that is refused although everything good before it is there. A change refused
-//! for a foreign key is tried again at the end, when all that it may refer to is there.
+//! for a foreign key is tried again at the end, when all that it may refer to is there, unless a later
+//! change of its key was accepted meanwhile, which it must not undo.
+//!
+//! MySQL checks keys and foreign keys row by row, so that changes can be refused together and be right
+//! one after another: a child before its parent in one table, a unique value that moves from row to
+//! row. Then there is no culprit, everything is applied, and that is the write.
+
+use std::collections::{HashMap, HashSet};
+
+use arrow::array::Array as _;
 
 use super::apply;
 use super::failure::{Failure, Refused};
 use super::plan::{Part, plan};
 use super::session::Session;
 use crate::error::{Error, RejectedChange};
-use crate::sink::Identity;
+use crate::sink::{Identity, Outcome};
 use crate::sql::Options;
+use crate::sql::target::{Target, key_columns};
+use crate::text::write_text;
 
 /// A stretch of the parts, by number of change from the first.
 type Stretch = std::ops::Range<usize>;
 
-/// The culprits. `refused` is what was said to all changes at once.
+/// What became of the changes.
+pub(super) enum Found {
+    /// These cannot be written.
+    Culprits(Vec<RejectedChange>),
+    /// Each was accepted after the others: they are applied, and not committed.
+    Applied(Outcome),
+}
+
+/// Tries the changes of a write whose transaction is open.
 pub(super) async fn run(
     session: &mut Session,
     identity: &Identity,
     options: &Options,
     parts: &[Part],
-    refused: &Refused,
-) -> Result<Vec<RejectedChange>, Failure> {
+) -> Result<Found, Failure> {
     let count: usize = parts.iter().map(|part| part.changes.len()).sum();
-    session.begin().await?;
-    let mut culprits = Vec::new();
-    let mut by_order = Vec::new();
+    let mut outcome = Outcome::default();
+    let mut culprits: Vec<(usize, Refused)> = Vec::new();
+    let mut by_order: Vec<(usize, Refused)> = Vec::new();
     let mut stack: Vec<Stretch> = halves(0..count);
     while let Some(stretch) = stack.pop() {
-        let Some(refused) = attempt(session, identity, options, parts, &stretch).await? else {
+        match attempt(session, identity, options, parts, &stretch).await? {
+            Ok(done) => outcome += &done,
+            Err(_) if stretch.len() > 1 => stack.extend(halves(stretch)),
+            Err(refused) if refused.by_order => by_order.push((stretch.start, refused)),
+            Err(refused) => culprits.push((stretch.start, refused)),
+        }
+    }
+    let mut refused: HashSet<usize> = culprits.iter().chain(&by_order).map(|(n, _)| *n).collect();
+    let numbers = if by_order.is_empty() {
+        HashMap::new()
+    } else {
+        numbers_by_key(options, parts)?
+    };
+    for (number, why) in by_order {
+        let later = numbers
+            .values()
+            .find(|numbers| numbers.contains(&number))
+            .is_some_and(|same| same.iter().any(|n| *n > number && !refused.contains(n)));
+        if later {
+            culprits.push((number, why));
             continue;
-        };
-        if stretch.len() > 1 {
-            stack.extend(halves(stretch));
-        } else if refused.by_order {
-            by_order.push((stretch, refused));
-        } else {
-            culprits.push((stretch.start, refused));
+        }
+        match attempt(session, identity, options, parts, &(number..number + 1)).await? {
+            Ok(done) => {
+                refused.remove(&number);
+                outcome += &done;
+            }
+            Err(why) => culprits.push((number, why)),
         }
     }
-    for (stretch, _) in by_order {
-        if let Some(refused) = attempt(session, identity, options, parts, &stretch).await? {
-            culprits.push((stretch.start, refused));
-        }
-    }
-    session.roll_back().await?;
     if culprits.is_empty() {
-        return Err(Failure::Error(Error::Unavailable {
-            message: format!(
-                "the database refused the changes together ({}: {}) and accepted each by itself: try again",
-                refused.rule, refused.reason
-            ),
-            cause: None,
-        }));
+        return Ok(Found::Applied(outcome));
     }
     culprits.sort_by_key(|(number, _)| *number);
-    Ok(culprits
-        .into_iter()
-        .map(|(number, refused)| {
-            let (batch, row) = place(parts, number);
-            refused.of_change(batch, row)
-        })
-        .collect())
+    let culprits = culprits.into_iter().map(|(number, refused)| {
+        let (batch, row) = place(parts, number);
+        refused.of_change(batch, row)
+    });
+    Ok(Found::Culprits(culprits.collect()))
+}
+
+/// The changes of every key of every target, by their numbers.
+fn numbers_by_key(
+    options: &Options,
+    parts: &[Part],
+) -> Result<HashMap<(Target, Vec<u8>), Vec<usize>>, Error> {
+    let mut numbers: HashMap<(Target, Vec<u8>), Vec<usize>> = HashMap::new();
+    let mut number = 0;
+    for part in parts {
+        let target = Target::of(&options.table, &part.changes.table)?;
+        let key = key_columns(options, &part.changes)?;
+        for row in 0..part.changes.len() {
+            let mut bytes = Vec::new();
+            for &column in &key {
+                let start = bytes.len();
+                let array = part.changes.rows.column(column);
+                if !array.is_null(row) {
+                    let schema = part.changes.rows.schema_ref();
+                    write_text(schema.field(column), array, row, &mut bytes);
+                }
+                let length = (bytes.len() - start) as u64;
+                bytes.extend_from_slice(&length.to_be_bytes());
+            }
+            numbers
+                .entry((target.clone(), bytes))
+                .or_default()
+                .push(number);
+            number += 1;
+        }
+    }
+    Ok(numbers)
 }
 
 /// Both halves, the first one on top of the stack; one half where it cannot be halved.
@@ -81,31 +136,23 @@ async fn attempt(
     options: &Options,
     parts: &[Part],
     stretch: &Stretch,
-) -> Result<Option<Refused>, Failure> {
+) -> Result<Result<Outcome, Refused>, Failure> {
     let tried = cut(parts, stretch)?;
     session.execute("SAVEPOINT attempt").await?;
-    let refused = match apply_all(session, identity, options, &tried).await {
-        Ok(()) => None,
-        Err(Failure::Data(refused)) => Some(refused),
+    let done = match apply_all(session, identity, options, &tried).await {
+        Ok(outcome) => Ok(outcome),
+        Err(Failure::Data(refused)) => Err(refused),
         // Refused by a rule of ours that only the database could tell: that names its rows, and
         // one row by itself is found like any other.
-        Err(Failure::Error(Error::Rejected(rejected))) => {
-            rejected.into_iter().next().map(|first| Refused {
-                rule: first.rule,
-                field: first.field,
-                reason: first.reason,
-                by_order: false,
-                duplicate: None,
-            })
-        }
+        Err(Failure::Error(Error::Rejected(rejected))) => Err(Refused::by_rule(rejected)),
         Err(other) => return Err(other),
     };
-    let end = match refused {
-        None => "RELEASE SAVEPOINT attempt",
-        Some(_) => "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt",
+    let end = match done {
+        Ok(_) => "RELEASE SAVEPOINT attempt",
+        Err(_) => "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt",
     };
     session.execute(end).await?;
-    Ok(refused)
+    Ok(done)
 }
 
 async fn apply_all(
@@ -113,9 +160,9 @@ async fn apply_all(
     identity: &Identity,
     options: &Options,
     parts: &[Part],
-) -> Result<(), Failure> {
+) -> Result<Outcome, Failure> {
     let work = plan(session, options, parts).await?;
-    apply::run(session, identity, options, &work).await.map(drop)
+    apply::run(session, identity, options, &work).await
 }
 
 /// The changes of a stretch.

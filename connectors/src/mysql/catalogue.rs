@@ -30,7 +30,8 @@ pub(super) struct Found {
 }
 
 /// Engines whose tables keep a row although its transaction is rolled back.
-const WITHOUT_TRANSACTIONS: [&str; 6] = ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE", "MRG_MyISAM"];
+const WITHOUT_TRANSACTIONS: [&str; 6] =
+    ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE", "MRG_MyISAM"];
 
 /// The table as it is now; `None` where it does not exist.
 pub(super) async fn read(
@@ -55,7 +56,10 @@ pub(super) async fn read(
         table,
         collations,
         indexes: Vec::new(),
-        identity: identity(target.schema.as_deref().unwrap_or(&server.database), &target.name),
+        identity: identity(
+            target.schema.as_deref().unwrap_or(&server.database),
+            &target.name,
+        ),
         references: Vec::new(),
         definition,
     };
@@ -68,8 +72,14 @@ pub(super) async fn read(
         }
         let name = of("Key_name")?;
         let column = of("Column_name")?;
-        // A part of a column, an expression, or a hash, which finds no row.
-        if !of("Sub_part")?.is_empty() || column.is_empty() || of("Index_type")? == "HASH" {
+        // A part of a column, an expression, a hash, which finds no row, or one that is not used.
+        let whole = of("Sub_part")?.is_empty() && !column.is_empty();
+        let hidden = [("Visible", "NO"), ("Ignored", "YES")]
+            .iter()
+            .any(|(column, hidden)| {
+                text(&row, column).is_ok_and(|is| is.as_deref() == Some(*hidden))
+            });
+        if !whole || hidden || of("Index_type")? == "HASH" {
             partial.push(name.clone());
         }
         unique.entry(name).or_default().push(column);

@@ -46,12 +46,13 @@ impl<'a> Cells<'a> {
     /// Where Arrow cannot bring the column into its canonical form.
     pub(super) fn of(field: &FieldRef, column: &ArrayRef, place: &'a Place) -> Result<Self> {
         let column = match column.data_type() {
-            DataType::Dictionary(_, value) => {
-                cast(column, value).map_err(Error::configuration)?
-            }
+            DataType::Dictionary(_, value) => cast(column, value).map_err(Error::configuration)?,
             _ => column.clone(),
         };
-        let field = field.as_ref().clone().with_data_type(column.data_type().clone());
+        let field = field
+            .as_ref()
+            .clone()
+            .with_data_type(column.data_type().clone());
         Ok(Self {
             field: field.into(),
             place,
@@ -221,9 +222,11 @@ fn values(column: &ArrayRef) -> Result<Values> {
         data_type if data_type.is_integer() => {
             Values::Signed(converted(&D::Int64)?.as_primitive::<Int64Type>().clone())
         }
-        D::Float16 | D::Float32 | D::Float64 => {
-            Values::Float(converted(&D::Float64)?.as_primitive::<Float64Type>().clone())
-        }
+        D::Float16 | D::Float32 | D::Float64 => Values::Float(
+            converted(&D::Float64)?
+                .as_primitive::<Float64Type>()
+                .clone(),
+        ),
         data_type if data_type.is_decimal() => Values::Decimal,
         D::Utf8 | D::LargeUtf8 | D::Utf8View => {
             Values::Text(converted(&D::Utf8)?.as_string().clone())
@@ -237,12 +240,14 @@ fn values(column: &ArrayRef) -> Result<Values> {
             let wide = cast(&array, &D::Int64).map_err(Error::configuration)?;
             Values::Time(wide.as_primitive::<Int64Type>().clone(), *unit)
         }
-        D::Time64(unit) => {
-            Values::Time(converted(&D::Int64)?.as_primitive::<Int64Type>().clone(), *unit)
-        }
-        D::Timestamp(unit, _) => {
-            Values::Instant(converted(&D::Int64)?.as_primitive::<Int64Type>().clone(), *unit)
-        }
+        D::Time64(unit) => Values::Time(
+            converted(&D::Int64)?.as_primitive::<Int64Type>().clone(),
+            *unit,
+        ),
+        D::Timestamp(unit, _) => Values::Instant(
+            converted(&D::Int64)?.as_primitive::<Int64Type>().clone(),
+            *unit,
+        ),
         _ => Values::Other,
     })
 }

@@ -35,6 +35,21 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// What a rule of ours refused, by the first of its rows.
+    pub(super) fn by_rule(rejected: Vec<RejectedChange>) -> Self {
+        let first = rejected.into_iter().next();
+        Self {
+            rule: first
+                .as_ref()
+                .map(|first| first.rule.clone())
+                .unwrap_or_default(),
+            field: first.as_ref().and_then(|first| first.field.clone()),
+            reason: first.map(|first| first.reason).unwrap_or_default(),
+            by_order: false,
+            duplicate: None,
+        }
+    }
+
     /// As the rejection of one change.
     pub(super) fn of_change(&self, batch: usize, row: usize) -> RejectedChange {
         RejectedChange {
@@ -125,17 +140,66 @@ fn class(number: u16, state: &str) -> Class {
     match number {
         // Full disks and full tables, connections, locks, time-outs, shutdown, kills, read-only and
         // not yet ready servers: outages, not poison.
-        1020 | 1021 | 1026 | 1028 | 1030 | 1037 | 1038 | 1040 | 1041 | 1047 | 1053 | 1077 | 1078
-        | 1079 | 1080 | 1099 | 1100 | 1114 | 1129 | 1152 | 1154..=1161 | 1180 | 1181 | 1184
-        | 1192 | 1203 | 1205 | 1206 | 1213 | 1223 | 1226 | 1290 | 1317 | 1399 | 1402 | 1412 | 1429
-        | 1430 | 1614 | 1637 | 1792 | 1836 | 1927 | 1969 | 2006 | 2013 | 3024 | 3032 | 3100
-        | 3101 | 3168 | 3169 | 3572 | 4031 => Class::Unavailable,
+        1020
+        | 1021
+        | 1026
+        | 1028
+        | 1030
+        | 1037
+        | 1038
+        | 1040
+        | 1041
+        | 1047
+        | 1053
+        | 1077
+        | 1078
+        | 1079
+        | 1080
+        | 1099
+        | 1100
+        | 1114
+        | 1129
+        | 1152
+        | 1154..=1161
+        | 1180
+        | 1181
+        | 1184
+        | 1192
+        | 1203
+        | 1205
+        | 1206
+        | 1213
+        | 1223
+        | 1226
+        | 1290
+        | 1317
+        | 1399
+        | 1402
+        | 1412
+        | 1429
+        | 1430
+        | 1614
+        | 1637
+        | 1792
+        | 1836
+        | 1927
+        | 1969
+        | 2006
+        | 2013
+        | 3024
+        | 3032
+        | 3100
+        | 3101
+        | 3168
+        | 3169
+        | 3572
+        | 4031 => Class::Unavailable,
         // A column or a table that is no longer there, or there already.
         1050 | 1051 | 1054 | 1060 | 1072 | 1091 | 1146 | 1615 => Class::Stale,
         // Values, keys, checks; a trigger that signals; no partition for a value.
-        1048 | 1062 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1300 | 1366 | 1367 | 1369 | 1406
-        | 1411 | 1416 | 1441 | 1451 | 1452 | 1525 | 1526 | 1586 | 1644 | 1690 | 1748 | 1761
-        | 1762 | 3140 | 3141 | 3156 | 3819 | 3854 | 3903 | 3988 => Class::Data,
+        1048 | 1062 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1300 | 1366 | 1367 | 1369
+        | 1406 | 1411 | 1416 | 1441 | 1451 | 1452 | 1525 | 1526 | 1586 | 1644 | 1690 | 1748
+        | 1761 | 1762 | 3140 | 3141 | 3156 | 3819 | 3854 | 3903 | 3988 => Class::Data,
         4025 if state == "23000" => Class::Data,
         _ => match state.get(..2).unwrap_or_default() {
             "22" | "23" | "44" | "45" => Class::Data,
@@ -197,7 +261,10 @@ fn column(message: &str) -> Option<String> {
     let (_, rest) = message.rsplit_once("olumn ")?;
     let (names, mark) = match rest.chars().next()? {
         '\'' => (&rest[1..], '\''),
-        '`' => (rest.rsplit_once(".`").map_or(&rest[1..], |(_, last)| last), '`'),
+        '`' => (
+            rest.rsplit_once(".`").map_or(&rest[1..], |(_, last)| last),
+            '`',
+        ),
         _ => return None,
     };
     let (name, _) = names.split_once(mark)?;
@@ -210,7 +277,9 @@ fn index(message: &str) -> String {
         .rsplit_once("for key ")
         .map_or("", |(_, name)| name)
         .trim_matches(['\'', '`']);
-    name.rsplit_once('.').map_or(name, |(_, index)| index).to_owned()
+    name.rsplit_once('.')
+        .map_or(name, |(_, index)| index)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -225,18 +294,26 @@ mod tests {
             }
         };
         check(
-            &[1021, 1040, 1053, 1114, 1205, 1213, 1290, 1836, 1927, 1969, 2006, 2013, 3024],
+            &[
+                1021, 1040, 1053, 1114, 1205, 1213, 1290, 1836, 1927, 1969, 2006, 2013, 3024,
+            ],
             "HY000",
             Class::Unavailable,
         );
         check(
-            &[1048, 1062, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819],
+            &[
+                1048, 1062, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1644, 3819,
+            ],
             "HY000",
             Class::Data,
         );
         check(&[4025, 9999], "23000", Class::Data);
         check(&[4025], "HY000", Class::Configuration);
-        check(&[1044, 1045, 1049, 1064, 1142, 1665], "42000", Class::Configuration);
+        check(
+            &[1044, 1045, 1049, 1064, 1142, 1665],
+            "42000",
+            Class::Configuration,
+        );
         check(&[1054, 1146], "42S22", Class::Stale);
     }
 
@@ -267,7 +344,11 @@ mod tests {
             "Data too long for column 'name'",
             Some("name"),
         );
-        check("Column 'name' cannot be null", "Column 'name' cannot be null", Some("name"));
+        check(
+            "Column 'name' cannot be null",
+            "Column 'name' cannot be null",
+            Some("name"),
+        );
     }
 
     #[test]

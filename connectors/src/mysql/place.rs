@@ -96,7 +96,12 @@ impl Place {
     pub(super) fn is_text(&self) -> bool {
         matches!(
             self,
-            Self::Characters(_) | Self::Text(_) | Self::Enum(_) | Self::Set(_) | Self::Json | Self::Other
+            Self::Characters(_)
+                | Self::Text(_)
+                | Self::Enum(_)
+                | Self::Set(_)
+                | Self::Json
+                | Self::Other
         )
     }
 
@@ -205,7 +210,9 @@ fn check_json(text: &str) -> Result<(), Unfit> {
             b'"' => in_string = !in_string,
             b'-' | b'0'..=b'9' if !in_string => {
                 let number: &str = text[start..]
-                    .split(|letter: char| !matches!(letter, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'))
+                    .split(|letter: char| {
+                        !matches!(letter, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')
+                    })
                     .next()
                     .unwrap_or_default();
                 for _ in 1..number.len() {
@@ -228,7 +235,11 @@ mod tests {
     use super::*;
 
     fn check(sql_type: &str, text: &str, expect: Result<(), Unfit>) {
-        assert_eq!(Place::of(sql_type).check(text), expect, "{text:?} into {sql_type}");
+        assert_eq!(
+            Place::of(sql_type).check(text),
+            expect,
+            "{text:?} into {sql_type}"
+        );
     }
 
     #[test]
@@ -243,8 +254,16 @@ mod tests {
         check("set('a','b')", "b,a", Ok(()));
         check("set('a','b')", "", Ok(()));
         check("set('a','b')", "3", Err(NO_LABEL));
-        check("json", r#"{"a\"1": [1.50, -12345678901234567890.5]}"#, Err(JSON_NUMBER));
-        check("json", r#"{"12345678901234567890.5": 18446744073709551615}"#, Ok(()));
+        check(
+            "json",
+            r#"{"a\"1": [1.50, -12345678901234567890.5]}"#,
+            Err(JSON_NUMBER),
+        );
+        check(
+            "json",
+            r#"{"12345678901234567890.5": 18446744073709551615}"#,
+            Ok(()),
+        );
         assert_eq!(Place::of("year(4)").check_integer(70), Err(NO_YEAR));
         assert_eq!(Place::of("year(4)").check_integer(2024), Ok(()));
         assert_eq!(Place::of("binary(3)").check_bytes(b"ab"), Err(SHORT));
@@ -255,7 +274,11 @@ mod tests {
     #[test]
     fn a_number_in_a_text_is_kept_or_refused_r3() {
         let check = |sql_type: &str, text: &str, expect: Result<&str, Unfit>| {
-            assert_eq!(Place::of(sql_type).number(text), expect, "{text:?} into {sql_type}");
+            assert_eq!(
+                Place::of(sql_type).number(text),
+                expect,
+                "{text:?} into {sql_type}"
+            );
         };
         check("decimal(12,2)", "1234.500", Ok("1234.5"));
         check("decimal(12,2)", "-0.01", Ok("-0.01"));

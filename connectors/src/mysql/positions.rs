@@ -82,10 +82,7 @@ fn owned_by(identity: &Identity) -> String {
 }
 
 /// Where each partition stands.
-pub(super) async fn read(
-    session: &mut Session,
-    identity: &Identity,
-) -> Result<Positions, Failure> {
+pub(super) async fn read(session: &mut Session, identity: &Identity) -> Result<Positions, Failure> {
     let sql = format!(
         "SELECT `partition`, position, topic FROM {POSITIONS_TABLE} WHERE {}",
         owned_by(identity)

@@ -288,7 +288,13 @@ async fn evolve(
     let quoted = target.quoted(Dialect::Mysql)?;
     for action in look(&found)?.actions {
         let sql = sql_of(session, &quoted, found.as_ref(), action)?;
-        session.execute(&sql).await?;
+        // A large table takes longer than a write may.
+        let unlimited = if session.server.mariadb {
+            "SET STATEMENT max_statement_time = 0 FOR "
+        } else {
+            ""
+        };
+        session.execute(&format!("{unlimited}{sql}")).await?;
     }
     unlock_schemas(session).await?;
     let found = catalogue::read(&mut session.connection, &session.server, target)

@@ -184,7 +184,9 @@ impl Session {
 
     /// Ends the open transaction, if there is one.
     pub(super) async fn roll_back(&mut self) -> Result<()> {
-        self.execute("ROLLBACK").await.map_err(Failure::into_error)?;
+        self.execute("ROLLBACK")
+            .await
+            .map_err(Failure::into_error)?;
         self.writing = false;
         Ok(())
     }

@@ -150,7 +150,11 @@ impl<'a> Writer<'a> {
         if self.sql.len() <= bytes_max {
             return Ok(true);
         }
-        let before = if start == 0 { self.header.len() } else { start + 1 };
+        let before = if start == 0 {
+            self.header.len()
+        } else {
+            start + 1
+        };
         let row = self.sql.split_off(before);
         // A command has one byte more than its text.
         if self.header.len() + row.len() + 1 > packet_bytes_max {
@@ -195,9 +199,9 @@ impl<'a> Writer<'a> {
                 .reason
                 .rsplit_once("column ")
                 .unwrap_or((&refused.reason, ""));
-            let after = after.rsplit_once(numbered.as_str()).map_or("", |(_, after)| {
-                after.trim_start_matches(['\'', '`'])
-            });
+            let after = after
+                .rsplit_once(numbered.as_str())
+                .map_or("", |(_, after)| after.trim_start_matches(['\'', '`']));
             refused.reason = format!("{before}column '{name}'{after}");
             refused.field = Some(name);
         }
@@ -208,9 +212,19 @@ impl<'a> Writer<'a> {
 /// Operation and pattern of a row.
 type Tag = (i16, i32);
 
+/// A column of a batch.
+struct Strip<'a> {
+    /// Index in the changes.
+    column: usize,
+    key: bool,
+    /// A null is refused here, since the target would make something else of it.
+    refuses_null: bool,
+    cells: Cells<'a>,
+}
+
 /// The columns of a batch, ready to be written row by row.
 struct Sheet<'a> {
-    cells: Vec<(usize, bool, Cells<'a>)>,
+    strips: Vec<Strip<'a>>,
     changes: &'a Changes,
     with_events: bool,
     side: u8,
@@ -218,29 +232,30 @@ struct Sheet<'a> {
 
 impl<'a> Sheet<'a> {
     fn of(prepared: &'a Prepared, changes: &'a Changes, side: u8) -> Result<Self> {
-        let cells = prepared
+        let strips = prepared
             .columns
             .iter()
             .map(|column| {
                 let field = &prepared.schema.fields()[column.index];
                 let array = changes.rows.column(column.index);
-                let refuses_null = column.null_is_now && side == UPSERTS;
-                Ok((
-                    column.index,
-                    refuses_null,
-                    Cells::of(field, array, &column.place)?,
-                ))
+                Ok(Strip {
+                    column: column.index,
+                    key: column.key,
+                    refuses_null: column.null_is_now && side == UPSERTS,
+                    cells: Cells::of(field, array, &column.place)?,
+                })
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            cells,
+            strips,
             changes,
             with_events: prepared.version.is_some(),
             side,
         })
     }
 
-    /// Appends a row, or says which column does not fit.
+    /// Appends a row, or says which column does not fit. A delete whose image does not fit is blind:
+    /// such a row is none that the target can hold.
     fn put(
         &self,
         row: usize,
@@ -248,6 +263,7 @@ impl<'a> Sheet<'a> {
         (operation, pattern): Tag,
         out: &mut Vec<u8>,
     ) -> Result<(), (usize, Unfit)> {
+        let start = out.len();
         out.push(b'(');
         let mut digits = itoa::Buffer::new();
         for value in [
@@ -268,15 +284,38 @@ impl<'a> Sheet<'a> {
             }
             None => out.extend_from_slice(b"NULL"),
         }
-        for (column, refuses_null, cells) in &self.cells {
+        for strip in &self.strips {
             out.push(b',');
-            if *refuses_null && cells.is_null(row) && !self.changes.is_unset(*column, row) {
-                return Err((*column, NULL_IS_NOW));
+            let column = strip.column;
+            if strip.refuses_null && strip.cells.is_null(row) && !self.changes.is_unset(column, row)
+            {
+                return Err((column, NULL_IS_NOW));
             }
-            cells.put(row, out).map_err(|unfit| (*column, unfit))?;
+            let cell = out.len();
+            match strip.cells.put(row, out) {
+                Ok(()) => {}
+                Err(_) if operation == DELETE && !strip.key => {
+                    out.truncate(start);
+                    return self.put_blind(row, (step, number), out);
+                }
+                Err(_) if operation == BLIND_DELETE && !strip.key => {
+                    out.truncate(cell);
+                    out.extend_from_slice(b"NULL");
+                }
+                Err(unfit) => return Err((column, unfit)),
+            }
         }
         out.push(b')');
         Ok(())
+    }
+
+    fn put_blind(
+        &self,
+        row: usize,
+        place: (u32, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(), (usize, Unfit)> {
+        self.put(row, place, (BLIND_DELETE, 0), out)
     }
 }
 

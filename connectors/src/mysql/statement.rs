@@ -106,7 +106,10 @@ impl Statements<'_> {
         let conflict = self.delete_conflict();
         let applies = match self.policy.strategy {
             Strategy::SourceWins => "TRUE".to_owned(),
-            _ => format!("(NOT {conflict} OR {})", self.predicates(true).delete_wins()),
+            _ => format!(
+                "(NOT {conflict} OR {})",
+                self.predicates(true).delete_wins()
+            ),
         };
         let alive = match &self.prepared.mark {
             Some(mark) => format!(" AND t.{mark} IS NOT TRUE"),
@@ -124,9 +127,12 @@ impl Statements<'_> {
 
     /// Deletes, or marks, the rows whose delete applies.
     pub(super) fn delete(&self, step: u32) -> String {
-        let rows = format!("{} STRAIGHT_JOIN {}", self.decided_rows(), self.target_row());
-        let applies =
-            format!("d.step = {step} AND d.outcome = {APPLIES} AND s.side = {DELETES}");
+        let rows = format!(
+            "{} STRAIGHT_JOIN {}",
+            self.decided_rows(),
+            self.target_row()
+        );
+        let applies = format!("d.step = {step} AND d.outcome = {APPLIES} AND s.side = {DELETES}");
         match &self.prepared.mark {
             Some(mark) => format!("UPDATE {rows} SET t.{mark} = TRUE WHERE {applies}"),
             None => format!("DELETE t FROM {rows} WHERE {applies}"),

@@ -91,6 +91,7 @@ impl<'a> Predicates<'a> {
     /// A delete that carries its image before is in conflict with the target's row (C1).
     pub fn delete_conflicts(&self, columns: &[Sides]) -> String {
         match self.policy.detect {
+            Some(Detect::Key) => "TRUE".to_owned(),
             Some(Detect::Version) => format!("(NOT {})", self.source_is_level_or_ahead()),
             _ => self.differs(columns),
         }

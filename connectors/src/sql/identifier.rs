@@ -22,10 +22,9 @@ impl Dialect {
     /// Basic Multilingual Plane are none, and a name does not end with a blank.
     fn refuses(self, name: &str) -> Option<String> {
         match self {
-            Self::Postgres if name.len() > 63 => Some(format!(
-                "has {} bytes, the database takes 63",
-                name.len()
-            )),
+            Self::Postgres if name.len() > 63 => {
+                Some(format!("has {} bytes, the database takes 63", name.len()))
+            }
             Self::Mysql if name.chars().count() > 64 => Some(format!(
                 "has {} characters, the database takes 64",
                 name.chars().count()
@@ -111,14 +110,12 @@ mod tests {
 
     #[test]
     fn mysql_counts_characters_and_has_its_own_marks() {
-        let check = |name: &str, expect: Result<&str, &str>| match (
-            quote(Dialect::Mysql, name),
-            expect,
-        ) {
-            (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
-            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
-            (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
-        };
+        let check =
+            |name: &str, expect: Result<&str, &str>| match (quote(Dialect::Mysql, name), expect) {
+                (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
+            };
         let longest = "ü".repeat(64);
         check("id", Ok("`id`"));
         check("x`; DROP TABLE t; --", Ok("`x``; DROP TABLE t; --`"));

@@ -105,7 +105,10 @@ pub(crate) fn is_binary(base: &str) -> bool {
 pub(crate) fn split(sql_type: &str) -> (String, Vec<i32>) {
     // What stands in their brackets are labels, which may hold brackets.
     for base in ["enum", "set"] {
-        if sql_type.strip_prefix(base).is_some_and(|rest| rest.starts_with('(')) {
+        if sql_type
+            .strip_prefix(base)
+            .is_some_and(|rest| rest.starts_with('('))
+        {
             return (base.to_owned(), Vec::new());
         }
     }
@@ -135,7 +138,11 @@ pub(super) fn fit(field: &Field, sql_type: &str) -> Fit {
     }
     if is_text(base) {
         // Events say no length of a text: a value that is too long is refused by itself.
-        return if base == "longtext" { Fit::Fits } else { Fit::Checked };
+        return if base == "longtext" {
+            Fit::Fits
+        } else {
+            Fit::Checked
+        };
     }
     let decimal = base == "decimal" || base == "decimal unsigned";
     match Logical::of(field) {
@@ -156,7 +163,9 @@ pub(super) fn fit(field: &Field, sql_type: &str) -> Fit {
         D::Boolean if base == "bit" => fits_if(numbers == [1]),
         D::Boolean => fits_if(integer(base).is_some()),
         data_type if data_type.is_integer() => integer_fit(field, base, &numbers),
-        D::Float16 | D::Float32 => fits_if(numbers.is_empty() && matches!(base, "float" | "double")),
+        D::Float16 | D::Float32 => {
+            fits_if(numbers.is_empty() && matches!(base, "float" | "double"))
+        }
         D::Float64 => fits_if(numbers.is_empty() && base == "double"),
         D::Decimal32(precision, scale)
         | D::Decimal64(precision, scale)
@@ -336,9 +345,21 @@ mod tests {
         check(plain(DataType::Float64), "decimal(12,2)", Fit::Mismatch);
         check(plain(DataType::Int64), "double", Fit::Mismatch);
         check(plain(DataType::Int32), "double", Fit::Fits);
-        check(plain(DataType::Decimal128(12, 3)), "decimal(12,2)", Fit::Mismatch);
-        check(plain(DataType::Decimal128(12, 2)), "bigint(20)", Fit::Mismatch);
-        check(plain(DataType::Timestamp(TimeUnit::Second, None)), "date", Fit::Mismatch);
+        check(
+            plain(DataType::Decimal128(12, 3)),
+            "decimal(12,2)",
+            Fit::Mismatch,
+        );
+        check(
+            plain(DataType::Decimal128(12, 2)),
+            "bigint(20)",
+            Fit::Mismatch,
+        );
+        check(
+            plain(DataType::Timestamp(TimeUnit::Second, None)),
+            "date",
+            Fit::Mismatch,
+        );
         check(plain(DataType::Utf8), "datetime(6)", Fit::Mismatch);
         check(plain(DataType::Utf8), "varbinary(9)", Fit::Mismatch);
     }
@@ -349,11 +370,23 @@ mod tests {
         check(plain(DataType::Int64), "int(11)", widen("bigint"));
         check(plain(DataType::Int64), "int", widen("bigint"));
         check(plain(DataType::UInt32), "bigint(20)", Fit::Fits);
-        check(plain(DataType::UInt64), "bigint(20)", widen("decimal(20,0)"));
+        check(
+            plain(DataType::UInt64),
+            "bigint(20)",
+            widen("decimal(20,0)"),
+        );
         check(plain(DataType::UInt32), "int(11)", widen("bigint"));
         check(plain(DataType::Int64), "bigint(20) unsigned", Fit::Checked);
-        check(plain(DataType::Int32), "int(10) unsigned zerofill", Fit::Checked);
-        check(plain(DataType::Decimal128(14, 2)), "decimal(12,2)", widen("decimal(14,2)"));
+        check(
+            plain(DataType::Int32),
+            "int(10) unsigned zerofill",
+            Fit::Checked,
+        );
+        check(
+            plain(DataType::Decimal128(14, 2)),
+            "decimal(12,2)",
+            widen("decimal(14,2)"),
+        );
         check(plain(DataType::Int32), "year(4)", Fit::Checked);
         check(plain(DataType::Utf8), "varchar(10)", Fit::Checked);
         check(plain(DataType::Utf8), "enum('a','b')", Fit::Checked);
@@ -364,7 +397,11 @@ mod tests {
     #[test]
     fn columns_are_read_as_what_they_hold() {
         let check = |sql_type: &str, expect: DataType| {
-            assert_eq!(arrow_field("c", sql_type).data_type(), &expect, "{sql_type}");
+            assert_eq!(
+                arrow_field("c", sql_type).data_type(),
+                &expect,
+                "{sql_type}"
+            );
         };
         check("tinyint(1)", DataType::Boolean);
         check("bigint(20) unsigned", DataType::UInt64);
@@ -374,6 +411,9 @@ mod tests {
         check("enum('a','b')", DataType::Utf8);
         check("varbinary(9)", DataType::Binary);
         check("bit(1)", DataType::Boolean);
-        assert_eq!(Logical::of(&arrow_field("c", "bit(9)")), Some(Logical::Bits(9)));
+        assert_eq!(
+            Logical::of(&arrow_field("c", "bit(9)")),
+            Some(Logical::Bits(9))
+        );
     }
 }
