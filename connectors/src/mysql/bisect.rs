@@ -26,6 +26,9 @@ use crate::text::write_text;
 /// A stretch of the parts, by number of change from the first.
 type Stretch = std::ops::Range<usize>;
 
+/// A key of a target, as text.
+type Key = (Target, Vec<u8>);
+
 /// What became of the changes.
 pub(super) enum Found {
     /// These cannot be written.
@@ -89,11 +92,8 @@ pub(super) async fn run(
 }
 
 /// The changes of every key of every target, by their numbers.
-fn numbers_by_key(
-    options: &Options,
-    parts: &[Part],
-) -> Result<HashMap<(Target, Vec<u8>), Vec<usize>>, Error> {
-    let mut numbers: HashMap<(Target, Vec<u8>), Vec<usize>> = HashMap::new();
+fn numbers_by_key(options: &Options, parts: &[Part]) -> Result<HashMap<Key, Vec<usize>>, Error> {
+    let mut numbers: HashMap<Key, Vec<usize>> = HashMap::new();
     let mut number = 0;
     for part in parts {
         let target = Target::of(&options.table, &part.changes.table)?;
