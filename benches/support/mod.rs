@@ -12,10 +12,7 @@
 pub mod events;
 pub mod kafka;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use syncline_connectors::conflict::{Resolvers, StatementsOnly};
 
 /// How often stage and ceiling are run in turn; the median is shown.
 pub const ROUNDS: usize = 5;

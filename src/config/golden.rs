@@ -328,7 +328,7 @@ fn unknown_values_get_the_nearest_one() {
             18 | conflict = { strategy = "newest_win", version = "v" }
                |                         ^^^^^^^^^^^^ sinks.billing.conflict.strategy
                |
-               = help: one of `source_wins`
+               = help: did you mean `newest_wins`?
 
         "#]],
     );
@@ -429,7 +429,7 @@ fn substituted_values_are_never_shown() {
             19 | conflict.strategy = "${env:WORD}"
                |                     ^^^^^^^^^^^^^ sinks.billing.conflict.strategy
                |
-               = help: one of `source_wins`
+               = help: one of `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `merge`
 
         "#]],
     );

@@ -5,8 +5,8 @@
 //! lock rows in the same order (R9). Every join begins with what is staged and finds the target's rows
 //! by the index over the key, so that no other row is locked.
 //!
-//! A decision is made once, as its row is locked, and kept: an `UPDATE` of MySQL sees values that it
-//! has already assigned, so what depends on two columns cannot be asked again there.
+//! A decision is made once, as its row is locked, and kept: an `UPDATE` of MySQL may see values that
+//! it has already assigned, so what depends on two columns cannot be asked again there.
 
 use super::prepare::{Column, Prepared};
 use super::session::DECISIONS;

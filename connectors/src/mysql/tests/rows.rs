@@ -61,28 +61,56 @@ async fn check_r11(fixture: &Fixture) {
 async fn a_row_that_another_session_inserts_meanwhile_is_met_and_not_refused() {
     let fixture = Fixture::new(
         "race",
-        "CREATE TABLE clients (id bigint PRIMARY KEY, name varchar(20), version bigint)",
+        "CREATE TABLE clients (id bigint PRIMARY KEY, name varchar(20) UNIQUE, version bigint)",
     )
     .await;
     let mut writer = fixture.writer().await;
     fixture
-        .execute("START TRANSACTION; INSERT INTO clients VALUES (1, 'other', 1)")
+        .execute("START TRANSACTION; INSERT INTO clients VALUES (10, 'ours', 1)")
         .await;
-    // The write waits for the row, which is there once the other session commits.
-    let writing = tokio::spawn(async move {
-        let done = writer.write(vec![changes(&[row(Create, 1, "ours", 2)], true)]);
-        (done.await, writer)
-    });
-    let waits = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
+    // Neither key is there. The insert of the first row waits for the name of the other session's.
+    let rows = [row(Create, 1, "ours", 2), row(Create, 2, "too", 2)];
+    let writing = tokio::spawn(async move { writer.write(vec![changes(&rows, true)]).await });
+    let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE db = 'syncline_race' \
+                 AND id <> CONNECTION_ID() AND info LIKE 'INSERT INTO `clients`%'";
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while fixture.found(waits).await == ["0"] {
         assert!(std::time::Instant::now() < deadline, "nobody waits");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    fixture.execute("COMMIT").await;
-    let (done, _) = writing.await.unwrap();
-    assert_eq!((done.written, done.conflicts.total()), (1, 1));
-    assert_eq!(fixture.found(ALL).await, ["1|ours|2"]);
+    // Then the second key is there, which it was not when we looked (its name is no neighbour
+    // that our insert waits before).
+    fixture
+        .execute(
+            "INSERT INTO clients VALUES (2, 'their', 1); DELETE FROM clients WHERE id = 10; COMMIT",
+        )
+        .await;
+    let done = writing.await.unwrap();
+    assert_eq!((done.written, done.conflicts.total()), (2, 1));
+    assert_eq!(fixture.found(ALL).await, ["1|ours|2", "2|too|2"]);
+}
+
+#[tokio::test]
+async fn every_column_of_a_merge_is_decided_by_the_version_that_was_there() {
+    let mut fixture = Fixture::new(
+        "merge",
+        "CREATE TABLE clients (id bigint PRIMARY KEY, version bigint, name varchar(20)); \
+         INSERT INTO clients VALUES (1, 5, 'held'), (2, 5, 'held')",
+    )
+    .await;
+    fixture.config.conflict.strategy = Strategy::Merge;
+    fixture.config.conflict.version = Some("version".to_owned());
+    let both = table(
+        "clients",
+        vec![
+            column("id", Arc::new(Int64Array::from(vec![1, 2]))),
+            column("version", Arc::new(Int64Array::from(vec![6, 4]))),
+            column("name", Arc::new(StringArray::from(vec!["newer", "older"]))),
+        ],
+        "uu",
+    );
+    fixture.writer().await.write(vec![both]).await;
+    assert_eq!(fixture.found(ALL).await, ["1|6|newer", "2|5|held"]);
 }
 
 #[tokio::test]
