@@ -6,7 +6,7 @@ help: ## this list
 quickstart: ## build, then sync recorded changes into a SQLite table that people edited too
 	@scripts/quickstart
 
-test: ## format, lints, and every test against a real Kafka, PostgreSQL and Debezium
+test: ## format, lints, and every test against a real Kafka, PostgreSQL, MariaDB and Debezium
 	@scripts/test
 
 bench: ## every stage against its ceiling, as ratios

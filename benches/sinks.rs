@@ -1,8 +1,9 @@
-//! Upserts into PostgreSQL and SQLite, against what the database can do with the same rows: `psql \copy`
-//! into a temporary table and one `INSERT … SELECT … ON CONFLICT`; bare rusqlite in one transaction.
-//! And what exactly once costs: the same writes with and without positions to move.
+//! Upserts into PostgreSQL, MariaDB and SQLite, against what the database can do with the same rows:
+//! `psql \copy` into a temporary table and one `INSERT … SELECT … ON CONFLICT`; the `mariadb` client with
+//! multi-row `INSERT … ON DUPLICATE KEY UPDATE`; bare rusqlite in one transaction. And what exactly once costs: the same writes with and without positions to move.
 //!
-//! PostgreSQL is the server of `SYNCLINE_TEST_POSTGRES` (`make bench` starts one).
+//! PostgreSQL is the server of `SYNCLINE_TEST_POSTGRES`, MariaDB that of `SYNCLINE_TEST_MYSQL` (`make bench`
+//! starts both).
 
 mod support;
 
@@ -29,7 +30,108 @@ fn main() {
         .map(|batch| events::rows(batch * ROWS, ROWS))
         .collect();
     sqlite(&runtime, &batches);
+    mysql(&runtime, &batches);
     postgres(&runtime, &batches);
+}
+
+/// Rows of one statement of the `mariadb` client: about a MiB.
+const STATEMENT_ROWS: usize = 5_000;
+
+const MYSQL_COLUMNS: &str = "id bigint primary key, first_name varchar(100), last_name varchar(100), \
+     email varchar(200), phone varchar(40), balance decimal(12, 2), status varchar(20), notes text, \
+     created_at datetime(6), updated_at datetime(6)";
+
+fn mysql(runtime: &Runtime, batches: &[RecordBatch]) {
+    let url = std::env::var("SYNCLINE_TEST_MYSQL").expect("SYNCLINE_TEST_MYSQL: run `make bench`");
+    let recreate = format!(
+        "DROP TABLE IF EXISTS bench_clients; CREATE TABLE bench_clients ({MYSQL_COLUMNS}); \
+         DROP TABLE IF EXISTS _syncline_positions;"
+    );
+    let scripts: Vec<String> = batches.iter().map(|batch| upserts(&cells(batch))).collect();
+    let total = ROWS * BATCHES;
+    let connect = |conflict: serde_json::Value| {
+        runtime.block_on(sink(
+            "mysql",
+            json!({"url": url, "table": "bench_clients", "key": ["id"], "conflict": conflict}),
+        ))
+    };
+    compare(
+        "mysql, one connection",
+        "mariadb client, multi-row INSERT … ON DUPLICATE KEY UPDATE",
+        Aim::RateAtLeast(0.85),
+        || {
+            mariadb(&url, &recreate);
+            let mut sink = connect(json!({}));
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, Some(0)))
+            })
+        },
+        || {
+            mariadb(&url, &recreate);
+            let script = scripts.concat();
+            time(total, || mariadb(&url, &script))
+        },
+    );
+    compare(
+        "mysql, newest_wins, all rows exist",
+        "source_wins, all rows exist",
+        Aim::TimeAtMost(1.25),
+        || {
+            let mut sink = connect(
+                json!({"strategy": "newest_wins", "version": "updated_at", "tie": "source"}),
+            );
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, None))
+            })
+        },
+        || {
+            let mut sink = connect(json!({}));
+            time(total, || {
+                runtime.block_on(write_all(&mut *sink, batches, None))
+            })
+        },
+    );
+}
+
+/// One transaction that upserts these rows.
+fn upserts(rows: &[Vec<String>]) -> String {
+    let mut script = String::from("START TRANSACTION;\n");
+    for rows in rows.chunks(STATEMENT_ROWS) {
+        let row = |row: &Vec<String>| format!("('{}')", row.join("','"));
+        let values: Vec<String> = rows.iter().map(row).collect();
+        writeln!(
+            script,
+            "INSERT INTO bench_clients VALUES {} ON DUPLICATE KEY UPDATE first_name = VALUES(first_name), \
+             last_name = VALUES(last_name), email = VALUES(email), phone = VALUES(phone), \
+             balance = VALUES(balance), status = VALUES(status), notes = VALUES(notes), \
+             created_at = VALUES(created_at), updated_at = VALUES(updated_at);",
+            values.join(",")
+        )
+        .expect("a String takes everything");
+    }
+    script.push_str("COMMIT;\n");
+    script
+}
+
+/// The client of a URL `mysql://user:password@host:port/database`.
+fn mariadb(url: &str, script: &str) {
+    let parts: Vec<&str> = url
+        .trim_start_matches("mysql://")
+        .split([':', '@', '/'])
+        .collect();
+    let [user, password, host, port, database] = parts[..] else {
+        panic!("SYNCLINE_TEST_MYSQL is no mysql://user:password@host:port/database");
+    };
+    let mut command = Command::new("mariadb");
+    command.env("MYSQL_PWD", password).args([
+        "--no-defaults",
+        "--default-character-set=utf8mb4",
+        &format!("--user={user}"),
+        &format!("--host={host}"),
+        &format!("--port={port}"),
+        database,
+    ]);
+    feed(command, script);
 }
 
 fn postgres(runtime: &Runtime, batches: &[RecordBatch]) {
@@ -257,17 +359,28 @@ fn copy_script(files: &[String]) -> String {
 }
 
 fn psql(url: &str, script: &str) {
-    let mut child = Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", url])
+    let mut command = Command::new("psql");
+    command.args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", url]);
+    feed(command, script);
+}
+
+/// Runs a database's client with a script on its standard input.
+fn feed(mut command: Command, script: &str) {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("psql is installed");
+        .expect("the database's client is installed");
     let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all(script.as_bytes()).expect("psql reads");
+    stdin
+        .write_all(script.as_bytes())
+        .expect("the client reads");
     drop(stdin);
-    assert!(child.wait().expect("psql ends").success(), "psql failed");
+    assert!(
+        child.wait().expect("the client ends").success(),
+        "the database's client failed"
+    );
 }
 
 fn cells(batch: &RecordBatch) -> Vec<Vec<String>> {

@@ -15,6 +15,7 @@ pub mod format;
 pub mod kafka;
 pub mod kind;
 pub mod layer;
+pub mod mysql;
 pub mod postgres;
 pub mod record;
 pub mod sink;

@@ -16,6 +16,7 @@ use crate::conflict::{ConflictCounts, Resolvers};
 use crate::error::Result;
 use crate::file::{self, FileSink};
 use crate::kind::Kind;
+use crate::mysql::{self, MysqlSink};
 use crate::postgres::{self, PostgresSink};
 use crate::record::{Positions, Span};
 use crate::sql::Options;
@@ -110,6 +111,8 @@ pub trait Sink: Send {
 pub enum SinkConfig {
     /// `type = "postgres"`
     Postgres(PostgresSink),
+    /// `type = "mysql"`
+    Mysql(MysqlSink),
     /// `type = "sqlite"`
     Sqlite(SqliteSink),
     /// `type = "file"`
@@ -125,6 +128,11 @@ impl SinkConfig {
             name: "postgres",
             schema: PostgresSink::json_schema,
             read: |value| serde_json::from_value(value).map(Self::Postgres),
+        },
+        Kind {
+            name: "mysql",
+            schema: MysqlSink::json_schema,
+            read: |value| serde_json::from_value(value).map(Self::Mysql),
         },
         Kind {
             name: "sqlite",
@@ -147,6 +155,7 @@ impl SinkConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
             Self::Sqlite(_) => "sqlite",
             Self::File(_) => "file",
             Self::Blackhole(_) => "blackhole",
@@ -157,6 +166,7 @@ impl SinkConfig {
     pub fn options(&self) -> Option<Options> {
         match self {
             Self::Postgres(config) => Some(config.options()),
+            Self::Mysql(config) => Some(config.options()),
             Self::Sqlite(config) => Some(config.options()),
             Self::File(_) | Self::Blackhole(_) => None,
         }
@@ -179,6 +189,9 @@ pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
         SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
             postgres::catalogue_schema(postgres, &nothing).await
         }
+        SinkConfig::Mysql(mysql) if !mysql.table.contains('{') => {
+            mysql::catalogue_schema(mysql, &nothing).await
+        }
         SinkConfig::Sqlite(sqlite) if !sqlite.table.contains('{') => {
             sqlite::catalogue_schema(sqlite, &nothing).await
         }
@@ -197,6 +210,7 @@ pub async fn connect(
 ) -> Result<Box<dyn Sink>> {
     match config {
         SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity, resolvers).await,
+        SinkConfig::Mysql(mysql) => mysql::connect(mysql, identity, resolvers).await,
         SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity, resolvers).await,
         SinkConfig::File(file) => file::connect_sink(file, identity),
         SinkConfig::Blackhole(_) => Ok(blackhole::connect()),

@@ -40,9 +40,12 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
         return Vec::new();
     };
     let mut problems = check_conflict(&options.conflict);
-    if let SinkConfig::Postgres(sink) = config
-        && let Err(error) = sink.check_url()
-    {
+    let url = match config {
+        SinkConfig::Postgres(sink) => sink.check_url(),
+        SinkConfig::Mysql(sink) => sink.check_url(),
+        SinkConfig::Sqlite(_) | SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(()),
+    };
+    if let Err(error) = url {
         problems.push(Problem::new(&["url"], error.to_string()));
     }
     if let SinkConfig::Postgres(sink) = config
@@ -251,6 +254,22 @@ mod tests {
         check("canary", false);
         check("mysql://me:canary@h/d", false);
         check("postgres://me:canary@h:port/d", false);
+    }
+
+    #[test]
+    fn a_url_of_mysql_can_be_read_and_names_a_database() {
+        let check = |url: &str, expect: bool| {
+            let sink = syncline_connectors::mysql::MysqlSink::new(url);
+            let problems = check_sink(&SinkConfig::Mysql(sink));
+            let wrong = problems.iter().find(|problem| problem.path == ["url"]);
+            assert_eq!(wrong.is_none(), expect, "{url}");
+            assert!(wrong.is_none_or(|problem| !problem.message.contains("canary")));
+        };
+        check("mysql://me:p%40ss@h:3306/d?ssl-mode=REQUIRED", true);
+        check("mariadb://me@h/d", true);
+        check("mysql://me:canary@h", false);
+        check("mysql://me:canary@h/d?ssl-mode=perhaps", false);
+        check("postgres://me:canary@h/d", false);
     }
 
     #[test]

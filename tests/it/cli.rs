@@ -239,6 +239,7 @@ async fn graph_list_and_schema_are_for_people_and_for_machines() {
         "kafka",
         "file",
         "postgres",
+        "mysql",
         "sqlite",
         "blackhole",
         "debezium-json",

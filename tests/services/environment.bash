@@ -4,8 +4,9 @@
 #   SYNCLINE_CACHE               where downloads and builds live, outside the clone
 #   SYNCLINE_SERVICES_CLASSPATH  jars of Kafka, Kafka Connect and Debezium
 #   SYNCLINE_SERVICES_POSTGRES   folder of PostgreSQL's server binaries
-# Downloads happen once per version of pom.xml. PostgreSQL is installed by apt where it is absent;
-# the cluster that Debian then starts on port 5432 is neither used nor touched.
+#   SYNCLINE_SERVICES_MARIADB    MariaDB's server binary
+# Downloads happen once per version of pom.xml. PostgreSQL and MariaDB are installed by apt where they
+# are absent; the servers that Debian then starts on ports 5432 and 3306 are neither used nor touched.
 
 SERVICES="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export SYNCLINE_CACHE="${SYNCLINE_CACHE:-$HOME/.cache/syncline}"
@@ -27,20 +28,44 @@ find_postgres() {
   [ -n "$best" ] && export SYNCLINE_SERVICES_POSTGRES="$best"
 }
 
-require_postgres() {
-  if find_postgres; then return; fi
-  local root=()
+# The server binary on this machine, which Debian puts where only root looks; fails where there is none.
+find_mariadb() {
+  local server
+  if [ -n "${SYNCLINE_SERVICES_MARIADB:-}" ]; then
+    [ -x "$SYNCLINE_SERVICES_MARIADB" ]
+    return
+  fi
+  for server in "$(command -v mariadbd || true)" /usr/sbin/mariadbd /usr/libexec/mariadbd /usr/local/sbin/mariadbd; do
+    if [ -x "$server" ] && command -v mariadb-install-db >/dev/null; then
+      export SYNCLINE_SERVICES_MARIADB="$server"
+      return
+    fi
+  done
+  return 1
+}
+
+# require_server NAME FIND PACKAGE HINT: installs PACKAGE where FIND fails.
+require_server() {
+  local name="$1" find="$2" package="$3" hint="$4" root=()
+  if "$find"; then return; fi
   if [ "$(id -u)" != 0 ]; then
     sudo -n true 2>/dev/null ||
-      die "PostgreSQL's server is not installed and cannot be without root: run 'apt-get install postgresql', or set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
+      die "$name's server is not installed and cannot be without root: run 'apt-get install $package', or $hint"
     root=(sudo -n)
   fi
-  command -v apt-get >/dev/null ||
-    die "PostgreSQL's server is not installed: install it, or set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
-  say "installing PostgreSQL with apt-get (package postgresql)"
+  command -v apt-get >/dev/null || die "$name's server is not installed: install it, or $hint"
+  say "installing $name with apt-get (package $package)"
   "${root[@]}" apt-get update -qq >&2
-  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >&2
-  find_postgres || die "apt-get installed postgresql, but its server binaries are in no known folder: set SYNCLINE_SERVICES_POSTGRES"
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >&2
+  "$find" || die "apt-get installed $package, but its server is in no known folder: $hint"
+}
+
+require_postgres() {
+  require_server PostgreSQL find_postgres postgresql "set SYNCLINE_SERVICES_POSTGRES to the folder that holds initdb"
+}
+
+require_mariadb() {
+  require_server MariaDB find_mariadb mariadb-server "set SYNCLINE_SERVICES_MARIADB to mariadbd"
 }
 
 require_jars() {
@@ -63,6 +88,7 @@ require_jars() {
 require_services() {
   require_jars
   require_postgres
+  require_mariadb
 }
 
 # A TCP port that nothing listens on, below the range that the kernel hands out by itself.
@@ -102,6 +128,15 @@ start_postgres() {
     "$SYNCLINE_SERVICES_POSTGRES/pg_isready" -q -h 127.0.0.1 -p "$POSTGRES_PORT"
 }
 
+# start_mariadb FOLDER: sets MARIADB_PORT.
+start_mariadb() {
+  MARIADB_PORT="$(free_port)"
+  "$SERVICES/mariadb" "$1/mariadb" "$MARIADB_PORT" >"$1/mariadb.log" 2>&1 &
+  MARIADB_PID=$!
+  SERVICES_PIDS+=("$MARIADB_PID")
+  await "$MARIADB_PID" "$1/mariadb.log" 60 port_open "$MARIADB_PORT"
+}
+
 # start_kafka FOLDER: sets KAFKA_PORT.
 start_kafka() {
   KAFKA_PORT="$(free_port)"
@@ -111,7 +146,7 @@ start_kafka() {
   await "$KAFKA_PID" "$1/kafka.log" 120 port_open "$KAFKA_PORT"
 }
 
-# start_services: PostgreSQL and Kafka until the script ends, however it ends; exports where they are.
+# start_services: PostgreSQL, MariaDB and Kafka until the script ends, however it ends; exports where they are.
 start_services() {
   SERVICES_WORK="$(mktemp -d)"
   chmod 711 "$SERVICES_WORK"
@@ -119,11 +154,13 @@ start_services() {
   trap stop_services EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  say "starting PostgreSQL and Kafka"
+  say "starting PostgreSQL, MariaDB and Kafka"
   start_postgres "$SERVICES_WORK"
+  start_mariadb "$SERVICES_WORK"
   start_kafka "$SERVICES_WORK"
   export SYNCLINE_TEST_KAFKA="127.0.0.1:$KAFKA_PORT"
   export SYNCLINE_TEST_POSTGRES="postgres://syncline:syncline@127.0.0.1:$POSTGRES_PORT/postgres"
+  export SYNCLINE_TEST_MYSQL="mysql://syncline:syncline@127.0.0.1:$MARIADB_PORT/test"
 }
 
 # Stops what start_services and others put into SERVICES_PIDS; the script's exit code stays. The data goes

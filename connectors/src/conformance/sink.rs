@@ -395,7 +395,7 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
             for rows in [1, 7, 60] {
                 bench.reset().await;
                 bench
-                    .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false, own text DEFAULT 'default')")
+                    .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false, own varchar(20) DEFAULT 'default')")
                     .await;
                 bench
                     .execute("INSERT INTO clients VALUES (0, 'held', 3, false, 'mine')")

@@ -2,6 +2,7 @@
 //! Every test works in a schema of its own.
 
 mod conflicts;
+mod conformance;
 mod evolution;
 mod faults;
 mod rows;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::sql::Evolution;
 use crate::sql::identifier::{Dialect, quote};
-use crate::sql::types::{Fit, arrow_field, default_type, fit};
+use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
 
 /// A table that exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub enum Action {
     Widen {
         /// Its name.
         column: String,
-        /// The wider type.
+        /// The wider type; for MySQL with the rest of the column's definition, which it would lose.
         sql_type: String,
     },
     /// Rename a column whose type changed.
@@ -192,6 +192,10 @@ pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<Strin
                 name(column)?
             )
         }
+        Action::Widen { column, sql_type } if dialect == Dialect::Mysql => format!(
+            "ALTER TABLE {table} MODIFY COLUMN {} {sql_type}",
+            name(column)?
+        ),
         Action::Widen { column, sql_type } => format!(
             "ALTER TABLE {table} ALTER COLUMN {} TYPE {sql_type}",
             name(column)?
@@ -220,7 +224,12 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
     }
     let mut columns = Vec::new();
     for field in wanted.schema.fields() {
-        columns.push((field.name().clone(), default_type(dialect, field)?));
+        let sql_type = if wanted.key.contains(field.name()) {
+            key_type(dialect, field)?
+        } else {
+            default_type(dialect, field)?
+        };
+        columns.push((field.name().clone(), sql_type));
     }
     if let Some(mark) = wanted.soft_delete_column
         && wanted.schema.index_of(mark).is_err()
@@ -394,7 +403,7 @@ impl Planner<'_> {
 /// A type that the changes can only carry as text (`inet`, an enum): text is no change of it.
 fn is_foreign(dialect: Dialect, column: &TargetColumn) -> bool {
     let read = arrow_field(dialect, &column.name, &column.sql_type);
-    default_type(dialect, &read).is_ok_and(|text| text == "text")
+    default_type(dialect, &read).is_ok_and(|text| text == text_type(dialect))
         || column.sql_type.starts_with("bit")
 }
 

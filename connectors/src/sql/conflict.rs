@@ -252,6 +252,11 @@ fn differ(dialect: Dialect, sides: &Sides) -> String {
             format!("ROW({target})::record *<> ROW({source})::record")
         }
         (Dialect::Sqlite, _) => format!("{target} IS NOT {source}"),
+        (Dialect::Mysql, Comparison::Exact) => format!("NOT ({target} <=> {source})"),
+        // Whatever collation a text has, values that differ in case or in trailing blanks differ.
+        (Dialect::Mysql, Comparison::Stored) => {
+            format!("NOT (CAST({target} AS BINARY) <=> CAST({source} AS BINARY))")
+        }
     }
 }
 

@@ -12,15 +12,38 @@ pub enum Dialect {
     Postgres,
     /// SQLite.
     Sqlite,
+    /// MySQL and MariaDB.
+    Mysql,
 }
 
 impl Dialect {
-    /// The longest name in bytes; `None` where there is no limit. Postgres cuts a longer one
-    /// silently (`NAMEDATALEN` − 1).
-    fn name_bytes_max(self) -> Option<usize> {
+    /// Why the database cannot hold `name`; `None` where it can. Postgres cuts a name of more than
+    /// 63 bytes silently (`NAMEDATALEN` − 1). MySQL counts characters, of which those beyond the
+    /// Basic Multilingual Plane are none, and a name does not end with a blank.
+    fn refuses(self, name: &str) -> Option<String> {
         match self {
-            Self::Postgres => Some(63),
-            Self::Sqlite => None,
+            Self::Postgres if name.len() > 63 => {
+                Some(format!("has {} bytes, the database takes 63", name.len()))
+            }
+            Self::Mysql if name.chars().count() > 64 => Some(format!(
+                "has {} characters, the database takes 64",
+                name.chars().count()
+            )),
+            Self::Mysql if name.chars().any(|letter| letter > '\u{ffff}') => {
+                Some("holds a character beyond U+FFFF, which the database does not take".to_owned())
+            }
+            Self::Mysql if name.ends_with(' ') => {
+                Some("ends with a blank, which the database does not take".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands around a name.
+    fn mark(self) -> char {
+        match self {
+            Self::Postgres | Self::Sqlite => '"',
+            Self::Mysql => '`',
         }
     }
 }
@@ -28,7 +51,7 @@ impl Dialect {
 /// `name` as a quoted identifier of `dialect`.
 ///
 /// # Errors
-/// `Configuration` where the name is empty, holds a NUL or is too long for the database.
+/// `Configuration` where the name is empty, holds a NUL or is one that the database does not take.
 pub fn quote(dialect: Dialect, name: &str) -> Result<String> {
     if name.is_empty() {
         return Err(Error::configuration(
@@ -40,19 +63,19 @@ pub fn quote(dialect: Dialect, name: &str) -> Result<String> {
             "the name {name:?} holds a NUL character: rename it with a map operator"
         )));
     }
-    if let Some(bytes_max) = dialect.name_bytes_max()
-        && name.len() > bytes_max
-    {
+    if let Some(why) = dialect.refuses(name) {
         return Err(Error::configuration(format!(
-            "the name {name:?} has {} bytes, the database takes {bytes_max}: rename it with a map operator",
-            name.len()
+            "the name {name:?} {why}: rename it with a map operator"
         )));
     }
-    Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+    let mark = dialect.mark();
+    let inside = name.replace(mark, &format!("{mark}{mark}"));
+    Ok(format!("{mark}{inside}{mark}"))
 }
 
-/// `text` as a string literal. Both dialects read a backslash as itself (Postgres with
-/// `standard_conforming_strings`, its default).
+/// `text` as a string literal. Every dialect reads a backslash as itself: Postgres with
+/// `standard_conforming_strings`, its default; MySQL because our sessions set
+/// `NO_BACKSLASH_ESCAPES`, so that one rule, and no forgotten second one, holds everywhere.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -83,6 +106,24 @@ mod tests {
         check(&too_long, Err("has 64 bytes"));
         check("", Err("is empty"));
         check("a\0b", Err("NUL"));
+    }
+
+    #[test]
+    fn mysql_counts_characters_and_has_its_own_marks() {
+        let check =
+            |name: &str, expect: Result<&str, &str>| match (quote(Dialect::Mysql, name), expect) {
+                (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+                (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
+            };
+        let longest = "ü".repeat(64);
+        check("id", Ok("`id`"));
+        check("x`; DROP TABLE t; --", Ok("`x``; DROP TABLE t; --`"));
+        check("a\"b'\\", Ok("`a\"b'\\`"));
+        check(&longest, Ok(&format!("`{longest}`")));
+        check(&format!("{longest}ü"), Err("has 65 characters"));
+        check("a ", Err("ends with a blank"));
+        check("😀", Err("beyond U+FFFF"));
     }
 
     #[test]

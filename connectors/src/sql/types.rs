@@ -4,6 +4,8 @@
 //! where the database refuses the values that it cannot keep. What would lose digits (a float into a
 //! numeric, a timestamp into a date) does not fit, and the error says to cast it on purpose.
 
+pub(crate) mod mysql;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
@@ -33,6 +35,7 @@ pub fn default_type(dialect: Dialect, field: &Field) -> Result<String> {
     match dialect {
         Dialect::Postgres => postgres_type(field),
         Dialect::Sqlite => sqlite_type(field),
+        Dialect::Mysql => mysql::default_type(field),
     }
 }
 
@@ -42,6 +45,7 @@ pub fn fit(dialect: Dialect, field: &Field, sql_type: &str) -> Fit {
         Dialect::Postgres => postgres_fit(field, sql_type),
         // Any value goes into any column: a type is an affinity.
         Dialect::Sqlite => Fit::Fits,
+        Dialect::Mysql => mysql::fit(field, sql_type),
     }
 }
 
@@ -51,6 +55,29 @@ pub fn arrow_field(dialect: Dialect, name: &str, sql_type: &str) -> Field {
     match dialect {
         Dialect::Postgres => postgres_field(name, sql_type),
         Dialect::Sqlite => sqlite_field(name, sql_type),
+        Dialect::Mysql => mysql::arrow_field(name, sql_type),
+    }
+}
+
+/// The type that a new key column gets: MySQL has no unique index over a whole text without bounds.
+///
+/// # Errors
+/// As [`default_type`].
+pub fn key_type(dialect: Dialect, field: &Field) -> Result<String> {
+    let sql_type = default_type(dialect, field)?;
+    Ok(match (dialect, sql_type.as_str()) {
+        (Dialect::Mysql, "longtext") => "varchar(255)".to_owned(),
+        (Dialect::Mysql, "longblob") => "varbinary(255)".to_owned(),
+        _ => sql_type,
+    })
+}
+
+/// The type of a text without bounds.
+pub(crate) fn text_type(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "text",
+        Dialect::Sqlite => "TEXT",
+        Dialect::Mysql => "longtext",
     }
 }
 

@@ -3,7 +3,7 @@
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Lane, SourceConfig};
-use syncline_connectors::{kafka, postgres, source, sqlite};
+use syncline_connectors::{kafka, mysql, postgres, source, sqlite};
 
 use crate::config::{PipelineFile, QuarantineConfig};
 
@@ -43,6 +43,7 @@ async fn check_source(config: &SourceConfig) -> Result<()> {
 async fn check_sink(config: &SinkConfig) -> Result<()> {
     match config {
         SinkConfig::Postgres(config) => postgres::check(config).await,
+        SinkConfig::Mysql(config) => mysql::check(config).await,
         SinkConfig::Sqlite(config) => sqlite::check(config).await,
         SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(()),
     }

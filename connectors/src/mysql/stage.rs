@@ -1,0 +1,372 @@
+//! Rows in the staging table of their target.
+//!
+//! Every row carries the number of its step, its own number, its operation, its pattern of unset
+//! columns (R14) and its event time beside its values, so that each statement afterwards picks its
+//! rows without a parameter. Staging columns have the target's types: a value that the target refuses
+//! is refused here, and what is staged is what the target will hold.
+
+use std::collections::HashMap;
+
+use arrow::datatypes::TimeUnit;
+
+use super::cell::Cells;
+use super::failure::{Failure, Refused};
+use super::place::Unfit;
+use super::prepare::Prepared;
+use super::session::Session;
+use crate::change::{Changes, Operation};
+use crate::error::{Error, RejectedChange, Result};
+use crate::sql::fold::Round;
+use crate::text::write_instant;
+
+/// Bytes of one statement, where the server takes as many.
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// The operation of a staged row.
+pub(super) const INSERT: i16 = 0;
+pub(super) const UPDATE: i16 = 1;
+/// A delete with the full row before.
+pub(super) const DELETE: i16 = 2;
+/// A delete that knows less than the full row.
+pub(super) const BLIND_DELETE: i16 = 3;
+
+/// The side of a staged row: a key may be deleted and written in one round, where they differ for the
+/// source and not for the target.
+pub(super) const UPSERTS: u8 = 0;
+pub(super) const DELETES: u8 = 1;
+
+/// How many rows were staged, by what will be done with them.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    /// The step that they carry.
+    pub(super) step: u32,
+    /// Full rows by operation: inserts and snapshot rows, updates.
+    pub(super) full: [u64; 2],
+    /// Partial rows: which of [`Prepared::columns`] are set, and how many rows by operation. Their
+    /// pattern is the index here plus one.
+    pub(super) partial: Vec<(Vec<bool>, [u64; 2])>,
+    /// Deletes.
+    pub(super) deletes: u64,
+}
+
+/// Stages a round. `places` gives for each upsert, then for each delete, its batch and row.
+pub(super) async fn stage(
+    session: &mut Session,
+    prepared: &Prepared,
+    round: &Round,
+    places: &[(usize, usize)],
+) -> Result<Staged, Failure> {
+    let mut staged = Staged {
+        step: session.next_step(&prepared.stage),
+        ..Staged::default()
+    };
+    let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
+    let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
+    let upserts = Sheet::of(prepared, &round.upserts, UPSERTS)?;
+    let deletes = Sheet::of(prepared, &round.deletes, DELETES)?;
+    let mut writer = Writer::new(session, prepared);
+    let mut rejected = Vec::new();
+    let mut number = 0;
+    for (sheet, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
+        for (row, tag) in tags.iter().enumerate() {
+            let start = writer.begin_row();
+            let put = sheet.put(row, (staged.step, number), *tag, &mut writer.sql);
+            if let Err((column, unfit)) = put {
+                writer.sql.truncate(start);
+                rejected.push(rejection(prepared, places[number], Some(column), &unfit));
+            } else if !writer.end_row(start).await? {
+                rejected.push(rejection(prepared, places[number], None, &TOO_LARGE));
+            }
+            number += 1;
+        }
+    }
+    if !rejected.is_empty() {
+        return Err(Failure::Error(Error::Rejected(rejected)));
+    }
+    writer.flush().await?;
+    Ok(staged)
+}
+
+const TOO_LARGE: Unfit = Unfit {
+    rule: "1153 packet_too_large",
+    reason: "the row is larger than the server takes at once: raise its max_allowed_packet",
+};
+
+fn rejection(
+    prepared: &Prepared,
+    (batch, row): (usize, usize),
+    column: Option<usize>,
+    unfit: &Unfit,
+) -> RejectedChange {
+    RejectedChange {
+        batch,
+        row,
+        rule: unfit.rule.to_owned(),
+        field: column.map(|column| prepared.schema.field(column).name().clone()),
+        reason: unfit.reason.to_owned(),
+    }
+}
+
+/// Gathers rows to statements that the server takes.
+struct Writer<'a> {
+    session: &'a mut Session,
+    prepared: &'a Prepared,
+    header: String,
+    sql: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(session: &'a mut Session, prepared: &'a Prepared) -> Self {
+        let columns: String = prepared
+            .columns
+            .iter()
+            .map(|column| format!(", c{}", column.index))
+            .collect();
+        let header = format!(
+            "INSERT INTO {} (step, number, side, op, pattern, event{columns}) VALUES ",
+            prepared.stage
+        );
+        Self {
+            session,
+            prepared,
+            sql: Vec::with_capacity(STATEMENT_BYTES + STATEMENT_BYTES / 8),
+            header,
+        }
+    }
+
+    /// Gives the place where the row begins.
+    fn begin_row(&mut self) -> usize {
+        let start = self.sql.len();
+        let before = if start == 0 { &self.header } else { "," };
+        self.sql.extend_from_slice(before.as_bytes());
+        start
+    }
+
+    /// Sends what is there without the row where the row makes it too long; `false` where the row is
+    /// too long by itself, which takes it out.
+    async fn end_row(&mut self, start: usize) -> Result<bool, Failure> {
+        let packet_bytes_max = self.session.server.packet_bytes_max;
+        let bytes_max = STATEMENT_BYTES.min(packet_bytes_max / 2);
+        if self.sql.len() <= bytes_max {
+            return Ok(true);
+        }
+        let before = if start == 0 {
+            self.header.len()
+        } else {
+            start + 1
+        };
+        let row = self.sql.split_off(before);
+        // A command has one byte more than its text.
+        if self.header.len() + row.len() + 1 > packet_bytes_max {
+            self.sql.truncate(start);
+            return Ok(false);
+        }
+        self.sql.truncate(start);
+        self.flush().await?;
+        self.sql.extend_from_slice(self.header.as_bytes());
+        self.sql.extend_from_slice(&row);
+        Ok(true)
+    }
+
+    async fn flush(&mut self) -> Result<(), Failure> {
+        if self.sql.is_empty() {
+            return Ok(());
+        }
+        let empty = Vec::with_capacity(self.sql.capacity());
+        let sql = String::from_utf8(std::mem::replace(&mut self.sql, empty))
+            .expect("literals are text, bytes among them as digits");
+        match self.session.execute_counted(sql).await {
+            Ok(_) => Ok(()),
+            Err(Failure::Data(refused)) if refused.duplicate.is_some() => {
+                Err(Failure::Error(Error::configuration(format!(
+                    "two keys of the source are one key in table {:?}: change the type or the collation of the key column",
+                    self.prepared.name
+                ))))
+            }
+            Err(Failure::Data(refused)) => Err(Failure::Data(self.named(refused))),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// With the name of the column that we number.
+    fn named(&self, mut refused: Refused) -> Refused {
+        let column = refused.field.as_deref().and_then(|field| {
+            let index: usize = field.strip_prefix('c')?.parse().ok()?;
+            Some(self.prepared.schema.fields().get(index)?.name().clone())
+        });
+        if let (Some(numbered), Some(name)) = (&refused.field, column) {
+            let (before, after) = refused
+                .reason
+                .rsplit_once("column ")
+                .unwrap_or((&refused.reason, ""));
+            let after = after
+                .rsplit_once(numbered.as_str())
+                .map_or("", |(_, after)| after.trim_start_matches(['\'', '`']));
+            refused.reason = format!("{before}column '{name}'{after}");
+            refused.field = Some(name);
+        }
+        refused
+    }
+}
+
+/// Operation and pattern of a row.
+type Tag = (i16, i32);
+
+/// A column of a batch.
+struct Strip<'a> {
+    /// Index in the changes.
+    column: usize,
+    key: bool,
+    /// A null is refused here, since the target would make something else of it.
+    refuses_null: bool,
+    cells: Cells<'a>,
+}
+
+/// The columns of a batch, ready to be written row by row.
+struct Sheet<'a> {
+    strips: Vec<Strip<'a>>,
+    changes: &'a Changes,
+    with_events: bool,
+    side: u8,
+}
+
+impl<'a> Sheet<'a> {
+    fn of(prepared: &'a Prepared, changes: &'a Changes, side: u8) -> Result<Self> {
+        let strips = prepared
+            .columns
+            .iter()
+            .map(|column| {
+                let field = &prepared.schema.fields()[column.index];
+                let array = changes.rows.column(column.index);
+                Ok(Strip {
+                    column: column.index,
+                    key: column.key,
+                    refuses_null: column.null_is_now && side == UPSERTS,
+                    cells: Cells::of(field, array, &column.place)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            strips,
+            changes,
+            with_events: prepared.version.is_some(),
+            side,
+        })
+    }
+
+    /// Appends a row, or says which column does not fit. A delete whose image does not fit is blind:
+    /// such a row is none that the target can hold.
+    fn put(
+        &self,
+        row: usize,
+        (step, number): (u32, usize),
+        (operation, pattern): Tag,
+        out: &mut Vec<u8>,
+    ) -> Result<(), (usize, Unfit)> {
+        let start = out.len();
+        out.push(b'(');
+        let mut digits = itoa::Buffer::new();
+        for value in [
+            i64::from(step),
+            number as i64,
+            self.side.into(),
+            operation.into(),
+            pattern.into(),
+        ] {
+            out.extend_from_slice(digits.format(value).as_bytes());
+            out.push(b',');
+        }
+        match self.changes.event_times_ms[row].filter(|_| self.with_events) {
+            Some(event_ms) => {
+                out.push(b'\'');
+                write_instant(out, event_ms, TimeUnit::Millisecond, false);
+                out.push(b'\'');
+            }
+            None => out.extend_from_slice(b"NULL"),
+        }
+        for strip in &self.strips {
+            out.push(b',');
+            let column = strip.column;
+            if strip.refuses_null && strip.cells.is_null(row) && !self.changes.is_unset(column, row)
+            {
+                return Err((column, NULL_IS_NOW));
+            }
+            let cell = out.len();
+            match strip.cells.put(row, out) {
+                Ok(()) => {}
+                Err(_) if operation == DELETE && !strip.key => {
+                    out.truncate(start);
+                    return self.put_blind(row, (step, number), out);
+                }
+                Err(_) if operation == BLIND_DELETE && !strip.key => {
+                    out.truncate(cell);
+                    out.extend_from_slice(b"NULL");
+                }
+                Err(unfit) => return Err((column, unfit)),
+            }
+        }
+        out.push(b')');
+        Ok(())
+    }
+
+    fn put_blind(
+        &self,
+        row: usize,
+        place: (u32, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(), (usize, Unfit)> {
+        self.put(row, place, (BLIND_DELETE, 0), out)
+    }
+}
+
+const NULL_IS_NOW: Unfit = Unfit {
+    rule: "1048 column_cannot_be_null",
+    reason: "the target's column takes no null and would hold the time of the write instead",
+};
+
+fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+    let partial = prepared
+        .columns
+        .iter()
+        .any(|column| changes.unset[column.index].is_some());
+    let mut patterns: HashMap<Vec<bool>, i32> = HashMap::new();
+    (0..changes.len())
+        .map(|row| {
+            let operation = match changes.operations[row] {
+                Operation::Update => UPDATE,
+                _ => INSERT,
+            };
+            let set = |row| -> Vec<bool> {
+                prepared
+                    .columns
+                    .iter()
+                    .map(|column| !changes.is_unset(column.index, row))
+                    .collect()
+            };
+            let set = if partial { set(row) } else { Vec::new() };
+            if set.iter().all(|&set| set) {
+                staged.full[operation as usize] += 1;
+                return (operation, 0);
+            }
+            let pattern = *patterns.entry(set).or_insert_with_key(|set| {
+                staged.partial.push((set.clone(), [0; 2]));
+                staged.partial.len() as i32
+            });
+            staged.partial[pattern as usize - 1].1[operation as usize] += 1;
+            (operation, pattern)
+        })
+        .collect()
+}
+
+fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+    staged.deletes += changes.len() as u64;
+    (0..changes.len())
+        .map(|row| {
+            let blind = prepared
+                .columns
+                .iter()
+                .any(|column| changes.is_unset(column.index, row));
+            (if blind { BLIND_DELETE } else { DELETE }, 0)
+        })
+        .collect()
+}

@@ -1,0 +1,411 @@
+//! The SQL of a write, from a prepared target and a conflict policy.
+//!
+//! Aliases: `t` the target's row, `s` the staged row, `d` what was decided about it, `o` a tombstone.
+//! Rows are staged in the order of their keys and their number is that order, so that two writers
+//! lock rows in the same order (R9). Every join begins with what is staged and finds the target's rows
+//! by the index over the key, so that no other row is locked.
+//!
+//! A decision is made once, as its row is locked, and kept: an `UPDATE` of MySQL may see values that
+//! it has already assigned, so what depends on two columns cannot be asked again there.
+
+use super::prepare::{Column, Prepared};
+use super::session::DECISIONS;
+use super::stage::{BLIND_DELETE, DELETES, UPSERTS};
+use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
+use crate::sink::Identity;
+use crate::sql::TOMBSTONES_TABLE;
+use crate::sql::conflict::{Predicates, Sides, VersionSides};
+use crate::sql::identifier::{Dialect, literal};
+use crate::sql::version::VersionKind;
+
+/// What was decided about a row that is in the target.
+pub(super) const APPLIES: i64 = 1;
+/// A conflict that the change lost. Anything else is a change that the target holds already.
+pub(super) const LOST: i64 = 2;
+
+/// See the module docs.
+pub(super) struct Statements<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) policy: &'a ConflictPolicy,
+    pub(super) identity: &'a Identity,
+}
+
+impl Statements<'_> {
+    /// Locks the rows that the staged upserts of one pattern of set columns meet, and decides.
+    pub(super) fn decide(&self, step: u32, set: &[bool], pattern: i32) -> String {
+        let conflicts = self
+            .predicates(self.sets_version(set))
+            .upsert_conflicts(&self.sides(set));
+        let ahead = match self.policy.strategy {
+            Strategy::Merge => self.ahead(set),
+            _ => "FALSE".to_owned(),
+        };
+        format!(
+            "INSERT INTO {DECISIONS} (step, number, outcome, flag) SELECT s.step, s.number, \
+             CASE WHEN {} THEN {APPLIES} WHEN {conflicts} THEN {LOST} ELSE 0 END, \
+             CASE WHEN {ahead} THEN 1 ELSE 0 END \
+             FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
+             WHERE s.step = {step} AND s.side = {UPSERTS} AND s.pattern = {pattern} FOR UPDATE",
+            self.upsert_applies(set),
+            self.prepared.stage,
+            self.target_row(),
+        )
+    }
+
+    /// How many rows of one side were decided how: operation, pattern, outcome, flag, count.
+    pub(super) fn decided(&self, step: u32, side: u8) -> String {
+        format!(
+            "SELECT s.op, s.pattern, d.outcome, d.flag, COUNT(*) FROM {} \
+             WHERE d.step = {step} AND s.side = {side} GROUP BY s.op, s.pattern, d.outcome, d.flag",
+            self.decided_rows()
+        )
+    }
+
+    /// Updates the rows of one pattern that win and differ; `None` where the pattern sets nothing.
+    pub(super) fn update(&self, step: u32, set: &[bool], pattern: i32) -> Option<String> {
+        let assignments = self.assignments(set);
+        (!assignments.is_empty()).then(|| {
+            format!(
+                "UPDATE {} STRAIGHT_JOIN {} SET {assignments} \
+                 WHERE d.step = {step} AND d.outcome = {APPLIES} AND s.side = {UPSERTS} AND s.pattern = {pattern}",
+                self.decided_rows(),
+                self.target_row(),
+            )
+        })
+    }
+
+    /// Inserts the full rows that the target does not have.
+    pub(super) fn insert(&self, step: u32) -> String {
+        let columns = self.prepared.columns.iter();
+        let mut names: Vec<&str> = columns.clone().map(|column| column.name.as_str()).collect();
+        let mut values: Vec<String> = columns.map(staged).collect();
+        if let Some(mark) = &self.prepared.mark {
+            names.push(mark);
+            values.push("FALSE".to_owned());
+        }
+        format!(
+            "INSERT INTO {} ({}) SELECT {} FROM {} AND s.pattern = 0 ORDER BY s.number",
+            self.prepared.target,
+            names.join(", "),
+            values.join(", "),
+            self.missing(step),
+        )
+    }
+
+    /// Numbers of the staged rows of a pattern that the target does not have (R14).
+    pub(super) fn incomplete(&self, step: u32, pattern: i32) -> String {
+        format!(
+            "SELECT s.number FROM {} AND s.pattern = {pattern} ORDER BY s.number",
+            self.missing(step)
+        )
+    }
+
+    /// Locks the rows that the staged deletes meet, and decides. The flag is a row that is not what
+    /// the source deleted. A row that is marked as deleted is none.
+    pub(super) fn decide_deletes(&self, step: u32) -> String {
+        let conflict = self.delete_conflict();
+        let applies = match self.policy.strategy {
+            Strategy::SourceWins => "TRUE".to_owned(),
+            _ => format!(
+                "(NOT {conflict} OR {})",
+                self.predicates(true).delete_wins()
+            ),
+        };
+        let alive = match &self.prepared.mark {
+            Some(mark) => format!(" AND t.{mark} IS NOT TRUE"),
+            None => String::new(),
+        };
+        format!(
+            "INSERT INTO {DECISIONS} (step, number, outcome, flag) SELECT s.step, s.number, \
+             CASE WHEN {applies} THEN {APPLIES} ELSE {LOST} END, CASE WHEN {conflict} THEN 1 ELSE 0 END \
+             FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
+             WHERE s.step = {step} AND s.side = {DELETES}{alive} FOR UPDATE",
+            self.prepared.stage,
+            self.target_row(),
+        )
+    }
+
+    /// Deletes, or marks, the rows whose delete applies.
+    pub(super) fn delete(&self, step: u32) -> String {
+        let rows = format!(
+            "{} STRAIGHT_JOIN {}",
+            self.decided_rows(),
+            self.target_row()
+        );
+        let applies = format!("d.step = {step} AND d.outcome = {APPLIES} AND s.side = {DELETES}");
+        match &self.prepared.mark {
+            Some(mark) => format!("UPDATE {rows} SET t.{mark} = TRUE WHERE {applies}"),
+            None => format!("DELETE t FROM {rows} WHERE {applies}"),
+        }
+    }
+
+    /// Keeps the versions of the deletes that applied, or that found nothing (R12). Tombstones have
+    /// one unique index, of their key.
+    pub(super) fn bury(&self, step: u32) -> Option<String> {
+        let version = self.version(true)?.source;
+        let column = self.tombstone_column()?;
+        Some(format!(
+            "INSERT INTO {TOMBSTONES_TABLE} (pipeline, sink, target, key_hash, {column}) \
+             SELECT {}, {}, {}, {}, {version} FROM {} AS s FORCE INDEX (PRIMARY) \
+             LEFT JOIN {DECISIONS} AS d ON d.step = s.step AND d.number = s.number \
+             WHERE s.step = {step} AND s.side = {DELETES} AND {version} IS NOT NULL \
+             AND (d.outcome IS NULL OR d.outcome = {APPLIES}) ORDER BY s.number \
+             ON DUPLICATE KEY UPDATE {column} = COALESCE(GREATEST({TOMBSTONES_TABLE}.{column}, VALUES({column})), VALUES({column}))",
+            literal(&self.identity.pipeline),
+            literal(&self.identity.sink),
+            literal(&self.prepared.name),
+            self.key_hash(),
+            self.prepared.stage,
+        ))
+    }
+
+    /// How many upserts are not ahead of the tombstone of their key: operation, pattern, count.
+    pub(super) fn outdated(&self, step: u32) -> Option<String> {
+        Some(format!(
+            "SELECT s.op, s.pattern, COUNT(*) FROM {} WHERE {} GROUP BY s.op, s.pattern",
+            self.buried_rows(),
+            self.is_outdated(step)?,
+        ))
+    }
+
+    /// Takes them out of the staging table.
+    pub(super) fn drop_outdated(&self, step: u32) -> Option<String> {
+        Some(format!(
+            "DELETE s FROM {} WHERE {}",
+            self.buried_rows(),
+            self.is_outdated(step)?,
+        ))
+    }
+
+    /// Removes the tombstones of the upserts that are left.
+    pub(super) fn exhume(&self, step: u32) -> String {
+        format!(
+            "DELETE o FROM {} WHERE s.step = {step} AND s.side = {UPSERTS}",
+            self.buried_rows()
+        )
+    }
+
+    /// Empties the target (R13).
+    pub(super) fn truncate(&self) -> String {
+        let target = &self.prepared.target;
+        match &self.prepared.mark {
+            Some(mark) => format!("UPDATE {target} SET {mark} = TRUE WHERE {mark} IS NOT TRUE"),
+            None => format!("DELETE FROM {target}"),
+        }
+    }
+
+    fn key(&self) -> impl Iterator<Item = &Column> {
+        self.prepared.columns.iter().filter(|column| column.key)
+    }
+
+    /// The target's row of a staged one, to be joined.
+    fn target_row(&self) -> String {
+        let same_key: Vec<String> = self
+            .key()
+            .map(|column| format!("t.{} = {}", column.name, staged(column)))
+            .collect();
+        format!(
+            "{} AS t FORCE INDEX ({}) ON {}",
+            self.prepared.target,
+            self.prepared.quoted_key_index,
+            same_key.join(" AND ")
+        )
+    }
+
+    /// Decisions with their staged rows.
+    fn decided_rows(&self) -> String {
+        format!(
+            "{DECISIONS} AS d STRAIGHT_JOIN {} AS s ON s.step = d.step AND s.number = d.number",
+            self.prepared.stage
+        )
+    }
+
+    /// The staged upserts about which nothing was decided, since there is no such row.
+    fn missing(&self, step: u32) -> String {
+        format!(
+            "{} AS s FORCE INDEX (PRIMARY) \
+             LEFT JOIN {DECISIONS} AS d ON d.step = s.step AND d.number = s.number \
+             WHERE s.step = {step} AND s.side = {UPSERTS} AND d.number IS NULL",
+            self.prepared.stage
+        )
+    }
+
+    /// Staged rows with the tombstone of their key.
+    fn buried_rows(&self) -> String {
+        format!(
+            "{} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {TOMBSTONES_TABLE} AS o \
+             ON o.pipeline = {} AND o.sink = {} AND o.target = {} AND o.key_hash = {}",
+            self.prepared.stage,
+            literal(&self.identity.pipeline),
+            literal(&self.identity.sink),
+            literal(&self.prepared.name),
+            self.key_hash(),
+        )
+    }
+
+    /// The set columns outside the key.
+    fn written<'b>(&'b self, set: &'b [bool]) -> impl Iterator<Item = &'b Column> {
+        self.prepared
+            .columns
+            .iter()
+            .zip(set)
+            .filter(|(column, set)| **set && !column.key)
+            .map(|(column, _)| column)
+    }
+
+    fn sides(&self, set: &[bool]) -> Vec<Sides> {
+        self.written(set).map(sides).collect()
+    }
+
+    fn assignments(&self, set: &[bool]) -> String {
+        // Which version is ahead was decided before the first assignment.
+        let decided = VersionSides {
+            source: "d.flag".to_owned(),
+            target: "0".to_owned(),
+            threshold: None,
+        };
+        let policy = ConflictPolicy {
+            tie: Tie::Target,
+            ..self.policy.clone()
+        };
+        let predicates = Predicates::new(Dialect::Mysql, &policy, Some(decided));
+        let mut assignments: Vec<String> = self
+            .written(set)
+            .map(|column| format!("t.{} = {}", column.name, predicates.value(&sides(column))))
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            assignments.push(format!("t.{mark} = FALSE"));
+        }
+        assignments.join(", ")
+    }
+
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
+    /// for strategies that compare versions, which it still has.
+    fn upsert_applies(&self, set: &[bool]) -> String {
+        let sides = self.sides(set);
+        let predicates = self.predicates(self.sets_version(set));
+        let wins = predicates.upsert_wins(&sides);
+        let differs = match self.policy.detect {
+            Some(Detect::Key) => "TRUE".to_owned(),
+            _ => predicates.differs(&sides),
+        };
+        let wins = match self.policy.detect {
+            Some(Detect::Version) => {
+                format!("(NOT {} OR {wins})", predicates.upsert_conflicts(&sides))
+            }
+            _ => wins,
+        };
+        let Some(mark) = &self.prepared.mark else {
+            return format!("({differs} AND {wins})");
+        };
+        match self.policy.strategy {
+            Strategy::NewestWins | Strategy::Merge => {
+                format!("((t.{mark} IS TRUE OR {differs}) AND {wins})")
+            }
+            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
+        }
+    }
+
+    /// The change's version is ahead of the row's.
+    fn ahead(&self, set: &[bool]) -> String {
+        let newest = ConflictPolicy {
+            strategy: Strategy::NewestWins,
+            ..self.policy.clone()
+        };
+        let version = self.version(self.sets_version(set));
+        Predicates::new(Dialect::Mysql, &newest, version).upsert_wins(&[])
+    }
+
+    /// The target's row is not what the source deleted, or the source does not say what that was.
+    fn delete_conflict(&self) -> String {
+        let all = vec![true; self.prepared.columns.len()];
+        let conflicts = self.predicates(true).delete_conflicts(&self.sides(&all));
+        format!("(s.op = {BLIND_DELETE} OR {conflicts})")
+    }
+
+    fn sets_version(&self, set: &[bool]) -> bool {
+        self.prepared
+            .version
+            .as_ref()
+            .is_some_and(|version| set[version.column])
+    }
+
+    fn predicates(&self, with_version: bool) -> Predicates<'_> {
+        Predicates::new(Dialect::Mysql, self.policy, self.version(with_version))
+    }
+
+    /// Both versions. A delete's is that of its image, else its event time (C6); event times are
+    /// staged only for deletes to use.
+    fn version(&self, with_version: bool) -> Option<VersionSides> {
+        let version = self.prepared.version.as_ref()?;
+        let column = &self.prepared.columns[version.column];
+        let value = staged(column);
+        let source = match version.kind {
+            _ if !with_version => "NULL".to_owned(),
+            VersionKind::Instant => format!(
+                "CASE WHEN s.op = {BLIND_DELETE} THEN COALESCE({value}, s.event) ELSE {value} END"
+            ),
+            VersionKind::Number => value,
+        };
+        let target = match (version.kind, &version.threshold) {
+            // A sum of two integers could leave their range.
+            (VersionKind::Number, Some(_)) if !version.float => {
+                format!("CAST(t.{} AS DECIMAL(65,30))", column.name)
+            }
+            _ => format!("t.{}", column.name),
+        };
+        Some(VersionSides {
+            source,
+            target,
+            threshold: version.threshold.clone(),
+        })
+    }
+
+    fn tombstone_column(&self) -> Option<&'static str> {
+        Some(match self.prepared.version.as_ref()?.kind {
+            VersionKind::Instant => "instant",
+            VersionKind::Number => "number",
+        })
+    }
+
+    /// A tombstone is judged as the row would be that it stands for.
+    fn is_outdated(&self, step: u32) -> Option<String> {
+        let version = self.prepared.version.as_ref()?;
+        let column = &self.prepared.columns[version.column];
+        let sides = VersionSides {
+            source: staged(column),
+            target: format!("o.{}", self.tombstone_column()?),
+            threshold: version.threshold.clone(),
+        };
+        let newest = ConflictPolicy {
+            strategy: Strategy::NewestWins,
+            ..self.policy.clone()
+        };
+        let ahead = Predicates::new(Dialect::Mysql, &newest, Some(sides)).upsert_wins(&[]);
+        Some(format!(
+            "s.step = {step} AND s.side = {UPSERTS} AND NOT {ahead}"
+        ))
+    }
+
+    /// A hash of the key that is the same for the same key: an index does not take every key whole.
+    fn key_hash(&self) -> String {
+        let parts: Vec<String> = self
+            .key()
+            .map(|column| format!("HEX(CAST({} AS BINARY))", staged(column)))
+            .collect();
+        format!("UNHEX(SHA2(CONCAT_WS(':', {}), 256))", parts.join(", "))
+    }
+}
+
+/// The staged value of a column.
+fn staged(column: &Column) -> String {
+    format!("s.c{}", column.index)
+}
+
+fn sides(column: &Column) -> Sides {
+    Sides {
+        source: staged(column),
+        target: format!("t.{}", column.name),
+        comparison: column.comparison,
+    }
+}
