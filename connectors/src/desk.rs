@@ -85,7 +85,7 @@ pub async fn open(
             let look = Look::new(Dialect::Sqlite, &sqlite.conflict, pipeline, sink);
             sqlite::open_desk(sqlite, look).await.map(Some)
         }
-        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
+        SinkConfig::Mysql(_) | SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
     }
 }
 

@@ -120,6 +120,7 @@ impl Ledger {
     fn as_text(&self, expression: &str) -> String {
         let text = match self.dialect {
             Dialect::Postgres | Dialect::Sqlite => "text",
+            Dialect::Mysql => "char",
         };
         format!("CAST({expression} AS {text})")
     }
@@ -128,7 +129,7 @@ impl Ledger {
     fn place_of(&self, text: &str, part: &str) -> String {
         match self.dialect {
             Dialect::Postgres => format!("strpos({text}, {})", literal(part)),
-            Dialect::Sqlite => format!("instr({text}, {})", literal(part)),
+            Dialect::Sqlite | Dialect::Mysql => format!("instr({text}, {})", literal(part)),
         }
     }
 

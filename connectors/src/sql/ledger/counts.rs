@@ -47,6 +47,9 @@ impl Ledger {
                 self.names(KEY),
                 self.name(COUNTS_TABLE)
             ),
+            Dialect::Mysql => {
+                format!(" ON DUPLICATE KEY UPDATE {count} = {count} + VALUES({count})")
+            }
         };
         self.insert(COUNTS_TABLE, &columns, rows, &add)
     }

@@ -35,6 +35,8 @@ impl Ledger {
     pub fn insert_history(&self, records: &[ConflictRecord]) -> Vec<String> {
         let once = match self.dialect {
             Dialect::Postgres | Dialect::Sqlite => " ON CONFLICT DO NOTHING",
+            // The digest of the id is what is unique.
+            Dialect::Mysql => " ON DUPLICATE KEY UPDATE `id` = VALUES(`id`)",
         };
         self.insert(CONFLICTS_TABLE, COLUMNS, records.iter().map(values), once)
     }
@@ -52,17 +54,21 @@ impl Ledger {
         );
         let skip = match self.dialect {
             Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
-            Dialect::Sqlite => "",
+            Dialect::Sqlite | Dialect::Mysql => "",
         };
         [
             format!("{time} < {oldest_ms}"),
-            format!("({time}, {id}) <= ({first_beyond})"),
+            // MySQL deletes from no table that the statement reads, unless it reads a copy.
+            format!("({time}, {id}) <= (SELECT * FROM ({first_beyond}) AS f)"),
         ]
-        .map(|too_much| {
-            format!(
+        .map(|too_much| match self.dialect {
+            Dialect::Mysql => format!(
+                "DELETE FROM {table} WHERE {own} AND {too_much} ORDER BY {time}, {id} LIMIT {deleted_max}"
+            ),
+            Dialect::Postgres | Dialect::Sqlite => format!(
                 "DELETE FROM {table} WHERE {id} IN (SELECT {id} FROM {table} WHERE {own} AND {too_much} \
                  ORDER BY {time}, {id} LIMIT {deleted_max}{skip})"
-            )
+            ),
         })
         .into()
     }

@@ -82,7 +82,9 @@ impl Ledger {
             self.open_of(target)
         );
         let end = match self.dialect {
-            Dialect::Postgres => format!(" ORDER BY {} FOR UPDATE", self.name("id")),
+            Dialect::Postgres | Dialect::Mysql => {
+                format!(" ORDER BY {} FOR UPDATE", self.name("id"))
+            }
             // A transaction that writes has the whole file to itself.
             Dialect::Sqlite => String::new(),
         };
@@ -116,7 +118,7 @@ impl Ledger {
     /// Locks the entry of this id; no row where it is not open.
     pub fn lock_entry(&self, id: i64) -> String {
         let lock = match self.dialect {
-            Dialect::Postgres => " FOR UPDATE",
+            Dialect::Postgres | Dialect::Mysql => " FOR UPDATE",
             Dialect::Sqlite => "",
         };
         format!(

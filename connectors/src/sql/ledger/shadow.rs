@@ -36,6 +36,7 @@ impl Ledger {
                 " ON CONFLICT ({}) DO UPDATE SET {image} = excluded.{image}",
                 self.names(&["pipeline", "sink", "target", "key"])
             ),
+            Dialect::Mysql => format!(" ON DUPLICATE KEY UPDATE {image} = VALUES({image})"),
         };
         let columns = ["pipeline", "sink", "target", "key", "image"];
         self.insert(SHADOW_TABLE, &columns, rows, &replace)

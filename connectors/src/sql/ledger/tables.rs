@@ -94,11 +94,35 @@ impl Definition {
                 format!("{} {}{end}", name_of(dialect, name), kind.sql(dialect))
             })
             .collect();
-        if !self.primary.is_empty() {
-            parts.push(format!("PRIMARY KEY ({})", list(self.primary)));
+        match dialect {
+            _ if self.primary.is_empty() => {}
+            Dialect::Postgres | Dialect::Sqlite => {
+                parts.push(format!("PRIMARY KEY ({})", list(self.primary)));
+            }
+            // An index of MySQL holds too little for so many texts: what is unique is their digest.
+            Dialect::Mysql => parts.push(format!(
+                "digest char(64) CHARACTER SET ascii AS (sha2(concat_ws(char(31), {}), 256)) STORED, UNIQUE KEY (digest)",
+                list(self.primary)
+            )),
         }
+        if let (Dialect::Mysql, Some(index)) = (dialect, &self.index) {
+            let columns: Vec<String> = index
+                .columns
+                .iter()
+                .map(|name| self.indexed(name))
+                .collect();
+            parts.push(format!(
+                "KEY {} ({})",
+                name_of(dialect, index.name),
+                columns.join(", ")
+            ));
+        }
+        let end = match dialect {
+            Dialect::Postgres | Dialect::Sqlite => "",
+            Dialect::Mysql => " ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        };
         let mut statements = vec![format!(
-            "CREATE TABLE IF NOT EXISTS {table} ({})",
+            "CREATE TABLE IF NOT EXISTS {table} ({}){end}",
             parts.join(", ")
         )];
         if let Some(index) = &self.index {
@@ -112,9 +136,25 @@ impl Definition {
                         only.unwrap_or_default()
                     ));
                 }
+                // It stands in the table's own definition.
+                Dialect::Mysql => {}
             }
         }
         statements
+    }
+
+    /// A column in an index of MySQL, which holds the beginning of a text.
+    fn indexed(&self, name: &str) -> String {
+        let quoted = name_of(Dialect::Mysql, name);
+        let is_text = self
+            .columns
+            .iter()
+            .any(|(column, kind, _)| *column == name && matches!(kind, Type::Name | Type::Text));
+        if is_text {
+            format!("{quoted}(64)")
+        } else {
+            quoted
+        }
     }
 }
 
@@ -132,6 +172,13 @@ impl Type {
                 Self::Text | Self::Name => "TEXT",
                 Self::Integer | Self::Bigint => "INTEGER",
                 Self::Serial => "INTEGER PRIMARY KEY AUTOINCREMENT",
+            },
+            Dialect::Mysql => match self {
+                Self::Text => "longtext",
+                Self::Name => "text",
+                Self::Integer => "integer",
+                Self::Bigint => "bigint",
+                Self::Serial => "bigint AUTO_INCREMENT PRIMARY KEY",
             },
         }
     }
