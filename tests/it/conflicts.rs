@@ -41,7 +41,7 @@ async fn sqlite_ends_every_case_as_the_truth_table_says() {
 
 #[tokio::test]
 async fn two_writers_of_sqlite_end_as_one_at_a_time_r8() {
-    check_histories(&Sqlite::new(), 1).await;
+    check_histories(&Sqlite::new(), 3).await;
 }
 
 /// A database of its own on the server of the tests.

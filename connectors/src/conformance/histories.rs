@@ -15,7 +15,7 @@ use super::cells::{Cell, Column, Event, changes, create_table, show};
 use super::model::Model;
 use super::sink::{Bench, Writer, options};
 use super::truth::Bucket;
-use crate::conflict::{ConflictPolicy, Path};
+use crate::conflict::{ConflictPolicy, Path, canonical_json};
 use crate::error::Error;
 use crate::sink::Outcome;
 use crate::sql::{DeleteMode, Options};
@@ -265,5 +265,14 @@ impl History<'_> {
 
 fn standing(id: i64, row: &[Cell], marked: bool) -> String {
     let state = if marked { "deleted" } else { "alive" };
-    format!("{id}:{}:{state}", show(row))
+    // Documents are compared by their value: a database may put their keys in an order of its own.
+    let plain = show(row);
+    let cells: Vec<String> = plain
+        .split('|')
+        .map(|cell| match canonical_json(cell) {
+            Some(document) if cell.starts_with(['{', '[']) => document,
+            _ => cell.to_owned(),
+        })
+        .collect();
+    format!("{id}:{}:{state}", cells.join("|"))
 }

@@ -20,7 +20,7 @@ use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
-use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
+use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
 use crate::sql::{DeleteMode, Options};
 
 /// Changes of one table that a resolver decides, and where they stand in the write.
@@ -141,7 +141,8 @@ pub(super) async fn write(
         session.execute(&statements.settled_updates()).await?;
     }
     if statements.buries(options.delete) {
-        if !operations.is_empty() {
+        let risen = |net: &Net| net.risen.count_set_bits() > 0;
+        if risen(&settlement.upserts) || risen(&settlement.deletes) {
             session.execute(&statements.settled_exhume()).await?;
         }
         if let (false, Some(sql)) = (settlement.deletes.rows.is_empty(), statements.bury()) {

@@ -93,28 +93,29 @@ pub(super) async fn stage_settled(
         .map(|row| (if blind(row) { BLIND_DELETE } else { DELETE }, 0))
         .collect();
     let width = prepared.columns.len();
+    // A bit for every column whose value stays, one for the mark, one for tombstones that go.
     let kept = |sheet: usize, row: usize| {
-        let mut bits = vec![0_u8; width / 8 + 1];
-        if sheet > 0 {
-            return None;
+        let mut bits = vec![0_u8; (width + 2).div_ceil(8)];
+        let mut set = |place: usize| bits[place / 8] |= 1 << (place % 8);
+        let net = if sheet == 0 { upserts } else { deletes };
+        if sheet == 0 {
+            let stays = (0..width).filter(|&place| upserts.changes.is_unset(place, row));
+            stays.for_each(&mut set);
         }
-        for place in 0..width {
-            if upserts.changes.is_unset(place, row) {
-                bits[place / 8] |= 1 << (place % 8);
-            }
+        if net.marked.as_ref().is_some_and(|marked| marked.value(row)) {
+            set(width);
         }
-        if upserts
-            .marked
-            .as_ref()
-            .is_some_and(|marked| marked.value(row))
-        {
-            bits[width / 8] |= 1 << (width % 8);
+        if net.risen.value(row) {
+            set(width + 1);
         }
         Some(bits)
     };
-    let upserts = Sheet::of_placed(prepared, &upserts.changes)?;
-    let deletes = Sheet::of_placed(prepared, &deletes.changes)?;
-    let sheets = [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])];
+    let upsert_sheet = Sheet::of_placed(prepared, &upserts.changes)?;
+    let delete_sheet = Sheet::of_placed(prepared, &deletes.changes)?;
+    let sheets = [
+        (&upsert_sheet, &upsert_tags[..]),
+        (&delete_sheet, &delete_tags[..]),
+    ];
     copy(session, prepared, &sheets, &kept, places).await
 }
 

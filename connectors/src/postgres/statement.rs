@@ -270,7 +270,12 @@ impl Statements<'_> {
     /// Inserts what was decided to be inserted; returns how many rows.
     pub(super) fn settled_inserts(&self) -> String {
         let Prepared { target, stage, .. } = self.prepared;
-        let (names, values) = self.inserted();
+        let (names, mut values) = self.inserted();
+        let marked = format!("get_bit(s.kept, {}) = 1", self.prepared.columns.len());
+        if self.prepared.mark.is_some() {
+            values.pop();
+            values.push(&marked);
+        }
         let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
         format!(
             "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
@@ -321,13 +326,12 @@ impl Statements<'_> {
         )
     }
 
-    /// Removes the tombstones of the rows that were decided to be there.
+    /// Removes the tombstones of the keys of which a row was written.
     pub(super) fn settled_exhume(&self) -> String {
         let Prepared { stage, columns, .. } = self.prepared;
         format!(
-            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} \
-             AND get_bit(s.kept, {}) = 0 AND {} AND d.key = {}",
-            columns.len(),
+            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE get_bit(s.kept, {}) = 1 AND {} AND d.key = {}",
+            columns.len() + 1,
             self.own_tombstones(),
             self.key_text(),
         )

@@ -159,6 +159,10 @@ struct Key {
     reborn: bool,
     /// The last delete that applied, while nothing came after it.
     deleted: Option<u32>,
+    /// The delete among those that left its version (R12).
+    buried: Option<u32>,
+    /// A row was written, so that no earlier delete counts any more.
+    rose: bool,
     /// The last change that was applied.
     last: Option<u32>,
     /// Later changes wait.
@@ -262,7 +266,13 @@ impl<'a> Bout<'a> {
             base,
             graves: graves.as_ref(),
         };
-        let decisions = self.rules.resolver.resolve(&meeting)?;
+        let mut decisions = self.rules.resolver.resolve(&meeting)?;
+        for (verdict, operation) in decisions.verdicts.iter_mut().zip(&round.operations) {
+            // A delete that finds nothing still says that the row is gone (R12).
+            if *verdict == Verdict::Same && *operation == Operation::Delete {
+                *verdict = Verdict::Delete;
+            }
+        }
         self.report(&meeting, &decisions, &keys, &rows);
         self.apply(&round, &decisions, &keys, &rows)?;
         Ok(true)
@@ -294,6 +304,8 @@ impl<'a> Bout<'a> {
                     key.marked = false;
                     key.dirty = true;
                     key.deleted = None;
+                    key.buried = None;
+                    key.rose = true;
                     key.last = Some(row);
                 }
                 Verdict::Delete => {
@@ -328,7 +340,7 @@ impl<'a> Bout<'a> {
             });
         }
         self.move_rows(decisions, keys)?;
-        self.move_graves(round, decisions, keys)?;
+        self.move_graves(round, decisions, keys, rows)?;
         let seen: Vec<bool> = decisions
             .verdicts
             .iter()
@@ -384,7 +396,13 @@ impl<'a> Bout<'a> {
     }
 
     /// A delete leaves its version, a row takes it away.
-    fn move_graves(&mut self, round: &Changes, decisions: &Decisions, keys: &[u32]) -> Result<()> {
+    fn move_graves(
+        &mut self,
+        round: &Changes,
+        decisions: &Decisions,
+        keys: &[u32],
+        rows: &[u32],
+    ) -> Result<()> {
         let Some(version) = self.rules.version else {
             return Ok(());
         };
@@ -397,8 +415,12 @@ impl<'a> Bout<'a> {
             Some(graves) => graves.clone(),
             None => arrow::array::new_null_array(versions.data_type(), self.groups.len()),
         };
-        self.graves =
-            Some(rows::bury(&graves, &versions, &decisions.verdicts, keys).map_err(broken)?);
+        let (graves, buried) =
+            rows::bury(&graves, &versions, &decisions.verdicts, keys).map_err(broken)?;
+        for index in buried {
+            self.keys[keys[index] as usize].buried = Some(rows[index]);
+        }
+        self.graves = Some(graves);
         Ok(())
     }
 

@@ -107,16 +107,20 @@ impl Run<'_> {
         let Some(tombstones) = &mut tombstones else {
             return Ok(());
         };
+        let any = tombstones.any;
         let fail = |error| of_statement("keeping the versions of deletes", error);
-        let cells = upserts.cells()?;
-        for row in 0..upserts.changes.len() {
-            if tombstones.any && !marked.is_some_and(|marked| marked.value(row)) {
-                tombstones.exhume(&upserts.key(&cells, row)).map_err(fail)?;
+        for (part, net) in [
+            (&upserts, &settlement.upserts),
+            (&deletes, &settlement.deletes),
+        ] {
+            let cells = part.cells()?;
+            for row in net.risen.set_indices().filter(|_| any) {
+                tombstones.exhume(&part.key(&cells, row)).map_err(fail)?;
             }
         }
         let cells = deletes.cells()?;
         let all = vec![true; cells.len()];
-        for row in 0..deletes.changes.len() {
+        for row in settlement.deletes.gone.set_indices() {
             let set = deletes.set(row).unwrap_or_else(|| all.clone());
             let event_time = deletes.event_time(row);
             let version = deletes.version(&cells, &set, row);
@@ -146,10 +150,13 @@ impl Run<'_> {
         let mut others = Patterns::default();
         for row in 0..part.changes.len() {
             let is_update = part.changes.operations[row] == Operation::Update;
-            let set = part
+            let mut set = part
                 .set(row)
                 .filter(|_| is_update)
                 .unwrap_or_else(|| all.clone());
+            for &place in &part.prepared.placed_key {
+                set[place] = true;
+            }
             let patterns = if is_update { &mut updates } else { &mut others };
             let (set, statement) = patterns.of(
                 Some(set),
@@ -160,7 +167,7 @@ impl Run<'_> {
                 part,
             )?;
             let run = bind(statement, set, &cells, row)
-                .and_then(|()| bind_mark(statement, width, is_update, marked, row))
+                .and_then(|()| bind_mark(statement, width, marked, row))
                 .and_then(|()| execute(statement, part));
             if let Err(failure) = run {
                 self.fail(part, row, failure)?;
@@ -251,15 +258,14 @@ fn net_part<'a>(net: &'a Net, prepared: &'a Prepared, batch: usize, start: usize
     }
 }
 
-/// The parameter after the last column of an update is the mark of soft deletes.
+/// The parameter after the last column is the mark of soft deletes.
 fn bind_mark(
     statement: &mut CachedStatement<'_>,
     width: usize,
-    is_update: bool,
     marked: Option<&BooleanBuffer>,
     row: usize,
 ) -> Result<(), super::failure::Failure> {
-    let (true, Some(marked)) = (is_update, marked) else {
+    let Some(marked) = marked else {
         return Ok(());
     };
     statement

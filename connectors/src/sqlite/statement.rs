@@ -93,14 +93,14 @@ impl Statements<'_> {
         )
     }
 
-    /// Inserts a row, whatever was decided.
+    /// Inserts a row, whatever was decided; the parameter after the last column is the mark.
     pub(super) fn plain_insert(&self) -> String {
         let columns = &self.prepared.columns;
         let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let mut values: Vec<String> = (0..columns.len()).map(parameter).collect();
         if let Some(mark) = &self.prepared.mark {
             names.push(mark);
-            values.push("0".to_owned());
+            values.push(parameter(columns.len()));
         }
         format!(
             "INSERT INTO {} ({}) VALUES ({})",

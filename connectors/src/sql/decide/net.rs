@@ -17,16 +17,22 @@ pub(crate) struct Net {
     pub(crate) rows: Vec<u32>,
     /// The rows that end marked as deleted (`delete = "soft"`).
     pub(crate) marked: Option<BooleanBuffer>,
+    /// The keys of which no earlier delete counts any more: a row was written since (R12).
+    pub(crate) risen: BooleanBuffer,
+    /// The keys that end without a row, or with a marked one: their delete is remembered.
+    pub(crate) gone: BooleanBuffer,
 }
 
 /// Deletes and upserts.
 pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
     let soft = bout.rules.delete == DeleteMode::Soft;
-    let mut deletes = Vec::new();
+    let (mut deletes, mut risen, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     let mut upserts = Vec::new();
     for (index, key) in bout.keys.iter().enumerate() {
         if let Some(row) = leaves(key) {
             deletes.push(row);
+            risen.push(key.rose);
+            gone.push(key.deleted.is_some());
         }
         if key.exists && key.dirty {
             upserts.push(index as u32);
@@ -36,6 +42,8 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
         changes: delete_rows(bout, &deletes)?,
         rows: deletes,
         marked: None,
+        risen: risen.into(),
+        gone: gone.into(),
     };
     let rows: Vec<u32> = upserts
         .iter()
@@ -71,17 +79,20 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
         origins: rows.iter().map(|row| of.origins[at(row)]).collect(),
         records: of.records.clone(),
     };
+    let risen = BooleanBuffer::collect_bool(upserts.len(), |i| bout.keys[upserts[i] as usize].rose);
     let upserts = Net {
         changes,
         rows,
         marked,
+        risen,
+        gone: BooleanBuffer::new_unset(upserts.len()),
     };
     Ok((deletes, upserts))
 }
 
 /// The delete that a key leaves behind: of the row that was held, or of nothing but its version.
 fn leaves(key: &Key) -> Option<u32> {
-    match (key.deleted, key.reborn) {
+    match (key.deleted.and(key.buried).or(key.deleted), key.reborn) {
         (Some(row), _) => Some(row),
         (None, true) => key.last,
         (None, false) => None,

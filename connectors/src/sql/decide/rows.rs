@@ -99,13 +99,14 @@ pub(super) fn delete_versions(changes: &Changes, version: usize) -> Result<Array
 }
 
 /// The graves after a round: a delete that applied leaves its version, unless a higher one is there;
-/// a row that is written takes it away.
+/// a row that is written takes it away. And which changes of the round left theirs.
 pub(super) fn bury(
     graves: &ArrayRef,
     versions: &ArrayRef,
     verdicts: &[Verdict],
     keys: &[u32],
-) -> Result<ArrayRef, ArrowError> {
+) -> Result<(ArrayRef, Vec<usize>), ArrowError> {
+    let mut buried = Vec::new();
     let none = arrow::array::new_null_array(graves.data_type(), 1);
     let order = arrow::array::make_comparator(
         versions.as_ref(),
@@ -121,13 +122,15 @@ pub(super) fn bury(
                     && (graves.is_null(key) || order(index, key).is_gt()) =>
             {
                 places[key] = (1, index);
+                buried.push(index);
             }
             Verdict::Write => places[key] = (2, 0),
             _ => {}
         }
     }
-    interleave(
+    let graves = interleave(
         &[graves.as_ref(), versions.as_ref(), none.as_ref()],
         &places,
-    )
+    )?;
+    Ok((graves, buried))
 }
