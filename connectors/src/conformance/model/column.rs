@@ -26,6 +26,10 @@ impl Model {
                 (None, Operation::Update) => return Err(Stop::Reject("C8 sum")),
                 (None, _) => None,
             };
+            // What the source did not change adds nothing, not even a zero to a null.
+            if source == before {
+                return Ok(theirs);
+            }
             return add(before, source, theirs);
         }
         if source == theirs {
