@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 use syncline_connectors::conflict::Resolvers;
 use syncline_connectors::conformance::cells::Types;
 use syncline_connectors::conformance::histories::check_histories;
-use syncline_connectors::conformance::sink::Bench;
+use syncline_connectors::conformance::sink::{Bench, check_sink};
 use syncline_connectors::conformance::truth::check_truth;
 use syncline_connectors::error::Result;
 use syncline_connectors::postgres::{self, PostgresSink};
@@ -22,6 +22,16 @@ use crate::harness::{Database, postgres as server};
 /// Who decides what no statement can.
 fn resolvers() -> Arc<dyn Resolvers> {
     syncline::conflict::resolvers()
+}
+
+#[tokio::test]
+async fn postgresql_keeps_the_contract_of_a_sink() {
+    check_sink(&Postgres::new("contract").await).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract_of_a_sink() {
+    check_sink(&Sqlite::new()).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// columns.notes = "concat"
 /// columns.total = { expression = "greatest(source.total, target.total)" }
 /// ```
-#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConflictPolicy {
     /// Who wins a conflict.
@@ -196,6 +196,26 @@ pub enum Path {
     Statement,
     /// The resolver.
     Resolver,
+}
+
+/// As an empty table reads.
+impl Default for ConflictPolicy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            columns: BTreeMap::new(),
+            detect: None,
+            base: BaseFrom::default(),
+            version: None,
+            tie: Tie::default(),
+            threshold: None,
+            max_skew: None,
+            null_version: NullVersion::default(),
+            separator: default_separator(),
+            history: None,
+            path: Path::default(),
+        }
+    }
 }
 
 impl Default for History {

@@ -40,22 +40,29 @@ impl Numeric {
         if self.sign & 0xC000 == 0xC000 {
             return None;
         }
-        let mut value: i128 = 0;
-        for group in &self.groups {
-            value = value.checked_mul(10_000)?.checked_add(i128::from(*group))?;
-        }
         // The last group stands at 10000^(weight − count + 1).
         let exponent =
             4 * (i32::from(self.weight) - self.groups.len() as i32 + 1) + i32::from(scale);
-        let power = 10_i128.checked_pow(exponent.unsigned_abs());
-        value = match (value, exponent) {
-            (0, _) => 0,
-            (value, 0..) => value.checked_mul(power?)?,
-            (value, _) => {
-                let power = power?;
-                (value % power == 0).then_some(value / power)?
-            }
+        // Digits of the last group that would stand behind the point have to be zeros.
+        let behind = (-exponent).clamp(0, 4) as u32;
+        let (front, last) = match self.groups.split_last() {
+            Some((last, front)) => (front, *last),
+            None => return Some(0),
         };
+        let unit = 10_u16.pow(behind.min(4));
+        if exponent < -4 || !u32::from(last).is_multiple_of(u32::from(unit)) {
+            return None;
+        }
+        let mut value: i128 = 0;
+        for group in front {
+            value = value.checked_mul(10_000)?.checked_add(i128::from(*group))?;
+        }
+        value = value
+            .checked_mul(10_i128.pow(4 - behind))?
+            .checked_add(i128::from(last / unit))?;
+        if exponent > 0 {
+            value = value.checked_mul(10_i128.checked_pow(exponent.unsigned_abs())?)?;
+        }
         let fits = value < 10_i128.checked_pow(precision.into()).unwrap_or(i128::MAX);
         fits.then_some(if self.sign == NEGATIVE { -value } else { value })
     }

@@ -2,7 +2,6 @@
 //! Every test works in a schema of its own.
 
 mod conflicts;
-mod conformance;
 mod evolution;
 mod faults;
 mod rows;

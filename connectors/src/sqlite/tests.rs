@@ -14,7 +14,7 @@ use crate::change::{Changes, Operation};
 use crate::conflict::Strategy;
 use crate::conformance::histories::check_statement_histories;
 use crate::conformance::rows::{changes, row};
-use crate::conformance::sink::{Bench, check_sink};
+use crate::conformance::sink::Bench;
 use crate::conformance::truth::check_statements;
 use crate::error::Error;
 
@@ -95,11 +95,6 @@ impl Bench for File {
             .unwrap();
         rows.collect::<rusqlite::Result<_>>().unwrap()
     }
-}
-
-#[tokio::test]
-async fn the_sink_conforms() {
-    check_sink(&File::new()).await;
 }
 
 #[tokio::test]

@@ -406,8 +406,8 @@ fn the_text_for_postgres() {
     check(
         &ledger.prune_history(1_000_000, 5, 1_000),
         expect![[r#"
-        DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "decided_at_ms" < 5 ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED);
-        DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND ("decided_at_ms", "id") <= (SELECT "decided_at_ms", "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' ORDER BY "decided_at_ms" DESC, "id" DESC LIMIT 1 OFFSET 1000000) ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED)"#]],
+            DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "decided_at_ms" < 5 ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED);
+            DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND ("decided_at_ms", "id") <= (SELECT * FROM (SELECT "decided_at_ms", "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' ORDER BY "decided_at_ms" DESC, "id" DESC LIMIT 1 OFFSET 1000000) AS f) ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED)"#]],
     );
     check(
         &[ledger.select_history(Some(&KeyFilter::of("5")), 10)],
