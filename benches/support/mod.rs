@@ -14,7 +14,6 @@ pub mod kafka;
 
 use std::time::{Duration, Instant};
 
-
 /// How often stage and ceiling are run in turn; the median is shown.
 pub const ROUNDS: usize = 5;
 

@@ -1,21 +1,26 @@
 //! The desk at which a person looks at the conflicts of one sink.
 //!
-//! It reads what the sink keeps beside the rows and writes nothing. A table that is not there, because
+//! It reads what the sink keeps beside the rows, and the rows themselves where somebody asks what would
+//! become of a change, and writes nothing. A table that is not there, because
 //! the sink has had no reason to make it or has never run, is one without rows.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::change::Changes;
 use crate::conflict::{
-    ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry,
+    ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry, Resolvers,
     read_history_file,
 };
 use crate::error::Result;
-use crate::sink::SinkConfig;
+use crate::sink::{Identity, SinkConfig};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{Ledger, Row};
 use crate::{postgres, sqlite};
+
+pub use crate::sql::explain::Explained;
 
 /// Which entries of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +57,18 @@ pub trait Desk: Send {
     /// # Errors
     /// As [`Desk::entries`].
     async fn counts(&mut self) -> Result<Vec<ConflictCount>>;
+
+    /// What would become of one change of `source` now, and why: decided as a write would decide it by
+    /// a resolver, and not written. `changes` holds that change alone.
+    ///
+    /// # Errors
+    /// As a write; `Configuration` too where it is not one change of one row.
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained>;
 }
 
 /// Opens the desk of the sink `sink` of `pipeline`; `None` where the sink is no database.
@@ -91,6 +108,15 @@ impl Look {
             file: history
                 .filter(|history| history.to == HistoryPlace::File)
                 .and_then(|history| history.path.as_ref().map(PathBuf::from)),
+        }
+    }
+
+    /// Who writes the changes of `source`.
+    pub(crate) fn identity(&self, source: &str) -> Identity {
+        Identity {
+            pipeline: self.ledger.pipeline().to_owned(),
+            sink: self.ledger.sink().to_owned(),
+            source: source.to_owned(),
         }
     }
 

@@ -38,6 +38,7 @@ mod session;
 mod settle;
 
 mod desk;
+mod explain;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::{Exit, Global, complain, load_all};
 use crate::config::PipelineFile;
 use crate::failure::Failure;
 
+mod explain;
 mod history;
 mod list;
 mod show;
@@ -40,6 +41,8 @@ enum ConflictsCommand {
     Show(show::Arguments),
     /// Show conflicts and how they were decided, newest first.
     History(history::Arguments),
+    /// Show what would become of a row's last change now and why, without writing.
+    Explain(explain::Arguments),
     /// Count conflicts by table, type, strategy, column and winner.
     Stats(stats::Arguments),
 }
@@ -68,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
             ConflictsCommand::List(arguments) => list::run(arguments, global).await,
             ConflictsCommand::Show(arguments) => show::run(arguments, global).await,
             ConflictsCommand::History(arguments) => history::run(arguments, global).await,
+            ConflictsCommand::Explain(arguments) => explain::run(arguments, global).await,
             ConflictsCommand::Stats(arguments) => stats::run(arguments, global).await,
         }
     })

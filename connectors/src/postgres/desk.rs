@@ -1,13 +1,17 @@
 //! The conflicts that PostgreSQL keeps beside the rows, for a person.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::PostgresSink;
+use super::explain::explain;
 use super::failure::failure;
 use super::session::{Link, open_connection};
-use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry};
-use crate::desk::{Desk, Entries, Look, read_all, read_history};
+use crate::change::Changes;
+use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolvers};
+use crate::desk::{Desk, Entries, Explained, Look, read_all, read_history};
 use crate::error::Result;
 use crate::sql::ledger::{Row, read_entry};
 
@@ -15,6 +19,7 @@ use crate::sql::ledger::{Row, read_entry};
 const UNDEFINED_TABLE: &str = "42P01";
 
 struct PostgresDesk {
+    config: PostgresSink,
     connection: PgConnection,
     /// Carries the connection.
     _link: Link,
@@ -28,6 +33,7 @@ struct PostgresDesk {
 pub(crate) async fn open_desk(config: &PostgresSink, look: Look) -> Result<Box<dyn Desk>> {
     let (connection, link) = open_connection(config, look.ledger.pipeline()).await?;
     Ok(Box::new(PostgresDesk {
+        config: config.clone(),
         connection,
         _link: link,
         look,
@@ -80,5 +86,18 @@ impl Desk for PostgresDesk {
         let sql = self.look.ledger.select_counts();
         let rows = self.rows("reading the conflict counts", sql).await?;
         read_all(rows, |row| self.look.ledger.read_count(row))
+    }
+
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained> {
+        let identity = self.look.identity(source);
+        let (mut explained, positions) =
+            explain(&self.config, &identity, resolvers, changes).await?;
+        explained.add(&positions, self.entries(Entries::Open).await?);
+        Ok(explained)
     }
 }

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::explain::explain;
 use super::failure::of_statement;
 use super::{SqliteSink, on_a_thread, session};
-use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry};
-use crate::desk::{Desk, Entries, Look, read_all, read_history};
+use crate::change::Changes;
+use crate::conflict::{ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolvers};
+use crate::desk::{Desk, Entries, Explained, Look, read_all, read_history};
 use crate::error::Result;
 use crate::sql::ledger::{CONFLICTS_TABLE, COUNTS_TABLE, QUEUE_TABLE, Row, read_entry};
 
@@ -85,5 +87,20 @@ impl Desk for SqliteDesk {
         let sql = self.look.ledger.select_counts();
         let rows = self.rows(COUNTS_TABLE, sql).await?;
         read_all(rows, |row| self.look.ledger.read_count(row))
+    }
+
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained> {
+        let identity = self.look.identity(source);
+        let (config, resolvers) = (self.config.clone(), resolvers.clone());
+        let changes = changes.clone();
+        let asked = move || explain(&config, &identity, &resolvers, &changes);
+        let (mut explained, positions) = on_a_thread(asked).await?;
+        explained.add(&positions, self.entries(Entries::Open).await?);
+        Ok(explained)
     }
 }
