@@ -332,7 +332,7 @@ fn explained(billing: &str) -> String {
 type   = "file"
 path   = "export.jsonl"
 format = "debezium-json"
-schema = {{ id = "int64", name = "text", notes = "text", version = "int64" }}
+schema = {{ id = "int64", name = "string", notes = "string", version = "int64" }}
 key    = ["id"]
 
 [operators.named]
@@ -468,6 +468,16 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
             "the target's row stays",
         ],
     );
+    let both = envelope("u", &row(2, "Bo", "b", 10), &row(2, "Rob", "b", 12));
+    expect(
+        &explain(&["--change", &both]).await,
+        0,
+        &[
+            "manual",
+            "nobody wins yet: a person decides",
+            "would wait for a person",
+        ],
+    );
     let nobody = row(2, "nobody", "b", 1);
     expect(
         &explain(&["--change", &nobody]).await,
@@ -502,6 +512,47 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
 
     assert_eq!(state().await, before);
     assert_eq!(std::fs::read(&history).ok(), kept);
+
+    // What the sink keeps beside the rows takes part: versions of deletes (R12), open conflicts (C9).
+    all.push(envelope("d", &row(1, "Ann", "aa", 11), "null"));
+    all.push(envelope(
+        "u",
+        &row(3, "Cy", "c", 10),
+        &row(3, "Sid", "c", 12),
+    ));
+    told(&all);
+    pipeline
+        .run_once(crate::harness::PATIENCE)
+        .await
+        .expect_success();
+    let late = envelope("u", &row(1, "Ann", "a", 4), &row(1, "Ann", "a", 5));
+    expect(
+        &explain(&["--change", &late]).await,
+        0,
+        &[
+            "a delete of it was applied, with version 11: what is not newer stays out",
+            "target wins: the row was deleted by a change that is not older",
+            "the row stays deleted",
+        ],
+    );
+    expect(
+        &explain(&["--key", "3"]).await,
+        0,
+        &[
+            "open conflict pipeline/billing/1 of this row: the change waits behind it",
+            "applied already",
+        ],
+    );
+}
+
+/// The table of `clients`, as somebody makes it.
+const TABLE: &str =
+    "CREATE TABLE clients (id bigint PRIMARY KEY, name text, notes text, version bigint)";
+
+/// The same pipeline, which keeps the source's last images.
+fn with_shadow(text: &str) -> String {
+    let conflict = "[sinks.billing.conflict]\n";
+    text.replace(conflict, &format!("{conflict}base = \"shadow\"\n"))
 }
 
 /// What a SQLite file holds, Syncline's own tables among it, as text.
@@ -530,9 +581,8 @@ fn sqlite_state(path: &std::path::Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
-    let pipeline = Pipeline::new(&explained(
-        "type = \"sqlite\"\npath = \"billing.db\"\nevolution = \"evolve\"",
-    ));
+    let text = explained("type = \"sqlite\"\npath = \"billing.db\"\nevolution = \"evolve\"");
+    let pipeline = Pipeline::new(&text);
     let path = pipeline.folder().join("billing.db");
     // Nothing has run yet: there is no file, and asking makes none.
     let source = pipeline.folder().join("export.jsonl");
@@ -546,6 +596,15 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
         &["does not exist: a write makes it", "the row, inserted"],
     );
     assert!(!path.exists());
+    // Nor does it make a table that the sink would make, where somebody made the row's.
+    let made = rusqlite::Connection::open(&path).expect("the folder can be written");
+    made.execute_batch(TABLE).expect("the statement holds");
+    let empty = sqlite_state(&path);
+    pipeline.write(&with_shadow(&text));
+    let first = pipeline.command(&arguments).await;
+    expect(&first, 0, &["holds no such row", "the row, inserted"]);
+    assert_eq!(sqlite_state(&path), empty);
+    pipeline.write(&text);
 
     let state = async || {
         let state = sqlite_state(&path);
@@ -563,15 +622,21 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_would_become_of_a_change_is_explained_and_not_done_in_postgres() {
     let target = postgres("explain").await;
-    target
-        .execute(
-            "CREATE TABLE clients (id bigint PRIMARY KEY, name text, notes text, version bigint)",
-        )
-        .await;
-    let pipeline = Pipeline::new(&explained(&format!(
-        "type = \"postgres\"\nurl = \"{}\"",
-        target.url()
-    )));
+    target.execute(TABLE).await;
+    let text = explained(&format!("type = \"postgres\"\nurl = \"{}\"", target.url()));
+    let pipeline = Pipeline::new(&text);
+    let source = pipeline.folder().join("export.jsonl");
+    let line = envelope("c", "null", &row(2, "Bob", "b", 10));
+    std::fs::write(&source, line + "\n").expect("the folder can be written");
+    let arguments = ["conflicts", "explain", pipeline.file(), "--key", "2"];
+    pipeline.write(&with_shadow(&text));
+    let first = pipeline.command(&arguments).await;
+    expect(&first, 0, &["holds no such row", "the row, inserted"]);
+    // Nothing has run yet, and asking makes none of the sink's own tables.
+    let tables = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%syncline%'";
+    assert_eq!(target.rows(tables).await.len(), 0);
+    pipeline.write(&text);
+
     let state = async || {
         target
             .execute("UPDATE clients SET notes = 'mine' WHERE id = 2 AND notes = 'b'")

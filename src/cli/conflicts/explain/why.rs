@@ -119,7 +119,11 @@ impl<'a> Reasons<'a> {
                     version.join(", ")
                 )
             });
-            return format!("{absent}{}", grave.unwrap_or_default());
+            let free = match explained.conflict {
+                Some(_) => "",
+                None => ": no conflict, the change applies",
+            };
+            return format!("{absent}{}{free}", grave.unwrap_or_default());
         }
         let detect = self.policy.detection();
         let name = match detect {
@@ -148,7 +152,8 @@ impl<'a> Reasons<'a> {
         };
         let found = match explained.conflict {
             Some(conflict) => format!("conflict {}", conflict.kind.name()),
-            None => "no conflict".to_owned(),
+            None if explained.rejected.is_some() => "it cannot be decided".to_owned(),
+            None => "no conflict, the change applies".to_owned(),
         };
         format!("detect = {name}{default}: {compared}: {found}")
     }
@@ -228,7 +233,7 @@ impl<'a> Reasons<'a> {
     /// Who decided.
     fn decision(&self) -> Vec<String> {
         let Some(conflict) = self.explained.conflict else {
-            return vec!["no conflict: the change applies".to_owned()];
+            return Vec::new();
         };
         let Conflict {
             kind,
@@ -335,3 +340,6 @@ fn value(value: &Value) -> String {
 fn shown(name: &str, of: &Value) -> String {
     format!("{name} {}", value(of))
 }
+
+#[cfg(test)]
+mod tests;
