@@ -14,6 +14,7 @@ pub mod kafka;
 
 use std::time::{Duration, Instant};
 
+
 /// How often stage and ceiling are run in turn; the median is shown.
 pub const ROUNDS: usize = 5;
 
