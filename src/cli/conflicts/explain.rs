@@ -122,7 +122,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
     let options = config.and_then(|config| config.options());
     let (Some(mut desk), Some(options)) = (desk, options) else {
         return Err(Failure::Configuration(format!(
-            "sink {sink} is no database, and there is nothing to compare with"
+            "sink {sink} cannot be asked what it would do: explain takes sinks of type postgres and sqlite"
         )));
     };
     plan.take_catalogues().await?;
