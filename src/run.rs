@@ -6,6 +6,7 @@
 //! the sinks' positions.
 
 pub mod account;
+pub(crate) mod browse;
 mod chain;
 #[cfg(test)]
 mod engine_tests;

@@ -1,13 +1,15 @@
 //! The desk at which a person looks at the conflicts of one sink.
 //!
-//! It reads what the sink keeps beside the rows, and writes only what a person decides. A table that is not
-//! there, because the sink has had no reason to make it or has never run, is one without rows.
+//! It reads what the sink keeps beside the rows, and the rows themselves where somebody asks what would
+//! become of a change; it writes only what a person decides. A table that is not there, because the sink
+//! has had no reason to make it or has never run, is one without rows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::change::Changes;
 use crate::conflict::{
     ConflictCount, ConflictPolicy, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry, QueueState,
     Resolution, Resolved, Resolvers, Take, read_history_file,
@@ -17,6 +19,8 @@ use crate::sink::{Identity, SinkConfig};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{Ledger, Row};
 use crate::{postgres, sqlite};
+
+pub use crate::sql::explain::Explained;
 
 /// Which entries of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,18 @@ pub trait Desk: Send {
         resolution: &Resolution,
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Resolved>;
+
+    /// What would become of one change of `source` now, and why: decided as a write would decide it by
+    /// a resolver, and not written. `changes` holds that change alone.
+    ///
+    /// # Errors
+    /// As a write; `Configuration` too where it is not one change of one row.
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained>;
 }
 
 /// Opens the desk of the sink `sink` of `pipeline`; `None` where the sink is no database.
@@ -107,12 +123,12 @@ impl Look {
         }
     }
 
-    /// Who writes; the source stands in the entries.
-    pub(crate) fn identity(&self) -> Identity {
+    /// Who writes the changes of `source`.
+    pub(crate) fn identity(&self, source: &str) -> Identity {
         Identity {
             pipeline: self.ledger.pipeline().to_owned(),
             sink: self.ledger.sink().to_owned(),
-            source: String::new(),
+            source: source.to_owned(),
         }
     }
 

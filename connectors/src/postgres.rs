@@ -30,6 +30,7 @@ mod apply;
 mod bisect;
 mod copy;
 mod desk;
+mod explain;
 mod instant;
 mod numeric;
 mod plan;

@@ -137,6 +137,31 @@ impl SourceConfig {
         }
     }
 
+    /// The same records for who only looks at them: from the first that is there, whatever the group
+    /// of the pipeline has committed, and by another name.
+    pub fn to_look(&self) -> Self {
+        let mut config = self.clone();
+        match &mut config {
+            Self::Kafka(kafka) => {
+                // Nothing is committed under that name; it begins with the group's own, by which
+                // brokers may allow it.
+                kafka.group = format!("{}-look-{}", kafka.group, std::process::id());
+                kafka.start = kafka::Start::Earliest;
+                kafka.instance = None;
+            }
+            Self::File(_) => {}
+        }
+        config
+    }
+
+    /// What a record is called that comes from nowhere: as one of the first topic or file.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Kafka(kafka) => kafka.topics.names().first().map_or("", String::as_str),
+            Self::File(file) => &file.path,
+        }
+    }
+
     /// The format of its records.
     pub fn format(&self) -> Format {
         match self {

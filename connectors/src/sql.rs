@@ -9,6 +9,7 @@ pub mod target;
 
 pub(crate) mod books;
 pub(crate) mod decide;
+pub(crate) mod explain;
 pub mod fold;
 pub(crate) mod keys;
 pub(crate) mod shadow;

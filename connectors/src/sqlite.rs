@@ -39,6 +39,7 @@ mod session;
 mod settle;
 
 mod desk;
+mod explain;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use super::{Exit, Global, complain, load_all};
 use crate::config::PipelineFile;
 use crate::failure::Failure;
 
+mod explain;
 mod history;
 mod list;
 mod resolve;
@@ -45,6 +46,8 @@ enum ConflictsCommand {
     Skip(resolve::SkipArguments),
     /// Show conflicts and how they were decided, newest first.
     History(history::Arguments),
+    /// Show what would become of a row's last change now and why, without writing.
+    Explain(explain::Arguments),
     /// Count conflicts by table, type, strategy, column and winner.
     Stats(stats::Arguments),
 }
@@ -75,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
             ConflictsCommand::Resolve(arguments) => resolve::run(arguments, global).await,
             ConflictsCommand::Skip(arguments) => resolve::skip(arguments, global).await,
             ConflictsCommand::History(arguments) => history::run(arguments, global).await,
+            ConflictsCommand::Explain(arguments) => explain::run(arguments, global).await,
             ConflictsCommand::Stats(arguments) => stats::run(arguments, global).await,
         }
     })

@@ -125,13 +125,7 @@ impl Rules {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let only_counts = policy.strategy == Strategy::SourceWins
-            && policy.columns.is_empty()
-            && policy.history.is_none();
-        let detect = policy.detect.unwrap_or(match only_counts {
-            true => Detect::Row,
-            false => Detect::Before,
-        });
+        let detect = policy.detection();
         let by_column = matches!(row, RowRule::Columns(_)) || !policy.columns.is_empty();
         let nullable = schema
             .fields()

@@ -312,3 +312,341 @@ async fn conflicts_of_a_postgres_sink_are_shown_and_a_sink_that_is_gone_is_named
         &["pipeline/billing", "127.0.0.1:1", "0 open conflicts"],
     );
 }
+
+/// An envelope of the table `clients`: the row before, where there is one, and after.
+fn envelope(operation: &str, before: &str, after: &str) -> String {
+    format!(
+        r#"{{"op":"{operation}","before":{before},"after":{after},"source":{{"table":"clients"}}}}"#
+    )
+}
+
+/// A row as its envelopes hold it.
+fn row(id: i64, name: &str, notes: &str, version: i64) -> String {
+    format!(r#"{{"id":{id},"name":"{name}","notes":"{notes}","version":{version}}}"#)
+}
+
+/// A pipeline of one source of changes and the sink `billing`.
+fn explained(billing: &str) -> String {
+    format!(
+        r#"[sources.export]
+type   = "file"
+path   = "export.jsonl"
+format = "debezium-json"
+schema = {{ id = "int64", name = "string", notes = "string", version = "int64" }}
+key    = ["id"]
+
+[operators.named]
+type   = "filter"
+inputs = ["export"]
+where  = "name <> 'nobody'"
+
+[sinks.billing]
+inputs = ["named"]
+table  = "clients"
+key    = ["id"]
+{billing}
+
+[sinks.billing.conflict]
+strategy = "newest_wins"
+version  = "version"
+columns.notes = "concat"
+columns.name = "manual"
+history.to = "file"
+history.path = "history.jsonl"
+"#
+    )
+}
+
+/// What every database explains, and that nothing is written: `state` is all that it holds. The
+/// target holds client 1 as the source left it, 2 as somebody edited it since.
+async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() -> Vec<String>) {
+    let source = pipeline.folder().join("export.jsonl");
+    let history = pipeline.folder().join("history.jsonl");
+    let told = |lines: &[String]| {
+        std::fs::write(&source, lines.join("\n") + "\n").expect("the folder can be written");
+    };
+    let first = [
+        envelope("c", "null", &row(1, "Ann", "a", 10)),
+        envelope("c", "null", &row(2, "Bob", "b", 10)),
+        envelope("c", "null", &row(3, "Cid", "c", 10)),
+    ];
+    told(&first);
+    let ran = pipeline.run_once(crate::harness::PATIENCE).await;
+    ran.expect_success();
+    let mut all = first.to_vec();
+    all.push(envelope(
+        "u",
+        &row(1, "Ann", "a", 10),
+        &row(1, "Ann", "aa", 11),
+    ));
+    all.push(envelope(
+        "u",
+        &row(2, "Bob", "b", 10),
+        &row(2, "Bob", "bb", 11),
+    ));
+    all.push(envelope(
+        "u",
+        &row(9, "Zoe", "z", 10),
+        &row(9, "Zoe", "zz", 11),
+    ));
+    told(&all);
+
+    let before = state().await;
+    let kept = std::fs::read(&history).ok();
+    let explain = async |arguments: &[&str]| {
+        let arguments = [&["conflicts", "explain", pipeline.file()], arguments].concat();
+        pipeline.command(&arguments).await
+    };
+    // The target is what the source thought it was: no conflict (C1).
+    let plain = explain(&["--key", "1"]).await;
+    expect(
+        &plain,
+        0,
+        &[
+            "u of export: export.jsonl[0] at ",
+            "still to come: the sink stands at ",
+            "6 records of export, 2 changes of the row",
+            "*>  notes    \"a\"    \"aa\"    \"a\"     \"aa\"",
+            "detect = before (by default): the target is what the source thought it was: no conflict",
+            "would be written: notes, version",
+        ],
+    );
+    // Both sides changed the notes: the column's own strategy decides (C2).
+    let merged = explain(&["--key", "{\"id\": 2}"]).await;
+    expect(
+        &merged,
+        0,
+        &[
+            "in notes",
+            "conflict update_origin_differs",
+            "strategy newest_wins: ",
+            "column notes: decided by concat gives \"mine\\nbb\"",
+            "would be written: notes",
+        ],
+    );
+    let told_json = json(&explain(&["--key", "2", "--json"]).await);
+    let answer = &told_json["answers"][0];
+    assert_eq!(answer["verdict"], "write", "{told_json}");
+    assert_eq!(answer["conflict"]["type"], "update_origin_differs");
+    assert_eq!(answer["columns"]["notes"], "concat");
+    assert_eq!(answer["rows"]["base"]["notes"], "b");
+    assert_eq!(answer["rows"]["result"]["notes"], "mine\nbb");
+    assert_eq!(answer["applied"], false);
+    assert_eq!(told_json["read"]["complete"], true);
+    // What was written before is known to be (R4).
+    expect(
+        &explain(&["--key", "3"]).await,
+        0,
+        &[
+            "applied already",
+            "nothing would be written: the target is that way already",
+        ],
+    );
+    expect(
+        &explain(&["--key", "9"]).await,
+        0,
+        &[
+            "holds no such row",
+            "update_missing, won by the source",
+            "the row, inserted",
+        ],
+    );
+    // A change that is given: a person would decide, and a delete that is older than the row (C6).
+    let given = envelope("u", &row(2, "Bob", "b", 10), &row(2, "Rob", "b", 12));
+    expect(
+        &explain(&["--change", &given]).await,
+        0,
+        &["u, as given, of export", "would be written: name, version"],
+    );
+    let old = envelope("d", &row(2, "Bob", "b", 1), "null");
+    expect(
+        &explain(&["--change", &old, "--key", "2"]).await,
+        0,
+        &[
+            "conflict delete_exists",
+            "target wins: the target is newer (version 1 at the source and 10 in the target)",
+            "the target's row stays",
+        ],
+    );
+    let both = envelope("u", &row(2, "Bo", "b", 10), &row(2, "Rob", "b", 12));
+    expect(
+        &explain(&["--change", &both]).await,
+        0,
+        &[
+            "manual",
+            "nobody wins yet: a person decides",
+            "would wait for a person",
+        ],
+    );
+    let nobody = row(2, "nobody", "b", 1);
+    expect(
+        &explain(&["--change", &nobody]).await,
+        0,
+        &["it is filtered"],
+    );
+    // What cannot be answered says why.
+    expect(
+        &explain(&["--key", "77"]).await,
+        1,
+        &[
+            "no change of 77 reaches sink billing",
+            "6 records of source export were read to the end",
+        ],
+    );
+    expect(
+        &explain(&["--key", "{\"no\": 1}"]).await,
+        2,
+        &["the key of sink billing is id"],
+    );
+    expect(
+        &explain(&["--change", &old, "--key", "3"]).await,
+        2,
+        &["none of the row 3"],
+    );
+    expect(
+        &explain(&["--key", "1", "--sink", "no"]).await,
+        2,
+        &["write --sink with one of billing"],
+    );
+    expect(&explain(&[]).await, 2, &["--key"]);
+
+    assert_eq!(state().await, before);
+    assert_eq!(std::fs::read(&history).ok(), kept);
+
+    // What the sink keeps beside the rows takes part: versions of deletes (R12), open conflicts (C9).
+    all.push(envelope("d", &row(1, "Ann", "aa", 11), "null"));
+    all.push(envelope(
+        "u",
+        &row(3, "Cy", "c", 10),
+        &row(3, "Sid", "c", 12),
+    ));
+    told(&all);
+    pipeline
+        .run_once(crate::harness::PATIENCE)
+        .await
+        .expect_success();
+    let late = envelope("u", &row(1, "Ann", "a", 4), &row(1, "Ann", "a", 5));
+    expect(
+        &explain(&["--change", &late]).await,
+        0,
+        &[
+            "a delete of it was applied, with version 11: what is not newer stays out",
+            "target wins: the row was deleted by a change that is not older",
+            "the row stays deleted",
+        ],
+    );
+    expect(
+        &explain(&["--key", "3"]).await,
+        0,
+        &[
+            "open conflict pipeline/billing/1 of this row: the change waits behind it",
+            "applied already",
+        ],
+    );
+}
+
+/// The table of `clients`, as somebody makes it.
+const TABLE: &str =
+    "CREATE TABLE clients (id bigint PRIMARY KEY, name text, notes text, version bigint)";
+
+/// The same pipeline, which keeps the source's last images.
+fn with_shadow(text: &str) -> String {
+    let conflict = "[sinks.billing.conflict]\n";
+    text.replace(conflict, &format!("{conflict}base = \"shadow\"\n"))
+}
+
+/// What a SQLite file holds, Syncline's own tables among it, as text.
+fn sqlite_state(path: &std::path::Path) -> Vec<String> {
+    let database = rusqlite::Connection::open(path).expect("the file opens");
+    let read = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).expect("the table is there");
+        let width = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let cells = (0..width).map(|at| row.get_ref(at).map(|cell| format!("{cell:?}")));
+            Ok(cells.collect::<Result<Vec<_>, _>>()?.join("|"))
+        });
+        rows.and_then(Iterator::collect).expect("it can be read")
+    };
+    let schema = read("SELECT name, sql FROM sqlite_master ORDER BY name");
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+    let names: Vec<String> = database
+        .prepare(names)
+        .and_then(|mut names| names.query_map([], |row| row.get(0))?.collect())
+        .expect("it can be read");
+    let rows = names
+        .iter()
+        .flat_map(|name| read(&format!("SELECT '{name}', * FROM \"{name}\" ORDER BY 2")));
+    schema.iter().cloned().chain(rows).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
+    let text = explained("type = \"sqlite\"\npath = \"billing.db\"\nevolution = \"evolve\"");
+    let pipeline = Pipeline::new(&text);
+    let path = pipeline.folder().join("billing.db");
+    // Nothing has run yet: there is no file, and asking makes none.
+    let source = pipeline.folder().join("export.jsonl");
+    let line = envelope("c", "null", &row(2, "Bob", "b", 10));
+    std::fs::write(&source, line + "\n").expect("the folder can be written");
+    let arguments = ["conflicts", "explain", pipeline.file(), "--key", "2"];
+    let first = pipeline.command(&arguments).await;
+    expect(
+        &first,
+        0,
+        &["does not exist: a write makes it", "the row, inserted"],
+    );
+    assert!(!path.exists());
+    // Nor does it make a table that the sink would make, where somebody made the row's.
+    let made = rusqlite::Connection::open(&path).expect("the folder can be written");
+    made.execute_batch(TABLE).expect("the statement holds");
+    let empty = sqlite_state(&path);
+    pipeline.write(&with_shadow(&text));
+    let first = pipeline.command(&arguments).await;
+    expect(&first, 0, &["holds no such row", "the row, inserted"]);
+    assert_eq!(sqlite_state(&path), empty);
+    pipeline.write(&text);
+
+    let state = async || {
+        let state = sqlite_state(&path);
+        if state.iter().all(|line| !line.contains("mine")) {
+            let database = rusqlite::Connection::open(&path).expect("the file opens");
+            let edit = "UPDATE clients SET notes = 'mine' WHERE id = 2";
+            database.execute(edit, []).expect("the row is there");
+            return sqlite_state(&path);
+        }
+        state
+    };
+    explains_and_writes_nothing(&pipeline, state).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_become_of_a_change_is_explained_and_not_done_in_postgres() {
+    let target = postgres("explain").await;
+    target.execute(TABLE).await;
+    let text = explained(&format!("type = \"postgres\"\nurl = \"{}\"", target.url()));
+    let pipeline = Pipeline::new(&text);
+    let source = pipeline.folder().join("export.jsonl");
+    let line = envelope("c", "null", &row(2, "Bob", "b", 10));
+    std::fs::write(&source, line + "\n").expect("the folder can be written");
+    let arguments = ["conflicts", "explain", pipeline.file(), "--key", "2"];
+    pipeline.write(&with_shadow(&text));
+    let first = pipeline.command(&arguments).await;
+    expect(&first, 0, &["holds no such row", "the row, inserted"]);
+    // Nothing has run yet, and asking makes none of the sink's own tables.
+    let tables = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%syncline%'";
+    assert_eq!(target.rows(tables).await.len(), 0);
+    pipeline.write(&text);
+
+    let state = async || {
+        target
+            .execute("UPDATE clients SET notes = 'mine' WHERE id = 2 AND notes = 'b'")
+            .await;
+        let tables = "SELECT c.relname, coalesce(query_to_xml(format('SELECT * FROM %I ORDER BY 1, 2', c.relname), true, true, '')::text, '') \
+                      FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1";
+        let sequences = "SELECT sequencename, last_value::text FROM pg_sequences ORDER BY 1";
+        let mut state = target.rows(tables).await;
+        state.extend(target.rows(sequences).await);
+        state.iter().map(|row| format!("{row:?}")).collect()
+    };
+    explains_and_writes_nothing(&pipeline, state).await;
+}

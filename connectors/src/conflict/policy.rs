@@ -335,6 +335,14 @@ impl ConflictPolicy {
             && self.null_version == NullVersion::Loses
     }
 
+    /// What counts as a conflict; where nothing is written, the default.
+    pub fn detection(&self) -> Detect {
+        self.detect.unwrap_or(match self.only_counts() {
+            true => Detect::Row,
+            false => Detect::Before,
+        })
+    }
+
     /// Whether detection changes nothing but what is counted.
     fn only_counts(&self) -> bool {
         self.strategy == Strategy::SourceWins && self.columns.is_empty() && self.history.is_none()

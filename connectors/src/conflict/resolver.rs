@@ -137,6 +137,20 @@ pub enum Verdict {
     Reject,
 }
 
+impl Verdict {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Delete => "delete",
+            Self::Same => "same",
+            Self::Keep => "keep",
+            Self::Queue => "queue",
+            Self::Reject => "reject",
+        }
+    }
+}
+
 /// One conflict and how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict {

@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::PostgresSink;
+use super::explain::explain;
 use super::failure::failure;
 use super::resolve::resolve;
 use super::session::{Link, open_connection};
+use crate::change::Changes;
 use crate::conflict::{
     ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolution, Resolved, Resolvers,
 };
-use crate::desk::{Desk, Entries, Look, read_all, read_history};
+use crate::desk::{Desk, Entries, Explained, Look, read_all, read_history};
 use crate::error::Result;
 use crate::sql::ledger::{Row, read_entry};
 
@@ -95,7 +97,20 @@ impl Desk for PostgresDesk {
         resolution: &Resolution,
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Resolved> {
-        let identity = self.look.identity();
+        let identity = self.look.identity("");
         resolve(&self.config, identity, id, resolution, resolvers).await
+    }
+
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained> {
+        let identity = self.look.identity(source);
+        let (mut explained, positions) =
+            explain(&self.config, &identity, resolvers, changes).await?;
+        explained.add(&positions, self.entries(Entries::Open).await?);
+        Ok(explained)
     }
 }

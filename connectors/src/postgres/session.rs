@@ -93,6 +93,41 @@ impl Session {
         })
     }
 
+    /// Connects to look and not to write: what is not there is not made, nobody says that it is the
+    /// pipeline that is here, and no conflict of a key is waited for.
+    pub(super) async fn open_to_look(
+        config: &PostgresSink,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Self> {
+        let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
+        // A history in a file would be written by the books.
+        let unkept = ConflictPolicy {
+            history: None,
+            ..config.conflict.clone()
+        };
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let mut books = Books::new(Dialect::Postgres, identity, &unkept, now_ms)?;
+        books.may_wait = false;
+        let tombstones = version_column(&config.conflict)?.is_some();
+        positions::stand_in(&mut connection, tombstones, &books)
+            .await
+            .map_err(Failure::into_error)?;
+        Ok(Self {
+            connection,
+            link,
+            begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
+            remembers: None,
+            prepared: HashMap::new(),
+            prepared_count: 0,
+            stages_made: 0,
+            filled: HashSet::new(),
+            probed: HashSet::new(),
+            resolvers: resolvers.clone(),
+            books,
+        })
+    }
+
     /// What was prepared for `target`.
     pub(super) fn prepared(&self, target: &Target) -> &[Arc<Prepared>] {
         self.prepared.get(target).map_or(&[], Vec::as_slice)

@@ -48,31 +48,10 @@ pub(super) async fn settle(
     let prepared = statements.prepared;
     let changes = &dispute.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
-    let keys = changes
-        .take(&groups.firsts())
-        .map_err(Error::configuration)?;
-    stage_keys(session, prepared, &keys).await?;
-    let names = Keys::of(&prepared.name, &keys, &prepared.placed_key);
-    let open = session.ledger(&session.books.ask_open(&names)).await?;
-    let held = held(session, statements, groups.len()).await?;
-    let buries = statements.buries(options.delete);
-    let graves = if buries {
-        graves(session, statements, groups.len()).await?
-    } else {
-        None
-    };
-    let mut facts = Facts {
-        held,
-        shadow: None,
-        graves,
-        waiting: None,
-    };
-    let images = session.ledger(&session.books.ask_shadow(&names)).await?;
-    session
-        .books
-        .add_facts(&mut facts, &names, &keys, &open, &images)?;
+    let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let now_ms = Utc::now().timestamp_millis();
     let resolver = prepared.resolver(&session.resolvers.clone(), &options.conflict)?;
+    let buries = statements.buries(options.delete);
     let version = prepared.version.as_ref().map(|version| version.column);
     let rules = Rules {
         policy: &options.conflict,
@@ -107,6 +86,40 @@ pub(super) async fn settle(
         session.execute(&statements.settled_deletes()).await?;
     }
     Ok(settlement)
+}
+
+/// What the target says about the keys of `groups`, whose rows stay locked until the transaction ends.
+pub(super) async fn facts<'a>(
+    session: &mut Session,
+    statements: &Statements<'a>,
+    options: &Options,
+    changes: &Changes,
+    groups: &Groups,
+) -> Result<(Keys<'a>, Facts), Failure> {
+    let prepared = statements.prepared;
+    let keys = changes
+        .take(&groups.firsts())
+        .map_err(Error::configuration)?;
+    stage_keys(session, prepared, &keys).await?;
+    let names = Keys::of(&prepared.name, &keys, &prepared.placed_key);
+    let open = session.ledger(&session.books.ask_open(&names)).await?;
+    let held = held(session, statements, groups.len()).await?;
+    let graves = if statements.buries(options.delete) {
+        graves(session, statements, groups.len()).await?
+    } else {
+        None
+    };
+    let mut facts = Facts {
+        held,
+        shadow: None,
+        graves,
+        waiting: None,
+    };
+    let images = session.ledger(&session.books.ask_shadow(&names)).await?;
+    session
+        .books
+        .add_facts(&mut facts, &names, &keys, &open, &images)?;
+    Ok((names, facts))
 }
 
 /// Writes what [`settle`] staged, but for the deletes, which it wrote.

@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::explain::explain;
 use super::failure::of_statement;
 use super::resolve::resolve;
 use super::{SqliteSink, on_a_thread, session};
+use crate::change::Changes;
 use crate::conflict::{
     ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolution, Resolved, Resolvers,
 };
-use crate::desk::{Desk, Entries, Look, read_all, read_history};
+use crate::desk::{Desk, Entries, Explained, Look, read_all, read_history};
 use crate::error::Result;
 use crate::sql::ledger::{CONFLICTS_TABLE, COUNTS_TABLE, QUEUE_TABLE, Row, read_entry};
 
@@ -96,8 +98,23 @@ impl Desk for SqliteDesk {
         resolution: &Resolution,
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Resolved> {
-        let (config, identity) = (self.config.clone(), self.look.identity());
+        let (config, identity) = (self.config.clone(), self.look.identity(""));
         let (resolution, resolvers) = (resolution.clone(), resolvers.clone());
         on_a_thread(move || resolve(&config, identity, id, &resolution, &resolvers)).await
+    }
+
+    async fn explain(
+        &mut self,
+        changes: &Changes,
+        source: &str,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Explained> {
+        let identity = self.look.identity(source);
+        let (config, resolvers) = (self.config.clone(), resolvers.clone());
+        let changes = changes.clone();
+        let asked = move || explain(&config, &identity, &resolvers, &changes);
+        let (mut explained, positions) = on_a_thread(asked).await?;
+        explained.add(&positions, self.entries(Entries::Open).await?);
+        Ok(explained)
     }
 }

@@ -7,22 +7,54 @@ use crate::error::{Error, Result};
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
 use crate::sql::books::Books;
+use crate::sql::explain::for_the_session;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::ledger::{QUEUE_TABLE, Row, SHADOW_TABLE, Tables};
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Makes the tables that are not there.
 pub(super) fn create_tables(connection: &Connection) -> Result<()> {
-    let sql = format!(
+    let create = || {
+        let mut tables = tables().into_iter();
+        tables.try_for_each(|(_, create)| connection.execute_batch(&create))
+    };
+    create().map_err(|error| of_statement("creating Syncline's own tables", error))
+}
+
+/// The tables with the statements that make them.
+fn tables() -> Vec<(&'static str, String)> {
+    let positions = format!(
         "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline TEXT, sink TEXT, source TEXT, topic TEXT, \
          partition INTEGER, position INTEGER NOT NULL, updated_at TEXT NOT NULL, \
-         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline TEXT, sink TEXT, target TEXT, key TEXT, \
-         version, PRIMARY KEY (pipeline, sink, target, key)) WITHOUT ROWID;"
+         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITHOUT ROWID"
     );
-    connection
-        .execute_batch(&sql)
-        .map_err(|error| of_statement("creating Syncline's own tables", error))
+    let tombstones = format!(
+        "CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline TEXT, sink TEXT, target TEXT, key TEXT, \
+         version, PRIMARY KEY (pipeline, sink, target, key)) WITHOUT ROWID"
+    );
+    vec![(POSITIONS_TABLE, positions), (TOMBSTONES_TABLE, tombstones)]
+}
+
+/// For who only looks: what is not there is made for the connection alone, empty.
+pub(super) fn stand_in(connection: &Connection, books: &Books) -> Result<()> {
+    let mut tables = tables();
+    if books.tables().shadow {
+        let only = Tables {
+            shadow: true,
+            ..Tables::default()
+        };
+        let create = only.create(Dialect::Sqlite).swap_remove(0);
+        tables.push((SHADOW_TABLE, create));
+    }
+    let make = || -> rusqlite::Result<()> {
+        for (name, create) in tables {
+            if !connection.table_exists(None, name)? {
+                connection.execute_batch(&for_the_session(&create))?;
+            }
+        }
+        Ok(())
+    };
+    make().map_err(|error| of_statement("looking for Syncline's own tables", error))
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.

@@ -34,18 +34,47 @@ impl Run<'_> {
             .project(&prepared.indices())
             .map_err(Error::configuration)?;
         let groups = Groups::of(&changes, &prepared.placed_key, options.delete)?;
+        let (names, facts) = self.facts(&changes, prepared, &groups)?;
+        let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
+        let version = prepared.version.as_ref().map(|version| version.column);
+        let rules = Rules {
+            policy: &options.conflict,
+            delete: options.delete,
+            resolver: resolver.as_ref(),
+            version: version.filter(|_| self.buries()),
+            reports_max: self.books.reports_max(self.now_ms),
+        };
+        let settlement = decide(rules, &changes, &groups, facts)?;
+        self.outcome += &settlement.outcome;
+        for row in settlement.rejected.iter().cloned() {
+            self.reject_row(batch, start, row);
+        }
+        let entries = self
+            .books
+            .enter(&names, &changes, &settlement, self.now_ms)?;
+        ledger(self.connection, &entries)?;
+        self.write_settled(batch, start, prepared, &settlement)
+    }
+
+    /// What the target says about the keys of `groups`. `changes` have the columns of
+    /// [`Prepared::placed`].
+    pub(super) fn facts<'p>(
+        &self,
+        changes: &Changes,
+        prepared: &'p Prepared,
+        groups: &Groups,
+    ) -> Result<(Keys<'p>, Facts)> {
         let firsts = groups.firsts();
         let keys = Part {
             prepared,
             changes: &changes.take(&firsts).map_err(Error::configuration)?,
-            batch,
+            batch: 0,
             rows: Vec::new(),
             placed: true,
         };
         let cells = keys.cells()?;
         let held = self.held(&self.statements(prepared), &cells, groups.len())?;
-        let buries = options.conflict.buries() && options.delete != DeleteMode::Ignore;
-        let graves = if buries {
+        let graves = if self.buries() {
             self.graves(&keys, &cells)?
         } else {
             None
@@ -61,25 +90,12 @@ impl Run<'_> {
         let images = ledger(self.connection, &self.books.ask_shadow(&names))?;
         self.books
             .add_facts(&mut facts, &names, keys.changes, &open, &images)?;
-        let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
-        let version = prepared.version.as_ref().map(|version| version.column);
-        let rules = Rules {
-            policy: &options.conflict,
-            delete: options.delete,
-            resolver: resolver.as_ref(),
-            version: version.filter(|_| buries),
-            reports_max: self.books.reports_max(self.now_ms),
-        };
-        let settlement = decide(rules, &changes, &groups, facts)?;
-        self.outcome += &settlement.outcome;
-        for row in settlement.rejected.iter().cloned() {
-            self.reject_row(batch, start, row);
-        }
-        let entries = self
-            .books
-            .enter(&names, &changes, &settlement, self.now_ms)?;
-        ledger(self.connection, &entries)?;
-        self.write_settled(batch, start, prepared, &settlement)
+        Ok((names, facts))
+    }
+
+    /// Whether versions of deletes are kept (R12).
+    fn buries(&self) -> bool {
+        self.options.conflict.buries() && self.options.delete != DeleteMode::Ignore
     }
 
     fn write_settled(

@@ -131,7 +131,7 @@ pub(super) fn plain(value: &Value) -> String {
 }
 
 /// The columns of an image; none where there is no image.
-fn object(image: Option<&Json>) -> Map<String, Value> {
+pub(super) fn object(image: Option<&Json>) -> Map<String, Value> {
     match image.map(|image| serde_json::from_str(&image.0)) {
         Some(Ok(Value::Object(columns))) => columns,
         _ => Map::new(),

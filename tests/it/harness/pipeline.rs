@@ -58,6 +58,11 @@ impl Pipeline {
         pipeline
     }
 
+    /// Writes the file anew.
+    pub(crate) fn write(&self, text: &str) {
+        fs::write(&self.file, text).expect("the folder can be written");
+    }
+
     /// Sets an environment variable of the runs.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.insert(name.to_owned(), value.to_owned());
