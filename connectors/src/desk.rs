@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::sink::{Identity, SinkConfig};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{Ledger, Row};
-use crate::{postgres, sqlite};
+use crate::{mysql, postgres, sqlite};
 
 pub use crate::sql::explain::Explained;
 
@@ -101,7 +101,11 @@ pub async fn open(
             let look = Look::new(Dialect::Sqlite, &sqlite.conflict, pipeline, sink);
             sqlite::open_desk(sqlite, look).await.map(Some)
         }
-        SinkConfig::Mysql(_) | SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
+        SinkConfig::Mysql(config) => {
+            let look = Look::new(Dialect::Mysql, &config.conflict, pipeline, sink);
+            mysql::open_desk(config, look).await.map(Some)
+        }
+        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
     }
 }
 

@@ -12,6 +12,8 @@
 //! UPDATE`, which matches *any* unique index: the row that is updated is always the row of the key
 //! (R11), and another unique index that is in the way refuses the change.
 //!
+//! What no statement can decide is read under lock, decided by a resolver and written.
+//!
 //! - duplicate: folded to one net change a key (R8); a replayed write is fenced by its position.
 //!   A row that another session inserts meanwhile makes the write begin again.
 //! - null: a null version loses (C4); a null key is rejected (R2).
@@ -43,8 +45,14 @@ mod bisect;
 mod cell;
 mod place;
 mod plan;
+mod read;
+mod settle;
 mod stage;
 mod statement;
+
+mod desk;
+mod explain;
+mod resolve;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -60,6 +68,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::bisect::Found;
+pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;
@@ -209,7 +218,7 @@ pub async fn connect(
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
     version_column(&config.conflict)?;
-    let session = Session::open(config, identity).await?;
+    let session = Session::open(config, identity, resolvers).await?;
     Ok(Box::new(MysqlConnection {
         config: config.clone(),
         identity: identity.clone(),
@@ -360,7 +369,7 @@ impl MysqlConnection {
     async fn take_session(&mut self) -> Result<Session> {
         match self.session.take() {
             Some(session) => Ok(session),
-            None => Session::open(&self.config, &self.identity).await,
+            None => Session::open(&self.config, &self.identity, &self.resolvers).await,
         }
     }
 

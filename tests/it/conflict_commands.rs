@@ -7,7 +7,7 @@ use syncline_connectors::conflict::{
 use syncline_connectors::sql::identifier::Dialect;
 use syncline_connectors::sql::ledger::{Counts, Ledger, Tables, Waiting};
 
-use crate::harness::{Finished, Pipeline, postgres};
+use crate::harness::{Finished, Pipeline, mariadb, postgres};
 
 /// Two sinks; `billing` is the one that the tests fill.
 fn text(billing: &str) -> String {
@@ -649,4 +649,21 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_postgres() {
         state.iter().map(|row| format!("{row:?}")).collect()
     };
     explains_and_writes_nothing(&pipeline, state).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_of_a_mariadb_sink_are_shown() {
+    let target = mariadb("conflicts").await;
+    let pipeline = Pipeline::new(&text(&format!(
+        "type = \"mysql\"\nurl = \"{}\"",
+        target.url()
+    )));
+    let nothing = pipeline
+        .command(&["conflicts", "list", pipeline.file()])
+        .await;
+    expect(&nothing, 0, &["0 open conflicts"]);
+    for sql in kept(Dialect::Mysql, "billing") {
+        target.execute(&sql).await;
+    }
+    shows_what_is_kept(&pipeline).await;
 }

@@ -12,12 +12,13 @@ use syncline_connectors::conformance::histories::check_histories;
 use syncline_connectors::conformance::sink::{Bench, check_sink};
 use syncline_connectors::conformance::truth::check_truth;
 use syncline_connectors::error::Result;
+use syncline_connectors::mysql::{self, MysqlSink};
 use syncline_connectors::postgres::{self, PostgresSink};
 use syncline_connectors::sink::{Identity, Sink};
 use syncline_connectors::sql::Options;
 use syncline_connectors::sqlite::{self, SqliteSink};
 
-use crate::harness::{Database, postgres as server};
+use crate::harness::{Database, Mariadb, mariadb, postgres as server};
 
 /// Who decides what no statement can.
 fn resolvers() -> Arc<dyn Resolvers> {
@@ -52,6 +53,16 @@ async fn sqlite_ends_every_case_as_the_truth_table_says() {
 #[tokio::test]
 async fn two_writers_of_sqlite_end_as_one_at_a_time_r8() {
     check_histories(&Sqlite::new(), 3).await;
+}
+
+#[tokio::test]
+async fn mariadb_ends_every_case_as_the_truth_table_says() {
+    check_truth(&mariadb("truth").await).await;
+}
+
+#[tokio::test]
+async fn two_writers_of_mariadb_end_as_one_at_a_time_r8() {
+    check_histories(&mariadb("histories").await, 7).await;
 }
 
 /// A database of its own on the server of the tests.
@@ -101,6 +112,43 @@ impl Bench for Postgres {
     fn types(&self) -> Types {
         Types {
             json: "jsonb",
+            ..Types::default()
+        }
+    }
+}
+
+#[async_trait]
+impl Bench for Mariadb {
+    async fn reset(&self) {
+        self.reset().await;
+    }
+
+    async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
+        let options = options.clone();
+        let config = MysqlSink {
+            table: options.table,
+            key: options.key,
+            delete: options.delete,
+            soft_delete_column: options.soft_delete_column,
+            evolution: options.evolution,
+            truncate: options.truncate,
+            conflict: options.conflict,
+            ..MysqlSink::new(self.url())
+        };
+        mysql::connect(&config, identity, &resolvers()).await
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.execute(sql).await;
+    }
+
+    async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        self.rows(sql).await
+    }
+
+    fn types(&self) -> Types {
+        Types {
+            json: "json",
             ..Types::default()
         }
     }

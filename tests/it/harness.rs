@@ -9,6 +9,7 @@ mod changes;
 mod connect;
 mod database_server;
 mod kafka;
+mod mariadb;
 mod pipeline;
 mod postgres;
 mod process;
@@ -23,11 +24,12 @@ pub(crate) use changes::Workload;
 pub(crate) use connect::Connect;
 pub(crate) use database_server::DatabaseServer;
 pub(crate) use kafka::{Kafka, Message, RawMessage};
+pub(crate) use mariadb::Mariadb;
 pub(crate) use pipeline::{Finished, Pipeline};
 pub(crate) use postgres::Database;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
-pub(crate) use services::{kafka, postgres, unique};
+pub(crate) use services::{kafka, mariadb, postgres, unique};
 
 /// How long a test waits for what should come within a second or two on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,12 +5,16 @@
 
 use super::failure::Failure;
 use super::plan::{Step, Work, rejection};
+use super::prepare::Prepared;
 use super::session::{Session, integer};
+use super::settle::{self, Settled, settle};
 use super::stage::{DELETES, INSERT, Staged, UPDATE, UPSERTS, stage};
 use super::statement::{APPLIES, LOST, Statements};
-use crate::conflict::{ConflictType, Strategy};
+use crate::change::Changes;
+use crate::conflict::{ConflictType, Detect, Strategy, Winner};
 use crate::error::Error;
 use crate::sink::{Identity, Outcome};
+use crate::sql::decide::Tally;
 use crate::sql::{DeleteMode, Options};
 
 /// Does the work.
@@ -25,6 +29,8 @@ pub(super) async fn run(
     for number in 0..count {
         let mut staged: Vec<Option<Staged>> = Vec::new();
         staged.resize_with(work.tables.len(), || None);
+        let mut settled: Vec<Option<Settled>> = Vec::new();
+        settled.resize_with(work.tables.len(), || None);
         for (table, steps) in work.tables.iter().enumerate().rev() {
             let Some(step) = steps.get(number) else {
                 continue;
@@ -35,7 +41,17 @@ pub(super) async fn run(
                 identity,
             };
             match step {
-                Step::Truncate(_) => session.execute(&statements.truncate()).await?,
+                Step::Truncate(prepared) => {
+                    session.execute(&statements.truncate()).await?;
+                    let clear: Vec<String> =
+                        session.books.clear(&prepared.name).into_iter().collect();
+                    session.ledger(&clear).await?;
+                }
+                Step::Dispute { dispute, .. } => {
+                    let done = settle(session, &statements, options, dispute).await?;
+                    outcome += &done.settlement.outcome;
+                    settled[table] = Some(done);
+                }
                 Step::Rows {
                     prepared,
                     round,
@@ -45,28 +61,29 @@ pub(super) async fn run(
                     if rows.deletes > 0 {
                         let mut run = Run::new(session, &statements, options, &mut outcome);
                         run.delete(&rows).await?;
+                        run.enter(&round.deletes).await?;
                     }
                     staged[table] = Some(rows);
                 }
             }
         }
         for (table, steps) in work.tables.iter().enumerate() {
-            let (
-                Some(Step::Rows {
-                    prepared, places, ..
-                }),
-                Some(rows),
-            ) = (steps.get(number), staged[table].take())
-            else {
+            let Some(step) = steps.get(number) else {
                 continue;
             };
             let statements = Statements {
-                prepared,
+                prepared: step.prepared(),
                 policy: &options.conflict,
                 identity,
             };
-            let mut run = Run::new(session, &statements, options, &mut outcome);
-            run.upsert(rows, places).await?;
+            if let Some(settled) = &settled[table] {
+                settle::write(session, &statements, options, settled).await?;
+            }
+            if let (Some(rows), Step::Rows { places, round, .. }) = (staged[table].take(), step) {
+                let mut run = Run::new(session, &statements, options, &mut outcome);
+                run.upsert(rows, places).await?;
+                run.enter(&round.upserts).await?;
+            }
         }
     }
     Ok(outcome)
@@ -78,6 +95,7 @@ struct Run<'a> {
     statements: &'a Statements<'a>,
     options: &'a Options,
     outcome: &'a mut Outcome,
+    tally: Tally,
 }
 
 /// What a row in conflict is called, by its operation.
@@ -107,7 +125,24 @@ impl<'a> Run<'a> {
             statements,
             options,
             outcome,
+            tally: Tally::new(),
         }
+    }
+
+    /// Counts conflicts that ended in one way.
+    fn conflict(&mut self, kind: ConflictType, winner: Winner, count: u64) {
+        if count > 0 {
+            self.outcome.conflicts.add(kind, count);
+            let row = (kind, self.strategy().name(), None, winner);
+            *self.tally.entry(row).or_default() += count;
+        }
+    }
+
+    /// Puts the counts into the books.
+    async fn enter(self, changes: &Changes) -> Result<(), Failure> {
+        let name = &self.statements.prepared.name;
+        let entries = self.session.books.count(name, changes, &self.tally);
+        self.session.ledger(&entries).await.map(drop)
     }
 
     fn strategy(&self) -> &Strategy {
@@ -146,10 +181,10 @@ impl<'a> Run<'a> {
             Strategy::NewestWins | Strategy::Merge => ConflictType::DeleteExists,
             _ => ConflictType::DeleteOriginDiffers,
         };
-        let conflicts = &mut self.outcome.conflicts;
-        conflicts.add(ConflictType::DeleteOriginDiffers, differing);
-        conflicts.add(lost, kept);
-        conflicts.add(ConflictType::DeleteMissing, staged.deletes - applied - kept);
+        let missing = staged.deletes - applied - kept;
+        self.conflict(ConflictType::DeleteOriginDiffers, Winner::Source, differing);
+        self.conflict(lost, Winner::Target, kept);
+        self.conflict(ConflictType::DeleteMissing, Winner::Source, missing);
         self.outcome.kept += kept;
         self.outcome.written += staged.deletes - kept;
         Ok(())
@@ -178,17 +213,24 @@ impl<'a> Run<'a> {
         for decided in self.decided(step, UPSERTS).await? {
             let (operation, pattern) = (decided.operation, decided.pattern as usize);
             missing[pattern][operation] -= decided.count;
-            match decided.outcome {
-                APPLIES => applied[pattern] += decided.count,
-                LOST => self.outcome.kept += decided.count,
+            let winner = match decided.outcome {
+                APPLIES => {
+                    applied[pattern] += decided.count;
+                    Winner::Source
+                }
+                LOST => {
+                    self.outcome.kept += decided.count;
+                    Winner::Target
+                }
                 _ => {
                     self.outcome.written += decided.count;
                     continue;
                 }
+            };
+            // A newer version is none, where the version says it.
+            if winner == Winner::Target || self.options.conflict.detect != Some(Detect::Version) {
+                self.conflict(CONFLICTS[operation], winner, decided.count);
             }
-            self.outcome
-                .conflicts
-                .add(CONFLICTS[operation], decided.count);
         }
         self.refuse_incomplete(step, &missing, places).await?;
         for (pattern, (set, _)) in patterns.iter().enumerate() {
@@ -201,34 +243,12 @@ impl<'a> Run<'a> {
         }
         let [inserts, updates] = [INSERT, UPDATE].map(|operation| missing[0][operation as usize]);
         if inserts + updates > 0 {
-            self.insert(step).await?;
+            let sql = self.statements.insert(step);
+            insert(self.session, self.statements.prepared, &sql).await?;
         }
         self.outcome.written += inserts + updates;
-        self.outcome
-            .conflicts
-            .add(ConflictType::UpdateMissing, updates);
+        self.conflict(ConflictType::UpdateMissing, Winner::Source, updates);
         Ok(())
-    }
-
-    /// Inserts what is missing. Where a row of the key is there all the same, another session inserted
-    /// it since we looked.
-    async fn insert(&mut self, step: u32) -> Result<(), Failure> {
-        let inserted = self.session.execute(&self.statements.insert(step)).await;
-        let prepared = self.statements.prepared;
-        match inserted {
-            Err(Failure::Data(refused))
-                if refused.duplicate.as_ref() == Some(&prepared.key_index) =>
-            {
-                Err(Failure::Raced(Error::Unavailable {
-                    message: format!(
-                        "another session inserts the same rows into table {:?}: try again",
-                        prepared.name
-                    ),
-                    cause: None,
-                }))
-            }
-            other => other,
-        }
     }
 
     /// Partial rows that the target does not have cannot be made up (R14).
@@ -280,9 +300,7 @@ impl<'a> Run<'a> {
                 pattern => staged.partial[pattern as usize - 1].1[operation] -= count,
             }
             self.outcome.kept += count;
-            self.outcome
-                .conflicts
-                .add(ConflictType::UpdateMissing, count);
+            self.conflict(ConflictType::UpdateMissing, Winner::Target, count);
         }
         if !outdated.is_empty() {
             self.session.execute(&take_out).await?;
@@ -306,5 +324,26 @@ impl<'a> Run<'a> {
                 })
             })
             .collect()
+    }
+}
+
+/// Inserts what is missing. Where a row of the key is there all the same, another session inserted it
+/// since we looked.
+pub(super) async fn insert(
+    session: &mut Session,
+    prepared: &Prepared,
+    sql: &str,
+) -> Result<(), Failure> {
+    match session.execute(sql).await {
+        Err(Failure::Data(refused)) if refused.duplicate.as_ref() == Some(&prepared.key_index) => {
+            Err(Failure::Raced(Error::Unavailable {
+                message: format!(
+                    "another session inserts the same rows into table {:?}: try again",
+                    prepared.name
+                ),
+                cause: None,
+            }))
+        }
+        other => other,
     }
 }

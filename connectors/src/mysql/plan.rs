@@ -11,9 +11,11 @@ use chrono::Utc;
 use super::failure::Failure;
 use super::prepare::Prepared;
 use super::session::Session;
+use super::settle::Dispute;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
+use crate::sql::decide::takes_resolver;
 use crate::sql::fold::{Round, fold};
 use crate::sql::target::{Target, key_columns};
 use crate::sql::version::refuse_skewed;
@@ -60,13 +62,20 @@ pub(super) enum Step {
         /// The batch and row of each upsert, then of each delete.
         places: Vec<(usize, usize)>,
     },
+    /// Changes that a resolver decides.
+    Dispute {
+        prepared: Arc<Prepared>,
+        dispute: Box<Dispute>,
+    },
     Truncate(Arc<Prepared>),
 }
 
 impl Step {
     pub(super) fn prepared(&self) -> &Prepared {
         match self {
-            Self::Rows { prepared, .. } | Self::Truncate(prepared) => prepared,
+            Self::Rows { prepared, .. }
+            | Self::Dispute { prepared, .. }
+            | Self::Truncate(prepared) => prepared,
         }
     }
 }
@@ -115,6 +124,17 @@ pub(super) async fn plan(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 part.changes.take(&indices).map_err(Error::configuration)?
             };
+            if takes_resolver(options, &segment, session.books.may_wait)? {
+                steps.push(Step::Dispute {
+                    prepared: prepared.clone(),
+                    dispute: Box::new(Dispute {
+                        changes: prepared.place(&segment)?,
+                        batch: part.batch,
+                        first_row: part.first_row + rows.start,
+                    }),
+                });
+                continue;
+            }
             let folded = fold(&segment, &key, &options.conflict, options.delete)?;
             settled.superseded += folded.superseded;
             settled.kept += folded.kept;

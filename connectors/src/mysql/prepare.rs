@@ -3,7 +3,7 @@
 //! Evolution commits by itself in MySQL. It runs before the write begins, under a lock that all
 //! Syncline sessions of the server share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
@@ -11,8 +11,10 @@ use super::catalogue::{self, Found};
 use super::failure::Failure;
 use super::place::Place;
 use super::positions::{lock_schemas, unlock_schemas};
+use super::read::Reader;
 use super::session::Session;
 use crate::change::Changes;
+use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
@@ -23,7 +25,6 @@ use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
 /// A target and a schema, ready to be written.
-#[derive(Debug)]
 pub(super) struct Prepared {
     /// The schema of the changes.
     pub(super) schema: SchemaRef,
@@ -45,6 +46,13 @@ pub(super) struct Prepared {
     pub(super) version: Option<Version>,
     /// The name of the staging table.
     pub(super) stage: String,
+    /// How each of `columns` is read, in the type of the changes.
+    pub(super) readers: Vec<Reader>,
+    /// The schema of the changes as far as it has a place in the target, in the order of `columns`.
+    pub(super) placed: SchemaRef,
+    /// Indices of the key in `placed`.
+    pub(super) placed_key: Vec<usize>,
+    resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -118,7 +126,8 @@ impl Prepared {
         plan: &Plan,
         stage_number: usize,
     ) -> Result<Self> {
-        let mut columns = Vec::new();
+        let mut columns: Vec<Column> = Vec::new();
+        let mut readers = Vec::new();
         let mut version = None;
         let version_name = version_column(&options.conflict)?;
         for (index, placed) in plan.columns.iter().enumerate() {
@@ -142,9 +151,15 @@ impl Prepared {
                     &column.sql_type,
                 )?);
             }
+            let quoted = quote(Dialect::Mysql, name)?;
+            readers.push(Reader::of(
+                &format!("t.{quoted}"),
+                &column.sql_type,
+                &schema.fields()[index],
+            ));
             columns.push(Column {
                 index,
-                name: quote(Dialect::Mysql, name)?,
+                name: quoted,
                 key: key.contains(&index),
                 place: Place::of(&column.sql_type),
                 definition: match collation {
@@ -174,6 +189,11 @@ impl Prepared {
             DeleteMode::Soft => Some(quote(Dialect::Mysql, &options.soft_delete_column)?),
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
+        let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
+        let placed = schema.project(&indices).map_err(Error::configuration)?;
+        let placed_key = (0..columns.len())
+            .filter(|&place| columns[place].key)
+            .collect();
         Ok(Self {
             schema,
             name: target.to_string(),
@@ -186,7 +206,30 @@ impl Prepared {
             mark,
             version,
             stage: format!("_syncline_stage_{stage_number}"),
+            readers,
+            placed: Arc::new(placed),
+            placed_key,
+            resolver: OnceLock::new(),
         })
+    }
+
+    /// Who decides changes that no statement can; compiled once.
+    pub(super) fn resolver(
+        &self,
+        resolvers: &Arc<dyn Resolvers>,
+        policy: &ConflictPolicy,
+    ) -> Result<Arc<dyn Resolver>> {
+        if let Some(resolver) = self.resolver.get() {
+            return Ok(resolver.clone());
+        }
+        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
+        Ok(self.resolver.get_or_init(|| resolver).clone())
+    }
+
+    /// The columns of changes that have a place in the target, in the order of `columns`.
+    pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
+        let indices: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
+        changes.project(&indices).map_err(Error::configuration)
     }
 
     /// Columns are numbered, so that no name of the source can collide. The unique index refuses two

@@ -15,8 +15,12 @@ use super::MysqlSink;
 use super::failure::{Failure, failure};
 use super::positions;
 use super::prepare::Prepared;
+use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
+use crate::sql::books::Books;
+use crate::sql::identifier::Dialect;
+use crate::sql::ledger;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -65,12 +69,20 @@ pub(super) struct Session {
     filled: HashSet<String>,
     /// Whether a transaction is open, which a change of a schema would commit.
     pub(super) writing: bool,
+    pub(super) resolvers: Arc<dyn Resolvers>,
+    pub(super) books: Books,
 }
 
 impl Session {
     /// Connects, and makes Syncline's own tables where they are not there.
-    pub(super) async fn open(config: &MysqlSink, identity: &Identity) -> Result<Self> {
+    pub(super) async fn open(
+        config: &MysqlSink,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Self> {
         let (connection, server) = open_connection(config).await?;
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let books = Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?;
         let mut session = Self {
             connection,
             server,
@@ -80,6 +92,8 @@ impl Session {
             step: 0,
             filled: HashSet::new(),
             writing: false,
+            resolvers: resolvers.clone(),
+            books,
         };
         let tombstones = version_column(&config.conflict)?.is_some();
         session
@@ -92,6 +106,7 @@ impl Session {
 
     async fn prepare_own_tables(&mut self, tombstones: bool) -> Result<(), Failure> {
         positions::create_tables(self, tombstones).await?;
+        positions::create_books(self).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"
@@ -167,6 +182,22 @@ impl Session {
         rows(&mut self.connection, sql).await
     }
 
+    /// Runs statements of the ledger, and gives what they return.
+    pub(super) async fn ledger(
+        &mut self,
+        statements: &[String],
+    ) -> Result<Vec<ledger::Row>, Failure> {
+        let mut found = Vec::new();
+        for sql in statements {
+            let rows = self.rows(sql).await?;
+            found.extend(
+                texts(&rows)
+                    .map_err(|error| failure("reading the conflicts that are kept", error))?,
+            );
+        }
+        Ok(found)
+    }
+
     /// Begins the transaction of a write, with empty staging tables.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
         let mut sql = String::new();
@@ -222,6 +253,16 @@ pub(super) async fn rows(
 pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failure> {
     row.try_get_unchecked(column)
         .map_err(|error| failure(&format!("reading {column}"), error))
+}
+
+/// Every value of these rows as text.
+pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+    let row = |row: &MySqlRow| {
+        (0..row.len())
+            .map(|column| row.try_get_unchecked(column))
+            .collect()
+    };
+    rows.iter().map(row).collect()
 }
 
 /// An integer.

@@ -5,14 +5,17 @@
 //! rows without a parameter. Staging columns have the target's types: a value that the target refuses
 //! is refused here, and what is staged is what the target will hold.
 
+mod settled;
+
 use std::collections::HashMap;
 
 use arrow::datatypes::TimeUnit;
 
+pub(super) use self::settled::{ALIVE, Stretch, stage_keys, stage_settled};
 use super::cell::Cells;
 use super::failure::{Failure, Refused};
 use super::place::Unfit;
-use super::prepare::Prepared;
+use super::prepare::{Column, Prepared};
 use super::session::Session;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange, Result};
@@ -34,6 +37,8 @@ pub(super) const BLIND_DELETE: i16 = 3;
 /// source and not for the target.
 pub(super) const UPSERTS: u8 = 0;
 pub(super) const DELETES: u8 = 1;
+/// Keys that are looked for.
+pub(super) const KEYS: u8 = 2;
 
 /// How many rows were staged, by what will be done with them.
 #[derive(Debug, Default)]
@@ -64,16 +69,16 @@ pub(super) async fn stage(
     let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
     let upserts = Sheet::of(prepared, &round.upserts, UPSERTS)?;
     let deletes = Sheet::of(prepared, &round.deletes, DELETES)?;
-    let mut writer = Writer::new(session, prepared);
+    let mut writer = Writer::new(session, prepared, &prepared.columns);
     let mut rejected = Vec::new();
     let mut number = 0;
     for (sheet, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
         for (row, tag) in tags.iter().enumerate() {
             let start = writer.begin_row();
             let put = sheet.put(row, (staged.step, number), *tag, &mut writer.sql);
-            if let Err((column, unfit)) = put {
+            if let Err((place, unfit)) = put {
                 writer.sql.truncate(start);
-                rejected.push(rejection(prepared, places[number], Some(column), &unfit));
+                rejected.push(rejection(prepared, places[number], Some(place), &unfit));
             } else if !writer.end_row(start).await? {
                 rejected.push(rejection(prepared, places[number], None, &TOO_LARGE));
             }
@@ -95,14 +100,18 @@ const TOO_LARGE: Unfit = Unfit {
 fn rejection(
     prepared: &Prepared,
     (batch, row): (usize, usize),
-    column: Option<usize>,
+    place: Option<usize>,
     unfit: &Unfit,
 ) -> RejectedChange {
+    let name = |place: usize| {
+        let index = prepared.columns[place].index;
+        prepared.schema.field(index).name().clone()
+    };
     RejectedChange {
         batch,
         row,
         rule: unfit.rule.to_owned(),
-        field: column.map(|column| prepared.schema.field(column).name().clone()),
+        field: place.map(name),
         reason: unfit.reason.to_owned(),
     }
 }
@@ -116,10 +125,14 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(session: &'a mut Session, prepared: &'a Prepared) -> Self {
-        let columns: String = prepared
-            .columns
-            .iter()
+    /// For rows of these columns.
+    fn new<'c>(
+        session: &'a mut Session,
+        prepared: &'a Prepared,
+        columns: impl IntoIterator<Item = &'c Column>,
+    ) -> Self {
+        let columns: String = columns
+            .into_iter()
             .map(|column| format!(", c{}", column.index))
             .collect();
         let header = format!(
@@ -214,6 +227,8 @@ type Tag = (i16, i32);
 
 /// A column of a batch.
 struct Strip<'a> {
+    /// Index in [`Prepared::columns`].
+    place: usize,
     /// Index in the changes.
     column: usize,
     key: bool,
@@ -232,17 +247,27 @@ struct Sheet<'a> {
 
 impl<'a> Sheet<'a> {
     fn of(prepared: &'a Prepared, changes: &'a Changes, side: u8) -> Result<Self> {
-        let strips = prepared
-            .columns
-            .iter()
-            .map(|column| {
+        let columns = prepared.columns.iter().map(|column| column.index);
+        Self::of_columns(prepared, changes, side, columns.enumerate())
+    }
+
+    /// Of some columns: their places in the target, and in the changes.
+    fn of_columns(
+        prepared: &'a Prepared,
+        changes: &'a Changes,
+        side: u8,
+        columns: impl Iterator<Item = (usize, usize)>,
+    ) -> Result<Self> {
+        let strips = columns
+            .map(|(place, index)| {
+                let column = &prepared.columns[place];
                 let field = &prepared.schema.fields()[column.index];
-                let array = changes.rows.column(column.index);
                 Ok(Strip {
-                    column: column.index,
+                    place,
+                    column: index,
                     key: column.key,
                     refuses_null: column.null_is_now && side == UPSERTS,
-                    cells: Cells::of(field, array, &column.place)?,
+                    cells: Cells::of(field, changes.rows.column(index), &column.place)?,
                 })
             })
             .collect::<Result<_>>()?;
@@ -286,10 +311,12 @@ impl<'a> Sheet<'a> {
         }
         for strip in &self.strips {
             out.push(b',');
-            let column = strip.column;
-            if strip.refuses_null && strip.cells.is_null(row) && !self.changes.is_unset(column, row)
-            {
-                return Err((column, NULL_IS_NOW));
+            if !strip.key && self.changes.is_unset(strip.column, row) {
+                out.extend_from_slice(b"NULL");
+                continue;
+            }
+            if strip.refuses_null && strip.cells.is_null(row) {
+                return Err((strip.place, NULL_IS_NOW));
             }
             let cell = out.len();
             match strip.cells.put(row, out) {
@@ -302,7 +329,7 @@ impl<'a> Sheet<'a> {
                     out.truncate(cell);
                     out.extend_from_slice(b"NULL");
                 }
-                Err(unfit) => return Err((column, unfit)),
+                Err(unfit) => return Err((strip.place, unfit)),
             }
         }
         out.push(b')');

@@ -8,6 +8,8 @@
 //! A decision is made once, as its row is locked, and kept: an `UPDATE` of MySQL may see values that
 //! it has already assigned, so what depends on two columns cannot be asked again there.
 
+mod settled;
+
 use super::prepare::{Column, Prepared};
 use super::session::DECISIONS;
 use super::stage::{BLIND_DELETE, DELETES, UPSERTS};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
-use super::{Database, Kafka};
+use super::{Database, Kafka, Mariadb};
 
 /// The shared Kafka broker.
 pub(crate) fn kafka() -> Kafka {
@@ -15,6 +15,11 @@ pub(crate) fn kafka() -> Kafka {
 /// A fresh database on the shared PostgreSQL.
 pub(crate) async fn postgres(label: &str) -> Database {
     Database::create(&variable("SYNCLINE_TEST_POSTGRES"), label).await
+}
+
+/// A fresh database on the shared MariaDB.
+pub(crate) async fn mariadb(label: &str) -> Mariadb {
+    Mariadb::create(&variable("SYNCLINE_TEST_MYSQL"), label).await
 }
 
 /// A script of `tests/services` that runs one service in the foreground.

@@ -1,0 +1,88 @@
+//! The SQL of what a resolver decided.
+
+use super::{Statements, staged};
+use crate::mysql::stage::{ALIVE, DELETES, Stretch};
+use crate::sql::DeleteMode;
+
+impl Statements<'_> {
+    /// Whether versions of deletes are kept (R12).
+    pub(in crate::mysql) fn buries(&self, delete: DeleteMode) -> bool {
+        delete != DeleteMode::Ignore && self.policy.buries() && self.prepared.version.is_some()
+    }
+
+    /// From `FROM` on: the target's rows for the keys of a step, locked in their order.
+    pub(in crate::mysql) fn held(&self, step: u32) -> String {
+        format!(
+            "FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} WHERE s.step = {step} \
+             ORDER BY s.number FOR UPDATE",
+            self.prepared.stage,
+            self.target_row()
+        )
+    }
+
+    /// From `FROM` on: the tombstones of the keys of a step.
+    pub(in crate::mysql) fn graves(&self, step: u32) -> String {
+        format!("FROM {} WHERE s.step = {step}", self.buried_rows())
+    }
+
+    /// A tombstone's version, and its type.
+    pub(in crate::mysql) fn grave(&self) -> Option<(&'static str, &'static str)> {
+        Some(match self.tombstone_column()? {
+            "instant" => ("o.instant", "datetime(6)"),
+            _ => ("o.number", "decimal(65,30)"),
+        })
+    }
+
+    /// Deletes what was decided to be deleted.
+    pub(in crate::mysql) fn settled_deletes(&self, step: u32) -> String {
+        format!(
+            "DELETE t FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
+             WHERE s.step = {step} AND s.side = {DELETES}",
+            self.prepared.stage,
+            self.target_row()
+        )
+    }
+
+    /// Writes a stretch; `None` where it sets nothing.
+    pub(in crate::mysql) fn settled(&self, step: u32, stretch: &Stretch) -> Option<String> {
+        let stage = &self.prepared.stage;
+        let (first, end) = (stretch.numbers.start, stretch.numbers.end);
+        let rows = format!("s.step = {step} AND s.number >= {first} AND s.number < {end}");
+        let marked = if stretch.marked { "TRUE" } else { "FALSE" };
+        if stretch.inserts {
+            let columns = self.prepared.columns.iter();
+            let mut names: Vec<&str> = columns.clone().map(|column| column.name.as_str()).collect();
+            let mut values: Vec<String> = columns.map(staged).collect();
+            if let Some(mark) = &self.prepared.mark {
+                names.push(mark);
+                values.push(marked.to_owned());
+            }
+            return Some(format!(
+                "INSERT INTO {} ({}) SELECT {} FROM {stage} AS s FORCE INDEX (PRIMARY) \
+                 WHERE {rows} ORDER BY s.number",
+                self.prepared.target,
+                names.join(", "),
+                values.join(", "),
+            ));
+        }
+        let columns = self.written(&stretch.set);
+        let mut assignments: Vec<String> = columns
+            .map(|column| format!("t.{} = {}", column.name, staged(column)))
+            .collect();
+        if let Some(mark) = &self.prepared.mark {
+            assignments.push(format!("t.{mark} = {marked}"));
+        }
+        (!assignments.is_empty()).then(|| {
+            format!(
+                "UPDATE {stage} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} SET {} WHERE {rows}",
+                self.target_row(),
+                assignments.join(", "),
+            )
+        })
+    }
+
+    /// Removes the tombstones of the rows that are alive afterwards.
+    pub(in crate::mysql) fn settled_exhume(&self, step: u32) -> String {
+        format!("{} AND s.pattern = {ALIVE}", self.exhume(step))
+    }
+}
