@@ -9,6 +9,7 @@
     reason = "every bench is a crate of its own and uses a part of this"
 )]
 
+pub mod client;
 pub mod events;
 pub mod kafka;
 
@@ -101,6 +102,17 @@ pub fn compare(
         ratios[0],
         ratios[ROUNDS - 1],
         if met { "met" } else { "MISSED" },
+    ));
+}
+
+/// Runs a stage that has no ceiling and prints its rate, beside what `note` says to hold it against.
+pub fn report(name: &str, note: &str, mut stage: impl FnMut() -> Run) {
+    let runs: Vec<Run> = (0..ROUNDS).map(|_| stage()).collect();
+    let ours = median(runs);
+    show(format_args!(
+        "{name:<34} {:>11.0}/s {:>6.2} CPU s/M | {note}",
+        ours.rate(),
+        ours.cpu_seconds_per_million(),
     ));
 }
 

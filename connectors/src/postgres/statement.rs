@@ -231,10 +231,20 @@ impl Statements<'_> {
     }
 
     /// From `FROM` on: the target's rows for the keys that are looked for, locked in their order.
+    ///
+    /// One look into the index a key. Of a temporary table without statistics the planner takes a few
+    /// keys for thousands, and would walk through the whole target to join them.
     pub(super) fn held(&self) -> String {
         let Prepared { target, probe, .. } = self.prepared;
+        let columns = self.prepared.columns.iter().map(|column| &column.name);
+        let read: Vec<String> = columns
+            .chain(&self.prepared.mark)
+            .map(|name| format!("t.{name}"))
+            .collect();
         format!(
-            "FROM {probe} AS s JOIN {target} AS t ON {} ORDER BY s.row FOR UPDATE OF t",
+            "FROM (SELECT * FROM {probe} ORDER BY row) AS s \
+             CROSS JOIN LATERAL (SELECT {} FROM {target} AS t WHERE {} FOR UPDATE) AS t ORDER BY s.row",
+            read.join(", "),
             self.same_key()
         )
     }
