@@ -92,7 +92,7 @@ async fn every_write_follows_from_the_row_before(database: &Database, source: &S
     let log = database
         .rows("SELECT id, by_sink, did, old_name, old_amount, new_name, new_amount FROM log ORDER BY id, number")
         .await;
-    let mut held: BTreeMap<i64, Option<[String; 2]>> = BTreeMap::new();
+    let mut held: BTreeMap<i64, Option<Texts>> = BTreeMap::new();
     let mut writes: BTreeMap<i64, usize> = BTreeMap::new();
     let mut conflicts = 0;
     for entry in &log {
@@ -213,6 +213,9 @@ async fn edit_until(database: &Database, over: &AtomicBool) -> (u64, BTreeMap<i6
     (edits, added)
 }
 
+/// Name and amount as text.
+type Texts = [String; 2];
+
 /// The source's own rows: each batch adds to every client, to the steady ones twice.
 #[derive(Default)]
 struct Source {
@@ -220,7 +223,7 @@ struct Source {
     /// In hundredths.
     amounts: BTreeMap<i64, i64>,
     /// Name and amount before and after, of every change of those that come and go.
-    sent: BTreeMap<i64, Vec<([String; 2], [String; 2])>>,
+    sent: BTreeMap<i64, Vec<(Texts, Texts)>>,
 }
 
 impl Source {

@@ -108,9 +108,16 @@ key    = ["id"]
         self.pipeline.command(&arguments).await
     }
 
+    /// What waits for a person, the oldest first.
     pub(super) async fn open(&self) -> Vec<Value> {
         let list = self.conflicts(&["list", "--json"]).await;
-        json_of(&list).as_array().expect("a list").clone()
+        let open = json_of(&list).as_array().expect("a list").clone();
+        let number = |entry: &Value| -> Option<i64> {
+            let (_, number) = entry["id"].as_str()?.rsplit_once('/')?;
+            number.parse().ok()
+        };
+        assert!(open.is_sorted_by_key(number), "{}: {open:?}", self.name);
+        open
     }
 
     /// The id of the open entry of a key.
