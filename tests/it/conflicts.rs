@@ -66,12 +66,12 @@ async fn two_writers_of_mariadb_end_as_one_at_a_time_r8() {
 }
 
 /// A database of its own on the server of the tests.
-struct Postgres {
-    database: Database,
+pub(crate) struct Postgres {
+    pub(crate) database: Database,
 }
 
 impl Postgres {
-    async fn new(label: &str) -> Self {
+    pub(crate) async fn new(label: &str) -> Self {
         Self {
             database: server(label).await,
         }
@@ -155,18 +155,18 @@ impl Bench for Mariadb {
 }
 
 /// A file in a folder of its own.
-struct Sqlite {
+pub(crate) struct Sqlite {
     folder: tempfile::TempDir,
 }
 
 impl Sqlite {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
         }
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let path = self.folder.path().join("target.db");
         path.to_str().expect("the path is text").to_owned()
     }

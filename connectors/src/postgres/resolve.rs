@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::change::Changes;
 use crate::conflict::{QueueEntry, Resolution, Resolved, Resolvers, read_change};
 use crate::desk::{already, closed, gone};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::Options;
 use crate::sql::books::Keys;
@@ -52,6 +52,9 @@ pub(crate) async fn resolve(
                 return Ok(resolved);
             }
             Ok(None) | Err(Failure::Raced) => desk.session.roll_back().await?,
+            Err(Failure::Data(refused)) => {
+                return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
+            }
             Err(failure) => return Err(failure.into_error()),
         }
     }

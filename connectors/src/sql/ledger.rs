@@ -103,6 +103,12 @@ impl Ledger {
         name_of(self.dialect, name)
     }
 
+    /// A column to order by, with its table: PostgreSQL takes a bare name for the text that the statement
+    /// returns under it, and 10 comes before 9 then.
+    fn in_table(&self, table: &str, column: &str) -> String {
+        format!("{}.{}", self.name(table), self.name(column))
+    }
+
     fn names(&self, names: &[&str]) -> String {
         let names: Vec<String> = names.iter().map(|name| self.name(name)).collect();
         names.join(", ")

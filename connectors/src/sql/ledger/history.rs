@@ -88,9 +88,9 @@ impl Ledger {
             "SELECT {} FROM {} WHERE {wanted} ORDER BY {} DESC, {} DESC, {} DESC LIMIT {limit}",
             self.texts(COLUMNS),
             self.name(CONFLICTS_TABLE),
-            self.name("decided_at_ms"),
-            self.name("position"),
-            self.name("id"),
+            self.in_table(CONFLICTS_TABLE, "decided_at_ms"),
+            self.in_table(CONFLICTS_TABLE, "position"),
+            self.in_table(CONFLICTS_TABLE, "id"),
         )
     }
 }

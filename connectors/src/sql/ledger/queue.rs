@@ -101,7 +101,7 @@ impl Ledger {
         format!(
             "{} WHERE {wanted} ORDER BY {}",
             self.select(),
-            self.name("id")
+            self.in_table("q", "id")
         )
     }
 
@@ -162,7 +162,7 @@ impl Ledger {
             self.own_target(target),
             self.name("key"),
             literal(key),
-            self.name("sequence"),
+            self.in_table(WAITING_TABLE, "sequence"),
         )
     }
 
