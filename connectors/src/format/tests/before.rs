@@ -413,8 +413,8 @@ proptest! {
             None => prop_assert!(!(0..updates.len()).any(is_full)),
             Some(image) => {
                 prop_assert_eq!(image.rows.num_rows(), updates.len());
-                for row in 0..updates.len() {
-                    prop_assert_eq!(image.present.value(row), is_full(row), "{}", messages[row]);
+                for (row, message) in messages.iter().enumerate().take(updates.len()) {
+                    prop_assert_eq!(image.present.value(row), is_full(row), "{}", message);
                     for (column, expect) in image.rows.columns().iter().zip(after.changes[0].rows.columns()) {
                         if is_full(row) {
                             prop_assert_eq!(&column.slice(row, 1), &expect.slice(row, 1));
