@@ -9,7 +9,7 @@ use super::prepare::Prepared;
 use super::session::{Session, integer};
 use super::settle::{self, Settled, settle};
 use super::stage::{DELETES, INSERT, Staged, UPDATE, UPSERTS, stage};
-use super::statement::{APPLIES, LOST, Statements};
+use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use crate::change::Changes;
 use crate::conflict::{ConflictType, Detect, Strategy, Winner};
 use crate::error::Error;
@@ -213,23 +213,26 @@ impl<'a> Run<'a> {
         for decided in self.decided(step, UPSERTS).await? {
             let (operation, pattern) = (decided.operation, decided.pattern as usize);
             missing[pattern][operation] -= decided.count;
-            let winner = match decided.outcome {
+            let (kind, count) = (CONFLICTS[operation], decided.count);
+            match decided.outcome {
                 APPLIES => {
-                    applied[pattern] += decided.count;
-                    Winner::Source
+                    applied[pattern] += count;
+                    // A newer version is none, where the version says it.
+                    if self.options.conflict.detect != Some(Detect::Version) {
+                        self.conflict(kind, Winner::Source, count);
+                    }
+                }
+                REVIVES => {
+                    applied[pattern] += count;
+                    if decided.operation == UPDATE as usize {
+                        self.conflict(ConflictType::UpdateMissing, Winner::Source, count);
+                    }
                 }
                 LOST => {
-                    self.outcome.kept += decided.count;
-                    Winner::Target
+                    self.outcome.kept += count;
+                    self.conflict(kind, Winner::Target, count);
                 }
-                _ => {
-                    self.outcome.written += decided.count;
-                    continue;
-                }
-            };
-            // A newer version is none, where the version says it.
-            if winner == Winner::Target || self.options.conflict.detect != Some(Detect::Version) {
-                self.conflict(CONFLICTS[operation], winner, decided.count);
+                _ => self.outcome.written += count,
             }
         }
         self.refuse_incomplete(step, &missing, places).await?;

@@ -9,21 +9,24 @@
 //! it has already assigned, so what depends on two columns cannot be asked again there.
 
 mod settled;
+mod tombstone;
 
 use super::prepare::{Column, Prepared};
 use super::session::DECISIONS;
 use super::stage::{BLIND_DELETE, DELETES, UPSERTS};
 use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
 use crate::sink::Identity;
-use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::Dialect;
 use crate::sql::version::VersionKind;
 
 /// What was decided about a row that is in the target.
 pub(super) const APPLIES: i64 = 1;
-/// A conflict that the change lost. Anything else is a change that the target holds already.
+/// A conflict that the change lost.
 pub(super) const LOST: i64 = 2;
+/// It applies to a row that is marked as deleted, which counts as absent. Anything else is a change that
+/// the target holds already.
+pub(super) const REVIVES: i64 = 3;
 
 /// See the module docs.
 pub(super) struct Statements<'a> {
@@ -42,9 +45,13 @@ impl Statements<'_> {
             Strategy::Merge => self.ahead(set),
             _ => "FALSE".to_owned(),
         };
+        let applies = match &self.prepared.mark {
+            Some(mark) => format!("CASE WHEN t.{mark} IS TRUE THEN {REVIVES} ELSE {APPLIES} END"),
+            None => APPLIES.to_string(),
+        };
         format!(
             "INSERT INTO {DECISIONS} (step, number, outcome, flag) SELECT s.step, s.number, \
-             CASE WHEN {} THEN {APPLIES} WHEN {conflicts} THEN {LOST} ELSE 0 END, \
+             CASE WHEN {} THEN {applies} WHEN {conflicts} THEN {LOST} ELSE 0 END, \
              CASE WHEN {ahead} THEN 1 ELSE 0 END \
              FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
              WHERE s.step = {step} AND s.side = {UPSERTS} AND s.pattern = {pattern} FOR UPDATE",
@@ -69,7 +76,7 @@ impl Statements<'_> {
         (!assignments.is_empty()).then(|| {
             format!(
                 "UPDATE {} STRAIGHT_JOIN {} SET {assignments} \
-                 WHERE d.step = {step} AND d.outcome = {APPLIES} AND s.side = {UPSERTS} AND s.pattern = {pattern}",
+                 WHERE d.step = {step} AND d.outcome IN ({APPLIES}, {REVIVES}) AND s.side = {UPSERTS} AND s.pattern = {pattern}",
                 self.decided_rows(),
                 self.target_row(),
             )
@@ -141,52 +148,6 @@ impl Statements<'_> {
         }
     }
 
-    /// Keeps the versions of the deletes that applied, or that found nothing (R12). Tombstones have
-    /// one unique index, of their key.
-    pub(super) fn bury(&self, step: u32) -> Option<String> {
-        let version = self.version(true)?.source;
-        let column = self.tombstone_column()?;
-        Some(format!(
-            "INSERT INTO {TOMBSTONES_TABLE} (pipeline, sink, target, key_hash, {column}) \
-             SELECT {}, {}, {}, {}, {version} FROM {} AS s FORCE INDEX (PRIMARY) \
-             LEFT JOIN {DECISIONS} AS d ON d.step = s.step AND d.number = s.number \
-             WHERE s.step = {step} AND s.side = {DELETES} AND {version} IS NOT NULL \
-             AND (d.outcome IS NULL OR d.outcome = {APPLIES}) ORDER BY s.number \
-             ON DUPLICATE KEY UPDATE {column} = COALESCE(GREATEST({TOMBSTONES_TABLE}.{column}, VALUES({column})), VALUES({column}))",
-            literal(&self.identity.pipeline),
-            literal(&self.identity.sink),
-            literal(&self.prepared.name),
-            self.key_hash(),
-            self.prepared.stage,
-        ))
-    }
-
-    /// How many upserts are not ahead of the tombstone of their key: operation, pattern, count.
-    pub(super) fn outdated(&self, step: u32) -> Option<String> {
-        Some(format!(
-            "SELECT s.op, s.pattern, COUNT(*) FROM {} WHERE {} GROUP BY s.op, s.pattern",
-            self.buried_rows(),
-            self.is_outdated(step)?,
-        ))
-    }
-
-    /// Takes them out of the staging table.
-    pub(super) fn drop_outdated(&self, step: u32) -> Option<String> {
-        Some(format!(
-            "DELETE s FROM {} WHERE {}",
-            self.buried_rows(),
-            self.is_outdated(step)?,
-        ))
-    }
-
-    /// Removes the tombstones of the upserts that are left.
-    pub(super) fn exhume(&self, step: u32) -> String {
-        format!(
-            "DELETE o FROM {} WHERE s.step = {step} AND s.side = {UPSERTS}",
-            self.buried_rows()
-        )
-    }
-
     /// Empties the target (R13).
     pub(super) fn truncate(&self) -> String {
         let target = &self.prepared.target;
@@ -229,19 +190,6 @@ impl Statements<'_> {
              LEFT JOIN {DECISIONS} AS d ON d.step = s.step AND d.number = s.number \
              WHERE s.step = {step} AND s.side = {UPSERTS} AND d.number IS NULL",
             self.prepared.stage
-        )
-    }
-
-    /// Staged rows with the tombstone of their key.
-    fn buried_rows(&self) -> String {
-        format!(
-            "{} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {TOMBSTONES_TABLE} AS o \
-             ON o.pipeline = {} AND o.sink = {} AND o.target = {} AND o.key_hash = {}",
-            self.prepared.stage,
-            literal(&self.identity.pipeline),
-            literal(&self.identity.sink),
-            literal(&self.prepared.name),
-            self.key_hash(),
         )
     }
 
@@ -361,41 +309,6 @@ impl Statements<'_> {
             target,
             threshold: version.threshold.clone(),
         })
-    }
-
-    fn tombstone_column(&self) -> Option<&'static str> {
-        Some(match self.prepared.version.as_ref()?.kind {
-            VersionKind::Instant => "instant",
-            VersionKind::Number => "number",
-        })
-    }
-
-    /// A tombstone is judged as the row would be that it stands for.
-    fn is_outdated(&self, step: u32) -> Option<String> {
-        let version = self.prepared.version.as_ref()?;
-        let column = &self.prepared.columns[version.column];
-        let sides = VersionSides {
-            source: staged(column),
-            target: format!("o.{}", self.tombstone_column()?),
-            threshold: version.threshold.clone(),
-        };
-        let newest = ConflictPolicy {
-            strategy: Strategy::NewestWins,
-            ..self.policy.clone()
-        };
-        let ahead = Predicates::new(Dialect::Mysql, &newest, Some(sides)).upsert_wins(&[]);
-        Some(format!(
-            "s.step = {step} AND s.side = {UPSERTS} AND NOT {ahead}"
-        ))
-    }
-
-    /// A hash of the key that is the same for the same key: an index does not take every key whole.
-    fn key_hash(&self) -> String {
-        let parts: Vec<String> = self
-            .key()
-            .map(|column| format!("HEX(CAST({} AS BINARY))", staged(column)))
-            .collect();
-        format!("UNHEX(SHA2(CONCAT_WS(':', {}), 256))", parts.join(", "))
     }
 }
 
