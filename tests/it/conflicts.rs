@@ -31,6 +31,11 @@ async fn postgresql_keeps_the_contract_of_a_sink() {
 }
 
 #[tokio::test]
+async fn mariadb_keeps_the_contract_of_a_sink() {
+    check_sink(&mariadb("contract").await).await;
+}
+
+#[tokio::test]
 async fn sqlite_keeps_the_contract_of_a_sink() {
     check_sink(&Sqlite::new()).await;
 }

@@ -125,8 +125,7 @@ pub(super) async fn facts<'a>(
     Ok((names, facts))
 }
 
-/// Writes what [`settle`] staged, but for the deletes, which it wrote. A key that is deleted and made
-/// again leaves no tombstone.
+/// Writes what [`settle`] staged, but for the deletes, which it wrote.
 pub(super) async fn write(
     session: &mut Session,
     statements: &Statements<'_>,
@@ -145,12 +144,14 @@ pub(super) async fn write(
         }
     }
     if statements.buries(options.delete) {
-        let deletes = &settled.settlement.deletes.rows;
-        if let (false, Some(sql)) = (deletes.is_empty(), statements.bury(step)) {
-            session.execute(&sql).await?;
-        }
-        if !settled.stretches.is_empty() {
+        let Settlement {
+            deletes, upserts, ..
+        } = &settled.settlement;
+        if upserts.risen.has_true() || deletes.risen.has_true() {
             session.execute(&statements.settled_exhume(step)).await?;
+        }
+        if let (true, Some(sql)) = (deletes.gone.has_true(), statements.settled_bury(step)) {
+            session.execute(&sql).await?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::TimeUnit;
 
-pub(super) use self::settled::{ALIVE, Stretch, stage_keys, stage_settled};
+pub(super) use self::settled::{GONE, RISEN, Stretch, stage_keys, stage_settled};
 use super::cell::Cells;
 use super::failure::{Failure, Refused};
 use super::place::Unfit;

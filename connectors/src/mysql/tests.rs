@@ -10,18 +10,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema};
-use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Column as _, Connection, MySqlConnection, Row};
 use tokio::sync::Mutex;
 
 use super::{MysqlSink, connect};
 use crate::change::{Changes, Operation, Table};
 use crate::conformance::rows::{changes, partition, row};
-use crate::conformance::sink::{Bench, check_sink};
 use crate::error::{Error, RejectedChange, Result};
 use crate::record::Span;
 use crate::sink::{Identity, Outcome, Sink, Write};
-use crate::sql::{Evolution, Options};
+use crate::sql::Evolution;
 
 /// A database of its own on the test server, and a way to look into it.
 struct Fixture {
@@ -154,27 +152,11 @@ fn column(name: &str, values: ArrayRef) -> (Field, ArrayRef) {
     (Field::new(name, values.data_type().clone(), true), values)
 }
 
-#[async_trait]
-impl Bench for Fixture {
+impl Fixture {
     async fn reset(&self) {
         let name = &self.database;
         let sql = format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}; USE {name}");
         self.execute(&sql).await;
-    }
-
-    async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
-        let options = options.clone();
-        let config = MysqlSink {
-            table: options.table,
-            key: options.key,
-            delete: options.delete,
-            soft_delete_column: options.soft_delete_column,
-            evolution: options.evolution,
-            truncate: options.truncate,
-            conflict: options.conflict,
-            ..self.config.clone()
-        };
-        connect(&config, identity, &statements_only()).await
     }
 
     async fn execute(&self, sql: &str) {
@@ -199,11 +181,6 @@ impl Bench for Fixture {
             })
             .collect()
     }
-}
-
-#[tokio::test]
-async fn the_sink_conforms() {
-    check_sink(&Fixture::new("conformance", "").await).await;
 }
 
 fn statements_only() -> Arc<dyn crate::conflict::Resolvers> {

@@ -17,9 +17,10 @@ use crate::mysql::prepare::Prepared;
 use crate::mysql::session::Session;
 use crate::sql::decide::{Net, Settlement};
 
-/// The pattern of upserts of rows that end alive, and of those that end marked as deleted.
-pub(in crate::mysql) const ALIVE: i32 = 0;
-const MARKED: i32 = 1;
+/// Bits of the pattern of what was decided: no earlier delete of the key counts any more, and its delete
+/// is remembered (R12).
+pub(in crate::mysql) const RISEN: i32 = 1;
+pub(in crate::mysql) const GONE: i32 = 2;
 
 /// Upserts that one statement writes.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,15 +81,14 @@ pub(in crate::mysql) async fn stage_settled(
     let mut rows: Vec<(&Sheet<'_>, usize, Tag)> = Vec::with_capacity(places.len());
     for stretch in &stretches {
         let operation = if stretch.inserts { INSERT } else { UPDATE };
-        let tag = (operation, if stretch.marked { MARKED } else { ALIVE });
-        let numbers = &order[stretch.numbers.clone()];
-        rows.extend(numbers.iter().map(|&row| (&upsert_sheet, row, tag)));
+        let numbers = order[stretch.numbers.clone()].iter();
+        rows.extend(numbers.map(|&row| (&upsert_sheet, row, (operation, fate(upserts, row)))));
     }
     for row in 0..deletes.changes.len() {
         let mut unset = deletes.changes.unset.iter().flatten();
         let blind = unset.any(|mask| mask.value(row));
         let operation = if blind { BLIND_DELETE } else { DELETE };
-        rows.push((&delete_sheet, row, (operation, 0)));
+        rows.push((&delete_sheet, row, (operation, fate(deletes, row))));
     }
     let mut writer = Writer::new(session, prepared, &prepared.columns);
     let mut rejected = Vec::new();
@@ -112,6 +112,12 @@ pub(in crate::mysql) async fn stage_settled(
     }
     writer.flush().await?;
     Ok((step, stretches))
+}
+
+/// The pattern of a row.
+fn fate(net: &Net, row: usize) -> i32 {
+    let bit = |is_set, bit| if is_set { bit } else { 0 };
+    bit(net.risen.value(row), RISEN) | bit(net.gone.value(row), GONE)
 }
 
 /// The rows of upserts in an order in which those of one stretch follow each other, and the

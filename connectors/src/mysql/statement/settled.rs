@@ -1,7 +1,7 @@
 //! The SQL of what a resolver decided.
 
 use super::{Statements, staged};
-use crate::mysql::stage::{ALIVE, DELETES, Stretch};
+use crate::mysql::stage::{DELETES, GONE, RISEN, Stretch};
 use crate::sql::DeleteMode;
 
 impl Statements<'_> {
@@ -81,8 +81,16 @@ impl Statements<'_> {
         })
     }
 
-    /// Removes the tombstones of the rows that are alive afterwards.
+    /// Removes the tombstones of the keys of which a row was written.
     pub(in crate::mysql) fn settled_exhume(&self, step: u32) -> String {
-        format!("{} AND s.pattern = {ALIVE}", self.exhume(step))
+        format!(
+            "DELETE o FROM {} WHERE s.step = {step} AND s.pattern & {RISEN} <> 0",
+            self.buried_rows()
+        )
+    }
+
+    /// Keeps the versions of the deletes that are remembered.
+    pub(in crate::mysql) fn settled_bury(&self, step: u32) -> Option<String> {
+        self.bury_those(step, &format!("s.pattern & {GONE} <> 0"))
     }
 }

@@ -11,9 +11,16 @@ use crate::sql::identifier::{Dialect, literal};
 use crate::sql::version::VersionKind;
 
 impl Statements<'_> {
-    /// Keeps the versions of the deletes that applied, or that found nothing (R12). Tombstones have
-    /// one unique index, of their key.
+    /// Keeps the versions of the deletes that applied, or that found nothing (R12).
     pub(in crate::mysql) fn bury(&self, step: u32) -> Option<String> {
+        self.bury_those(
+            step,
+            &format!("(d.outcome IS NULL OR d.outcome = {APPLIES})"),
+        )
+    }
+
+    /// Keeps the versions of deletes. Tombstones have one unique index, of their key.
+    pub(super) fn bury_those(&self, step: u32, which: &str) -> Option<String> {
         let version = self.version(true)?.source;
         let column = self.tombstone_column()?;
         Some(format!(
@@ -21,7 +28,7 @@ impl Statements<'_> {
              SELECT {}, {}, {}, {}, {version} FROM {} AS s FORCE INDEX (PRIMARY) \
              LEFT JOIN {DECISIONS} AS d ON d.step = s.step AND d.number = s.number \
              WHERE s.step = {step} AND s.side = {DELETES} AND {version} IS NOT NULL \
-             AND (d.outcome IS NULL OR d.outcome = {APPLIES}) ORDER BY s.number \
+             AND {which} ORDER BY s.number \
              ON DUPLICATE KEY UPDATE {column} = COALESCE(GREATEST({TOMBSTONES_TABLE}.{column}, VALUES({column})), VALUES({column}))",
             literal(&self.identity.pipeline),
             literal(&self.identity.sink),
