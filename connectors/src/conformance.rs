@@ -11,6 +11,7 @@
 pub mod cells;
 pub mod histories;
 pub mod rows;
+pub mod shadow;
 pub mod sink;
 pub mod source;
 pub mod truth;

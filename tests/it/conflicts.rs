@@ -9,6 +9,7 @@ use rusqlite::types::ValueRef;
 use syncline_connectors::conflict::Resolvers;
 use syncline_connectors::conformance::cells::Types;
 use syncline_connectors::conformance::histories::check_histories;
+use syncline_connectors::conformance::shadow::check_shadow;
 use syncline_connectors::conformance::sink::{Bench, check_sink};
 use syncline_connectors::conformance::truth::check_truth;
 use syncline_connectors::error::Result;
@@ -38,6 +39,13 @@ async fn mariadb_keeps_the_contract_of_a_sink() {
 #[tokio::test]
 async fn sqlite_keeps_the_contract_of_a_sink() {
     check_sink(&Sqlite::new()).await;
+}
+
+#[tokio::test]
+async fn a_shadow_tells_the_edits_of_both_sides_apart_on_every_database() {
+    check_shadow(&Sqlite::new()).await;
+    check_shadow(&Postgres::new("shadow").await).await;
+    check_shadow(&mariadb("shadow").await).await;
 }
 
 #[tokio::test]

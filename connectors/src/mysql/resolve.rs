@@ -52,6 +52,9 @@ pub(crate) async fn resolve(
                 return Ok(resolved);
             }
             Ok(None) | Err(Failure::Raced(_)) => desk.session.roll_back().await?,
+            Err(Failure::Data(refused)) => {
+                return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
+            }
             Err(failure) => return Err(failure.into_error()),
         }
     }
