@@ -11,12 +11,13 @@ fn check(settings: &[&str], expect: Expect) {
         .flat_map(|settings| problems_of(&policy(settings), &schema(), &[0]))
         .map(|problem| {
             let span = problem.span.map(|span| format!(" {span:?}"));
+            let help = problem.help.map(|help| format!("  {help}\n"));
             format!(
-                "{}{}: {}\n  {}\n",
+                "{}{}: {}\n{}",
                 problem.path.join("."),
                 span.unwrap_or_default(),
                 problem.message,
-                problem.help.unwrap_or_default()
+                help.unwrap_or_default()
             )
         })
         .collect();
@@ -61,9 +62,7 @@ fn a_policy_is_held_against_the_columns() {
             conflict.version: no column `vv` comes in
               did you mean `v`?
             conflict.version: the version column "name" is Utf8, which does not order as versions do: cast it to a timestamp or a number in a map operator
-  
             conflict.version: threshold = "5s" is not a number, as the version column is: write for example "10"
-  
             conflict.columns.total: `sum` needs the value before, of which base = "shadow_hash" keeps only a hash
               write base = "shadow"
         "#]],
