@@ -75,6 +75,16 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
             kinds.join(", ")
         ),
     );
+    if balance.queued > 0 {
+        line(
+            text,
+            format_args!(
+                "    {:<12} {:>14}  (of the kept: they wait for a person, `syncline conflicts list`)",
+                "queued",
+                grouped(balance.queued)
+            ),
+        );
+    }
     if balance.ignored > 0 {
         line(
             text,
