@@ -14,6 +14,9 @@ pub mod fold;
 pub(crate) mod keys;
 pub(crate) mod shadow;
 
+#[cfg(test)]
+pub(crate) mod golden;
+
 pub mod catalogue;
 pub mod conflict;
 pub mod ledger;
