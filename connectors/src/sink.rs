@@ -179,12 +179,7 @@ impl SinkConfig {
 /// # Errors
 /// As [`connect`].
 pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
-    let nothing = Table {
-        topic: "".into(),
-        database: None,
-        schema: None,
-        name: "".into(),
-    };
+    let nothing = Table::nowhere();
     match config {
         SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
             postgres::catalogue_schema(postgres, &nothing).await
