@@ -62,7 +62,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,7 +76,6 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
-use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -258,20 +256,6 @@ pub async fn check(config: &MysqlSink) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &MysqlSink, table: &Table) -> Result<Option<SchemaRef>> {
-    let target = Target::of(&config.table, table)?;
-    let (mut connection, server) = session::open_connection(config).await?;
-    let found = catalogue::read(&mut connection, &server, &target)
-        .await
-        .map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.table.arrow_schema(Dialect::Mysql)))
 }
 
 /// One connection of one lane.

@@ -49,7 +49,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -64,7 +63,6 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
-use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -280,20 +278,6 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
-    let target = Target::of(&config.table, table)?;
-    let (mut connection, _link) = session::open_connection(config, "catalogue").await?;
-    let found = catalogue::read(&mut connection, &target)
-        .await
-        .map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.table.arrow_schema(Dialect::Postgres)))
 }
 
 /// One connection of one lane.

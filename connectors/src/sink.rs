@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema as _;
 
 use crate::blackhole::{self, BlackholeSink};
-use crate::change::{Changes, Table};
+use crate::change::Changes;
 use crate::conflict::{ConflictCounts, Resolvers};
 use crate::error::Result;
 use crate::file::{self, FileSink};
@@ -65,6 +64,9 @@ pub struct Outcome {
     pub superseded: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
+    /// Values of columns that the target does not have, which `evolution = "ignore"` leaves out; no
+    /// part of the others.
+    pub left_out: u64,
     /// Waiting for a person (C9), the changes behind an open conflict among them; a part of `kept`.
     pub queued: u64,
     /// Conflicts by type, whoever won.
@@ -76,6 +78,7 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.written += other.written;
         self.superseded += other.superseded;
         self.kept += other.kept;
+        self.left_out += other.left_out;
         self.queued += other.queued;
         self.conflicts += &other.conflicts;
     }
@@ -170,32 +173,6 @@ impl SinkConfig {
             Self::Sqlite(config) => Some(config.options()),
             Self::File(_) | Self::Blackhole(_) => None,
         }
-    }
-}
-
-/// The columns of the target's table as an Arrow schema, for sources that bring none; `None` where the
-/// table does not exist, depends on the change, or the sink is no database.
-///
-/// # Errors
-/// As [`connect`].
-pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
-    let nothing = Table {
-        topic: "".into(),
-        database: None,
-        schema: None,
-        name: "".into(),
-    };
-    match config {
-        SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
-            postgres::catalogue_schema(postgres, &nothing).await
-        }
-        SinkConfig::Mysql(mysql) if !mysql.table.contains('{') => {
-            mysql::catalogue_schema(mysql, &nothing).await
-        }
-        SinkConfig::Sqlite(sqlite) if !sqlite.table.contains('{') => {
-            sqlite::catalogue_schema(sqlite, &nothing).await
-        }
-        _ => Ok(None),
     }
 }
 

@@ -46,7 +46,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,7 +58,6 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::Positions;
 use crate::sink::{Identity, Outcome, Sink, Write};
-use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -225,24 +223,6 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
             ))),
             _ => Ok(()),
         }
-    })
-    .await
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
-    let target = Target::of(&config.table, table)?;
-    let config = config.clone();
-    on_a_thread(move || {
-        let Some(connection) = session::open_to_look(&config)? else {
-            return Ok(None);
-        };
-        let found = prepare::read_table(&connection, &target)?;
-        Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
     })
     .await
 }

@@ -152,6 +152,16 @@ pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
     problems
 }
 
+pub(super) fn computed_columns(config: &ValidateConfig) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in &config.rules {
+        names.extend(rule.field.clone());
+        let text = rule.check.as_deref();
+        names.extend(text.and_then(|text| function::references(text).ok()).unwrap_or_default());
+    }
+    names
+}
+
 pub(super) fn required_columns(
     config: &ValidateConfig,
     wanted: Option<&[String]>,
@@ -397,6 +407,7 @@ mod tests {
             rows: RecordBatch::try_new(schema, vec![array]).expect("one column"),
             unset: vec![None],
             before: None,
+            not_carried: Vec::new(),
             operations: vec![Operation::Create; rows],
             event_times_ms: vec![None; rows],
             origins: (0..rows as u32).collect(),

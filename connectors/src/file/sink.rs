@@ -217,6 +217,7 @@ mod tests {
             .unwrap(),
             unset: vec![None, Some(BooleanBuffer::from(vec![false, true]))],
             before: None,
+            not_carried: Vec::new(),
             operations: vec![Operation::Create, Operation::Delete],
             event_times_ms: vec![None; 2],
             origins: vec![0; 2],

@@ -21,7 +21,9 @@ use crate::record::Positions;
 use crate::sink::Identity;
 use crate::sql::decide::Groups;
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
+use crate::sql::identifier::Dialect;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared;
 
 /// What would become of the one change of `changes`, and where the partitions stand.
 ///
@@ -53,9 +55,13 @@ async fn ask(
 ) -> Result<Explained, Failure> {
     let options = config.options();
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(&options, changes)?;
     let name = target.to_string();
     let found = catalogue::read(&mut session.connection, &target).await?;
+    let looking = to_look(&options);
+    let table = found.as_ref().map(|found| &found.table);
+    let lent = undeclared::to_look(Dialect::Postgres, &looking, &name, changes, table)?;
+    let changes = &lent;
+    let key = key_columns(&options, changes)?;
     let mut question = Question {
         target: &name,
         changes,
@@ -73,7 +79,6 @@ async fn ask(
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let looking = to_look(&options);
     let prepared = Prepared::of(session, &looking, &target, changes, &key).await?;
     let placed = prepared.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);

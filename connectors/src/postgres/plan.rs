@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::failure::Failure;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::session::Session;
 use super::settle::Dispute;
 use crate::change::{Changes, Operation};
@@ -18,6 +18,7 @@ use crate::sink::{Outcome, Write};
 use crate::sql::decide::takes_resolver;
 use crate::sql::fold::{Round, fold};
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared::count_values;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
 
@@ -110,9 +111,38 @@ pub(super) async fn plan(
     let now_ms = Utc::now().timestamp_millis();
     for part in parts {
         let target = Target::of(&options.table, &part.changes.table)?;
+        let place = |row: usize| (part.batch, part.first_row + row);
+        let Some(lent) = lend(session, options, &target, &part.changes).await? else {
+            // The table to truncate does not exist.
+            for row in 0..part.changes.len() {
+                match truncates(options, &part.changes, row) {
+                    Ok(true) => settled.written += 1,
+                    Ok(false) => settled.kept += 1,
+                    Err((rule, reason)) => {
+                        let (batch, at) = place(row);
+                        rejected.push(rejection(batch, at, rule, None, reason));
+                    }
+                }
+            }
+            continue;
+        };
+        if !lent.rejected.is_empty() {
+            for row in lent.rejected {
+                let (batch, at) = place(row.row);
+                rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
+            }
+            continue;
+        }
+        settled.left_out += lent.left_out;
+        let part = &Part {
+            changes: lent.changes,
+            ..*part
+        };
         let key = key_columns(options, &part.changes)?;
         let prepared = Prepared::of(session, options, &target, &part.changes, &key).await?;
-        let place = |row: usize| (part.batch, part.first_row + row);
+        for &column in &prepared.left_out {
+            settled.left_out += count_values(&part.changes, column);
+        }
         for row in refuse_skewed(&part.changes, &options.conflict, now_ms)? {
             let (batch, at) = place(row.row);
             rejected.push(rejection(batch, at, row.rule, row.field, row.reason));

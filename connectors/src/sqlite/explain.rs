@@ -18,6 +18,7 @@ use crate::sql::decide::{Groups, Tally};
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
 use crate::sql::identifier::Dialect;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared;
 
 /// What would become of the one change of `changes`, and where the partitions stand.
 ///
@@ -31,7 +32,6 @@ pub(super) fn explain(
 ) -> Result<(Explained, Positions)> {
     let options = config.options();
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(&options, changes)?;
     let name = target.to_string();
     let mut connection = session::open_to_look(config)?;
     if let Some(connection) = &mut connection {
@@ -44,6 +44,11 @@ pub(super) fn explain(
         Some(connection) => read_table(connection, &target)?,
         None => None,
     };
+    let looking = to_look(&options);
+    let table = found.as_ref();
+    let lent = undeclared::to_look(Dialect::Sqlite, &looking, &name, changes, table)?;
+    let changes = &lent;
+    let key = key_columns(&options, changes)?;
     let mut question = Question {
         target: &name,
         changes,
@@ -82,7 +87,6 @@ pub(super) fn explain(
     };
     let memory =
         register(connection).map_err(|error| of_statement("adding functions to SQLite", error))?;
-    let looking = to_look(&options);
     let prepared = Prepared::build(connection, &looking, &target, &changes.schema(), &key)?;
     let placed = changes
         .project(&prepared.indices())

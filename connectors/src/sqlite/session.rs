@@ -11,11 +11,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::Run;
 use super::failure::of_statement;
 use super::function::{Memory, register};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::{SqliteSink, Synchronous, positions};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
-use crate::error::{Error, Result};
+use crate::error::{Error, RejectedChange, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
@@ -24,6 +24,7 @@ use crate::sql::decide::Tally;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared::{Lender, count_values};
 
 /// Statements that one connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
@@ -43,6 +44,7 @@ pub(super) struct Session {
     options: Options,
     memory: Memory,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
+    lender: Lender,
     /// The file's schema when they were prepared.
     schema_version: i64,
     /// The last write, so that a caller who did not hear the answer gets it (R4).
@@ -116,6 +118,7 @@ impl Session {
             options: config.options(),
             memory,
             prepared: HashMap::new(),
+            lender: Lender::default(),
             schema_version: -1,
             last: None,
         })
@@ -168,10 +171,36 @@ impl Session {
     /// Writes batches in the open transaction.
     pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
         let mut prepared = Vec::with_capacity(batches.len());
-        for changes in batches {
+        let mut outcome = Outcome::default();
+        let mut rejected = Vec::new();
+        for (number, changes) in batches.iter().enumerate() {
             let target = Target::of(&self.options.table, &changes.table)?;
-            let key = key_columns(&self.options, changes)?;
-            prepared.push(self.prepare(target, changes.schema(), &key)?);
+            let may_wait = self.books.may_wait;
+            let lent = lend(&self.connection, &self.options, &target, changes, may_wait)?;
+            let Some(lent) = lent else {
+                // The table to truncate does not exist.
+                outcome.written += changes.len() as u64;
+                continue;
+            };
+            if !lent.rejected.is_empty() {
+                rejected.extend(lent.rejected.into_iter().map(|row| RejectedChange {
+                    batch: number,
+                    row: row.row,
+                    rule: row.rule,
+                    field: row.field,
+                    reason: row.reason,
+                }));
+                continue;
+            }
+            let changes = lent.changes;
+            let left_out = lent.left_out_columns.iter().map(String::as_str);
+            self.lender.warn_left_out(&target.to_string(), left_out);
+            outcome.left_out += lent.left_out;
+            let key = key_columns(&self.options, &changes)?;
+            let place = self.prepare(target, changes.schema(), &key)?;
+            let counts = place.left_out.iter();
+            outcome.left_out += counts.map(|&column| count_values(&changes, column)).sum::<u64>();
+            prepared.push((number, changes, place));
         }
         let mut run = Run {
             connection: &self.connection,
@@ -181,12 +210,12 @@ impl Session {
             books: &mut self.books,
             options,
             now_ms: chrono::Utc::now().timestamp_millis(),
-            outcome: Outcome::default(),
+            outcome,
             tally: Tally::new(),
-            rejected: Vec::new(),
+            rejected,
         };
-        for (number, (changes, prepared)) in batches.iter().zip(&prepared).enumerate() {
-            run.batch(number, changes, prepared)?;
+        for (number, changes, prepared) in &prepared {
+            run.batch(*number, changes, prepared)?;
         }
         run.finish()
     }
@@ -215,6 +244,9 @@ impl Session {
             return Ok(known.clone());
         }
         let prepared = Prepared::build(&self.connection, &self.options, &target, &schema, key)?;
+        let left_out = prepared.left_out.iter();
+        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
+        self.lender.warn_left_out(&prepared.name, left_out);
         let after = self.schema_version()?;
         if after != version {
             self.prepared.clear();
