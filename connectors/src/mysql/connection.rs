@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::session::Session;
 use super::statement::Statements;
 use super::{MysqlSink, apply, catalogue, positions, settle};
@@ -22,6 +22,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 impl Settings for MysqlSink {
     fn options(&self) -> Options {
@@ -103,6 +104,15 @@ impl Bulk for Session {
         &self.resolvers
     }
 
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+    ) -> Result<Option<Lent>, Failure> {
+        lend(self, options, target, changes).await
+    }
+
     async fn prepare(
         &mut self,
         options: &Options,
@@ -143,6 +153,10 @@ impl Bulk for Session {
 impl PreparedTable for Prepared {
     fn place(&self, changes: &Changes) -> Result<Changes> {
         Self::place(self, changes)
+    }
+
+    fn left_out(&self) -> &[usize] {
+        &self.left_out
     }
 
     fn placed_key(&self) -> &[usize] {

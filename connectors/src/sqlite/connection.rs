@@ -27,6 +27,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -202,6 +203,19 @@ impl Bulk for SqliteConnection {
         &self.resolvers
     }
 
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+    ) -> Result<Option<Lent>, Failure> {
+        let (options, target, changes) = (options.clone(), target.clone(), changes.clone());
+        let lend = self.call_with_books(move |session, books| {
+            session.lend(&options, &target, &changes, books.may_wait)
+        });
+        Ok(lend.await??)
+    }
+
     async fn prepare(
         &mut self,
         options: &Options,
@@ -253,6 +267,10 @@ impl PreparedTable for Prepared {
         changes
             .project(&self.indices())
             .map_err(Error::configuration)
+    }
+
+    fn left_out(&self) -> &[usize] {
+        &self.left_out
     }
 
     fn placed_key(&self) -> &[usize] {

@@ -17,6 +17,7 @@ use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared;
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -60,9 +61,12 @@ async fn ask<B: Bulk>(
     changes: &Changes,
 ) -> Result<Explained, Failure> {
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(options, changes)?;
     let name = target.to_string();
     let found = session.describe(&target).await?;
+    let reading = read_only_options(options);
+    let lent = undeclared::to_look(B::DIALECT, &reading, &name, changes, found.as_ref())?;
+    let changes = &lent;
+    let key = key_columns(options, changes)?;
     let mut question = Question {
         target: &name,
         changes,
@@ -85,7 +89,6 @@ async fn ask<B: Bulk>(
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let reading = read_only_options(options);
     let table = session.prepare(&reading, &target, changes, &key).await?;
     let placed = table.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
