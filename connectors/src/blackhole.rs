@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
 /// A sink that counts changes and forgets them.
@@ -31,7 +31,7 @@ struct Blackhole;
 
 #[async_trait]
 impl Sink for Blackhole {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         Ok(None)
     }
 

@@ -2,7 +2,9 @@
 
 mod sink;
 mod source;
+mod survey;
 mod tail;
 
 pub use self::sink::{FileSink, connect_sink};
 pub use self::source::{FileSource, connect};
+pub use self::survey::survey;

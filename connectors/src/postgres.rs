@@ -39,6 +39,7 @@ mod resolve;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 mod trigger;
 
 #[cfg(test)]
@@ -59,12 +60,14 @@ use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::plan::Part;
 use self::session::Session;
+pub(crate) use self::store::open_positions;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::identifier::Dialect;
+use crate::sql::positions::{advance, fence, is_done, read};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -319,10 +322,10 @@ struct InDoubt {
 
 #[async_trait]
 impl Sink for PostgresConnection {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         let mut session = self.take_session().await?;
         let wait = self.limit();
-        let read = positions::read(&mut session.connection, &self.identity);
+        let read = read(&mut session.connection, &self.identity);
         let positions = match tokio::time::timeout(wait, read).await {
             Ok(read) => read.map_err(Failure::into_error)?,
             Err(_) => return Err(self.silence()),
@@ -398,9 +401,12 @@ impl PostgresConnection {
         let options = self.config.options();
         let parts = Part::of_write(write);
         let work = plan::plan(session, &options, &parts).await?;
+        let news = session.written.news(&options.table, &write.changes)?;
+        session
+            .keep_written(&self.identity, &options.table, news)
+            .await?;
         session.begin().await?;
-        let moved =
-            positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
+        let moved = advance(&mut session.connection, &self.identity, &write.spans).await?;
         if !moved {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
@@ -425,29 +431,14 @@ impl PostgresConnection {
         session: &mut Session,
         write: &Write,
     ) -> Result<Outcome, Failure> {
-        let found = positions::read(&mut session.connection, &self.identity).await?;
-        let stands = |span: &Span| found.get(&span.partition).copied();
+        let found = read(&mut session.connection, &self.identity).await?;
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
-            && write
-                .spans
-                .iter()
-                .all(|span| stands(span) == Some(span.next))
+            && is_done(&found, &write.spans)
         {
             return Ok(in_doubt.outcome.clone());
         }
-        let other = write.spans.iter().find(|span| stands(span) != span.from);
-        Err(Failure::Error(match other {
-            Some(span) => Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found: stands(span),
-            },
-            None => Error::Unavailable {
-                message: "the positions moved while they were compared: try again".to_owned(),
-                cause: None,
-            },
-        }))
+        Err(Failure::Error(fence(&found, &write.spans)))
     }
 
     async fn find_culprits(

@@ -18,7 +18,7 @@ use crate::file::{self, FileSink};
 use crate::kind::Kind;
 use crate::mysql::{self, MysqlSink};
 use crate::postgres::{self, PostgresSink};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sql::Options;
 use crate::sqlite::{self, SqliteSink};
 
@@ -40,7 +40,8 @@ pub struct Write {
     /// Batches in source order; two of one table keep their order.
     pub changes: Vec<Changes>,
     /// The positions to move, by compare-and-set from `from` to `next`. May move past records that
-    /// left no change.
+    /// left no change. An incarnation is kept beside its position; one that is absent leaves what is
+    /// kept.
     pub spans: Vec<Span>,
 }
 
@@ -89,7 +90,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// `Unavailable` or `Configuration`.
-    async fn positions(&mut self) -> Result<Option<Positions>>;
+    async fn positions(&mut self) -> Result<Option<HeldPositions>>;
 
     /// Makes a write durable, wholly or not at all. After `Unavailable` the same write may be tried
     /// again on the same sink, which connects anew by itself: where the reply to a commit was lost,

@@ -26,6 +26,7 @@ mod cell;
 mod failure;
 mod function;
 
+mod lock;
 mod positions;
 mod prepare;
 mod statement;
@@ -37,6 +38,7 @@ mod read;
 mod resolve;
 mod session;
 mod settle;
+mod store;
 
 mod desk;
 mod explain;
@@ -54,10 +56,11 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::desk::open_desk;
 use self::session::Session;
+pub(crate) use self::store::open_positions;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
@@ -254,7 +257,7 @@ struct SqliteThread {
 }
 
 enum Command {
-    Positions(oneshot::Sender<Result<Positions>>),
+    Positions(oneshot::Sender<Result<HeldPositions>>),
     Write(Write, oneshot::Sender<Result<Outcome>>),
 }
 
@@ -283,7 +286,7 @@ impl SqliteThread {
 
 #[async_trait]
 impl Sink for SqliteThread {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         self.ask(Command::Positions).await.map(Some)
     }
 

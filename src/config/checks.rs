@@ -7,7 +7,7 @@ use syncline_connectors::conflict::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, Strategy,
 };
 use syncline_connectors::format::parse_declared;
-use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
+use syncline_connectors::kafka::{KafkaSource, Start, Topics, check_properties};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 use syncline_connectors::sql::target::Target;
@@ -101,6 +101,11 @@ fn check_kafka(config: &KafkaSource) -> Vec<Problem> {
         let mut problem = Problem::new(&["properties", &key], message);
         problem.help = help;
         problems.push(problem);
+    }
+    if let Start::Timestamp(timestamp) = &config.start
+        && let Err(error) = timestamp.milliseconds()
+    {
+        problems.push(Problem::new(&["start", "timestamp"], error.to_string()));
     }
     let names = config.topics.names();
     if names.is_empty() {

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::tail::failed;
 use crate::change::Changes;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::text::{write_json, write_string};
 
@@ -126,7 +126,7 @@ impl Appended {
 
 #[async_trait]
 impl Sink for Lines {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         Ok(None)
     }
 

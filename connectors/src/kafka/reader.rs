@@ -14,11 +14,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::begin::{beginnings, list_from, list_of, place, seek};
+use super::begin::{Begun, begin, list_from, list_of, seek};
 use super::client::{Rebalance, Reports, failed};
 use super::gather::Gather;
 use super::trouble::Trouble;
-use super::{Start, headers, watermark};
+use super::{Start, Topics, headers, place, watermark};
+use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
 use crate::source::{Event, Limits, Source};
@@ -32,11 +33,20 @@ const CLOCK_ROWS: usize = 256;
 /// What a reader is told when it is opened.
 pub(super) struct Task {
     pub(super) brokers: String,
+    pub(super) topics: Topics,
+    pub(super) group: String,
     pub(super) start: Start,
-    /// Whether a topic that is gone is an error: it was named.
-    pub(super) topics_are_named: bool,
     /// `--once`: the partitions of this lane with their end offsets, no group protocol.
     pub(super) once: Option<Vec<(Partition, i64)>>,
+}
+
+impl Task {
+    /// Where `--once` stops.
+    pub(super) fn end(&self, partition: &Partition) -> Option<i64> {
+        let once = self.once.as_deref()?;
+        let found = once.iter().find(|(known, _)| known == partition)?;
+        Some(found.1)
+    }
 }
 
 /// A consumer; see the module docs.
@@ -55,6 +65,9 @@ pub(super) struct Reader {
     paused: bool,
     /// Whether a partition ended since the positions were read last.
     ended: bool,
+    /// What was said once in the log.
+    said_untaken: bool,
+    said_without_id: bool,
     trouble: Trouble,
 }
 
@@ -80,6 +93,8 @@ impl Reader {
             idle_since: None,
             paused: false,
             ended: false,
+            said_untaken: false,
+            said_without_id: false,
             trouble: Trouble::default(),
         }
     }
@@ -165,7 +180,7 @@ impl Reader {
                 // This call replaces the assignment, so what is read already goes along.
                 let mut whole = list.clone();
                 for (partition, next) in self.gather.reading() {
-                    place(&mut whole, partition, next)?;
+                    place::add(&mut whole, partition, next)?;
                 }
                 self.consumer.assign(&whole)
             }
@@ -271,7 +286,7 @@ impl Reader {
                     &self.consumer,
                     &self.gather,
                     &self.task.brokers,
-                    self.task.topics_are_named,
+                    !self.task.topics.has_pattern(),
                 )?;
                 return Ok(Polled::Dropped);
             }
@@ -322,6 +337,25 @@ impl Reader {
             .map_err(|error| failed("offsets could not be committed", error))
     }
 
+    /// Says once what a person may not expect.
+    fn say(&mut self, begun: &Begun) {
+        if !begun.untaken.is_empty() && !self.said_untaken {
+            self.said_untaken = true;
+            let group = &self.task.group;
+            let (first, count) = (&begun.untaken[0], begun.untaken.len());
+            tracing::warn!(
+                "the target holds no position of {first} ({count} partitions in all), so reading begins where `start` says; group {group} has committed offsets there, which are not used. To begin at them: syncline positions set FILE --to group"
+            );
+        }
+        if begun.without_id && !self.said_without_id {
+            self.said_without_id = true;
+            tracing::info!(
+                "the brokers at {} give topics no ids: a topic that is deleted and made again is not recognised",
+                self.task.brokers
+            );
+        }
+    }
+
     /// Whether everything of `--once` was gathered.
     fn is_drained(&self) -> bool {
         self.is_once() && self.announced && self.offered.is_none() && self.gather.is_done()
@@ -342,20 +376,21 @@ impl Source for Reader {
         self.fill(limits)
     }
 
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>> {
         let offered = self.offered.clone().unwrap_or_default();
-        let wanted: Vec<Partition> = partitions
+        let wanted: Vec<&Assignment> = assignments
             .iter()
-            .filter(|known| offered.contains(known) || self.gather.owns(known))
-            .cloned()
+            .filter(|Assignment { partition, .. }| {
+                offered.contains(partition) || self.gather.owns(partition)
+            })
             .collect();
-        let once = self.task.once.as_deref();
-        let found = beginnings(&self.consumer, self.task.start, once, positions, &wanted)?;
-        for beginning in &found {
+        let mut begun = begin(&self.consumer, &self.task, &wanted)?;
+        self.say(&begun);
+        for beginning in &begun.beginnings {
             self.gather
                 .set_single(&beginning.partition.topic, beginning.single);
         }
-        let (moved, fresh): (Vec<_>, Vec<_>) = found
+        let (moved, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut begun.beginnings)
             .into_iter()
             .partition(|beginning| self.gather.owns(&beginning.partition));
         seek(&self.consumer, &moved)?;
@@ -365,17 +400,21 @@ impl Source for Reader {
                 let partitions: Vec<_> = fresh.iter().map(|new| new.partition.clone()).collect();
                 self.pause(&partitions)?;
             }
-            if self.task.start == Start::Latest && !self.is_once() {
-                // The end moves on: whoever owns the partition next must begin here, not there.
-                let new = fresh.iter().filter(|beginning| beginning.from.is_none());
-                self.commit(&list_from(new)?)?;
-            }
         }
+        if !self.is_once() {
+            // The end moves on: whoever owns the partition next must begin here, not there.
+            let mut list = TopicPartitionList::new();
+            for (partition, offset) in &begun.commit {
+                place::add(&mut list, partition, *offset)?;
+            }
+            self.commit(&list)?;
+        }
+        let wanted: Vec<Partition> = wanted.iter().map(|known| known.partition.clone()).collect();
         self.withdraw(&wanted);
         for beginning in moved.into_iter().chain(fresh) {
             self.gather.begin(beginning);
         }
-        Ok(())
+        Ok(begun.remember())
     }
 
     async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
@@ -387,7 +426,7 @@ impl Source for Reader {
                     .as_ref()
                     .is_some_and(|leaving| leaving.contains(partition));
             if self.gather.owns(partition) && !is_lost {
-                place(&mut list, partition, position)?;
+                place::add(&mut list, partition, position)?;
             }
         }
         self.commit(&list)

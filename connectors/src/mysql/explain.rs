@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::MysqlSink;
 use super::catalogue;
 use super::failure::Failure;
-use super::positions;
 use super::prepare::Prepared;
 use super::session::Session;
 use super::settle::facts;
@@ -17,10 +16,11 @@ use super::statement::Statements;
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::Result;
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::decide::Groups;
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
+use crate::sql::positions::read_offsets;
 use crate::sql::target::{Target, key_columns};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -32,11 +32,11 @@ pub(super) async fn explain(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, Positions)> {
+) -> Result<(Explained, HeldPositions)> {
     let mut session = Session::open(config, identity, resolvers).await?;
     let answer = async {
         let explained = ask(&mut session, config, identity, changes).await?;
-        let positions = positions::read(&mut session, identity).await?;
+        let positions = read_offsets(&mut session.connection, identity).await?;
         Ok((explained, positions))
     };
     let answer = answer.await.map_err(Failure::into_error)?;

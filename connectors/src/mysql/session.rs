@@ -21,6 +21,9 @@ use crate::sink::Identity;
 use crate::sql::books::Books;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
+use crate::sql::positions::create_tables;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -61,6 +64,8 @@ impl Server {
 pub(super) struct Session {
     pub(super) connection: MySqlConnection,
     pub(super) server: Server,
+    /// The tables that the target knows to be written.
+    pub(super) written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
@@ -86,6 +91,7 @@ impl Session {
         let mut session = Self {
             connection,
             server,
+            written: WrittenTables::default(),
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -97,15 +103,23 @@ impl Session {
         };
         let tombstones = version_column(&config.conflict)?.is_some();
         session
-            .prepare_own_tables(tombstones)
+            .prepare_own_tables(config, identity, tombstones)
             .await
             .map_err(Failure::into_error)?;
         tracing::debug!(sink = identity.sink, "connected");
         Ok(session)
     }
 
-    async fn prepare_own_tables(&mut self, tombstones: bool) -> Result<(), Failure> {
-        positions::create_tables(self, tombstones).await?;
+    async fn prepare_own_tables(
+        &mut self,
+        config: &MysqlSink,
+        identity: &Identity,
+        tombstones: bool,
+    ) -> Result<(), Failure> {
+        create_tables(&mut self.connection, tombstones).await?;
+        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        lock.share(&mut self.connection).await?;
+        self.written = targets::check(&mut self.connection, identity, &config.table, None).await?;
         positions::create_books(self).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
@@ -196,6 +210,21 @@ impl Session {
             );
         }
         Ok(found)
+    }
+
+    /// Keeps which tables are about to be written. They are there by now; where the write fails, a
+    /// table is at most called empty that never held anything.
+    pub(super) async fn keep_written(
+        &mut self,
+        identity: &Identity,
+        setting: &str,
+        news: Vec<(Target, bool)>,
+    ) -> Result<(), Failure> {
+        if let Some(sql) = WrittenTables::statements(Dialect::Mysql, identity, setting, &news) {
+            self.execute(&sql).await?;
+            self.written.add(news);
+        }
+        Ok(())
     }
 
     /// Begins the transaction of a write, with empty staging tables.
@@ -366,7 +395,7 @@ fn settings(config: &MysqlSink, server: &Server) -> String {
 }
 
 /// The first words of a statement, for messages.
-fn describe(sql: &str) -> String {
+pub(super) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
 }

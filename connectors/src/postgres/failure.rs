@@ -9,7 +9,7 @@ use crate::error::{Error, RejectedChange};
 
 /// Why an attempt failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// As it is for the caller.
     Error(Error),
     /// The target is not what it was when the statements were made; the error if it stays so.
@@ -22,7 +22,7 @@ pub(super) enum Failure {
 
 /// A refusal of data.
 #[derive(Debug, Clone)]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     /// SQLSTATE and its name where it is a common one.
     pub(super) rule: String,
     /// The column, where the database says it.
@@ -66,6 +66,12 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.into_error()
     }
 }
 

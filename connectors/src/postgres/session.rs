@@ -24,6 +24,9 @@ use crate::sink::Identity;
 use crate::sql::books::Books;
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::ledger;
+use crate::sql::positions::create_tables;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -38,6 +41,8 @@ pub(super) struct Session {
     begin: &'static str,
     /// Whose deletes are remembered, and how they are judged.
     remembers: Option<(Identity, ConflictPolicy)>,
+    /// The tables that the target knows to be written.
+    pub(super) written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
@@ -58,7 +63,13 @@ impl Session {
     ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let tombstones = version_column(&config.conflict)?.is_some();
-        positions::create_tables(&mut connection, tombstones)
+        create_tables(&mut connection, tombstones)
+            .await
+            .map_err(Failure::into_error)?;
+        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        let shared = lock.share(&mut connection).await;
+        shared.map_err(Failure::into_error)?;
+        let written = targets::check(&mut connection, identity, &config.table, None)
             .await
             .map_err(Failure::into_error)?;
         let mut books = Books::new(
@@ -83,6 +94,7 @@ impl Session {
             remembers: config
                 .remember_deletes
                 .then(|| (identity.clone(), config.conflict.clone())),
+            written,
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -118,6 +130,7 @@ impl Session {
             link,
             begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
             remembers: None,
+            written: WrittenTables::default(),
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -168,6 +181,21 @@ impl Session {
     pub(super) fn next_stage(&mut self) -> usize {
         self.stages_made += 1;
         self.stages_made
+    }
+
+    /// Keeps which tables are about to be written. They are there by now; where the write fails, a
+    /// table is at most called empty that never held anything.
+    pub(super) async fn keep_written(
+        &mut self,
+        identity: &Identity,
+        setting: &str,
+        news: Vec<(Target, bool)>,
+    ) -> Result<(), Failure> {
+        if let Some(sql) = WrittenTables::statements(Dialect::Postgres, identity, setting, &news) {
+            self.execute(&sql).await?;
+            self.written.add(news);
+        }
+        Ok(())
     }
 
     /// Begins the transaction of a write.
@@ -362,7 +390,7 @@ pub(super) async fn open_connection(
 }
 
 /// The first words of a statement, for messages.
-fn describe(sql: &str) -> String {
+pub(super) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
 }

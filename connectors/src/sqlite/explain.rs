@@ -6,17 +6,19 @@ use std::sync::Arc;
 use super::apply::Run;
 use super::failure::of_statement;
 use super::function::register;
+use super::positions::{self, Statements, ready};
 use super::prepare::{Prepared, read_table};
-use super::{SqliteSink, positions, session};
+use super::{SqliteSink, session};
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Identity, Outcome};
 use crate::sql::books::Books;
 use crate::sql::decide::{Groups, Tally};
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
 use crate::sql::identifier::Dialect;
+use crate::sql::positions::read_offsets;
 use crate::sql::target::{Target, key_columns};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -28,7 +30,7 @@ pub(super) fn explain(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, Positions)> {
+) -> Result<(Explained, HeldPositions)> {
     let options = config.options();
     let target = Target::of(&options.table, &changes.table)?;
     let key = key_columns(&options, changes)?;
@@ -60,12 +62,12 @@ pub(super) fn explain(
     };
     let mut books = Books::new(Dialect::Sqlite, identity, &unkept, now_ms)?;
     books.may_wait = false;
-    let positions = match &connection {
+    let positions = match &mut connection {
         Some(connection) => {
             positions::stand_in(connection, &books)?;
-            positions::read(connection, identity)?
+            ready(read_offsets(&mut Statements(connection), identity))?
         }
-        None => Positions::new(),
+        None => HeldPositions::new(),
     };
     if let Some(explained) = question.without_asking()? {
         return Ok((explained, positions));

@@ -11,18 +11,23 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::Run;
 use super::failure::of_statement;
 use super::function::{Memory, register};
+use super::lock::{self, FileLock};
+use super::positions::{self, Statements, ready};
 use super::prepare::Prepared;
-use super::{SqliteSink, Synchronous, positions};
+use super::{SqliteSink, Synchronous};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::decide::Tally;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{Execute as _, advance, create_tables, fence, is_done, read};
 use crate::sql::target::{Target, key_columns};
 
 /// Statements that one connection keeps prepared.
@@ -47,6 +52,11 @@ pub(super) struct Session {
     schema_version: i64,
     /// The last write, so that a caller who did not hear the answer gets it (R4).
     last: Option<(Vec<Span>, Outcome)>,
+    /// The tables that the target knows to be written.
+    written: WrittenTables,
+    /// What the open transaction adds to them.
+    news: Vec<(Target, bool)>,
+    _lock: FileLock,
 }
 
 /// Opens the file with the settings that every statement relies on.
@@ -101,8 +111,14 @@ impl Session {
         identity: Identity,
         resolvers: Arc<dyn Resolvers>,
     ) -> Result<Self> {
-        let connection = open_connection(config)?;
-        positions::create_tables(&connection)?;
+        let mut connection = open_connection(config)?;
+        let mut statements = Statements(&mut connection);
+        ready(create_tables(&mut statements, true))?;
+        let sink_lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        let alone = lock::take_alone(config, &sink_lock)?.is_some();
+        let shared = lock::share(config, &sink_lock)?;
+        let checked = targets::check(&mut statements, &identity, &config.table, Some(alone));
+        let written = ready(checked)?;
         let now_ms = chrono::Utc::now().timestamp_millis();
         let mut books = Books::new(Dialect::Sqlite, &identity, &config.conflict, now_ms)?;
         positions::create_books(&connection, &mut books)?;
@@ -118,12 +134,15 @@ impl Session {
             prepared: HashMap::new(),
             schema_version: -1,
             last: None,
+            written,
+            news: Vec::new(),
+            _lock: shared,
         })
     }
 
     /// Where each partition stands.
-    pub(super) fn positions(&self) -> Result<Positions> {
-        positions::read(&self.connection, &self.identity)
+    pub(super) fn positions(&mut self) -> Result<HeldPositions> {
+        ready(read(&mut Statements(&mut self.connection), &self.identity))
     }
 
     /// One write, one transaction.
@@ -132,6 +151,9 @@ impl Session {
         let done = self.attempt(write).and_then(|outcome| {
             let before = self.last.replace((write.spans.clone(), outcome.clone()));
             let committed = self.run("COMMIT");
+            if committed.is_ok() {
+                self.written.add(std::mem::take(&mut self.news));
+            }
             if committed.is_err() && !self.connection.is_autocommit() {
                 self.last = before;
             }
@@ -147,10 +169,9 @@ impl Session {
         }
         match (&error, &self.last) {
             (Error::Fenced { .. }, Some((spans, outcome))) if *spans == write.spans => {
-                let found = self.positions()?;
-                let moved = |span: &Span| found.get(&span.partition) == Some(&span.next);
-                if spans.iter().all(moved) {
-                    Ok(outcome.clone())
+                let outcome = outcome.clone();
+                if is_done(&self.positions()?, &write.spans) {
+                    Ok(outcome)
                 } else {
                     Err(error)
                 }
@@ -160,9 +181,20 @@ impl Session {
     }
 
     fn attempt(&mut self, write: &Write) -> Result<Outcome> {
-        positions::advance(&self.connection, &self.identity, &write.spans)?;
+        let mut statements = Statements(&mut self.connection);
+        if !ready(advance(&mut statements, &self.identity, &write.spans))? {
+            return Err(fence(&self.positions()?, &write.spans));
+        }
         let options = self.options.clone();
-        self.apply(&options, &write.changes)
+        let news = self.written.news(&options.table, &write.changes)?;
+        let outcome = self.apply(&options, &write.changes)?;
+        let statements =
+            WrittenTables::statements(Dialect::Sqlite, &self.identity, &options.table, &news);
+        if let Some(sql) = statements {
+            ready(Statements(&mut self.connection).execute(&sql))?;
+        }
+        self.news = news;
+        Ok(outcome)
     }
 
     /// Writes batches in the open transaction.

@@ -1,0 +1,69 @@
+//! The positions in a SQLite file, for a person. The file is opened for each question anew, to read
+//! where nothing is changed.
+
+use async_trait::async_trait;
+
+use super::positions::{Statements, ready};
+use super::{SqliteSink, lock, on_a_thread, session};
+use crate::error::Result;
+use crate::positions::{Change, Kept, PositionStore};
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::store;
+
+struct SqlitePositions {
+    config: SqliteSink,
+    pipeline: String,
+    sink: String,
+}
+
+/// Opens the store; a file that is not there holds no positions.
+pub(crate) fn open_positions(
+    config: &SqliteSink,
+    pipeline: &str,
+    sink: &str,
+) -> Box<dyn PositionStore> {
+    Box::new(SqlitePositions {
+        config: config.clone(),
+        pipeline: pipeline.to_owned(),
+        sink: sink.to_owned(),
+    })
+}
+
+#[async_trait]
+impl PositionStore for SqlitePositions {
+    async fn read(&mut self) -> Result<Kept> {
+        let (config, pipeline, sink) = (
+            self.config.clone(),
+            self.pipeline.clone(),
+            self.sink.clone(),
+        );
+        on_a_thread(move || match session::open_to_look(&config)? {
+            Some(mut connection) => ready(store::read(
+                &mut Statements(&mut connection),
+                &pipeline,
+                &sink,
+            )),
+            None => Ok(Kept::default()),
+        })
+        .await
+    }
+
+    async fn change(&mut self, changes: &[Change]) -> Result<()> {
+        let (config, pipeline, sink) = (
+            self.config.clone(),
+            self.pipeline.clone(),
+            self.sink.clone(),
+        );
+        let changes = changes.to_vec();
+        on_a_thread(move || {
+            let mut connection = session::open_connection(&config)?;
+            let lock = SinkLock::new(&pipeline, &sink);
+            let Some(_alone) = lock::take_alone(&config, &lock)? else {
+                return Err(lock.held());
+            };
+            let mut statements = Statements(&mut connection);
+            ready(store::change(&mut statements, &pipeline, &sink, &changes))
+        })
+        .await
+    }
+}
