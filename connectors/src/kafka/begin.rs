@@ -176,7 +176,7 @@ impl<'a> Broker<'a> {
         Ok(Self {
             consumer,
             task,
-            ids: topic_id::ids(consumer, &names)?,
+            ids: topic_id::ids(consumer, &names, REQUEST_TIMEOUT)?,
             topics,
             committed,
             starts: BTreeMap::new(),
@@ -291,7 +291,7 @@ pub(super) fn committed<'a>(
 }
 
 /// A position of a topic that was deleted and made again counts in something else.
-fn check_incarnation(
+pub(super) fn check_incarnation(
     partition: &Partition,
     held: Option<&Incarnation>,
     now: Option<&Incarnation>,

@@ -117,6 +117,13 @@ impl Gather {
             .map(|owned| (&owned.partition, owned.next))
     }
 
+    /// The partitions that are read, with what their offsets count in.
+    pub(super) fn incarnations(&self) -> impl Iterator<Item = (&Partition, Option<&Incarnation>)> {
+        self.owned
+            .iter()
+            .map(|owned| (&owned.partition, owned.incarnation.as_ref()))
+    }
+
     /// Whether this partition is read.
     pub(super) fn owns(&self, partition: &Partition) -> bool {
         self.owned.iter().any(|owned| owned.partition == *partition)

@@ -6,6 +6,7 @@
 //! a value. The client recovers from brokers that are away; `next` says `Unavailable` once they
 //! have been for a few seconds, and may be called again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,11 +15,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::begin::{Begun, begin, list_from, list_of, seek};
+use super::begin::{Begun, begin, check_incarnation, list_from, list_of, seek};
 use super::client::{Rebalance, Reports, failed};
 use super::gather::Gather;
 use super::trouble::Trouble;
-use super::{Start, Topics, headers, place, watermark};
+use super::{Start, Topics, headers, place, topic_id, watermark};
 use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
@@ -29,6 +30,10 @@ use crate::source::{Event, Limits, Source};
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The clock is read once in this many records.
 const CLOCK_ROWS: usize = 256;
+
+/// How often it is looked whether a topic was made again while it is read, and how long that may take.
+const ID_INTERVAL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+const ID_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What a reader is told when it is opened.
 pub(super) struct Task {
@@ -68,6 +73,7 @@ pub(super) struct Reader {
     /// What was said once in the log.
     said_untaken: bool,
     said_without_id: bool,
+    ids_checked: Instant,
     trouble: Trouble,
 }
 
@@ -95,6 +101,7 @@ impl Reader {
             ended: false,
             said_untaken: false,
             said_without_id: false,
+            ids_checked: Instant::now(),
             trouble: Trouble::default(),
         }
     }
@@ -337,6 +344,31 @@ impl Reader {
             .map_err(|error| failed("offsets could not be committed", error))
     }
 
+    /// A topic that was deleted and made again while it is read begins to count anew, and the client
+    /// goes on at the old offset.
+    fn check_ids(&mut self) -> Result<()> {
+        if self.ids_checked.elapsed() < ID_INTERVAL {
+            return Ok(());
+        }
+        self.ids_checked = Instant::now();
+        let mut topics: Vec<Arc<str>> = self
+            .gather
+            .incarnations()
+            .filter(|(_, incarnation)| incarnation.is_some())
+            .map(|(partition, _)| partition.topic.clone())
+            .collect();
+        topics.sort();
+        topics.dedup();
+        // A broker that is away is not asked again before the next time.
+        let Ok(ids) = topic_id::ids(&self.consumer, &topics, ID_TIMEOUT) else {
+            return Ok(());
+        };
+        for (partition, incarnation) in self.gather.incarnations() {
+            check_incarnation(partition, incarnation, ids.get(&partition.topic))?;
+        }
+        Ok(())
+    }
+
     /// Says once what a person may not expect.
     fn say(&mut self, begun: &Begun) {
         if !begun.untaken.is_empty() && !self.said_untaken {
@@ -373,6 +405,7 @@ impl Source for Reader {
             return self.hold_back(limits.linger);
         }
         self.resume()?;
+        self.check_ids()?;
         self.fill(limits)
     }
 

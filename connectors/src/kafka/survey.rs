@@ -32,7 +32,7 @@ fn ask(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
     let partitions = topic::matching(&consumer, &config.brokers, config.topics.names())?;
     let names: BTreeSet<Arc<str>> = partitions.iter().map(|known| known.topic.clone()).collect();
     let names: Vec<Arc<str>> = names.into_iter().collect();
-    let ids = topic_id::ids(&consumer, &names)?;
+    let ids = topic_id::ids(&consumer, &names, client::REQUEST_TIMEOUT)?;
     let group = match wanted.group && !partitions.is_empty() {
         true => committed(&consumer, partitions.iter())?,
         false => BTreeMap::new(),

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,26 +16,27 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::client::{REQUEST_TIMEOUT, failed};
+use super::client::failed;
 use crate::error::Result;
 use crate::record::Incarnation;
 
 /// What a topic's positions count in, as it is kept beside them: the id as Kafka's own tools write it.
 const PREFIX: &str = "topic ";
 
-/// The ids of `topics` by name; one that has none is absent.
+/// The ids of `topics` by name, after at most `wait`; one that has none is absent.
 ///
 /// # Errors
 /// `Unavailable` where no broker answers.
 pub(super) fn ids<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topics: &[Arc<str>],
+    wait: Duration,
 ) -> Result<HashMap<Arc<str>, Incarnation>> {
     let mut ids = HashMap::new();
     if topics.is_empty() {
         return Ok(ids);
     }
-    match describe(consumer, topics) {
+    match describe(consumer, topics, wait) {
         Ok(found) => {
             for (name, id) in found {
                 let bytes = id.to_be_bytes();
@@ -83,6 +85,7 @@ impl<T> Drop for Owned<T> {
 fn describe<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topics: &[Arc<str>],
+    wait: Duration,
 ) -> Result<Vec<(String, u128)>, RDKafkaErrorCode> {
     let names: Vec<CString> = topics
         .iter()
@@ -90,7 +93,7 @@ fn describe<C: ConsumerContext>(
         .collect();
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     let client = consumer.client().native_ptr();
-    let milliseconds = i32::try_from(REQUEST_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
+    let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client is alive as long as `consumer` is borrowed, and its functions may be called
     // from any thread. The collection copies the names, which live until it is made. The answer comes
     // to a queue of our own, which nobody else polls; queue, collection and event are given back by

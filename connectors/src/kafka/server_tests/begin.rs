@@ -200,6 +200,21 @@ fn r24_a_topic_that_was_made_again_is_told_apart_by_its_id() {
     assert_ne!(now, kept);
 }
 
+#[test]
+fn r24_a_topic_that_is_made_again_while_it_is_read_stops_the_reader() {
+    let topic = topic_of("remade", 1);
+    produce(&topic, 0, numbered(0..5));
+    let sink = empty();
+    let mut driver = Driver::open(&config(&topic, &unique("g")), &sink);
+    driver.until("all records", |driver, _| driver.rows_seen() == 5);
+    delete(&topic);
+    create(&topic, 1);
+    produce(&topic, 0, numbered(0..20));
+    let error = driver.until_refused();
+    let expected = error.contains("made again") || error.contains("does not exist");
+    assert!(expected && error.contains(&topic), "{error}");
+}
+
 fn delete(topic: &str) {
     let admin: AdminClient<DefaultClientContext> = client().create().unwrap();
     let gone = block_on(admin.delete_topics(&[topic], &AdminOptions::new())).unwrap();
