@@ -93,8 +93,9 @@ pub struct KafkaSource {
     pub topics: Topics,
     /// The consumer group. Replicas of one pipeline share it.
     pub group: String,
-    /// Where a sink begins with a topic that it holds no position of. A sink that keeps no positions
-    /// (a file) begins at the group's committed offset, where there is one.
+    /// Where a sink begins with a topic that it holds no position of: `earliest`, `latest`, or
+    /// `{ timestamp = "2026-01-01T00:00:00Z" }` for the first record that is not older. A sink that
+    /// keeps no positions (a file) begins at the group's committed offset, where there is one.
     #[serde(default)]
     pub start: Start,
     /// What the values are.

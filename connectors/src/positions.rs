@@ -60,6 +60,13 @@ pub trait PositionStore: Send {
     /// # Errors
     /// As [`PositionStore::read`], and `Configuration` where the pipeline runs or a position was moved.
     async fn change(&mut self, changes: &[Change]) -> Result<()>;
+
+    /// Forgets which tables the positions belong to and keeps the positions: the next start takes the
+    /// tables as it finds them.
+    ///
+    /// # Errors
+    /// As [`PositionStore::change`].
+    async fn forget_tables(&mut self) -> Result<()>;
 }
 
 /// Opens the store of the sink `sink` of `pipeline`; `None` where the sink keeps no positions.

@@ -49,7 +49,8 @@ const SHOW_EXAMPLES: &str = "Examples:
 const RESET_EXAMPLES: &str = "Examples:
   syncline positions reset pipelines/crm.toml              # shows what would be forgotten
   syncline positions reset pipelines/crm.toml --yes        # reads everything anew
-  syncline positions reset pipelines/crm.toml --topic crm.public.clients --yes";
+  syncline positions reset pipelines/crm.toml --topic crm.public.clients --yes
+  syncline positions reset pipelines/crm.toml --sink billing --tables-only --yes   # a table was renamed";
 
 const SET_EXAMPLES: &str = "Examples:
   syncline positions set pipelines/crm.toml --to group --yes     # where the consumer group stands

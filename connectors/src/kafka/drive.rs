@@ -151,6 +151,7 @@ impl Driver {
     /// Steps until `done`, or fails at the deadline; an outage is waited out.
     pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Self, &Event) -> bool) {
         let deadline = Instant::now() + DEADLINE;
+        let mut outage = String::new();
         loop {
             match self.step() {
                 Ok(event) => {
@@ -158,10 +159,13 @@ impl Driver {
                         return;
                     }
                 }
-                Err(Error::Unavailable { .. }) => {}
+                Err(error @ Error::Unavailable { .. }) => outage = error.chain(),
                 Err(error) => panic!("{what}: {}", error.chain()),
             }
-            assert!(Instant::now() < deadline, "{what} did not come about");
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not come about: {outage}"
+            );
         }
     }
 

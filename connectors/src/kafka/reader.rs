@@ -278,6 +278,15 @@ impl Reader {
 
     /// Takes one thing from the client's queue.
     fn poll(&mut self, wait: Duration) -> Result<Polled> {
+        let polled = self.poll_client(wait);
+        if polled.is_err() {
+            // A topic that was made again is the better reason.
+            self.check_ids(Duration::ZERO)?;
+        }
+        polled
+    }
+
+    fn poll_client(&mut self, wait: Duration) -> Result<Polled> {
         let message = match self.consumer.poll(wait) {
             None => return Ok(Polled::Nothing),
             Some(Ok(message)) => message,
@@ -345,9 +354,9 @@ impl Reader {
     }
 
     /// A topic that was deleted and made again while it is read begins to count anew, and the client
-    /// goes on at the old offset.
-    fn check_ids(&mut self) -> Result<()> {
-        if self.ids_checked.elapsed() < ID_INTERVAL {
+    /// goes on at the old offset. Looked at where the last look is `interval` ago.
+    fn check_ids(&mut self, interval: Duration) -> Result<()> {
+        if self.ids_checked.elapsed() < interval {
             return Ok(());
         }
         self.ids_checked = Instant::now();
@@ -405,7 +414,7 @@ impl Source for Reader {
             return self.hold_back(limits.linger);
         }
         self.resume()?;
-        self.check_ids()?;
+        self.check_ids(ID_INTERVAL)?;
         self.fill(limits)
     }
 

@@ -79,6 +79,20 @@ impl<T> Drop for Owned<T> {
     }
 }
 
+/// The id of a broker that answers.
+fn any_broker<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    wait: Duration,
+) -> Result<i32, RDKafkaErrorCode> {
+    let unknown = RDKafkaErrorCode::AllBrokersDown;
+    let metadata = consumer
+        .fetch_metadata(Some(topic), wait)
+        .map_err(|error| error.rdkafka_error_code().unwrap_or(unknown))?;
+    let first = metadata.brokers().first();
+    first.map(|broker| broker.id()).ok_or(unknown)
+}
+
 /// Asks a broker. Names and ids, without topics that have none or that are not there.
 // The Rust client does not wrap this request; the C interface is the client's documented one.
 #[allow(unsafe_code)]
@@ -94,11 +108,14 @@ fn describe<C: ConsumerContext>(
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     let client = consumer.client().native_ptr();
     let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+    let broker = any_broker(consumer, &topics[0], wait)?;
+    let mut reason = [0; 256];
     // SAFETY: the client is alive as long as `consumer` is borrowed, and its functions may be called
-    // from any thread. The collection copies the names, which live until it is made. The answer comes
-    // to a queue of our own, which nobody else polls; queue, collection and event are given back by
-    // `Owned`, the event last made and first dropped. What the event holds is read only while it
-    // lives, and copied.
+    // from any thread. The collection copies the names, which live until it is made; the options are
+    // copied with the request, and `reason` is as long as is said. The answer comes to a queue of our
+    // own, which nobody else polls; queue, collection, options and event are given back by `Owned`,
+    // the event last made and first dropped. What the event holds is read only while it lives, and
+    // copied.
     unsafe {
         let out_of_memory = RDKafkaErrorCode::CriticalSystemResource;
         let queue = Owned::new(raw::rd_kafka_queue_new(client), raw::rd_kafka_queue_destroy)
@@ -108,10 +125,26 @@ fn describe<C: ConsumerContext>(
             raw::rd_kafka_TopicCollection_destroy,
         )
         .ok_or(out_of_memory)?;
+        let options = Owned::new(
+            raw::rd_kafka_AdminOptions_new(
+                client,
+                raw::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+            ),
+            raw::rd_kafka_AdminOptions_destroy,
+        )
+        .ok_or(out_of_memory)?;
+        // Without this the controller is asked, which not every client may reach. Where it is refused,
+        // the controller is asked after all.
+        raw::rd_kafka_AdminOptions_set_broker(
+            options.as_ptr(),
+            broker,
+            reason.as_mut_ptr(),
+            reason.len(),
+        );
         raw::rd_kafka_DescribeTopics(
             client,
             collection.as_ptr(),
-            std::ptr::null(),
+            options.as_ptr(),
             queue.as_ptr(),
         );
         let event = Owned::new(

@@ -43,4 +43,9 @@ impl PositionStore for MysqlPositions {
         store::change(&mut self.connection, &self.pipeline, &self.sink, changes).await?;
         Ok(())
     }
+
+    async fn forget_tables(&mut self) -> Result<()> {
+        store::forget_tables(&mut self.connection, &self.pipeline, &self.sink).await?;
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::lock::{self, FileLock};
 use super::positions::{self, Statements, ready};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, read_table};
 use super::{SqliteSink, Synchronous};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
@@ -245,6 +245,9 @@ impl Session {
             });
         if let Some(known) = known {
             return Ok(known.clone());
+        }
+        if self.written.contains(&target) && read_table(&self.connection, &target)?.is_none() {
+            return Err(targets::gone(&self.identity, &[target]));
         }
         let prepared = Prepared::build(&self.connection, &self.options, &target, &schema, key)?;
         let after = self.schema_version()?;

@@ -49,20 +49,39 @@ impl PositionStore for SqlitePositions {
     }
 
     async fn change(&mut self, changes: &[Change]) -> Result<()> {
+        let changes = changes.to_vec();
+        self.alone(move |statements, pipeline, sink| {
+            ready(store::change(statements, pipeline, sink, &changes))
+        })
+        .await
+    }
+
+    async fn forget_tables(&mut self) -> Result<()> {
+        self.alone(|statements, pipeline, sink| {
+            ready(store::forget_tables(statements, pipeline, sink))
+        })
+        .await
+    }
+}
+
+impl SqlitePositions {
+    /// Changes something while no session of the sink is open.
+    async fn alone(
+        &self,
+        change: impl FnOnce(&mut Statements<'_>, &str, &str) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
         let (config, pipeline, sink) = (
             self.config.clone(),
             self.pipeline.clone(),
             self.sink.clone(),
         );
-        let changes = changes.to_vec();
         on_a_thread(move || {
             let mut connection = session::open_connection(&config)?;
             let lock = SinkLock::new(&pipeline, &sink);
             let Some(_alone) = lock::take_alone(&config, &lock)? else {
                 return Err(lock.held());
             };
-            let mut statements = Statements(&mut connection);
-            ready(store::change(&mut statements, &pipeline, &sink, &changes))
+            change(&mut Statements(&mut connection), &pipeline, &sink)
         })
         .await
     }

@@ -16,6 +16,10 @@ use crate::failure::Failure;
 pub(super) struct ResetArguments {
     #[command(flatten)]
     subject: Subject,
+    /// Keep the positions and forget only which `table` setting and tables they belong to, after a table
+    /// got another name or was dropped on purpose.
+    #[arg(long, conflicts_with_all = ["source", "topic", "partition"])]
+    tables_only: bool,
     /// Change it; without this it is only shown.
     #[arg(long)]
     yes: bool,
@@ -40,6 +44,10 @@ type Changes = Vec<(SinkPositions, Vec<Change>)>;
 pub(super) async fn reset(arguments: &ResetArguments, global: &Global) -> Result<Exit, Exit> {
     let filter = &arguments.subject.filter;
     let file = arguments.subject.load(global)?;
+    if arguments.tables_only {
+        let sinks = arguments.subject.read(&file).await?;
+        return forget_tables(sinks, arguments.yes, global).await;
+    }
     let mut all = Changes::new();
     for sink in arguments.subject.read(&file).await? {
         let kept = sink.kept.positions.iter();
@@ -104,6 +112,45 @@ pub(super) async fn set(arguments: &SetArguments, global: &Global) -> Result<Exi
         all.push((sink, changes));
     }
     carry_out(all, arguments.yes, global).await
+}
+
+/// Shows which tables are forgotten, and forgets them.
+async fn forget_tables(
+    sinks: Vec<SinkPositions>,
+    yes: bool,
+    global: &Global,
+) -> Result<Exit, Exit> {
+    let mut text = String::new();
+    let mut rows = Vec::new();
+    for mut sink in sinks {
+        let Some(store) = &mut sink.store else {
+            continue;
+        };
+        if yes {
+            let forgotten = store.forget_tables().await;
+            forgotten.map_err(|error| fail(&Failure::of_sink(&sink.name, error)))?;
+        }
+        let (verb, end) = if yes {
+            ("are", "")
+        } else {
+            ("would be", "; nothing was changed: add --yes")
+        };
+        let table = sink.kept.table.as_deref().unwrap_or("-");
+        text.push_str(&format!(
+            "sink {}: the setting table = {table:?} and {} tables {verb} forgotten, {} positions stay{end}\n",
+            sink.name,
+            sink.kept.tables.len(),
+            sink.kept.positions.len()
+        ));
+        rows.push(
+            json!({ "sink": sink.name, "table": sink.kept.table, "tables": sink.kept.tables }),
+        );
+    }
+    Ok(if global.json {
+        print_json(&json!({ "done": yes, "forgotten": rows }))
+    } else {
+        print(&text)
+    })
 }
 
 async fn carry_out(mut all: Changes, yes: bool, global: &Global) -> Result<Exit, Exit> {

@@ -124,6 +124,51 @@ async fn r24_a_table_that_was_written_and_is_gone_stops_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r24_a_table_that_got_another_name_keeps_its_positions_if_a_person_says_so() {
+    let kafka = kafka();
+    for target in Target::each("another").await {
+        let kind = target.kind();
+        let topic = kafka.topic("another", 1).await;
+        kafka.produce(&topic, &messages(0..10));
+        let text = |table: &str| {
+            let sinks = [Sink {
+                name: "billing",
+                target: &target,
+                table,
+            }];
+            let file = File {
+                name: "crm",
+                topics: &topic,
+                start: "\"earliest\"",
+                sinks: &sinks,
+            };
+            file.text()
+        };
+        let pipeline = Pipeline::new(&text("t"));
+        pipeline.run_once(PATIENCE).await.expect_success();
+        target
+            .execute("ALTER TABLE t RENAME TO u; DELETE FROM u WHERE id = 3")
+            .await;
+        pipeline.write(&text("u"));
+        kafka.produce(&topic, &messages(10..12));
+        let reset = ["positions", "reset", pipeline.file(), "--tables-only"];
+        let asked = pipeline.command(&reset).await;
+        asked.expect_success();
+        assert!(asked.stdout.contains("add --yes"), "{kind}: {asked:?}");
+        expect_refused(&pipeline.run_once(PATIENCE).await, &["--tables-only"]);
+        let reset = [&reset[..], &["--yes"]].concat();
+        pipeline.command(&reset).await.expect_success();
+        pipeline.run_once(PATIENCE).await.expect_success();
+        let expect: Vec<i64> = (0..12).filter(|id| *id != 3).collect();
+        assert_eq!(
+            ids(&target, "u").await,
+            expect,
+            "{kind}: nothing was read again"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r24_a_table_that_was_written_and_is_empty_is_told() {
     let kafka = kafka();
     for target in Target::each("empty").await {

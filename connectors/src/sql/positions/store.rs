@@ -68,11 +68,7 @@ pub(crate) async fn change<E: Execute>(
     sink: &str,
     changes: &[Change],
 ) -> Result<(), E::Failure> {
-    let lock = SinkLock::new(pipeline, sink);
-    if !lock.take_alone(connection).await? {
-        return Err(lock.held().into());
-    }
-    create_tables(connection, false).await?;
+    let lock = take(connection, pipeline, sink).await?;
     let begin = match E::DIALECT {
         Dialect::Postgres => "BEGIN",
         Dialect::Sqlite => "BEGIN IMMEDIATE",
@@ -84,6 +80,34 @@ pub(crate) async fn change<E: Execute>(
     connection.execute(end).await?;
     lock.release(connection).await?;
     made
+}
+
+/// Forgets which tables the positions of the sink belong to.
+///
+/// # Errors
+/// `Configuration` where the pipeline runs.
+pub(crate) async fn forget_tables<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<(), E::Failure> {
+    let lock = take(connection, pipeline, sink).await?;
+    connection.execute(&targets::forget(pipeline, sink)).await?;
+    lock.release(connection).await
+}
+
+/// Takes the sink's lock alone, with the tables at hand.
+async fn take<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<SinkLock, E::Failure> {
+    let lock = SinkLock::new(pipeline, sink);
+    if !lock.take_alone(connection).await? {
+        return Err(lock.held().into());
+    }
+    create_tables(connection, false).await?;
+    Ok(lock)
 }
 
 async fn make<E: Execute>(

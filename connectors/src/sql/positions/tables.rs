@@ -82,13 +82,23 @@ pub(crate) async fn create_tables<E: Execute>(
     if !missing(connection).await?.any(tombstones) {
         return Ok(());
     }
+    if E::DIALECT == Dialect::Postgres {
+        // One message, so that no transaction is left open.
+        let alter = format!(
+            "ALTER TABLE {POSITIONS_TABLE} ADD COLUMN IF NOT EXISTS incarnation {}",
+            incarnation_type(E::DIALECT)
+        );
+        let mut sql = format!("BEGIN; SELECT pg_advisory_xact_lock({POSTGRES_DDL_LOCK}); ");
+        for statement in statements(E::DIALECT, tombstones).chain([alter]) {
+            sql.push_str(&format!("{statement}; "));
+        }
+        sql.push_str("COMMIT");
+        return connection.execute(&sql).await.map(drop);
+    }
     begin(connection).await?;
     // Another session may have been faster.
     let missing = missing(connection).await?;
-    let mut statements: Vec<String> = tables(E::DIALECT, tombstones)
-        .into_iter()
-        .map(|(_, create)| create)
-        .collect();
+    let mut statements: Vec<String> = statements(E::DIALECT, tombstones).collect();
     if missing.incarnation {
         let kind = incarnation_type(E::DIALECT);
         statements.push(format!(
@@ -101,6 +111,11 @@ pub(crate) async fn create_tables<E: Execute>(
     }
     connection.execute(&sql).await?;
     end(connection).await
+}
+
+fn statements(dialect: Dialect, tombstones: bool) -> impl Iterator<Item = String> {
+    let tables = tables(dialect, tombstones).into_iter();
+    tables.map(|(_, create)| create)
 }
 
 /// For who only looks: the tables with the statements that make them.
@@ -119,10 +134,7 @@ pub(crate) const MYSQL_DDL_LOCK_SECONDS: u32 = 60;
 
 async fn begin<E: Execute>(connection: &mut E) -> Result<(), E::Failure> {
     match E::DIALECT {
-        Dialect::Postgres => {
-            let sql = format!("BEGIN; SELECT pg_advisory_xact_lock({POSTGRES_DDL_LOCK})");
-            connection.execute(&sql).await?;
-        }
+        Dialect::Postgres => {}
         Dialect::Sqlite => {
             connection.execute("BEGIN IMMEDIATE").await?;
         }
@@ -141,7 +153,8 @@ async fn begin<E: Execute>(connection: &mut E) -> Result<(), E::Failure> {
 
 async fn end<E: Execute>(connection: &mut E) -> Result<(), E::Failure> {
     match E::DIALECT {
-        Dialect::Postgres | Dialect::Sqlite => {
+        Dialect::Postgres => {}
+        Dialect::Sqlite => {
             connection.execute("COMMIT").await?;
         }
         Dialect::Mysql => {

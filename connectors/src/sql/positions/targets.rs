@@ -137,11 +137,12 @@ fn sink_itself() -> Target {
 fn other_setting(identity: &Identity, before: &str, now: &str) -> Error {
     let Identity { pipeline, sink, .. } = identity;
     Error::configuration(format!(
-        "the positions of pipeline {pipeline:?}, sink {sink:?} in this database were written for table = {before:?}, and the pipeline file says table = {now:?}: if this is another pipeline, give it or its sink another name; if the table was changed on purpose, read everything anew into it with: syncline positions reset FILE --sink {sink}"
+        "the positions of pipeline {pipeline:?}, sink {sink:?} in this database were written for table = {before:?}, and the pipeline file says table = {now:?}: if this is another pipeline, give it or its sink another name; if another table is meant, read everything anew into it: syncline positions reset FILE --sink {sink}; if the same table got another name, keep the positions: syncline positions reset FILE --sink {sink} --tables-only"
     ))
 }
 
-fn gone(identity: &Identity, tables: &[Target]) -> Error {
+/// Tables that were written are not there any more.
+pub(crate) fn gone(identity: &Identity, tables: &[Target]) -> Error {
     let Identity { sink, .. } = identity;
     let names: Vec<String> = tables.iter().map(Target::to_string).collect();
     let (what, verb) = match names.len() {
@@ -149,7 +150,7 @@ fn gone(identity: &Identity, tables: &[Target]) -> Error {
         _ => ("tables", "are"),
     };
     Error::configuration(format!(
-        "{what} {} {verb} gone from the database (dropped, or renamed), while the positions of this sink say that everything up to there is in: restore it or rename it back, or read everything anew with: syncline positions reset FILE --sink {sink} (with --topic, only the topics that went there)",
+        "{what} {} {verb} gone from the database (dropped, or renamed), while the positions of this sink say that everything up to there is in: restore it or rename it back; or read everything anew: syncline positions reset FILE --sink {sink} (with --topic, only the topics that went there); or keep the positions and go on without it: syncline positions reset FILE --sink {sink} --tables-only",
         names.join(", ")
     ))
 }
@@ -308,6 +309,11 @@ impl WrittenTables {
             }
         }
         Ok(news.into_iter().collect())
+    }
+
+    /// Whether the target is known to be written.
+    pub(crate) fn contains(&self, target: &Target) -> bool {
+        self.0.contains_key(target)
     }
 
     /// The statements that keep `news`; nothing where there is none.
