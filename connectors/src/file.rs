@@ -5,6 +5,5 @@ mod source;
 mod survey;
 mod tail;
 
-pub use self::sink::{FileSink, connect_sink};
-pub use self::source::{FileSource, connect};
-pub use self::survey::survey;
+pub use self::sink::FileSink;
+pub use self::source::FileSource;

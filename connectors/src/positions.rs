@@ -8,8 +8,6 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::record::{Held, Partition};
-use crate::sink::SinkConfig;
-use crate::{mysql, postgres, sqlite};
 
 /// What a target keeps of one sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,25 +65,4 @@ pub trait PositionStore: Send {
     /// # Errors
     /// As [`PositionStore::change`].
     async fn forget_tables(&mut self) -> Result<()>;
-}
-
-/// Opens the store of the sink `sink` of `pipeline`; `None` where the sink keeps no positions.
-///
-/// # Errors
-/// `Unavailable` where the target does not answer, `Configuration` where it refuses.
-pub async fn open(
-    config: &SinkConfig,
-    pipeline: &str,
-    sink: &str,
-) -> Result<Option<Box<dyn PositionStore>>> {
-    match config {
-        SinkConfig::Postgres(config) => postgres::open_positions(config, pipeline, sink)
-            .await
-            .map(Some),
-        SinkConfig::Mysql(config) => mysql::open_positions(config, pipeline, sink)
-            .await
-            .map(Some),
-        SinkConfig::Sqlite(config) => Ok(Some(sqlite::open_positions(config, pipeline, sink))),
-        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
-    }
 }

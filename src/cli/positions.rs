@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use syncline_connectors::positions::{self, Kept, PositionStore};
+use syncline_connectors::positions::{Kept, PositionStore};
 use syncline_connectors::record::Partition;
 use syncline_connectors::source::SourceConfig;
 
@@ -169,7 +169,7 @@ impl Subject {
                 continue;
             }
             let asked = async {
-                let mut store = positions::open(&node.config, &file.name, name).await?;
+                let mut store = node.config.open_positions(&file.name, name).await?;
                 let kept = match &mut store {
                     Some(store) => store.read().await?,
                     None => Kept::default(),

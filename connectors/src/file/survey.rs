@@ -18,7 +18,7 @@ const BLOCK_BYTES: u64 = 64 << 10;
 /// # Errors
 /// `Configuration` where there is no such file, where an instant or a group is asked for, or where an
 /// offset does not begin a line.
-pub fn survey(config: &FileSource, wanted: &Wanted) -> Result<Vec<Extent>> {
+pub(super) fn survey(config: &FileSource, wanted: &Wanted) -> Result<Vec<Extent>> {
     if wanted.time.is_some() {
         return Err(Error::configuration(
             "a file has no offset of an instant: name an offset in bytes, the beginning or the end",

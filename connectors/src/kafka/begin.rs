@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{REQUEST_TIMEOUT, Reports, failed};
 use super::gather::Beginning;
+use super::place::Place;
 use super::reader::Task;
 use super::{Start, place, topic, topic_id};
 use crate::assignment::{Assignment, Known, Remember, Standing};
@@ -243,7 +244,7 @@ impl<'a> Broker<'a> {
             .filter(|partition| !self.starts.contains_key(partition))
             .cloned()
             .collect();
-        let found = place::offsets(self.consumer, &open, &self.task.start)?;
+        let found = place::offsets(self.consumer, &open, Place::of(&self.task.start)?)?;
         self.starts.extend(found);
         Ok(())
     }

@@ -8,20 +8,45 @@ use super::{Start, topic};
 use crate::error::Result;
 use crate::record::Partition;
 
-/// The offset of each partition that `start` means: for a timestamp that of the first record that is
-/// not older, or the end where there is none.
+/// A place in every partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The first record that is there.
+    Beginning,
+    /// The first record that comes.
+    End,
+    /// The first record that is not older than this, in milliseconds since the epoch; the end where
+    /// there is none.
+    Since(i64),
+}
+
+impl Place {
+    /// What `start` means.
+    ///
+    /// # Errors
+    /// `Configuration` where its instant is none.
+    pub(super) fn of(start: &Start) -> Result<Self> {
+        Ok(match start {
+            Start::Earliest => Self::Beginning,
+            Start::Latest => Self::End,
+            Start::Timestamp(timestamp) => Self::Since(timestamp.milliseconds()?),
+        })
+    }
+}
+
+/// The offset of a place in each partition.
 pub(super) fn offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[Partition],
-    start: &Start,
+    place: Place,
 ) -> Result<Vec<(Partition, i64)>> {
     let mut by_time = None;
-    if let Start::Timestamp(timestamp) = start
+    if let Place::Since(milliseconds) = place
         && !partitions.is_empty()
     {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
-            add(&mut list, partition, timestamp.milliseconds()?)?;
+            add(&mut list, partition, milliseconds)?;
         }
         let found = consumer
             .offsets_for_times(list, REQUEST_TIMEOUT)
@@ -43,9 +68,9 @@ pub(super) fn offsets<C: ConsumerContext>(
             Some(offset) => offset,
             None => {
                 let (low, high) = topic::watermarks(consumer, partition)?;
-                match start {
-                    Start::Earliest => low,
-                    Start::Latest | Start::Timestamp(_) => high,
+                match place {
+                    Place::Beginning => low,
+                    Place::End | Place::Since(_) => high,
                 }
             }
         };

@@ -7,7 +7,8 @@ use rdkafka::consumer::BaseConsumer;
 
 use super::begin::committed;
 use super::client::{self, Reports};
-use super::{KafkaSource, Start, place, refuse_properties, topic, topic_id};
+use super::place::Place;
+use super::{KafkaSource, place, refuse_properties, topic, topic_id};
 use crate::error::{Error, Result};
 use crate::record::Partition;
 use crate::source::{Extent, Wanted};
@@ -16,7 +17,7 @@ use crate::source::{Extent, Wanted};
 ///
 /// # Errors
 /// As [`super::lanes`]; `Configuration` too where an instant is none.
-pub async fn survey(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
+pub(super) async fn survey(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
     refuse_properties(config)?;
     let (config, wanted) = (config.clone(), wanted.clone());
     tokio::task::spawn_blocking(move || ask(&config, &wanted))
@@ -37,13 +38,10 @@ fn ask(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
         true => committed(&consumer, partitions.iter())?,
         false => BTreeMap::new(),
     };
-    let times: BTreeMap<Partition, i64> = match &wanted.time {
-        Some(time) => {
-            let start = Start::Timestamp(time.clone());
-            place::offsets(&consumer, &partitions, &start)?
-                .into_iter()
-                .collect()
-        }
+    let times: BTreeMap<Partition, i64> = match wanted.time {
+        Some(time) => place::offsets(&consumer, &partitions, Place::Since(time))?
+            .into_iter()
+            .collect(),
         None => BTreeMap::new(),
     };
     let mut extents = Vec::with_capacity(partitions.len());

@@ -17,13 +17,14 @@ use super::positions;
 use super::prepare::Prepared;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::sink::Identity;
+use crate::sink::{Identity, Write};
 use crate::sql::books::Books;
+use crate::sql::connection::Purpose;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
-use crate::sql::positions::create_tables;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{advance, create_tables};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -65,7 +66,7 @@ pub(super) struct Session {
     pub(super) connection: MySqlConnection,
     pub(super) server: Server,
     /// The tables that the target knows to be written.
-    pub(super) written: WrittenTables,
+    written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
@@ -74,20 +75,26 @@ pub(super) struct Session {
     filled: HashSet<String>,
     /// Whether a transaction is open, which a change of a schema would commit.
     pub(super) writing: bool,
+    /// Whether there is a table of decisions, which a session that only reads does not make.
+    decides: bool,
     pub(super) resolvers: Arc<dyn Resolvers>,
     pub(super) books: Books,
 }
 
 impl Session {
-    /// Connects, and makes Syncline's own tables where they are not there.
+    /// Connects; to write, makes Syncline's own tables where they are not there.
     pub(super) async fn open(
         config: &MysqlSink,
         identity: &Identity,
         resolvers: &Arc<dyn Resolvers>,
+        purpose: Purpose,
     ) -> Result<Self> {
         let (connection, server) = open_connection(config).await?;
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let books = Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?;
+        let books = match purpose {
+            Purpose::Write => Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?,
+            Purpose::ReadOnly => Books::read_only(Dialect::Mysql, identity, &config.conflict)?,
+        };
         let mut session = Self {
             connection,
             server,
@@ -98,15 +105,18 @@ impl Session {
             step: 0,
             filled: HashSet::new(),
             writing: false,
+            decides: false,
             resolvers: resolvers.clone(),
             books,
         };
-        let tombstones = version_column(&config.conflict)?.is_some();
-        session
-            .prepare_own_tables(config, identity, tombstones)
-            .await
-            .map_err(Failure::into_error)?;
-        tracing::debug!(sink = identity.sink, "connected");
+        if purpose == Purpose::Write {
+            let tombstones = version_column(&config.conflict)?.is_some();
+            session
+                .prepare_own_tables(config, identity, tombstones)
+                .await
+                .map_err(Failure::into_error)?;
+            tracing::debug!(sink = identity.sink, "connected");
+        }
         Ok(session)
     }
 
@@ -125,7 +135,9 @@ impl Session {
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"
         ))
-        .await
+        .await?;
+        self.decides = true;
+        Ok(())
     }
 
     /// What was prepared for `target`.
@@ -196,6 +208,12 @@ impl Session {
         rows(&mut self.connection, sql).await
     }
 
+    /// Runs one statement, and gives its rows as text.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
+        let rows = self.rows(sql).await?;
+        texts(&rows).map_err(|error| failure(&describe(sql), error))
+    }
+
     /// Runs statements of the ledger, and gives what they return.
     pub(super) async fn ledger(
         &mut self,
@@ -203,28 +221,9 @@ impl Session {
     ) -> Result<Vec<ledger::Row>, Failure> {
         let mut found = Vec::new();
         for sql in statements {
-            let rows = self.rows(sql).await?;
-            found.extend(
-                texts(&rows)
-                    .map_err(|error| failure("reading the conflicts that are kept", error))?,
-            );
+            found.extend(self.query(sql).await?);
         }
         Ok(found)
-    }
-
-    /// Keeps which tables are about to be written. They are there by now; where the write fails, a
-    /// table is at most called empty that never held anything.
-    pub(super) async fn keep_written(
-        &mut self,
-        identity: &Identity,
-        setting: &str,
-        news: Vec<(Target, bool)>,
-    ) -> Result<(), Failure> {
-        if let Some(sql) = WrittenTables::statements(Dialect::Mysql, identity, setting, &news) {
-            self.execute(&sql).await?;
-            self.written.add(news);
-        }
-        Ok(())
     }
 
     /// Begins the transaction of a write, with empty staging tables.
@@ -233,10 +232,11 @@ impl Session {
         for stage in self.filled.drain() {
             sql.push_str(&format!("TRUNCATE TABLE {stage}; "));
         }
-        if self.step > 0 {
+        if self.step > 0 && self.decides {
             sql.push_str(&format!("TRUNCATE TABLE {DECISIONS}; "));
         }
         self.step = 0;
+        self.written.begin();
         sql.push_str("START TRANSACTION");
         self.writing = true;
         self.execute(&sql).await
@@ -251,10 +251,26 @@ impl Session {
         Ok(())
     }
 
+    /// Moves positions and keeps which tables are written.
+    pub(super) async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let connection = &mut self.connection;
+        Ok(advance(connection, identity, &write.spans).await?
+            && self
+                .written
+                .keep(connection, identity, table, write)
+                .await?)
+    }
+
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.execute("COMMIT").await?;
         self.writing = false;
+        self.written.committed();
         Ok(())
     }
 
@@ -285,7 +301,7 @@ pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failu
 }
 
 /// Every value of these rows as text.
-pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
     let row = |row: &MySqlRow| {
         (0..row.len())
             .map(|column| row.try_get_unchecked(column))

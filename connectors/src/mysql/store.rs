@@ -19,7 +19,7 @@ struct MysqlPositions {
 ///
 /// # Errors
 /// As [`super::connect`].
-pub(crate) async fn open_positions(
+pub(super) async fn open_positions(
     config: &MysqlSink,
     pipeline: &str,
     sink: &str,

@@ -5,10 +5,9 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::failure::{Failure, failure};
 use super::session::describe;
 use crate::sql::books::Books;
-use crate::sql::explain::for_the_session;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row, SHADOW_TABLE, Tables};
-use crate::sql::positions::{Execute, POSTGRES_DDL_LOCK, stand_ins};
+use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::positions::{Execute, POSTGRES_DDL_LOCK};
 
 /// Serialises sessions that create or alter tables at the same time.
 pub(super) const DDL_LOCK: i64 = POSTGRES_DDL_LOCK;
@@ -42,38 +41,6 @@ impl Execute for PgConnection {
     fn is_duplicate(_: &Failure) -> bool {
         false
     }
-}
-
-/// For who only looks: what is not there is made for the session alone, empty.
-pub(super) async fn stand_in(
-    connection: &mut PgConnection,
-    tombstones: bool,
-    books: &Books,
-) -> Result<(), Failure> {
-    let doing = "looking for Syncline's own tables";
-    let mut tables = stand_ins(Dialect::Postgres, tombstones);
-    if books.tables().shadow {
-        let only = Tables {
-            shadow: true,
-            ..Tables::default()
-        };
-        let create = only.create(Dialect::Postgres).swap_remove(0);
-        tables.push((SHADOW_TABLE, create));
-    }
-    for (name, create) in tables {
-        let known = format!("SELECT to_regclass('{name}') IS NOT NULL");
-        let known: bool = sqlx::query_scalar(AssertSqlSafe(known))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-        if !known {
-            sqlx::raw_sql(AssertSqlSafe(for_the_session(&create)))
-                .execute(&mut *connection)
-                .await
-                .map_err(|error| failure(doing, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.

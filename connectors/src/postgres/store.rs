@@ -21,7 +21,7 @@ struct PostgresPositions {
 ///
 /// # Errors
 /// As [`super::connect`].
-pub(crate) async fn open_positions(
+pub(super) async fn open_positions(
     config: &PostgresSink,
     pipeline: &str,
     sink: &str,

@@ -21,13 +21,15 @@ pub(crate) mod targets;
 use std::future::Future;
 
 use super::POSITIONS_TABLE;
+use super::connection::Connection;
+use super::failure::Failure;
 use super::identifier::{Dialect, literal};
 use super::ledger::Row;
 use crate::error::{Error, Result};
 use crate::record::{Held, HeldPositions, Partition, Span};
 use crate::sink::Identity;
 pub(crate) use tables::{
-    MYSQL_DDL_LOCK, MYSQL_DDL_LOCK_SECONDS, POSTGRES_DDL_LOCK, busy, create_tables, stand_ins,
+    MYSQL_DDL_LOCK, MYSQL_DDL_LOCK_SECONDS, POSTGRES_DDL_LOCK, busy, create_tables,
 };
 
 /// What the statements here need of a connection.
@@ -108,31 +110,31 @@ pub(crate) async fn read<E: Execute>(
     connection: &mut E,
     identity: &Identity,
 ) -> Result<HeldPositions, E::Failure> {
-    read_columns(connection, identity, "incarnation").await
+    let sql = select(E::DIALECT, identity, "incarnation");
+    Ok(held(connection.rows(&sql).await?)?)
 }
 
 /// As [`read`], without incarnations: also from a database of an older version.
-pub(crate) async fn read_offsets<E: Execute>(
-    connection: &mut E,
+pub(crate) async fn read_offsets<C: Connection>(
+    session: &mut C,
     identity: &Identity,
-) -> Result<HeldPositions, E::Failure> {
-    let none = as_text(E::DIALECT, "NULL");
-    read_columns(connection, identity, &none).await
+) -> Result<HeldPositions, Failure> {
+    let sql = select(C::DIALECT, identity, &as_text(C::DIALECT, "NULL"));
+    Ok(held(session.query(&sql).await?)?)
 }
 
-async fn read_columns<E: Execute>(
-    connection: &mut E,
-    identity: &Identity,
-    incarnation: &str,
-) -> Result<HeldPositions, E::Failure> {
-    let sql = format!(
+fn select(dialect: Dialect, identity: &Identity, incarnation: &str) -> String {
+    format!(
         "SELECT topic, {}, {}, {incarnation} FROM {POSITIONS_TABLE} WHERE {}",
-        as_text(E::DIALECT, partition_column(E::DIALECT)),
-        as_text(E::DIALECT, "position"),
+        as_text(dialect, partition_column(dialect)),
+        as_text(dialect, "position"),
         owner(identity)
-    );
+    )
+}
+
+fn held(rows: Vec<Row>) -> Result<HeldPositions> {
     let mut positions = HeldPositions::new();
-    for row in connection.rows(&sql).await? {
+    for row in rows {
         let partition = Partition {
             topic: text(&row, 0)?.into(),
             number: number(&row, 1)?,

@@ -7,10 +7,9 @@ use rusqlite::{Batch, Connection};
 use super::failure::of_statement;
 use crate::error::{Error, Result};
 use crate::sql::books::Books;
-use crate::sql::explain::for_the_session;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row, SHADOW_TABLE, Tables};
-use crate::sql::positions::{Execute, stand_ins};
+use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::positions::Execute;
 
 /// A connection for the statements that all databases share.
 pub(super) struct Statements<'a>(pub(super) &'a mut Connection);
@@ -46,28 +45,6 @@ const DOING: &str = "reading or writing the positions";
 /// What a future of [`Statements`] comes to: it never waits.
 pub(super) fn ready<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("SQLite answers at once")
-}
-
-/// For who only looks: what is not there is made for the connection alone, empty.
-pub(super) fn stand_in(connection: &Connection, books: &Books) -> Result<()> {
-    let mut tables = stand_ins(Dialect::Sqlite, true);
-    if books.tables().shadow {
-        let only = Tables {
-            shadow: true,
-            ..Tables::default()
-        };
-        let create = only.create(Dialect::Sqlite).swap_remove(0);
-        tables.push((SHADOW_TABLE, create));
-    }
-    let make = || -> rusqlite::Result<()> {
-        for (name, create) in tables {
-            if !connection.table_exists(None, name)? {
-                connection.execute_batch(&for_the_session(&create))?;
-            }
-        }
-        Ok(())
-    };
-    make().map_err(|error| of_statement("looking for Syncline's own tables", error))
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.

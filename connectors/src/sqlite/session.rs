@@ -1,4 +1,5 @@
-//! One connection with what belongs to it, and the transaction of a write.
+//! The connection of one session, and the tables that are prepared on it. It lives on the thread of
+//! [`super::connection`].
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,27 +9,22 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::apply::Run;
 use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::lock::{self, FileLock};
 use super::positions::{self, Statements, ready};
 use super::prepare::{Prepared, read_table};
 use super::{SqliteSink, Synchronous};
-use crate::change::Changes;
-use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::{HeldPositions, Span};
-use crate::sink::{Identity, Outcome, Write};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
-use crate::sql::books::Books;
-use crate::sql::decide::Tally;
-use crate::sql::identifier::Dialect;
+use crate::sql::connection::Purpose;
 use crate::sql::ledger::Row;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
-use crate::sql::positions::{Execute as _, advance, create_tables, fence, is_done, read};
-use crate::sql::target::{Target, key_columns};
+use crate::sql::positions::{advance, create_tables, read};
+use crate::sql::target::Target;
 
 /// Statements that one connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
@@ -41,192 +37,141 @@ const CACHE_KIB: u32 = 16_384;
 
 /// See the module docs.
 pub(super) struct Session {
-    connection: Connection,
-    pub(super) identity: Identity,
-    resolvers: Arc<dyn Resolvers>,
-    pub(super) books: Books,
-    options: Options,
-    memory: Memory,
+    pub(super) connection: Connection,
+    pub(super) memory: Memory,
+    purpose: Purpose,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     /// The file's schema when they were prepared.
     schema_version: i64,
-    /// The last write, so that a caller who did not hear the answer gets it (R4).
-    last: Option<(Vec<Span>, Outcome)>,
+    identity: Identity,
     /// The tables that the target knows to be written.
     written: WrittenTables,
-    /// What the open transaction adds to them.
-    news: Vec<(Target, bool)>,
-    _lock: FileLock,
+    /// What a session that writes holds.
+    _lock: Option<FileLock>,
 }
 
 /// Opens the file with the settings that every statement relies on.
-pub(super) fn open_connection(config: &SqliteSink) -> Result<Connection> {
-    let doing = format!("opening SQLite file {:?}", config.path);
-    if let Some(folder) = Path::new(&config.path).parent() {
-        std::fs::create_dir_all(folder).map_err(|cause| {
-            Error::configuration_from(format!("{doing} failed: correct path = \"…\""), cause)
-        })?;
-    }
-    let open = || {
-        let connection = Connection::open(&config.path)?;
-        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let synchronous = match config.synchronous {
-            Synchronous::Off => "OFF",
-            Synchronous::Normal => "NORMAL",
-            Synchronous::Full => "FULL",
-        };
-        connection.execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
-             PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
-        ))?;
-        Ok(connection)
+pub(super) fn open_to_write(config: &SqliteSink) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(&config.path)?;
+    connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let synchronous = match config.synchronous {
+        Synchronous::Off => "OFF",
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Full => "FULL",
     };
-    open().map_err(|error| of_statement(&doing, error))
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+    ))?;
+    Ok(connection)
 }
 
-/// A connection that changes nothing, neither the file nor its journal; `None` where there is no
-/// file.
-pub(super) fn open_to_look(config: &SqliteSink) -> Result<Option<Connection>> {
+/// A connection that changes nothing, neither the file nor its journal. A file that does not exist is
+/// not made, and counts as empty.
+pub(super) fn open_to_read(config: &SqliteSink) -> rusqlite::Result<Connection> {
     if !Path::new(&config.path).exists() {
-        return Ok(None);
+        return Connection::open_in_memory();
     }
-    let open = || {
-        let connection =
-            Connection::open_with_flags(&config.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
-        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-        Ok(connection)
-    };
-    let doing = format!("opening SQLite file {:?}", config.path);
-    open()
-        .map(Some)
-        .map_err(|error| of_statement(&doing, error))
+    let connection = Connection::open_with_flags(&config.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 impl Session {
-    /// Opens the file, and makes Syncline's own tables where they are not there.
-    pub(super) fn open(
-        config: &SqliteSink,
-        identity: Identity,
-        resolvers: Arc<dyn Resolvers>,
-    ) -> Result<Self> {
-        let mut connection = open_connection(config)?;
-        let mut statements = Statements(&mut connection);
-        ready(create_tables(&mut statements, true))?;
-        let sink_lock = SinkLock::new(&identity.pipeline, &identity.sink);
-        let alone = lock::take_alone(config, &sink_lock)?.is_some();
-        let shared = lock::share(config, &sink_lock)?;
-        let checked = targets::check(&mut statements, &identity, &config.table, Some(alone));
-        let written = ready(checked)?;
-        let now_ms = chrono::Utc::now().timestamp_millis();
-        let mut books = Books::new(Dialect::Sqlite, &identity, &config.conflict, now_ms)?;
-        positions::create_books(&connection, &mut books)?;
+    /// Opens the file; to write, makes it and Syncline's own tables where they are not there.
+    pub(super) fn open(config: &SqliteSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
+        let doing = format!("opening SQLite file {:?}", config.path);
+        let connection = match purpose {
+            Purpose::ReadOnly => open_to_read(config),
+            Purpose::Write => {
+                if let Some(folder) = Path::new(&config.path).parent() {
+                    std::fs::create_dir_all(folder).map_err(|cause| {
+                        Error::configuration_from(
+                            format!("{doing} failed: correct path = \"…\""),
+                            cause,
+                        )
+                    })?;
+                }
+                open_to_write(config)
+            }
+        };
+        let mut connection = connection.map_err(|error| of_statement(&doing, error))?;
+        let (mut written, mut held) = (WrittenTables::default(), None);
+        if purpose == Purpose::Write {
+            let mut statements = Statements(&mut connection);
+            ready(create_tables(&mut statements, true))?;
+            let sink = SinkLock::new(&identity.pipeline, &identity.sink);
+            let alone = lock::take_alone(config, &sink)?.is_some();
+            held = Some(lock::share(config, &sink)?);
+            let check = targets::check(&mut statements, identity, &config.table, Some(alone));
+            written = ready(check)?;
+        }
         let memory = register(&connection)
             .map_err(|error| of_statement("adding functions to SQLite", error))?;
         Ok(Self {
             connection,
-            identity,
-            resolvers,
-            books,
-            options: config.options(),
             memory,
+            purpose,
             prepared: HashMap::new(),
             schema_version: -1,
-            last: None,
+            identity: identity.clone(),
             written,
-            news: Vec::new(),
-            _lock: shared,
+            _lock: held,
         })
     }
 
     /// Where each partition stands.
-    pub(super) fn positions(&mut self) -> Result<HeldPositions> {
-        ready(read(&mut Statements(&mut self.connection), &self.identity))
+    pub(super) fn positions(&mut self, identity: &Identity) -> Result<HeldPositions> {
+        ready(read(&mut Statements(&mut self.connection), identity))
     }
 
-    /// One write, one transaction.
-    pub(super) fn write(&mut self, write: &Write) -> Result<Outcome> {
-        self.run("BEGIN IMMEDIATE")?;
-        let done = self.attempt(write).and_then(|outcome| {
-            let before = self.last.replace((write.spans.clone(), outcome.clone()));
-            let committed = self.run("COMMIT");
-            if committed.is_ok() {
-                self.written.add(std::mem::take(&mut self.news));
-            }
-            if committed.is_err() && !self.connection.is_autocommit() {
-                self.last = before;
-            }
-            committed.map(|()| outcome)
-        });
-        let Err(error) = done else {
-            return done;
-        };
+    /// Moves positions and keeps which tables are written.
+    pub(super) fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool> {
+        let mut statements = Statements(&mut self.connection);
+        Ok(ready(advance(&mut statements, identity, &write.spans))?
+            && ready(self.written.keep(&mut statements, identity, table, write))?)
+    }
+
+    /// Commits.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.run("COMMIT")?;
+        self.written.committed();
+        Ok(())
+    }
+
+    /// Begins a transaction; to write, it takes the file's write lock first, so that nobody slips
+    /// between reading a row and writing it.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.written.begin();
+        self.run(match self.purpose {
+            Purpose::Write => "BEGIN IMMEDIATE",
+            Purpose::ReadOnly => "BEGIN",
+        })
+    }
+
+    /// Ends the open transaction, if there is one. What was prepared in it may be undone with it.
+    pub(super) fn roll_back(&mut self) -> Result<()> {
         self.memory.take();
         self.prepared.clear();
-        if !self.connection.is_autocommit() {
-            self.run("ROLLBACK")?;
+        if self.connection.is_autocommit() {
+            return Ok(());
         }
-        match (&error, &self.last) {
-            (Error::Fenced { .. }, Some((spans, outcome))) if *spans == write.spans => {
-                let outcome = outcome.clone();
-                if is_done(&self.positions()?, &write.spans) {
-                    Ok(outcome)
-                } else {
-                    Err(error)
-                }
-            }
-            _ => Err(error),
-        }
+        self.run("ROLLBACK")
     }
 
-    fn attempt(&mut self, write: &Write) -> Result<Outcome> {
-        let mut statements = Statements(&mut self.connection);
-        if !ready(advance(&mut statements, &self.identity, &write.spans))? {
-            return Err(fence(&self.positions()?, &write.spans));
-        }
-        let options = self.options.clone();
-        let news = self.written.news(&options.table, &write.changes)?;
-        let outcome = self.apply(&options, &write.changes)?;
-        let statements =
-            WrittenTables::statements(Dialect::Sqlite, &self.identity, &options.table, &news);
-        if let Some(sql) = statements {
-            ready(Statements(&mut self.connection).execute(&sql))?;
-        }
-        self.news = news;
-        Ok(outcome)
-    }
-
-    /// Writes batches in the open transaction.
-    pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
-        let mut prepared = Vec::with_capacity(batches.len());
-        for changes in batches {
-            let target = Target::of(&self.options.table, &changes.table)?;
-            let key = key_columns(&self.options, changes)?;
-            prepared.push(self.prepare(target, changes.schema(), &key)?);
-        }
-        let mut run = Run {
-            connection: &self.connection,
-            memory: &self.memory,
-            identity: &self.identity,
-            resolvers: &self.resolvers,
-            books: &mut self.books,
-            options,
-            now_ms: chrono::Utc::now().timestamp_millis(),
-            outcome: Outcome::default(),
-            tally: Tally::new(),
-            rejected: Vec::new(),
-        };
-        for (number, (changes, prepared)) in batches.iter().zip(&prepared).enumerate() {
-            run.batch(number, changes, prepared)?;
-        }
-        run.finish()
-    }
-
-    fn prepare(
+    /// The prepared form of a target: from before, or made now.
+    pub(super) fn prepare(
         &mut self,
-        target: Target,
-        schema: SchemaRef,
+        options: &Options,
+        target: &Target,
+        schema: &SchemaRef,
         key: &[usize],
     ) -> Result<Arc<Prepared>> {
         let version = self.schema_version()?;
@@ -236,35 +181,35 @@ impl Session {
         }
         let known = self
             .prepared
-            .get(&target)
+            .get(target)
             .into_iter()
             .flatten()
             .find(|known| {
                 known.key_columns == key
-                    && (Arc::ptr_eq(&known.schema, &schema) || known.schema == schema)
+                    && (Arc::ptr_eq(&known.schema, schema) || known.schema == *schema)
             });
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        if self.written.contains(&target) && read_table(&self.connection, &target)?.is_none() {
-            return Err(targets::gone(&self.identity, &[target]));
+        if self.written.contains(target) && read_table(&self.connection, target)?.is_none() {
+            return Err(targets::gone(&self.identity, std::slice::from_ref(target)));
         }
-        let prepared = Prepared::build(&self.connection, &self.options, &target, &schema, key)?;
+        let prepared = Prepared::build(&self.connection, options, target, schema, key)?;
         let after = self.schema_version()?;
         if after != version {
             self.prepared.clear();
         }
         self.schema_version = after;
         self.prepared
-            .entry(target)
+            .entry(target.clone())
             .or_default()
             .push(prepared.clone());
         Ok(prepared)
     }
 
-    /// Runs statements of the ledger, and gives what they return.
-    pub(super) fn ledger(&self, statements: &[String]) -> Result<Vec<Row>> {
-        positions::ledger(&self.connection, statements)
+    /// Runs one statement whose columns are all text, and gives its rows.
+    pub(super) fn query(&self, sql: &str) -> Result<Vec<Row>> {
+        positions::ledger(&self.connection, &[sql.to_owned()])
     }
 
     fn schema_version(&self) -> Result<i64> {

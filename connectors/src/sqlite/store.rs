@@ -2,10 +2,12 @@
 //! where nothing is changed.
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 
+use super::failure::of_statement;
 use super::positions::{Statements, ready};
-use super::{SqliteSink, lock, on_a_thread, session};
-use crate::error::Result;
+use super::{SqliteSink, lock, session};
+use crate::error::{Error, Result};
 use crate::positions::{Change, Kept, PositionStore};
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::store;
@@ -17,7 +19,7 @@ struct SqlitePositions {
 }
 
 /// Opens the store; a file that is not there holds no positions.
-pub(crate) fn open_positions(
+pub(super) fn open_positions(
     config: &SqliteSink,
     pipeline: &str,
     sink: &str,
@@ -29,6 +31,21 @@ pub(crate) fn open_positions(
     })
 }
 
+fn open(
+    config: &SqliteSink,
+    open: impl FnOnce(&SqliteSink) -> rusqlite::Result<Connection>,
+) -> Result<Connection> {
+    let doing = format!("opening SQLite file {:?}", config.path);
+    open(config).map_err(|error| of_statement(&doing, error))
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let stopped = |cause| Error::unavailable("the work on the SQLite file was broken off", cause);
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
 #[async_trait]
 impl PositionStore for SqlitePositions {
     async fn read(&mut self) -> Result<Kept> {
@@ -37,13 +54,10 @@ impl PositionStore for SqlitePositions {
             self.pipeline.clone(),
             self.sink.clone(),
         );
-        on_a_thread(move || match session::open_to_look(&config)? {
-            Some(mut connection) => ready(store::read(
-                &mut Statements(&mut connection),
-                &pipeline,
-                &sink,
-            )),
-            None => Ok(Kept::default()),
+        on_a_thread(move || {
+            let mut connection = open(&config, session::open_to_read)?;
+            let mut statements = Statements(&mut connection);
+            ready(store::read(&mut statements, &pipeline, &sink))
         })
         .await
     }
@@ -76,7 +90,7 @@ impl SqlitePositions {
             self.sink.clone(),
         );
         on_a_thread(move || {
-            let mut connection = session::open_connection(&config)?;
+            let mut connection = open(&config, session::open_to_write)?;
             let lock = SinkLock::new(&pipeline, &sink);
             let Some(_alone) = lock::take_alone(&config, &lock)? else {
                 return Err(lock.held());

@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::json;
 use syncline_connectors::positions::Change;
 use syncline_connectors::record::Held;
-use syncline_connectors::source;
 
 use super::place::Place;
 use super::{SinkPositions, Subject, fail};
@@ -79,7 +78,7 @@ pub(super) async fn set(arguments: &SetArguments, global: &Global) -> Result<Exi
             if sink.store.is_none() || !filter.takes_source(name) {
                 continue;
             }
-            let extents = source::survey(config, &place.wanted()).await;
+            let extents = config.survey(&place.wanted()).await;
             let extents =
                 extents.map_err(|error| fail(&Failure::of(&format!("source {name}"), error)))?;
             for extent in extents {

@@ -10,7 +10,8 @@ pub(super) enum Place {
     End,
     Group,
     Offset(i64),
-    Time(Timestamp),
+    /// Milliseconds since the epoch.
+    Time(i64),
 }
 
 impl Place {
@@ -29,10 +30,10 @@ impl Place {
                 _ => Err(format!("{number:?} is no offset: write a number from 0")),
             },
             ["time", instant] => {
-                let timestamp = Timestamp((*instant).to_owned());
-                let checked = timestamp.milliseconds();
-                checked.map_err(|error| error.to_string())?;
-                Ok(Self::Time(timestamp))
+                let milliseconds = Timestamp((*instant).to_owned()).milliseconds();
+                milliseconds
+                    .map(Self::Time)
+                    .map_err(|error| error.to_string())
             }
             _ => Err(format!(
                 "--to {} is no place: write beginning, end, group, \"offset N\" or \"time 2026-01-01T00:00:00Z\", after the pipeline file",
@@ -46,7 +47,7 @@ impl Place {
         Wanted {
             group: *self == Self::Group,
             time: match self {
-                Self::Time(timestamp) => Some(timestamp.clone()),
+                Self::Time(milliseconds) => Some(*milliseconds),
                 _ => None,
             },
             offset: match self {
@@ -95,14 +96,13 @@ mod tests {
             let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
             assert_eq!(Place::read(&words).ok(), expect, "{words:?}");
         };
-        let instant = "2026-01-01T00:00:00Z";
         check("beginning", Some(Place::Beginning));
         check("end", Some(Place::End));
         check("group", Some(Place::Group));
         check("offset 17", Some(Place::Offset(17)));
         check(
             "time 2026-01-01T00:00:00Z",
-            Some(Place::Time(Timestamp(instant.to_owned()))),
+            Some(Place::Time(1_767_225_600_000)),
         );
         check("offset", None);
         check("offset -1", None);
@@ -136,6 +136,6 @@ mod tests {
         check(Place::Group, Some(4), Err(()));
         check(Place::Offset(9), None, Ok(Some(9)));
         check(Place::Offset(10), None, Err(()));
-        check(Place::Time(Timestamp(String::new())), None, Ok(Some(7)));
+        check(Place::Time(0), None, Ok(Some(7)));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use syncline_connectors::record::Partition;
-use syncline_connectors::source::{self, Extent, Wanted};
+use syncline_connectors::source::{Extent, Wanted};
 
 use super::{Filter, SinkPositions, Subject, fail};
 use crate::cli::conflicts::layout::{aligned, one_line};
@@ -55,7 +55,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Result<Exit, 
             group: forgets,
             ..Wanted::default()
         };
-        match source::survey(config, &wanted).await {
+        match config.survey(&wanted).await {
             Ok(found) => drop(extents.insert(name.clone(), found)),
             Err(error) => {
                 // The positions are shown all the same.

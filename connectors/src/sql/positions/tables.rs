@@ -118,11 +118,6 @@ fn statements(dialect: Dialect, tombstones: bool) -> impl Iterator<Item = String
     tables.map(|(_, create)| create)
 }
 
-/// For who only looks: the tables with the statements that make them.
-pub(crate) fn stand_ins(dialect: Dialect, tombstones: bool) -> Vec<(&'static str, String)> {
-    tables(dialect, tombstones)
-}
-
 /// Serialises sessions that create or alter tables at the same time.
 pub(crate) const POSTGRES_DDL_LOCK: i64 = 0x5379_6e63_6c69_6e65;
 

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 
 use super::lock::SinkLock;
 use super::{Execute, number, text};
-use crate::change::{Changes, Operation};
+use crate::change::Operation;
 use crate::error::{Error, Result};
-use crate::sink::Identity;
+use crate::sink::{Identity, Write};
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::target::Target;
 use crate::sql::{POSITIONS_TABLE, TARGETS_TABLE};
@@ -22,7 +22,11 @@ const SINK_ITSELF: &str = "";
 
 /// What a session knows of the tables that its sink wrote: whether rows went in.
 #[derive(Debug, Default)]
-pub(crate) struct WrittenTables(BTreeMap<Target, bool>);
+pub(crate) struct WrittenTables {
+    known: BTreeMap<Target, bool>,
+    /// What the open transaction adds.
+    pending: BTreeMap<Target, bool>,
+}
 
 /// What is kept of a sink.
 #[derive(Debug, Default)]
@@ -124,7 +128,10 @@ pub(crate) async fn check<E: Execute>(
         connection.execute(&update).await?;
         known.tables.insert(target, false);
     }
-    Ok(WrittenTables(known.tables))
+    Ok(WrittenTables {
+        known: known.tables,
+        pending: BTreeMap::new(),
+    })
 }
 
 fn sink_itself() -> Target {
@@ -291,47 +298,52 @@ async fn zeros<'a, E: Execute>(
 }
 
 impl WrittenTables {
-    /// What a write of `batches` adds to what is kept: each table with whether rows go in.
+    /// Keeps what a write adds: each table with whether rows go in. Within the transaction that moves
+    /// the positions. Always `true`.
     ///
     /// # Errors
-    /// As [`Target::of`].
-    pub(crate) fn news(&self, setting: &str, batches: &[Changes]) -> Result<Vec<(Target, bool)>> {
-        let mut news = BTreeMap::new();
-        for changes in batches.iter().filter(|changes| !changes.is_empty()) {
+    /// As [`Target::of`], and where the statements fail.
+    pub(crate) async fn keep<E: Execute>(
+        &mut self,
+        connection: &mut E,
+        identity: &Identity,
+        setting: &str,
+        write: &Write,
+    ) -> Result<bool, E::Failure> {
+        for changes in write.changes.iter().filter(|changes| !changes.is_empty()) {
             let target = Target::of(setting, &changes.table)?;
             let held_rows = changes
                 .operations
                 .iter()
                 .any(|operation| !matches!(operation, Operation::Delete | Operation::Truncate));
-            let known = self.0.get(&target).copied();
+            let known = self.known.get(&target).copied();
             if known.is_none_or(|known| held_rows && !known) {
-                *news.entry(target).or_default() |= held_rows;
+                *self.pending.entry(target).or_default() |= held_rows;
             }
         }
-        Ok(news.into_iter().collect())
+        let statements: Vec<String> = self
+            .pending
+            .iter()
+            .map(|(target, held)| insert(E::DIALECT, identity, target, setting, *held))
+            .collect();
+        if !statements.is_empty() {
+            connection.execute(&statements.join("; ")).await?;
+        }
+        Ok(true)
+    }
+
+    /// A transaction begins: what an earlier one added and did not commit is not kept.
+    pub(crate) fn begin(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn committed(&mut self) {
+        self.known.append(&mut self.pending);
     }
 
     /// Whether the target is known to be written.
     pub(crate) fn contains(&self, target: &Target) -> bool {
-        self.0.contains_key(target)
-    }
-
-    /// The statements that keep `news`; nothing where there is none.
-    pub(crate) fn statements(
-        dialect: Dialect,
-        identity: &Identity,
-        setting: &str,
-        news: &[(Target, bool)],
-    ) -> Option<String> {
-        let statements: Vec<String> = news
-            .iter()
-            .map(|(target, held)| insert(dialect, identity, target, setting, *held))
-            .collect();
-        (!statements.is_empty()).then(|| statements.join("; "))
-    }
-
-    /// They are kept.
-    pub(crate) fn add(&mut self, news: Vec<(Target, bool)>) {
-        self.0.extend(news);
+        self.known.contains_key(target)
     }
 }
