@@ -353,6 +353,7 @@ impl Running {
             account,
             status: self.status.clone(),
             positions: Positions::new(),
+            keeps_positions: false,
             fenced: false,
             commands,
             notices,

@@ -2,6 +2,7 @@
 
 mod sink;
 mod source;
+mod survey;
 mod tail;
 
 pub use self::sink::FileSink;

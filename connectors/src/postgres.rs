@@ -35,6 +35,7 @@ mod read;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 mod trigger;
 
 #[cfg(test)]
@@ -247,6 +248,14 @@ impl SinkSettings for PostgresSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        store::open_positions(self, pipeline, sink).await.map(Some)
     }
 }
 

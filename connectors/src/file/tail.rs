@@ -160,7 +160,7 @@ impl Tail {
 
     fn shrunk(&self, length: i64, position: i64) -> Error {
         Error::configuration(format!(
-            "file {:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or remove the position from the sink",
+            "file {0:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or read it anew: syncline positions reset FILE --topic {0:?}",
             self.partition.topic
         ))
     }
