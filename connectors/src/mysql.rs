@@ -65,6 +65,7 @@ use self::session::Session;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{

@@ -62,7 +62,9 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
     while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
         match source.next(&limits).await? {
-            Event::Assigned(partitions) => source.assign(&from_the_start(&partitions)).await?,
+            Event::Assigned(partitions) => {
+                source.assign(&from_the_start(&partitions)).await?;
+            }
             Event::Records(fetched) => {
                 records += fetched.records.len();
                 bytes += fetched.records.bytes.len();
