@@ -43,6 +43,7 @@ mod session;
 mod apply;
 mod bisect;
 mod cell;
+mod equality;
 mod place;
 mod plan;
 mod read;
@@ -81,7 +82,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
-    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
 /// Writes rows to the tables of a MySQL or MariaDB database, exactly once.
@@ -106,6 +107,10 @@ pub struct MysqlSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -154,6 +159,7 @@ impl MysqlSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -164,6 +170,7 @@ impl MysqlSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -188,6 +195,7 @@ impl MysqlSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -251,7 +259,7 @@ pub async fn check(config: &MysqlSink) -> Result<()> {
         .map_err(Failure::into_error)?;
     let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found, &config.key) {
-        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key),
+        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key, config.case),
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
@@ -382,7 +390,7 @@ impl MysqlConnection {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.config.options();
-        let parts = Part::of_write(write);
+        let parts = Part::of_write(&options, write)?;
         let work = plan::plan(session, &options, &parts).await?;
         session.begin().await?;
         let moved = positions::advance(session, &self.identity, &write.spans).await?;

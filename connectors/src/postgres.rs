@@ -29,6 +29,8 @@ mod session;
 mod apply;
 mod bisect;
 mod copy;
+mod equality;
+mod exact;
 mod desk;
 mod explain;
 mod instant;
@@ -68,7 +70,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
-    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
 /// Writes rows to the tables of a PostgreSQL database, exactly once.
@@ -93,6 +95,10 @@ pub struct PostgresSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -152,6 +158,7 @@ impl PostgresSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -162,6 +169,7 @@ impl PostgresSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -200,6 +208,7 @@ impl PostgresSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -273,7 +282,7 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
         .map_err(Failure::into_error)?;
     let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found, &config.key) {
-        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key),
+        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key, config.case),
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
@@ -396,7 +405,7 @@ impl PostgresConnection {
     /// The whole of a write: positions, rows, commit.
     async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
         let options = self.config.options();
-        let parts = Part::of_write(write);
+        let parts = Part::of_write(&options, write)?;
         let work = plan::plan(session, &options, &parts).await?;
         session.begin().await?;
         let moved =
@@ -457,7 +466,7 @@ impl PostgresConnection {
         refused: &failure::Refused,
     ) -> Result<Vec<crate::error::RejectedChange>> {
         let options = self.config.options();
-        let parts = Part::of_write(write);
+        let parts = Part::of_write(&options, write)?;
         // As many tries as bisection may need, each as long as a write.
         let limit = self.limit() * 20;
         let search = bisect::run(session, &self.identity, &options, &parts, refused);

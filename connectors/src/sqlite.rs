@@ -23,6 +23,7 @@
 //! in: ISO text with a blank or a `T`, with or without an offset, or an epoch number.
 
 mod cell;
+mod equality;
 mod failure;
 mod function;
 
@@ -63,7 +64,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
-    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
 /// Writes rows to the tables of a SQLite file, exactly once.
@@ -87,6 +88,10 @@ pub struct SqliteSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -134,6 +139,7 @@ impl SqliteSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -144,6 +150,7 @@ impl SqliteSink {
             path: path.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -159,6 +166,7 @@ impl SqliteSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -218,7 +226,7 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
         };
         let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
         match (found, &config.key) {
-            (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+            (Some(found), Some(key)) => found.check_key(&target.to_string(), key, config.case),
             (None, _) if !creates => Err(Error::configuration(format!(
                 "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
                 target.to_string()

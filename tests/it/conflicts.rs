@@ -104,6 +104,7 @@ impl Bench for Postgres {
         let config = PostgresSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -141,6 +142,7 @@ impl Bench for Mariadb {
         let config = MysqlSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -204,6 +206,7 @@ impl Bench for Sqlite {
         let config = SqliteSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,

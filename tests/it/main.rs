@@ -19,4 +19,5 @@ mod poison;
 mod quickstart;
 mod races;
 mod two_way;
+mod types;
 mod whole_database;

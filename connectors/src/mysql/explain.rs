@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::MysqlSink;
 use super::catalogue;
+use super::equality::with_normal_keys;
 use super::failure::Failure;
 use super::positions;
 use super::prepare::Prepared;
@@ -21,6 +22,7 @@ use crate::record::Positions;
 use crate::sink::Identity;
 use crate::sql::decide::Groups;
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
+use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -52,6 +54,7 @@ async fn ask(
     changes: &Changes,
 ) -> Result<Explained, Failure> {
     let options = config.options();
+    let changes = &spelled(&options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let key = key_columns(&options, changes)?;
     let name = target.to_string();
@@ -75,6 +78,9 @@ async fn ask(
     }
     let looking = to_look(&options);
     let prepared = Prepared::of(session, &looking, &target, changes, &key).await?;
+    let (changes, _) =
+        with_normal_keys(session, &prepared, changes.clone(), options.delete).await?;
+    let changes = &changes;
     let placed = prepared.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
     question.changes = &placed;

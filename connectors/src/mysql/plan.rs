@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::equality::with_normal_keys;
 use super::failure::Failure;
 use super::prepare::Prepared;
 use super::session::Session;
@@ -17,6 +18,7 @@ use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
 use crate::sql::decide::takes_resolver;
 use crate::sql::fold::{Round, fold};
+use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
@@ -33,14 +35,19 @@ pub(super) struct Part {
 
 impl Part {
     /// All batches, whole.
-    pub(super) fn of_write(write: &Write) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// As [`spelled`].
+    pub(super) fn of_write(options: &Options, write: &Write) -> crate::error::Result<Vec<Self>> {
         let parts = write.changes.iter().enumerate();
         parts
             .filter(|(_, changes)| !changes.is_empty())
-            .map(|(batch, changes)| Self {
-                batch,
-                first_row: 0,
-                changes: changes.clone(),
+            .map(|(batch, changes)| {
+                Ok(Self {
+                    batch,
+                    first_row: 0,
+                    changes: spelled(options, changes.clone())?,
+                })
             })
             .collect()
     }
@@ -124,11 +131,15 @@ pub(super) async fn plan(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 part.changes.take(&indices).map_err(Error::configuration)?
             };
+            let (segment, spelling) =
+                with_normal_keys(session, &prepared, segment, options.delete).await?;
             if takes_resolver(options, &segment, session.books.may_wait)? {
+                let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));
                 steps.push(Step::Dispute {
                     prepared: prepared.clone(),
                     dispute: Box::new(Dispute {
                         changes: prepared.place(&segment)?,
+                        spelling,
                         batch: part.batch,
                         first_row: part.first_row + rows.start,
                     }),
@@ -142,7 +153,10 @@ pub(super) async fn plan(
                 let (batch, at) = place(rows.start + row.row);
                 rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
             }
-            for round in folded.rounds {
+            for mut round in folded.rounds {
+                if let Some(spelling) = &spelling {
+                    spelling.restore(&mut round.upserts, &round.upsert_rows)?;
+                }
                 let numbers = round.upsert_rows.iter().chain(&round.delete_rows);
                 let places = numbers
                     .map(|&row| place(rows.start + row as usize))

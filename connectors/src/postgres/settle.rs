@@ -20,6 +20,7 @@ use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
+use crate::sql::equality::Spelling;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
 use crate::sql::{DeleteMode, Options};
 
@@ -27,6 +28,8 @@ use crate::sql::{DeleteMode, Options};
 pub(super) struct Dispute {
     /// In the columns of [`Prepared::placed`].
     pub(super) changes: Changes,
+    /// How their keys were written.
+    pub(super) spelling: Option<Spelling>,
     /// The batch, and its row that the changes begin with.
     pub(super) batch: usize,
     pub(super) first_row: usize,
@@ -60,7 +63,7 @@ pub(super) async fn settle(
         version: version.filter(|_| buries),
         reports_max: session.books.reports_max(now_ms),
     };
-    let settlement = decide(rules, changes, &groups, facts)?;
+    let mut settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
             batch: dispute.batch,
@@ -70,6 +73,10 @@ pub(super) async fn settle(
             reason: row.reason,
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
+    }
+    if let Some(spelling) = &dispute.spelling {
+        let upserts = &mut settlement.upserts;
+        spelling.restore(&mut upserts.changes, &upserts.rows)?;
     }
     let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
     session.ledger(&entries).await?;

@@ -9,6 +9,7 @@ use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::Evolution;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
@@ -28,13 +29,23 @@ impl TargetTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The column that this name means.
+    pub fn named(&self, name: &str, case: Case) -> Option<&TargetColumn> {
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        case.find(name, names).map(|place| &self.columns[place])
+    }
+
     /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.
     ///
     /// # Errors
     /// `Configuration` where they are not: names the keys that the table has.
-    pub fn check_key(&self, target: &str, key: &[String]) -> Result<()> {
+    pub fn check_key(&self, target: &str, key: &[String], case: Case) -> Result<()> {
         let same = |unique: &Vec<String>| {
-            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
+            let among = |column: &String| {
+                let names = unique.iter().map(String::as_str);
+                case.find(column, names).is_some()
+            };
+            unique.len() == key.len() && key.iter().all(among)
         };
         if self.unique.iter().any(same) {
             return Ok(());
@@ -135,6 +146,8 @@ pub struct Wanted<'a> {
     pub key: &'a [String],
     /// The mark of soft deletes, where they are on.
     pub soft_delete_column: Option<&'a str>,
+    /// Whether the case of a name counts.
+    pub case: Case,
 }
 
 /// Plans how `wanted` is written to `found`; `None` where the table does not exist.
@@ -215,6 +228,41 @@ fn evolves(evolution: Evolution) -> bool {
     matches!(evolution, Evolution::Evolve | Evolution::Lenient)
 }
 
+/// Two columns of the changes that would be one column of the target.
+fn check_apart(
+    dialect: Dialect,
+    wanted: &Wanted<'_>,
+    table: Option<&TargetTable>,
+    columns: &[Option<String>],
+) -> Result<()> {
+    let folds = wanted.case == Case::Fold || dialect.folds_names();
+    let exists = |name: &str| table.is_some_and(|table| table.column(name).is_some());
+    let names = wanted.schema.fields().iter().map(|field| field.name());
+    let mut seen: Vec<(&String, &String)> = Vec::new();
+    for (name, column) in names.zip(columns) {
+        let Some(column) = column else { continue };
+        let one = |other: &str| {
+            other == column
+                || (folds
+                    && same_but_case(other, column)
+                    && !(exists(other) && exists(column)))
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, other)| one(other)) {
+            let exact = if dialect.folds_names() {
+                ""
+            } else {
+                ", or write case = \"exact\" in the sink"
+            };
+            return Err(Error::configuration(format!(
+                "columns {other:?} and {name:?} of the changes would both be column {column:?} of table {:?}: drop or rename one of them in a map operator{exact}",
+                wanted.target
+            )));
+        }
+        seen.push((name, column));
+    }
+    Ok(())
+}
+
 fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
     if !evolves(evolution) {
         return Err(Error::configuration(format!(
@@ -236,12 +284,14 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
     {
         columns.push((mark.to_owned(), MARK_TYPE.to_owned()));
     }
+    let placed: Vec<Option<String>> = columns
+        .iter()
+        .take(wanted.schema.fields().len())
+        .map(|(name, _)| Some(name.clone()))
+        .collect();
+    check_apart(dialect, wanted, None, &placed)?;
     Ok(Plan {
-        columns: columns
-            .iter()
-            .take(wanted.schema.fields().len())
-            .map(|(name, _)| Some(name.clone()))
-            .collect(),
+        columns: placed,
         actions: vec![Action::Create {
             columns,
             key: wanted.key.to_vec(),
@@ -266,8 +316,9 @@ impl Planner<'_> {
             .iter()
             .map(|field| self.place(field))
             .collect::<Result<Vec<_>>>()?;
+        check_apart(self.dialect, self.wanted, Some(self.table), &columns)?;
         if let Some(mark) = self.wanted.soft_delete_column
-            && self.table.column(mark).is_none()
+            && self.table.named(mark, self.wanted.case).is_none()
         {
             if !evolves(self.evolution) {
                 return Err(self.refusal(
@@ -280,7 +331,9 @@ impl Planner<'_> {
                 sql_type: MARK_TYPE.to_owned(),
             });
         }
-        self.table.check_key(self.wanted.target, self.wanted.key)?;
+        let key = self.key(&columns);
+        self.table
+            .check_key(self.wanted.target, &key, Case::Exact)?;
         self.check_required(&columns)?;
         Ok(Plan {
             actions: self.actions,
@@ -288,12 +341,24 @@ impl Planner<'_> {
         })
     }
 
+    /// The key by the names that it has in the table.
+    fn key(&self, columns: &[Option<String>]) -> Vec<String> {
+        let placed = |name: &String| {
+            let place = self.wanted.schema.index_of(name).ok()?;
+            columns.get(place)?.clone()
+        };
+        let key = self.wanted.key.iter();
+        key.map(|name| placed(name).unwrap_or_else(|| name.clone()))
+            .collect()
+    }
+
     /// Where one column of the changes goes.
     fn place(&mut self, field: &Field) -> Result<Option<String>> {
-        let name = field.name();
-        let Some(column) = self.table.column(name) else {
+        let Some(column) = self.table.named(field.name(), self.wanted.case) else {
             return self.place_new(field);
         };
+        let name = &column.name;
+        tell(self.wanted.target, field.name(), name);
         if column.generated {
             return Ok(None);
         }
@@ -311,7 +376,9 @@ impl Planner<'_> {
             (Fit::Checked, Evolution::Lenient) if is_foreign(self.dialect, column) => {
                 Ok(Some(name.clone()))
             }
-            (Fit::Checked | Fit::Mismatch, Evolution::Lenient) => self.rename_and_add(field),
+            (Fit::Checked | Fit::Mismatch, Evolution::Lenient) => {
+                self.rename_and_add(field, name)
+            }
             (Fit::Mismatch, _) => Err(self.refusal(
                 name,
                 &format!(
@@ -325,6 +392,15 @@ impl Planner<'_> {
 
     fn place_new(&mut self, field: &Field) -> Result<Option<String>> {
         let name = field.name();
+        let alike = |column: &&TargetColumn| same_but_case(&column.name, name);
+        if self.dialect.folds_names()
+            && let Some(column) = self.table.columns.iter().find(alike)
+        {
+            return Err(self.refusal(
+                &column.name,
+                &format!("differs from {name:?} of the changes in its case alone, which the database does not count: write case = \"fold\" in the sink, or rename it in a map operator"),
+            ));
+        }
         match self.evolution {
             Evolution::Ignore => Ok(None),
             Evolution::Fail => Err(self.refusal(
@@ -342,9 +418,8 @@ impl Planner<'_> {
     }
 
     /// A type change. Rows of an older schema find the column that was renamed for them.
-    fn rename_and_add(&mut self, field: &Field) -> Result<Option<String>> {
-        let name = field.name();
-        if self.wanted.key.contains(name) {
+    fn rename_and_add(&mut self, field: &Field, name: &str) -> Result<Option<String>> {
+        if self.wanted.key.contains(field.name()) {
             return Err(self.refusal(
                 name,
                 "is part of the key and its type changed: a key column cannot be renamed, alter it by hand",
@@ -356,14 +431,14 @@ impl Planner<'_> {
             match self.table.column(&older) {
                 None => {
                     self.actions.push(Action::Rename {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         to: older,
                     });
                     self.actions.push(Action::Add {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         sql_type: default_type(self.dialect, field)?,
                     });
-                    return Ok(Some(name.clone()));
+                    return Ok(Some(name.to_owned()));
                 }
                 Some(column) if fit(self.dialect, field, &column.sql_type) == Fit::Fits => {
                     return Ok(Some(older));
@@ -381,7 +456,11 @@ impl Planner<'_> {
                 && !column.has_default
                 && !column.generated
                 && !columns.iter().flatten().any(|name| *name == column.name)
-                && Some(column.name.as_str()) != self.wanted.soft_delete_column
+                && self
+                    .wanted
+                    .soft_delete_column
+                    .and_then(|mark| self.table.named(mark, self.wanted.case))
+                    .is_none_or(|mark| mark.name != column.name)
         });
         match required {
             Some(column) => Err(self.refusal(
@@ -448,6 +527,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
         };
         let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
         match (plan, expect) {
@@ -551,6 +631,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(
@@ -583,6 +664,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: Some("_deleted"),
+            case: Case::Fold,
         };
         let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();
         assert_eq!(planned.actions.len(), 1);

@@ -203,11 +203,14 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
     if !is_known(base) {
         return Fit::Checked;
     }
-    if let Some(element) = base.strip_suffix("[]") {
+    if base.ends_with("[]") {
         return match field.data_type() {
             D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
-                let deepest = deepest(item);
-                postgres_fit(&deepest, element)
+                // Length and scale are those of the elements.
+                match postgres_fit(&deepest(item), sql_type.trim_end_matches("[]")) {
+                    Fit::Widen(element) => Fit::Widen(format!("{element}[]")),
+                    fit => fit,
+                }
             }
             D::Utf8 | D::LargeUtf8 | D::Utf8View => Fit::Checked,
             _ => Fit::Mismatch,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::equality::with_normal_keys;
 use super::failure::{Failure, Refused, of_row, of_statement};
 use super::function::Memory;
 use super::part::{Part, Patterns, bind, execute};
@@ -87,8 +88,12 @@ impl<'c> Run<'c> {
         prepared: &Prepared,
     ) -> Result<()> {
         let policy = &self.options.conflict;
+        let (changes, spelling) =
+            with_normal_keys(prepared, changes.clone(), self.options.delete)?;
+        let changes = &changes;
         if takes_resolver(self.options, changes, self.books.may_wait)? {
-            return self.settle(batch, start, changes, prepared);
+            let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));
+            return self.settle(batch, start, changes, spelling.as_ref(), prepared);
         }
         let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;
         self.outcome.superseded += folded.superseded;
@@ -96,7 +101,10 @@ impl<'c> Run<'c> {
         for row in folded.rejected {
             self.reject_row(batch, start, row);
         }
-        for round in &folded.rounds {
+        for mut round in folded.rounds {
+            if let Some(spelling) = &spelling {
+                spelling.restore(&mut round.upserts, &round.upsert_rows)?;
+            }
             let part = |changes, rows: &[u32]| Part {
                 prepared,
                 changes,

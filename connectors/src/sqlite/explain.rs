@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::apply::Run;
+use super::equality::with_normal_keys;
 use super::failure::of_statement;
 use super::function::register;
 use super::prepare::{Prepared, read_table};
@@ -17,6 +18,7 @@ use crate::sql::books::Books;
 use crate::sql::decide::{Groups, Tally};
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
 use crate::sql::identifier::Dialect;
+use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -30,6 +32,7 @@ pub(super) fn explain(
     changes: &Changes,
 ) -> Result<(Explained, Positions)> {
     let options = config.options();
+    let changes = &spelled(&options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let key = key_columns(&options, changes)?;
     let name = target.to_string();
@@ -84,6 +87,8 @@ pub(super) fn explain(
         register(connection).map_err(|error| of_statement("adding functions to SQLite", error))?;
     let looking = to_look(&options);
     let prepared = Prepared::build(connection, &looking, &target, &changes.schema(), &key)?;
+    let (changes, _) = with_normal_keys(&prepared, changes.clone(), options.delete)?;
+    let changes = &changes;
     let placed = changes
         .project(&prepared.indices())
         .map_err(Error::configuration)?;

@@ -9,6 +9,8 @@ use super::failure::of_statement;
 use crate::change::Logical;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
+use super::equality::equality;
+use crate::sql::equality::Equality;
 use crate::sql::catalogue::{TargetColumn, TargetTable, Wanted, plan, statement};
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
@@ -45,6 +47,10 @@ pub(super) struct Column {
     pub(super) key: bool,
     /// What the target makes of values.
     pub(super) affinity: Affinity,
+    /// Whether the declared type says that the column holds numbers.
+    pub(super) numeric: bool,
+    /// How the target tells values of a key column apart.
+    pub(super) equality: Equality,
 }
 
 /// What a declared type makes of values: SQLite, "Datatypes In SQLite", 3.1.
@@ -115,6 +121,7 @@ impl Prepared {
     ) -> Result<Arc<Self>> {
         let (table, placed) = evolve(connection, options, target, schema, key)?;
         let version_name = version_column(&options.conflict)?;
+        let strict = is_strict(connection, target)?;
         let mut columns = Vec::new();
         let mut version = None;
         for (index, placed) in placed.iter().enumerate() {
@@ -138,7 +145,7 @@ impl Prepared {
                 });
                 let plain =
                     field.data_type().is_integer() && *field.data_type() != DataType::UInt64;
-                let affinity = affinity(&found.sql_type);
+                let affinity = affinity(&found.sql_type, strict);
                 version = Some(Version {
                     native: plain && matches!(affinity, Affinity::Numeric | Affinity::Real),
                     column: columns.len(),
@@ -151,14 +158,25 @@ impl Prepared {
                 index,
                 name: quote(Dialect::Sqlite, name)?,
                 key: key.contains(&index),
-                affinity: affinity(&found.sql_type),
+                affinity: affinity(&found.sql_type, strict),
+                numeric: says_numbers(&found.sql_type),
+                equality: if key.contains(&index) {
+                    let affinity = affinity(&found.sql_type, strict);
+                    equality(connection, target, field, name, affinity)?
+                } else {
+                    Equality::Values
+                },
             });
         }
         if let (Some(name), None) = (version_name, &version) {
             return Err(absent(name));
         }
         let mark = match options.delete {
-            DeleteMode::Soft => Some(quote(Dialect::Sqlite, &options.soft_delete_column)?),
+            DeleteMode::Soft => {
+                let named = table.named(&options.soft_delete_column, options.case);
+                let name = named.map_or(&options.soft_delete_column, |column| &column.name);
+                Some(quote(Dialect::Sqlite, name)?)
+            }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
         let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
@@ -220,6 +238,7 @@ fn evolve(
         key: &key,
         soft_delete_column: (options.delete == DeleteMode::Soft)
             .then_some(options.soft_delete_column.as_str()),
+        case: options.case,
     };
     let look =
         |found: Option<&TargetTable>| plan(Dialect::Sqlite, &wanted, found, options.evolution);
@@ -303,10 +322,13 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
 }
 
 /// The rules of SQLite, "Datatypes In SQLite", 3.1, in their order.
-fn affinity(sql_type: &str) -> Affinity {
+fn affinity(sql_type: &str, strict: bool) -> Affinity {
     let upper = sql_type.to_ascii_uppercase();
     let has = |part: &str| upper.contains(part);
-    if has("INT") {
+    if strict && upper == "ANY" {
+        // In a strict table it keeps everything as it is.
+        Affinity::Blob
+    } else if has("INT") {
         Affinity::Numeric
     } else if has("CHAR") || has("CLOB") || has("TEXT") {
         Affinity::Text
@@ -317,4 +339,26 @@ fn affinity(sql_type: &str) -> Affinity {
     } else {
         Affinity::Numeric
     }
+}
+
+/// Whether a declared type is one of numbers, and not one that SQLite does not know: `DATE` and `STRING` have
+/// a numeric affinity too.
+fn says_numbers(sql_type: &str) -> bool {
+    let upper = sql_type.to_ascii_uppercase();
+    ["INT", "NUM", "DEC", "REAL", "FLOA", "DOUB", "BOOL"]
+        .iter()
+        .any(|part| upper.contains(part))
+}
+
+/// Whether the table refuses values of other types than it declares.
+fn is_strict(connection: &Connection, target: &Target) -> Result<bool> {
+    let schema = target.schema.as_deref().unwrap_or("main");
+    let read = || {
+        connection
+            .prepare_cached("SELECT max(strict) FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE AND schema = ?2 COLLATE NOCASE")?
+            .query_row(params![target.name, schema], |row| row.get::<_, Option<bool>>(0))
+    };
+    let strict = read()
+        .map_err(|error| of_statement(&format!("reading about table {:?}", target.name), error))?;
+    Ok(strict.unwrap_or(false))
 }

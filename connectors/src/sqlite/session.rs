@@ -23,6 +23,7 @@ use crate::sql::books::Books;
 use crate::sql::decide::Tally;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
 
 /// Statements that one connection keeps prepared.
@@ -168,7 +169,11 @@ impl Session {
     /// Writes batches in the open transaction.
     pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
         let mut prepared = Vec::with_capacity(batches.len());
-        for changes in batches {
+        let batches = batches
+            .iter()
+            .map(|changes| spelled(options, changes.clone()))
+            .collect::<Result<Vec<_>>>()?;
+        for changes in &batches {
             let target = Target::of(&self.options.table, &changes.table)?;
             let key = key_columns(&self.options, changes)?;
             prepared.push(self.prepare(target, changes.schema(), &key)?);

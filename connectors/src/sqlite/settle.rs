@@ -18,6 +18,7 @@ use crate::conflict::Held;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
 use crate::sql::books::Keys;
+use crate::sql::equality::Spelling;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
 
 impl Run<'_> {
@@ -27,6 +28,7 @@ impl Run<'_> {
         batch: usize,
         start: usize,
         changes: &Changes,
+        spelling: Option<&Spelling>,
         prepared: &Prepared,
     ) -> Result<()> {
         let options = self.options;
@@ -44,7 +46,11 @@ impl Run<'_> {
             version: version.filter(|_| self.buries()),
             reports_max: self.books.reports_max(self.now_ms),
         };
-        let settlement = decide(rules, &changes, &groups, facts)?;
+        let mut settlement = decide(rules, &changes, &groups, facts)?;
+        if let Some(spelling) = spelling {
+            let upserts = &mut settlement.upserts;
+            spelling.restore(&mut upserts.changes, &upserts.rows)?;
+        }
         self.outcome += &settlement.outcome;
         for row in settlement.rejected.iter().cloned() {
             self.reject_row(batch, start, row);
