@@ -29,9 +29,9 @@ mod session;
 mod apply;
 mod bisect;
 mod copy;
+mod desk;
 mod equality;
 mod exact;
-mod desk;
 mod explain;
 mod instant;
 mod numeric;
@@ -282,7 +282,11 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
         .map_err(Failure::into_error)?;
     let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found, &config.key) {
-        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key, config.case),
+        (Some(found), Some(key)) => {
+            let name = target.to_string();
+            found.table.check_key(&name, key, config.case)?;
+            equality::check(&found, &name, key, config.case)
+        }
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()

@@ -3,7 +3,8 @@
 //! anything else.
 //!
 //! A bench gives its types with what they mean and how they are read. Every carrier is written to every type,
-//! bare and, where there are such, under a domain and as an element of an array. Seeded: a failure comes again.
+//! bare and, where there are such, under a domain and as an element of an array: texts to each type, the other
+//! carriers in turns. Seeded: a failure comes again.
 
 mod carrier;
 mod meaning;
@@ -47,7 +48,7 @@ impl ColumnType {
 }
 
 /// Values of each carrier for each type.
-const VALUES: usize = 12;
+const VALUES: usize = 8;
 
 /// Passes where no column changes a value in silence. `options` is what the table is created with after its
 /// columns, such as `STRICT`.
@@ -67,8 +68,17 @@ pub async fn check_values(bench: &dyn Bench, types: &[ColumnType], table_options
             ))
             .await;
         let mut next_id = 0;
-        for carrier in carriers(number as u64, VALUES) {
-            let found = write_all(bench, &table, &carrier, next_id).await;
+        let options = Options {
+            table: table.clone(),
+            ..options()
+        };
+        let mut writer = Writer::open(bench, &options).await;
+        for (place, carrier) in carriers(number as u64, VALUES).into_iter().enumerate() {
+            // Texts go everywhere, which takes the most care; the others meet every third type.
+            if !carrier.is_text() && !(number + place).is_multiple_of(3) {
+                continue;
+            }
+            let found = write_all(&mut writer, &carrier, next_id).await;
             next_id += VALUES as i64;
             let (written, rejected) = match found {
                 Ok(found) => found,
@@ -96,9 +106,9 @@ pub async fn check_values(bench: &dyn Bench, types: &[ColumnType], table_options
                 let sent = carrier.texts(place);
                 let found = held.get(&id).cloned().flatten();
                 let meaning = column.meaning.of(&carrier);
-                let same = found.as_ref().is_some_and(|found| {
-                    sent.iter().any(|sent| meaning.same(sent, found))
-                });
+                let same = found
+                    .as_ref()
+                    .is_some_and(|found| sent.iter().any(|sent| meaning.same(sent, found)));
                 if !same {
                     problems.push(format!(
                         "{} into {}: sent {sent:?}, found {found:?}",
@@ -116,7 +126,7 @@ pub async fn check_values(bench: &dyn Bench, types: &[ColumnType], table_options
         problems.join("\n")
     );
     assert!(
-        accepted > 20 * types.len() && refused > 20 * types.len(),
+        accepted > 5 * types.len() && refused > 5 * types.len(),
         "both ends are met: {accepted} accepted, {refused} refused"
     );
 }
@@ -124,16 +134,10 @@ pub async fn check_values(bench: &dyn Bench, types: &[ColumnType], table_options
 /// Writes the carrier's values, without those that are refused by themselves: which are written, by their id
 /// and place, and why the others are not.
 async fn write_all(
-    bench: &dyn Bench,
-    table: &str,
+    writer: &mut Writer,
     carrier: &Carrier,
     first_id: i64,
 ) -> Result<(Vec<(i64, usize)>, Vec<RejectedChange>), Error> {
-    let options = Options {
-        table: table.to_owned(),
-        ..options()
-    };
-    let mut writer = Writer::open(bench, &options).await;
     let mut left: Vec<usize> = (0..VALUES).collect();
     let mut rejected = Vec::new();
     while !left.is_empty() {

@@ -9,15 +9,18 @@
 
 use arrow::datatypes::{DataType, Field};
 
+use super::catalogue::Found;
 use super::failure::Failure;
 use super::prepare::{Column, Prepared};
 use super::session::Session;
 use crate::change::Changes;
 use crate::conflict::ConflictPolicy;
 use crate::error::Result;
-use crate::sql::DeleteMode;
+use crate::sql::Options;
 use crate::sql::equality::{Equality, Normal, Spelling, Texts, answered, normalised, unknown};
+use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Tables;
+use crate::sql::types::arrow_field;
 use crate::sql::types::mysql::{is_binary, is_text, split};
 
 /// Texts that are asked for in one statement.
@@ -40,7 +43,13 @@ pub(super) struct Collation {
 impl Collation {
     pub(super) fn of(name: &str) -> Self {
         let has = |part: &str| name.contains(part);
-        let common = ["_general_", "_unicode_", "_0900_ai_ci", "uca1400_ai_ci", "uca1400_nopad_ai_ci"];
+        let common = [
+            "_general_",
+            "_unicode_",
+            "_0900_ai_ci",
+            "uca1400_ai_ci",
+            "uca1400_nopad_ai_ci",
+        ];
         Self {
             name: name.to_owned(),
             binary: name.ends_with("_bin") || name == "binary",
@@ -125,8 +134,8 @@ pub(super) fn equality(
         }
         bytes if is_binary(bytes) => Ok(Equality::Values),
         "float" | "double" if !text => Ok(Equality::of_values(field.data_type())),
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double"
-        | "year" => Ok(if text {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float"
+        | "double" | "year" => Ok(if text {
             Equality::Texts(numbers)
         } else {
             Equality::Values
@@ -139,12 +148,32 @@ pub(super) fn equality(
     }
 }
 
+/// Whether the keys of a table can be told apart, as far as its catalogue says; for `validate --connect`.
+///
+/// # Errors
+/// As [`equality`].
+pub(super) fn check(found: &Found, target: &str, key: &[String], options: &Options) -> Result<()> {
+    for (column, collation) in found.table.columns.iter().zip(&found.collations) {
+        let names = || std::iter::once(column.name.as_str());
+        if key
+            .iter()
+            .any(|name| options.case.find(name, names()).is_some())
+        {
+            let field = arrow_field(Dialect::Mysql, &column.name, &column.sql_type);
+            let collation = collation.as_deref().map(Collation::of);
+            let policy = &options.conflict;
+            equality(target, &field, &column.sql_type, collation.as_ref(), policy)?;
+        }
+    }
+    Ok(())
+}
+
 /// The changes with their keys in the target's normal form.
 pub(super) async fn with_normal_keys(
     session: &mut Session,
     prepared: &Prepared,
     changes: Changes,
-    delete: DeleteMode,
+    options: &Options,
 ) -> Result<(Changes, Option<Spelling>), Failure> {
     let mut key = Vec::new();
     let mut columns = Vec::new();
@@ -160,7 +189,7 @@ pub(super) async fn with_normal_keys(
             }
         }
     }
-    Ok(normalised(changes, &key, columns, delete)?)
+    Ok(normalised(changes, &key, columns, options)?)
 }
 
 async fn ask(
@@ -175,7 +204,9 @@ async fn ask(
     let mut first: std::collections::HashMap<String, String> = std::collections::HashMap::new();
     for some in texts.chunks(ASKED_MAX) {
         let terms: Vec<String> = some.iter().map(|text| question(collation, text)).collect();
-        let rows = session.rows(&format!("SELECT {}", terms.join(", "))).await?;
+        let rows = session
+            .rows(&format!("SELECT {}", terms.join(", ")))
+            .await?;
         let row = super::session::texts(&rows)
             .map_err(|error| super::failure::failure("comparing keys", error))?
             .pop()

@@ -78,8 +78,7 @@ async fn ask(
     }
     let looking = to_look(&options);
     let prepared = Prepared::of(session, &looking, &target, changes, &key).await?;
-    let (changes, _) =
-        with_normal_keys(session, &prepared, changes.clone(), options.delete).await?;
+    let (changes, _) = with_normal_keys(session, &prepared, changes.clone(), &options).await?;
     let changes = &changes;
     let placed = prepared.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);

@@ -29,8 +29,7 @@ pub(super) const TOO_LONG: Unfit = Unfit {
 };
 pub(super) const NO_NUMBER: Unfit =
     exactness("the text is no number that the target's column keeps exactly");
-const TOO_MANY_DIGITS: Unfit =
-    exactness("the text has more digits than the target's column keeps");
+const TOO_MANY_DIGITS: Unfit = exactness("the text has more digits than the target's column keeps");
 const NO_LABEL: Unfit = exactness("the text is no label of the target's column");
 const SHORT: Unfit = exactness("the target's column would fill the value up to its own length");
 const NO_YEAR: Unfit = exactness("a year is 0 or from 1901 to 2155");
@@ -184,8 +183,13 @@ impl Place {
             Some((_, part)) => part.len(),
             None => 0,
         };
-        let kept = Number::parse(&shortest) == Some(number) && digits.is_none_or(|most| part <= most);
-        if kept { Ok(value) } else { Err(TOO_MANY_DIGITS) }
+        let kept =
+            Number::parse(&shortest) == Some(number) && digits.is_none_or(|most| part <= most);
+        if kept {
+            Ok(value)
+        } else {
+            Err(TOO_MANY_DIGITS)
+        }
     }
 
     /// A decimal number in plain digits, without the zeros at its end that the column does not keep.

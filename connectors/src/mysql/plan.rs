@@ -132,7 +132,7 @@ pub(super) async fn plan(
                 part.changes.take(&indices).map_err(Error::configuration)?
             };
             let (segment, spelling) =
-                with_normal_keys(session, &prepared, segment, options.delete).await?;
+                with_normal_keys(session, &prepared, segment, options).await?;
             if takes_resolver(options, &segment, session.books.may_wait)? {
                 let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));
                 steps.push(Step::Dispute {

@@ -8,16 +8,18 @@
 use arrow::datatypes::{DataType, Field};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::catalogue::Kind;
+use super::catalogue::{Found, Kind};
 use super::exact;
 use super::failure::{Failure, failure};
 use super::prepare::{Column, Prepared};
 use super::session::Session;
 use crate::change::Changes;
 use crate::error::Result;
-use crate::sql::DeleteMode;
 use crate::sql::equality::{Equality, Normal, Spelling, answered, normalised, unknown};
+use crate::sql::identifier::Dialect;
+use crate::sql::types::arrow_field;
 use crate::sql::types::split_type;
+use crate::sql::{Case, Options};
 
 /// Types that tell values apart by how they write them.
 const BY_TEXT: &[&str] = &[
@@ -109,6 +111,21 @@ pub(super) fn equality(
     }
 }
 
+/// Whether the keys of a table can be told apart, as far as its catalogue says; for `validate --connect`.
+///
+/// # Errors
+/// As [`equality`].
+pub(super) fn check(found: &Found, target: &str, key: &[String], case: Case) -> Result<()> {
+    for (column, kind) in found.table.columns.iter().zip(&found.kinds) {
+        let names = || std::iter::once(column.name.as_str());
+        if key.iter().any(|name| case.find(name, names()).is_some()) {
+            let field = arrow_field(Dialect::Postgres, &column.name, &column.sql_type);
+            equality(target, &field, &column.sql_type, kind)?;
+        }
+    }
+    Ok(())
+}
+
 /// A value of `sql_type` so that values that are one key are one text. With `sql_type`'s own length and
 /// scale where `value` already has them.
 pub(super) fn normal(sql_type: &str, value: &str) -> String {
@@ -128,7 +145,7 @@ pub(super) async fn with_normal_keys(
     session: &mut Session,
     prepared: &Prepared,
     changes: Changes,
-    delete: DeleteMode,
+    options: &Options,
 ) -> Result<(Changes, Option<Spelling>), Failure> {
     let mut key = Vec::new();
     let mut columns = Vec::new();
@@ -144,7 +161,7 @@ pub(super) async fn with_normal_keys(
             }
         }
     }
-    Ok(normalised(changes, &key, columns, delete)?)
+    Ok(normalised(changes, &key, columns, options)?)
 }
 
 async fn ask(
@@ -175,13 +192,15 @@ async fn ask(
         None => normal,
     };
     // A text with a NUL character is in no table.
-    let sql = format!(
-        "SELECT {normal} FROM unnest($1::text[]) WITH ORDINALITY AS u (v, n) ORDER BY u.n"
-    );
+    let sql =
+        format!("SELECT {normal} FROM unnest($1::text[]) WITH ORDINALITY AS u (v, n) ORDER BY u.n");
     let fail = |error| {
         let name = prepared.schema.field(column.index).name();
         failure(
-            &format!("comparing keys in column {name:?} of table {:?}", prepared.name),
+            &format!(
+                "comparing keys in column {name:?} of table {:?}",
+                prepared.name
+            ),
             error,
         )
     };

@@ -41,7 +41,6 @@ const WHOLE: &[&str] = &[
     "macaddr8",
     "nummultirange",
     "numrange",
-    "oid",
     "pg_lsn",
     "smallint",
     "text",
@@ -159,14 +158,14 @@ impl Column<'_> {
             "time without time zone" => [
                 self.modified(self.rounds()),
                 self.of_text(self.too_fine()),
-                // A date or a zone.
-                self.of_text(format!("{value} ~ '[0-9]-[0-9]|[+Zz]'")),
+                // A date or a zone; a number is no time.
+                self.of_text(format!("({value} ~ '[0-9]-[0-9]|[+Zz]' OR {value} !~ ':')")),
             ]
             .concat(),
             "time with time zone" => [
                 self.modified(self.rounds()),
                 self.of_text(self.too_fine()),
-                self.of_text(format!("{value} ~ '[0-9]{{4}}-[0-9]'")),
+                self.of_text(format!("({value} ~ '[0-9]{{4}}-[0-9]' OR {value} !~ ':')")),
             ]
             .concat(),
             interval if interval.starts_with("interval") => {
@@ -226,9 +225,7 @@ impl Column<'_> {
             base
         };
         if can {
-            vec![format!(
-                "{value}::{plain} <> {value}::{plain}::{sql_type}"
-            )]
+            vec![format!("{value}::{plain} <> {value}::{plain}::{sql_type}")]
         } else {
             Vec::new()
         }
@@ -330,7 +327,12 @@ mod tests {
                 "EXISTS (SELECT FROM unnest(s.c1::text[]) AS e (v) WHERE e.v::numeric <> e.v::numeric::numeric(6,2))",
             ),
         );
-        check(DataType::Decimal128(12, 2), "numeric", "numeric(12,2)", None);
+        check(
+            DataType::Decimal128(12, 2),
+            "numeric",
+            "numeric(12,2)",
+            None,
+        );
         check(DataType::Int64, "bigint", "numeric(12,0)", None);
         check(
             DataType::Int64,

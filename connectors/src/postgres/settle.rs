@@ -20,8 +20,8 @@ use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
-use crate::sql::equality::Spelling;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
+use crate::sql::equality::Spelling;
 use crate::sql::{DeleteMode, Options};
 
 /// Changes of one table that a resolver decides, and where they stand in the write.

@@ -9,9 +9,9 @@ use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::Evolution;
 use crate::sql::identifier::{Dialect, quote};
+use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
 
 /// A table that exists.
@@ -243,9 +243,7 @@ fn check_apart(
         let Some(column) = column else { continue };
         let one = |other: &str| {
             other == column
-                || (folds
-                    && same_but_case(other, column)
-                    && !(exists(other) && exists(column)))
+                || (folds && same_but_case(other, column) && !(exists(other) && exists(column)))
         };
         if let Some((other, _)) = seen.iter().find(|(_, other)| one(other)) {
             let exact = if dialect.folds_names() {

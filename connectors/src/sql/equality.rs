@@ -13,7 +13,7 @@
 //! - delete: after it a row is made anew, in the spelling of the change that makes it
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, StringArray, UInt32Array,
@@ -23,9 +23,9 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
-use super::DeleteMode;
+use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation};
-use crate::conflict::Number;
+use crate::conflict::{Number, Strategy};
 use crate::error::{Error, Result};
 
 /// How the target tells the values of a key column apart.
@@ -124,7 +124,7 @@ impl Equality {
                 back(&normal, column).map(Normal::Column)
             }
             None => {
-                let mut seen = std::collections::HashSet::new();
+                let mut seen = HashSet::new();
                 let distinct = texts.iter().flatten().filter(|text| seen.insert(*text));
                 Ok(Normal::Ask(distinct.map(str::to_owned).collect()))
             }
@@ -178,7 +178,13 @@ fn floats(column: &ArrayRef) -> Normal {
             if !values.values().iter().any(odd) {
                 return Normal::Same;
             }
-            let normal = |value: f64| if value.is_nan() { f64::NAN } else { value + 0.0 };
+            let normal = |value: f64| {
+                if value.is_nan() {
+                    f64::NAN
+                } else {
+                    value + 0.0
+                }
+            };
             let normal: Float64Array = values.unary(normal);
             Normal::Column(std::sync::Arc::new(normal))
         }
@@ -188,7 +194,13 @@ fn floats(column: &ArrayRef) -> Normal {
             if !values.values().iter().any(odd) {
                 return Normal::Same;
             }
-            let normal = |value: f32| if value.is_nan() { f32::NAN } else { value + 0.0 };
+            let normal = |value: f32| {
+                if value.is_nan() {
+                    f32::NAN
+                } else {
+                    value + 0.0
+                }
+            };
             let normal: Float32Array = values.unary(normal);
             Normal::Column(std::sync::Arc::new(normal))
         }
@@ -203,7 +215,8 @@ impl Texts {
             return None;
         }
         if self.numbers
-            && let Some(number @ Number::Finite { .. }) = Number::parse(text.trim_matches(|letter: char| letter.is_ascii_whitespace()))
+            && let Some(number @ Number::Finite { .. }) =
+                Number::parse(text.trim_matches(|letter: char| letter.is_ascii_whitespace()))
         {
             return Some(Cow::Owned(number.to_string()));
         }
@@ -260,7 +273,7 @@ pub(crate) fn normalised(
     changes: Changes,
     key: &[usize],
     normal: Vec<(usize, ArrayRef)>,
-    delete: DeleteMode,
+    options: &Options,
 ) -> Result<(Changes, Option<Spelling>)> {
     if normal.is_empty() {
         return Ok((changes, None));
@@ -270,7 +283,7 @@ pub(crate) fn normalised(
         .map(|&(place, _)| (place, changes.rows.column(place).clone()))
         .collect();
     let changes = with_columns(changes, normal).map_err(broken)?;
-    let rows = makers(&changes, key, delete).map_err(broken)?;
+    let rows = makers(&changes, key, options).map_err(broken)?;
     let spelling = Spelling {
         columns: written,
         rows,
@@ -278,22 +291,35 @@ pub(crate) fn normalised(
     Ok((changes, Some(spelling)))
 }
 
-/// For each change the first one of its key since the row was last deleted.
-fn makers(changes: &Changes, key: &[usize], delete: DeleteMode) -> Result<Vec<u32>, ArrowError> {
+/// For each change the first one of its key since the row was last deleted: the one that makes the row where
+/// changes fold. Where each change of a key takes a round of its own, that is the change itself.
+fn makers(changes: &Changes, key: &[usize], options: &Options) -> Result<Vec<u32>, ArrowError> {
     let columns: Vec<ArrayRef> = key
         .iter()
         .map(|&place| changes.rows.column(place).clone())
         .collect();
-    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone()));
+    let fields = columns
+        .iter()
+        .map(|column| SortField::new(column.data_type().clone()));
     let keys = RowConverter::new(fields.collect())?.convert_columns(&columns)?;
+    let is_delete = |row: usize| changes.operations[row] == Operation::Delete;
+    let mut apart: HashSet<&[u8]> = HashSet::new();
+    if options.conflict.strategy != Strategy::SourceWins {
+        let partial = |row: usize| changes.unset.iter().flatten().any(|mask| mask.value(row));
+        let rows = (0..changes.len()).filter(|&row| is_delete(row) || partial(row));
+        apart.extend(rows.map(|row| keys.row(row).data()));
+    }
     let mut makers: HashMap<&[u8], u32> = HashMap::new();
     Ok((0..changes.len())
         .map(|row| {
             let (key, number) = (keys.row(row).data(), row as u32);
-            if changes.operations[row] != Operation::Delete {
+            if apart.contains(key) {
+                return number;
+            }
+            if !is_delete(row) {
                 return *makers.entry(key).or_insert(number);
             }
-            if delete == DeleteMode::Hard {
+            if options.delete == DeleteMode::Hard {
                 makers.remove(key);
             }
             number
@@ -331,10 +357,7 @@ impl Spelling {
     }
 }
 
-fn with_columns(
-    changes: Changes,
-    replaced: Vec<(usize, ArrayRef)>,
-) -> Result<Changes, ArrowError> {
+fn with_columns(changes: Changes, replaced: Vec<(usize, ArrayRef)>) -> Result<Changes, ArrowError> {
     let mut columns = changes.rows.columns().to_vec();
     for (place, column) in replaced {
         columns[place] = column;
@@ -395,7 +418,11 @@ mod tests {
         let id = "6f1e4a52-7b0e-4d6b-9d2c-0a1b2c3d4e5f";
         check(Equality::Uuids, id, Some(id));
         check(Equality::Uuids, &id.to_uppercase(), Some(id));
-        check(Equality::Uuids, &format!("{{{}}}", id.replace('-', "")), Some(id));
+        check(
+            Equality::Uuids,
+            &format!("{{{}}}", id.replace('-', "")),
+            Some(id),
+        );
         check(Equality::Uuids, "no", Some("no"));
         check(Equality::Asked, "a", None);
     }
@@ -407,7 +434,11 @@ mod tests {
             panic!("a negative zero has another form");
         };
         let normal = normal.as_primitive::<Float64Type>();
-        let bits: Vec<u64> = normal.values().iter().map(|value| value.to_bits()).collect();
+        let bits: Vec<u64> = normal
+            .values()
+            .iter()
+            .map(|value| value.to_bits())
+            .collect();
         assert_eq!(bits, [0.0, 1.5, f64::NAN].map(f64::to_bits));
     }
 }

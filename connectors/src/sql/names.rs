@@ -81,8 +81,7 @@ pub fn spelled(options: &Options, changes: Changes) -> Result<Changes> {
         }
         fields[place] = Arc::new(fields[place].as_ref().clone().with_name(name));
     }
-    let schema: SchemaRef =
-        Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let schema: SchemaRef = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
     let before = changes.before.map(|before| {
         Ok::<_, Error>(Image {
             rows: with_schema(&before.rows, &schema)?,

@@ -88,8 +88,7 @@ impl<'c> Run<'c> {
         prepared: &Prepared,
     ) -> Result<()> {
         let policy = &self.options.conflict;
-        let (changes, spelling) =
-            with_normal_keys(prepared, changes.clone(), self.options.delete)?;
+        let (changes, spelling) = with_normal_keys(prepared, changes.clone(), self.options)?;
         let changes = &changes;
         if takes_resolver(self.options, changes, self.books.may_wait)? {
             let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));

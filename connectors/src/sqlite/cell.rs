@@ -129,15 +129,9 @@ impl Cells {
     fn cell(&self, row: usize) -> Result<Cell<'_>, &'static str> {
         let numeric = self.affinity == Affinity::Numeric || self.affinity == Affinity::Real;
         match &self.values {
-            Values::Integers(values) => {
-                let value = values[row];
-                if self.affinity == Affinity::Real && (value as f64) as i128 != i128::from(value) {
-                    return Err("the column holds floats, which would round the integer");
-                }
-                Ok(Cell::Integer(value))
-            }
+            Values::Integers(values) => self.integer_cell(values[row]),
             Values::Unsigned(values) => match i64::try_from(values[row]) {
-                Ok(value) if self.affinity != Affinity::Text => Ok(Cell::Integer(value)),
+                Ok(value) if self.affinity != Affinity::Text => self.integer_cell(value),
                 _ => self.text_cell(Cow::Owned(values[row].to_string()), numeric),
             },
             // A column of text would keep 15 digits of a float.
@@ -166,6 +160,13 @@ impl Cells {
                 self.text_cell(Cow::Owned(text), numeric)
             }
         }
+    }
+
+    fn integer_cell(&self, value: i64) -> Result<Cell<'_>, &'static str> {
+        if self.affinity == Affinity::Real && (value as f64) as i128 != i128::from(value) {
+            return Err("the column holds floats, which would round the integer");
+        }
+        Ok(Cell::Integer(value))
     }
 
     fn text_cell<'a>(&self, text: Cow<'a, str>, numeric: bool) -> Result<Cell<'a>, &'static str> {

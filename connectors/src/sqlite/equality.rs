@@ -12,7 +12,7 @@ use super::failure::of_statement;
 use super::prepare::{Affinity, Prepared};
 use crate::change::Changes;
 use crate::error::Result;
-use crate::sql::DeleteMode;
+use crate::sql::Options;
 use crate::sql::equality::{Equality, Normal, Spelling, Texts, normalised, unknown};
 use crate::sql::target::Target;
 
@@ -69,7 +69,9 @@ fn collation(connection: &Connection, target: &Target, name: &str) -> Result<Str
     connection
         .column_metadata(Some(schema), target.name.as_str(), name)
         .map(|(_, collation, ..)| {
-            collation.map_or("BINARY".to_owned(), |name| name.to_string_lossy().into_owned())
+            collation.map_or("BINARY".to_owned(), |name| {
+                name.to_string_lossy().into_owned()
+            })
         })
         .map_err(|error| of_statement(&format!("reading the collation of column {name:?}"), error))
 }
@@ -93,7 +95,7 @@ fn index_collations(connection: &Connection, target: &Target, name: &str) -> Res
 pub(super) fn with_normal_keys(
     prepared: &Prepared,
     changes: Changes,
-    delete: DeleteMode,
+    options: &Options,
 ) -> Result<(Changes, Option<Spelling>)> {
     let mut columns = Vec::new();
     for column in prepared.columns.iter().filter(|column| column.key) {
@@ -101,5 +103,5 @@ pub(super) fn with_normal_keys(
             columns.push((column.index, normal));
         }
     }
-    normalised(changes, &prepared.key_columns, columns, delete)
+    normalised(changes, &prepared.key_columns, columns, options)
 }

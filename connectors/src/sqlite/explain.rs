@@ -87,7 +87,7 @@ pub(super) fn explain(
         register(connection).map_err(|error| of_statement("adding functions to SQLite", error))?;
     let looking = to_look(&options);
     let prepared = Prepared::build(connection, &looking, &target, &changes.schema(), &key)?;
-    let (changes, _) = with_normal_keys(&prepared, changes.clone(), options.delete)?;
+    let (changes, _) = with_normal_keys(&prepared, changes.clone(), &options)?;
     let changes = &changes;
     let placed = changes
         .project(&prepared.indices())

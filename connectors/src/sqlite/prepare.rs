@@ -5,13 +5,13 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use rusqlite::{Connection, params};
 
+use super::equality::equality;
 use super::failure::of_statement;
 use crate::change::Logical;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
-use super::equality::equality;
-use crate::sql::equality::Equality;
 use crate::sql::catalogue::{TargetColumn, TargetTable, Wanted, plan, statement};
+use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::version::{VersionKind, absent, threshold, version_column};

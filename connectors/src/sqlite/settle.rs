@@ -18,8 +18,8 @@ use crate::conflict::Held;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
 use crate::sql::books::Keys;
-use crate::sql::equality::Spelling;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
+use crate::sql::equality::Spelling;
 
 impl Run<'_> {
     /// Decides and writes changes that begin at row `start` of their batch.

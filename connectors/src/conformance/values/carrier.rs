@@ -39,6 +39,11 @@ impl Carrier {
         }
     }
 
+    /// Whether the values are texts of any kind.
+    pub(super) fn is_text(&self) -> bool {
+        self.field.data_type() == &DataType::Utf8
+    }
+
     pub(super) fn name(&self) -> String {
         match Logical::of(&self.field) {
             Some(kind) => format!("{kind:?}"),
@@ -51,7 +56,8 @@ impl Carrier {
         arrow::compute::take(&self.values, &places, None).unwrap()
     }
 
-    /// What was sent, as text; a float of 4 bytes is also the one of 8 bytes with its value.
+    /// What was sent, as text, in each way in which it may be said: a float of 4 bytes is also the one of 8
+    /// bytes with its value, and may be a whole number; true is 1.
     pub(super) fn texts(&self, place: usize) -> Vec<String> {
         let mut text = Vec::new();
         match self.field.data_type() {
@@ -61,15 +67,34 @@ impl Carrier {
                 return vec![hex];
             }
             DataType::Duration(_) => {
-                let values = self.values.as_any().downcast_ref::<DurationMicrosecondArray>();
+                let values = self
+                    .values
+                    .as_any()
+                    .downcast_ref::<DurationMicrosecondArray>();
                 let microseconds = values.unwrap().value(place);
-                return vec![format!("PT{}S", microseconds as f64 / 1e6)];
+                write_text(&self.field, &self.values, place, &mut text);
+                return vec![
+                    format!("PT{}S", microseconds as f64 / 1e6),
+                    String::from_utf8(text).unwrap(),
+                ];
             }
             _ => write_text(&self.field, &self.values, place, &mut text),
         }
         let mut texts = vec![String::from_utf8(text).unwrap()];
-        if let Some(floats) = self.values.as_any().downcast_ref::<Float32Array>() {
-            texts.push(format!("{:?}", f64::from(floats.value(place))));
+        let double = if let Some(values) = self.values.as_any().downcast_ref::<Float32Array>() {
+            Some(f64::from(values.value(place)))
+        } else {
+            let values = self.values.as_any().downcast_ref::<Float64Array>();
+            values.map(|values| values.value(place))
+        };
+        if let Some(value) = double {
+            texts.push(format!("{value:?}"));
+            if value.is_finite() && value.fract() == 0.0 {
+                texts.push(format!("{}", value as i128));
+            }
+        }
+        if self.field.data_type() == &DataType::Boolean {
+            texts.push(if texts[0] == "true" { "1" } else { "0" }.to_owned());
         }
         texts
     }
@@ -123,7 +148,12 @@ pub(super) fn carriers(seed: u64, count: usize) -> Vec<Carrier> {
         .collect();
     let uuids: Vec<String> = integers
         .iter()
-        .map(|value| format!("6F1e4a52-7b0e-4d6b-9d2c-{:012x}", value.unsigned_abs() >> 20))
+        .map(|value| {
+            format!(
+                "6F1e4a52-7b0e-4d6b-9d2c-{:012x}",
+                value.unsigned_abs() >> 20
+            )
+        })
         .collect();
     let spans: Vec<String> = micros
         .iter()
@@ -134,7 +164,11 @@ pub(super) fn carriers(seed: u64, count: usize) -> Vec<Carrier> {
         .map(|value| {
             let (seconds, part) = (value / 1_000_000, value % 1_000_000);
             let (minutes, seconds) = (seconds / 60, seconds % 60);
-            format!("{:02}:{:02}:{seconds:02}.{part:06}Z", minutes / 60, minutes % 60)
+            format!(
+                "{:02}:{:02}:{seconds:02}.{part:06}Z",
+                minutes / 60,
+                minutes % 60
+            )
         })
         .collect();
     let mut list = ListBuilder::new(StringBuilder::new());
@@ -168,7 +202,7 @@ pub(super) fn carriers(seed: u64, count: usize) -> Vec<Carrier> {
         ),
         Carrier::plain(
             Float32Array::from_iter_values(floats.iter().map(|&value| value as f32)),
-            Meaning::Number,
+            Meaning::Single,
         ),
         Carrier::plain(Float64Array::from(floats), Meaning::Number),
         Carrier::plain(
@@ -200,7 +234,10 @@ pub(super) fn carriers(seed: u64, count: usize) -> Vec<Carrier> {
             Meaning::Instant,
         ),
         Carrier::plain(Time64MicrosecondArray::from(of_day), Meaning::Time),
-        Carrier::plain(TimestampMicrosecondArray::from(micros.clone()), Meaning::Instant),
+        Carrier::plain(
+            TimestampMicrosecondArray::from(micros.clone()),
+            Meaning::Instant,
+        ),
         Carrier::plain(
             TimestampMillisecondArray::from_iter_values(micros.iter().map(|value| value / 1_000))
                 .with_timezone("UTC"),
@@ -223,25 +260,94 @@ pub(super) fn carriers(seed: u64, count: usize) -> Vec<Carrier> {
 }
 
 const TEXTS: &[&str] = &[
-    "", "a", "abc", "abcd", "abc  ", "ab ", " ab", "ABC", "äöü", "äöüß", "o'k", "back\\slash", "tab\t",
+    "",
+    "a",
+    "abc",
+    "abcd",
+    "abc  ",
+    "ab ",
+    " ab",
+    "ABC",
+    "äöü",
+    "äöüß",
+    "o'k",
+    "back\\slash",
+    "tab\t",
     "x123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
-    "happy", "Happy", "sad,happy", "007", "12 ", "1_000", "0x10", "true", "[1,5)", "(1, 2.50)",
-    "10.0.0.1", "08:00:2b:01:02:03", "<a/>", "{\"a\":1}", "01011", "6f1e4a52-7b0e-4d6b-9d2c-0a1b2c3d4e5f",
+    "happy",
+    "Happy",
+    "sad,happy",
+    "007",
+    "12 ",
+    "1_000",
+    "0x10",
+    "true",
+    "[1,5)",
+    "(1, 2.50)",
+    "10.0.0.1",
+    "08:00:2b:01:02:03",
+    "<a/>",
+    "{\"a\":1}",
+    "01011",
+    "6f1e4a52-7b0e-4d6b-9d2c-0a1b2c3d4e5f",
 ];
 
 const NUMBERS: &[&str] = &[
-    "0", "1", "-1", "1.0", "1.50", "1.005", "12.345", "1234.56", "12345.6", "-0.5", "0.1", "1e3", "1.5e-7",
-    "0.1234567890123456789", "16777217", "9007199254740993", "9223372036854775807", "9223372036854775808",
-    "123456789012345678901234567890.123", "1e400", "1e-400", "2024", "1969", "70", "99", "255", "256",
-    "00012", "32768", "-129", "65536.0",
+    "0",
+    "1",
+    "-1",
+    "1.0",
+    "1.50",
+    "1.005",
+    "12.345",
+    "1234.56",
+    "12345.6",
+    "-0.5",
+    "0.1",
+    "1e3",
+    "1.5e-7",
+    "0.1234567890123456789",
+    "16777217",
+    "9007199254740993",
+    "9223372036854775807",
+    "9223372036854775808",
+    "123456789012345678901234567890.123",
+    "1e400",
+    "1e-400",
+    "2024",
+    "1969",
+    "70",
+    "99",
+    "255",
+    "256",
+    "00012",
+    "32768",
+    "-129",
+    "65536.0",
 ];
 
 const INSTANTS: &[&str] = &[
-    "2024-02-29", "2024-02-29 12:34:56", "2024-02-29T12:34:56Z", "2024-02-29T12:34:56+02:00",
-    "2024-02-29 12:34:56.5", "2024-02-29 12:34:56.123456", "2024-02-29 12:34:56.1234567",
-    "2024-02-29 00:00:00", "12:34:56", "12:34:56.123456", "12:34:56.9999999", "12:34:56+02", "24:00:00",
-    "PT1.5S", "PT0.0000001S", "P1DT2H", "2023-02-29", "0000-00-00", "1969-12-31 23:59:59.999",
-    "[2024-01-01,2024-01-05)", "[2024-01-01 10:00,2024-01-05)",
+    "2024-02-29",
+    "2024-02-29 12:34:56",
+    "2024-02-29T12:34:56Z",
+    "2024-02-29T12:34:56+02:00",
+    "2024-02-29 12:34:56.5",
+    "2024-02-29 12:34:56.123456",
+    "2024-02-29 12:34:56.1234567",
+    "2024-02-29 00:00:00",
+    "12:34:56",
+    "12:34:56.123456",
+    "12:34:56.9999999",
+    "12:34:56+02",
+    "24:00:00",
+    "PT1.5S",
+    "PT0.0000001S",
+    "P1DT2H",
+    "2023-02-29",
+    "0000-00-00",
+    "1969-12-31 23:59:59.999",
+    "[2024-01-01,2024-01-05)",
+    "[2024-01-01 10:00:00,2024-01-05 00:00:00)",
 ];
 
 /// Numbers that come again for the same seed.
@@ -260,7 +366,8 @@ impl Random {
     }
 
     fn integer(&mut self) -> i64 {
-        (self.next(1 << 31) as i64) << 33 ^ (self.next(1 << 31) as i64) << 11
+        (self.next(1 << 31) as i64) << 33
+            ^ (self.next(1 << 31) as i64) << 11
             ^ self.next(1 << 11) as i64
     }
 }

@@ -12,6 +12,8 @@ pub enum Meaning {
     Padded,
     /// A number, however it is written; true and false are 1 and 0.
     Number,
+    /// A float of 4 bytes, which is read with the digits of 8.
+    Single,
     /// An amount with a currency.
     Money,
     /// A date with or without a time, in UTC.
@@ -39,6 +41,8 @@ impl Meaning {
     pub(super) fn of(&self, carrier: &Carrier) -> Self {
         match self {
             Self::Text => carrier.meaning.clone(),
+            Self::Padded if carrier.meaning != Self::Text => carrier.meaning.clone(),
+            Self::Json if matches!(carrier.meaning, Self::List(_)) => carrier.meaning.clone(),
             Self::List(inner) if **inner == Self::Text => match &carrier.meaning {
                 list @ Self::List(_) => list.clone(),
                 _ => self.clone(),
@@ -48,7 +52,11 @@ impl Meaning {
     }
 
     pub(super) fn same(&self, sent: &str, found: &str) -> bool {
-        sent == found || self.plain(sent) == self.plain(found)
+        let single = |text: &str| Some(format!("{:?}", text.parse::<f64>().ok()? as f32));
+        sent == found
+            || self.plain(sent) == self.plain(found)
+            || (*self == Self::Single
+                && single(found).is_some_and(|found| number(sent) == number(&found)))
     }
 
     /// One text for a value.
@@ -56,7 +64,7 @@ impl Meaning {
         match self {
             Self::Text => text.to_owned(),
             Self::Padded => text.trim_end_matches(' ').to_owned(),
-            Self::Number => number(text),
+            Self::Number | Self::Single => number(text),
             Self::Money => number(&text.replace(['$', ','], "")),
             Self::Instant => instant(text).unwrap_or_else(|| text.to_owned()),
             Self::Time => time(text).unwrap_or_else(|| text.to_owned()),
@@ -121,8 +129,16 @@ fn instant(text: &str) -> Option<String> {
     Some(format!("{at}.{}", part.trim_end_matches('0')))
 }
 
-/// Seconds, of an ISO duration or as a number.
+/// Seconds, of an ISO duration, a time of day or as a number, which PostgreSQL finds in brackets, too.
 fn span(text: &str) -> Option<String> {
+    let text = text.trim_matches(['{', '}']);
+    if let [hours, minutes, seconds] = text.split(':').collect::<Vec<_>>()[..] {
+        let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+        let (whole, part) = seconds.split_once('.').unwrap_or((seconds, "0"));
+        let whole: i64 = whole.parse().ok()?;
+        let whole = hours * 3_600 + minutes * 60 + whole;
+        return Some(Number::parse(&format!("{whole}.{part}"))?.to_string());
+    }
     if let Some(number) = Number::parse(text) {
         return Some(number.to_string());
     }
@@ -177,7 +193,10 @@ fn list(text: &str) -> Vec<Option<String>> {
                 was_quoted = true;
             }
             ',' if !quoted => {
-                elements.push((std::mem::take(&mut element), std::mem::take(&mut was_quoted)));
+                elements.push((
+                    std::mem::take(&mut element),
+                    std::mem::take(&mut was_quoted),
+                ));
             }
             other => element.push(other),
         }
