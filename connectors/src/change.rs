@@ -64,6 +64,18 @@ pub struct Table {
     pub name: Arc<str>,
 }
 
+impl Table {
+    /// No table of any source, for a target whose name depends on none.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            topic: "".into(),
+            database: None,
+            schema: None,
+            name: "".into(),
+        }
+    }
+}
+
 /// Changes of one table with one schema, in source order. All vectors have one entry a row.
 #[derive(Debug, Clone)]
 pub struct Changes {

@@ -9,18 +9,13 @@
 
 use arrow::datatypes::{DataType, Field};
 
-use super::catalogue::Found;
 use super::failure::Failure;
-use super::prepare::{Column, Prepared};
+use super::prepare::Column;
 use super::session::Session;
-use crate::change::Changes;
 use crate::conflict::ConflictPolicy;
 use crate::error::Result;
-use crate::sql::Options;
-use crate::sql::equality::{Equality, Normal, Spelling, Texts, answered, normalised, unknown};
-use crate::sql::identifier::Dialect;
+use crate::sql::equality::{Equality, Texts, unknown};
 use crate::sql::ledger::Tables;
-use crate::sql::types::arrow_field;
 use crate::sql::types::mysql::{is_binary, is_text, split};
 
 /// Texts that are asked for in one statement.
@@ -148,51 +143,8 @@ pub(super) fn equality(
     }
 }
 
-/// Whether the keys of a table can be told apart, as far as its catalogue says; for `validate --connect`.
-///
-/// # Errors
-/// As [`equality`].
-pub(super) fn check(found: &Found, target: &str, key: &[String], options: &Options) -> Result<()> {
-    for (column, collation) in found.table.columns.iter().zip(&found.collations) {
-        let names = || std::iter::once(column.name.as_str());
-        if key
-            .iter()
-            .any(|name| options.case.find(name, names()).is_some())
-        {
-            let field = arrow_field(Dialect::Mysql, &column.name, &column.sql_type);
-            let collation = collation.as_deref().map(Collation::of);
-            let policy = &options.conflict;
-            equality(target, &field, &column.sql_type, collation.as_ref(), policy)?;
-        }
-    }
-    Ok(())
-}
-
-/// The changes with their keys in the target's normal form.
-pub(super) async fn with_normal_keys(
-    session: &mut Session,
-    prepared: &Prepared,
-    changes: Changes,
-    options: &Options,
-) -> Result<(Changes, Option<Spelling>), Failure> {
-    let mut key = Vec::new();
-    let mut columns = Vec::new();
-    for column in prepared.columns.iter().filter(|column| column.key) {
-        let values = changes.rows.column(column.index);
-        key.push(column.index);
-        match column.equality.normal(values)? {
-            Normal::Same => {}
-            Normal::Column(normal) => columns.push((column.index, normal)),
-            Normal::Ask(texts) => {
-                let answers = ask(session, column, &texts).await?;
-                columns.push((column.index, answered(values, &texts, &answers)?));
-            }
-        }
-    }
-    Ok(normalised(changes, &key, columns, options)?)
-}
-
-async fn ask(
+/// How the target writes these texts of a key column.
+pub(super) async fn ask(
     session: &mut Session,
     column: &Column,
     texts: &[String],
@@ -204,13 +156,8 @@ async fn ask(
     let mut first: std::collections::HashMap<String, String> = std::collections::HashMap::new();
     for some in texts.chunks(ASKED_MAX) {
         let terms: Vec<String> = some.iter().map(|text| question(collation, text)).collect();
-        let rows = session
-            .rows(&format!("SELECT {}", terms.join(", ")))
-            .await?;
-        let row = super::session::texts(&rows)
-            .map_err(|error| super::failure::failure("comparing keys", error))?
-            .pop()
-            .unwrap_or_default();
+        let sql = format!("SELECT {}", terms.join(", "));
+        let row = session.query(&sql).await?.pop().unwrap_or_default();
         for (place, text) in some.iter().enumerate() {
             let answer = row.get(place).cloned().flatten();
             answers.push(match answer {

@@ -21,19 +21,8 @@ use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
-use crate::sql::equality::Spelling;
+use crate::sql::plan::ContestedChanges;
 use crate::sql::{DeleteMode, Options};
-
-/// Changes of one table that a resolver decides, and where they stand in the write.
-pub(super) struct Dispute {
-    /// In the columns of [`super::prepare::Prepared::placed`].
-    pub(super) changes: Changes,
-    /// How their keys were written.
-    pub(super) spelling: Option<Spelling>,
-    /// The batch, and its row that the changes begin with.
-    pub(super) batch: usize,
-    pub(super) first_row: usize,
-}
 
 /// What was decided, and staged.
 pub(super) struct Settled {
@@ -47,10 +36,10 @@ pub(super) async fn settle(
     session: &mut Session,
     statements: &Statements<'_>,
     options: &Options,
-    dispute: &Dispute,
+    contested: &ContestedChanges,
 ) -> Result<Settled, Failure> {
     let prepared = statements.prepared;
-    let changes = &dispute.changes;
+    let changes = &contested.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
     let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let buries = statements.buries(options.delete);
@@ -67,24 +56,21 @@ pub(super) async fn settle(
     let mut settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
-            batch: dispute.batch,
-            row: dispute.first_row + row.row,
+            batch: contested.batch,
+            row: contested.first_row + row.row,
             rule: row.rule,
             field: row.field,
             reason: row.reason,
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
     }
-    if let Some(spelling) = &dispute.spelling {
-        let upserts = &mut settlement.upserts;
-        spelling.restore(&mut upserts.changes, &upserts.rows)?;
-    }
+    contested.restore_spelling(&mut settlement)?;
     let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
     session.ledger(&entries).await?;
     let rows = &settlement.upserts.rows;
     let rows = rows.iter().chain(&settlement.deletes.rows);
     let places: Vec<(usize, usize)> = rows
-        .map(|&row| (dispute.batch, dispute.first_row + row as usize))
+        .map(|&row| (contested.batch, contested.first_row + row as usize))
         .collect();
     let (step, stretches) = stage_settled(session, prepared, &settlement, &places).await?;
     if options.delete != DeleteMode::Soft && !settlement.deletes.rows.is_empty() {
@@ -113,8 +99,7 @@ pub(super) async fn facts<'a>(
     let open = session.ledger(&session.books.ask_open(&names)).await?;
     let step = stage_keys(session, prepared, &keys).await?;
     let held = held(session, statements, step, groups.len()).await?;
-    let buries = statements.buries(options.delete);
-    let graves = if buries {
+    let graves = if statements.buries(options.delete) && session.books.has_tombstones {
         graves(session, statements, step, groups.len()).await?
     } else {
         None

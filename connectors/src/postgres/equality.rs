@@ -8,18 +8,14 @@
 use arrow::datatypes::{DataType, Field};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::catalogue::{Found, Kind};
+use super::catalogue::Kind;
 use super::exact;
 use super::failure::{Failure, failure};
 use super::prepare::{Column, Prepared};
 use super::session::Session;
-use crate::change::Changes;
 use crate::error::Result;
-use crate::sql::equality::{Equality, Normal, Spelling, answered, normalised, unknown};
-use crate::sql::identifier::Dialect;
-use crate::sql::types::arrow_field;
+use crate::sql::equality::{Equality, unknown};
 use crate::sql::types::split_type;
-use crate::sql::{Case, Options};
 
 /// Types that tell values apart by how they write them.
 const BY_TEXT: &[&str] = &[
@@ -111,21 +107,6 @@ pub(super) fn equality(
     }
 }
 
-/// Whether the keys of a table can be told apart, as far as its catalogue says; for `validate --connect`.
-///
-/// # Errors
-/// As [`equality`].
-pub(super) fn check(found: &Found, target: &str, key: &[String], case: Case) -> Result<()> {
-    for (column, kind) in found.table.columns.iter().zip(&found.kinds) {
-        let names = || std::iter::once(column.name.as_str());
-        if key.iter().any(|name| case.find(name, names()).is_some()) {
-            let field = arrow_field(Dialect::Postgres, &column.name, &column.sql_type);
-            equality(target, &field, &column.sql_type, kind)?;
-        }
-    }
-    Ok(())
-}
-
 /// A value of `sql_type` so that values that are one key are one text. With `sql_type`'s own length and
 /// scale where `value` already has them.
 pub(super) fn normal(sql_type: &str, value: &str) -> String {
@@ -140,31 +121,8 @@ pub(super) fn normal(sql_type: &str, value: &str) -> String {
     }
 }
 
-/// The changes with their keys in the target's normal form.
-pub(super) async fn with_normal_keys(
-    session: &mut Session,
-    prepared: &Prepared,
-    changes: Changes,
-    options: &Options,
-) -> Result<(Changes, Option<Spelling>), Failure> {
-    let mut key = Vec::new();
-    let mut columns = Vec::new();
-    for column in prepared.columns.iter().filter(|column| column.key) {
-        let values = changes.rows.column(column.index);
-        key.push(column.index);
-        match column.equality.normal(values)? {
-            Normal::Same => {}
-            Normal::Column(normal) => columns.push((column.index, normal)),
-            Normal::Ask(texts) => {
-                let answers = ask(session, prepared, column, &texts).await?;
-                columns.push((column.index, answered(values, &texts, &answers)?));
-            }
-        }
-    }
-    Ok(normalised(changes, &key, columns, options)?)
-}
-
-async fn ask(
+/// How the target writes these texts of a key column.
+pub(super) async fn ask(
     session: &mut Session,
     prepared: &Prepared,
     column: &Column,

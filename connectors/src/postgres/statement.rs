@@ -4,6 +4,9 @@
 //! of their keys and their number is that order, so that two writers lock rows in the same order
 //! (R9). Every statement counts what it did and returns one row.
 
+#[cfg(test)]
+mod golden;
+
 use super::equality::normal;
 use super::prepare::{Column, Prepared};
 use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
@@ -31,8 +34,8 @@ enum From {
 }
 
 impl Statements<'_> {
-    /// Numbers of the staged upserts with a value that the target would change in silence (R23), and
-    /// which of [`Prepared::columns`] it is; `None` where no column does.
+    /// Numbers of the staged rows with a value that the target would change in silence (R23), and which of
+    /// [`Prepared::columns`] it is; `None` where no column does.
     pub(super) fn changed(prepared: &Prepared) -> Option<String> {
         let terms: Vec<String> = prepared
             .columns

@@ -14,6 +14,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch, StringArray, UInt32Array,
@@ -27,6 +28,8 @@ use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation};
 use crate::conflict::{Number, Strategy};
 use crate::error::{Error, Result};
+use crate::sql::connection::{Bulk, PreparedTable};
+use crate::sql::failure::Failure;
 
 /// How the target tells the values of a key column apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,7 @@ pub(crate) struct Texts {
 
 /// The normal form of a column.
 #[derive(Debug)]
-pub(crate) enum Normal {
+enum Normal {
     /// The column as it is.
     Same,
     /// Another one of the same type.
@@ -90,7 +93,7 @@ impl Equality {
     ///
     /// # Errors
     /// Where Arrow cannot bring the column into its own type.
-    pub(crate) fn normal(self, column: &ArrayRef) -> Result<Normal> {
+    fn normal(self, column: &ArrayRef) -> Result<Normal> {
         match self {
             Self::Values => return Ok(Normal::Same),
             Self::Floats => return Ok(floats(column)),
@@ -136,11 +139,7 @@ impl Equality {
 ///
 /// # Errors
 /// As [`Equality::normal`].
-pub(crate) fn answered(
-    column: &ArrayRef,
-    asked: &[String],
-    answers: &[String],
-) -> Result<ArrayRef> {
+fn answered(column: &ArrayRef, asked: &[String], answers: &[String]) -> Result<ArrayRef> {
     let answers: HashMap<&str, &str> = asked
         .iter()
         .map(String::as_str)
@@ -186,7 +185,7 @@ fn floats(column: &ArrayRef) -> Normal {
                 }
             };
             let normal: Float64Array = values.unary(normal);
-            Normal::Column(std::sync::Arc::new(normal))
+            Normal::Column(Arc::new(normal))
         }
         DataType::Float32 => {
             let values = column.as_primitive::<Float32Type>();
@@ -202,7 +201,7 @@ fn floats(column: &ArrayRef) -> Normal {
                 }
             };
             let normal: Float32Array = values.unary(normal);
-            Normal::Column(std::sync::Arc::new(normal))
+            Normal::Column(Arc::new(normal))
         }
         _ => Normal::Same,
     }
@@ -269,7 +268,7 @@ pub(crate) struct Spelling {
 ///
 /// # Errors
 /// Where Arrow cannot compare the keys.
-pub(crate) fn normalised(
+fn normalised(
     changes: Changes,
     key: &[usize],
     normal: Vec<(usize, ArrayRef)>,
@@ -289,6 +288,31 @@ pub(crate) fn normalised(
         rows,
     };
     Ok((changes, Some(spelling)))
+}
+
+/// Changes with their keys in the target's normal form, and how they were written.
+pub(crate) async fn with_normal_keys<B: Bulk>(
+    session: &mut B,
+    options: &Options,
+    table: &Arc<B::Table>,
+    changes: Changes,
+) -> Result<(Changes, Option<Spelling>), Failure> {
+    let indices = table.indices();
+    let (mut key, mut columns) = (Vec::new(), Vec::new());
+    for &place in table.placed_key() {
+        let index = indices[place];
+        let values = changes.rows.column(index);
+        key.push(index);
+        match table.equality(place).normal(values)? {
+            Normal::Same => {}
+            Normal::Column(normal) => columns.push((index, normal)),
+            Normal::Ask(texts) => {
+                let answers = session.normal_texts(table, place, &texts).await?;
+                columns.push((index, answered(values, &texts, &answers)?));
+            }
+        }
+    }
+    Ok(normalised(changes, &key, columns, options)?)
 }
 
 /// For each change the first one of its key since the row was last deleted: the one that makes the row where
@@ -429,7 +453,7 @@ mod tests {
 
     #[test]
     fn floats_that_are_equal_have_the_same_bits() {
-        let column: ArrayRef = std::sync::Arc::new(Float64Array::from(vec![-0.0, 1.5, -f64::NAN]));
+        let column: ArrayRef = Arc::new(Float64Array::from(vec![-0.0, 1.5, -f64::NAN]));
         let Normal::Column(normal) = Equality::Floats.normal(&column).unwrap() else {
             panic!("a negative zero has another form");
         };

@@ -9,11 +9,9 @@ use arrow::datatypes::{DataType, Field};
 use rusqlite::{Connection, params};
 
 use super::failure::of_statement;
-use super::prepare::{Affinity, Prepared};
-use crate::change::Changes;
+use super::prepare::Affinity;
 use crate::error::Result;
-use crate::sql::Options;
-use crate::sql::equality::{Equality, Normal, Spelling, Texts, normalised, unknown};
+use crate::sql::equality::{Equality, Texts, unknown};
 use crate::sql::target::Target;
 
 /// How the key column `name` of `target` tells values apart.
@@ -89,19 +87,4 @@ fn index_collations(connection: &Connection, target: &Target, name: &str) -> Res
             .collect::<rusqlite::Result<Vec<String>>>()
     };
     read().map_err(|error| of_statement(&format!("reading the indexes of column {name:?}"), error))
-}
-
-/// The changes with their keys in the target's normal form; `place` says where a column stands in them.
-pub(super) fn with_normal_keys(
-    prepared: &Prepared,
-    changes: Changes,
-    options: &Options,
-) -> Result<(Changes, Option<Spelling>)> {
-    let mut columns = Vec::new();
-    for column in prepared.columns.iter().filter(|column| column.key) {
-        if let Normal::Column(normal) = column.equality.normal(changes.rows.column(column.index))? {
-            columns.push((column.index, normal));
-        }
-    }
-    normalised(changes, &prepared.key_columns, columns, options)
 }
