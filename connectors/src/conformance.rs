@@ -13,6 +13,7 @@ pub mod histories;
 pub mod keys;
 pub mod rows;
 pub mod shadow;
+pub mod shape;
 pub mod sink;
 pub mod source;
 pub mod truth;

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::prepare::Prepared;
 use super::session::{Session, integer};
 use super::settle::{self, Settled, settle};
-use super::stage::{DELETES, INSERT, Staged, UPDATE, UPSERTS, stage};
+use super::stage::{DELETES, INSERT, Partial, Staged, UPDATE, UPSERTS, stage};
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use crate::change::Changes;
 use crate::conflict::{ConflictType, Detect, Strategy, Winner};
@@ -157,9 +157,12 @@ impl<'a> Run<'a> {
 
     async fn delete(&mut self, staged: &Staged) -> Result<(), Failure> {
         let step = staged.step;
-        self.session
-            .execute(&self.statements.decide_deletes(step))
-            .await?;
+        let whole = vec![true; self.statements.prepared.columns.len()];
+        let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+        for (pattern, set) in sets.enumerate() {
+            let sql = self.statements.decide_deletes(step, set, pattern as i32);
+            self.session.execute(&sql).await?;
+        }
         let (mut applied, mut differing, mut kept) = (0, 0, 0);
         for decided in self.decided(step, DELETES).await? {
             if decided.outcome == APPLIES {
@@ -200,15 +203,19 @@ impl<'a> Run<'a> {
         }
         let step = staged.step;
         let whole = vec![true; self.statements.prepared.columns.len()];
-        let mut patterns = vec![(whole, staged.full)];
+        let mut patterns = vec![Partial {
+            set: whole,
+            incomplete: false,
+            counts: staged.full,
+        }];
         patterns.append(&mut staged.partial);
-        for (pattern, (set, counts)) in patterns.iter().enumerate() {
-            if *counts != [0; 2] {
-                let sql = self.statements.decide(step, set, pattern as i32);
+        for (number, pattern) in patterns.iter().enumerate() {
+            if pattern.counts != [0; 2] {
+                let sql = self.statements.decide(step, &pattern.set, number as i32);
                 self.session.execute(&sql).await?;
             }
         }
-        let mut missing: Vec<[u64; 2]> = patterns.iter().map(|(_, counts)| *counts).collect();
+        let mut missing: Vec<[u64; 2]> = patterns.iter().map(|pattern| pattern.counts).collect();
         let mut applied = vec![0; patterns.len()];
         for decided in self.decided(step, UPSERTS).await? {
             let (operation, pattern) = (decided.operation, decided.pattern as usize);
@@ -235,35 +242,39 @@ impl<'a> Run<'a> {
                 _ => self.outcome.written += count,
             }
         }
-        self.refuse_incomplete(step, &missing, places).await?;
-        for (pattern, (set, _)) in patterns.iter().enumerate() {
-            self.outcome.written += applied[pattern];
-            if applied[pattern] > 0
-                && let Some(sql) = self.statements.update(step, set, pattern as i32)
+        self.refuse_incomplete(step, &patterns, &missing, places)
+            .await?;
+        for (number, pattern) in patterns.iter().enumerate() {
+            self.outcome.written += applied[number];
+            if applied[number] > 0
+                && let Some(sql) = self.statements.update(step, &pattern.set, number as i32)
             {
                 self.session.execute(&sql).await?;
             }
         }
-        let [inserts, updates] = [INSERT, UPDATE].map(|operation| missing[0][operation as usize]);
-        if inserts + updates > 0 {
-            let sql = self.statements.insert(step);
-            insert(self.session, self.statements.prepared, &sql).await?;
+        for (number, pattern) in patterns.iter().enumerate() {
+            let [inserts, updates] = [INSERT, UPDATE].map(|one| missing[number][one as usize]);
+            if inserts + updates > 0 {
+                let sql = self.statements.insert(step, &pattern.set, number as i32);
+                insert(self.session, self.statements.prepared, &sql).await?;
+            }
+            self.outcome.written += inserts + updates;
+            self.conflict(ConflictType::UpdateMissing, Winner::Source, updates);
         }
-        self.outcome.written += inserts + updates;
-        self.conflict(ConflictType::UpdateMissing, Winner::Source, updates);
         Ok(())
     }
 
-    /// Partial rows that the target does not have cannot be made up (R14).
+    /// Rows with unavailable values that the target does not have cannot be made up (R14).
     async fn refuse_incomplete(
         &mut self,
         step: u32,
+        patterns: &[Partial],
         missing: &[[u64; 2]],
         places: &[(usize, usize)],
     ) -> Result<(), Failure> {
         let mut rejected = Vec::new();
-        for (pattern, counts) in missing.iter().enumerate().skip(1) {
-            if *counts == [0; 2] {
+        for (pattern, counts) in missing.iter().enumerate() {
+            if !patterns[pattern].incomplete || *counts == [0; 2] {
                 continue;
             }
             let sql = self.statements.incomplete(step, pattern as i32);
@@ -300,7 +311,7 @@ impl<'a> Run<'a> {
             let (operation, count) = (integer(row, 0)? as usize, integer(row, 2)? as u64);
             match integer(row, 1)? {
                 0 => staged.full[operation] -= count,
-                pattern => staged.partial[pattern as usize - 1].1[operation] -= count,
+                pattern => staged.partial[pattern as usize - 1].counts[operation] -= count,
             }
             self.outcome.kept += count;
             self.conflict(ConflictType::UpdateMissing, Winner::Target, count);

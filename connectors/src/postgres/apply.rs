@@ -62,7 +62,7 @@ pub(super) async fn run(
                     let rows = stage(session, prepared, round, places).await?;
                     if rows.deletes > 0 {
                         let mut run = Run::new(session, &statements, options, &mut outcome);
-                        run.delete(rows.deletes).await?;
+                        run.delete(&rows).await?;
                         run.enter(&round.deletes).await?;
                     }
                     staged[table] = Some(rows);
@@ -150,8 +150,17 @@ impl<'a> Run<'a> {
         self.statements.buries(self.options.delete)
     }
 
-    async fn delete(&mut self, staged: u64) -> Result<(), Failure> {
-        let [applied, differing] = self.counts(&self.statements.delete(), false).await?;
+    async fn delete(&mut self, staged: &Staged) -> Result<(), Failure> {
+        let whole = vec![true; self.statements.prepared.columns.len()];
+        let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+        let (mut applied, mut differing) = (0, 0);
+        for (pattern, set) in sets.enumerate() {
+            let sql = self.statements.delete(set, pattern as i16);
+            let [deleted, differed] = self.counts(&sql, false).await?;
+            applied += deleted;
+            differing += differed;
+        }
+        let staged = staged.deletes;
         let mut kept = 0;
         if applied < staged && *self.strategy() != Strategy::SourceWins {
             let [survivors, _] = self.counts(&self.statements.survivors(), false).await?;
@@ -186,30 +195,16 @@ impl<'a> Run<'a> {
             self.drop_outdated(&mut staged).await?;
         }
         let whole = vec![true; self.statements.prepared.columns.len()];
-        let mut revived = self.count_marked(0).await?;
-        let mut rest = [0, 0];
-        for operation in [INSERT, UPDATE] {
-            let count = staged.full[operation as usize];
-            if count == 0 {
-                continue;
-            }
-            let sql = self.statements.upsert(operation);
-            let [inserted, updated] = self.counts(&sql, true).await?;
-            // A row that was marked as deleted counts as absent.
-            let back = std::mem::take(&mut revived[operation as usize]).min(updated);
-            let (inserted, updated) = (inserted + back, updated - back);
-            if operation == UPDATE {
-                self.conflict(ConflictType::UpdateMissing, Winner::Source, inserted);
-            }
-            self.updated(operation as usize, updated);
-            rest[operation as usize] = count.saturating_sub(inserted + updated);
-            self.outcome.written += count;
-        }
-        self.settle_rest(&whole, 0, rest, first).await?;
+        self.upsert_pattern(&whole, 0, staged.full, first).await?;
 
         let mut incomplete = Vec::new();
-        for (index, (set, counts)) in staged.partial.iter().enumerate() {
+        for (index, partial) in staged.partial.iter().enumerate() {
             let pattern = index as i16 + 1;
+            let (set, counts) = (&partial.set, &partial.counts);
+            if !partial.incomplete {
+                self.upsert_pattern(set, pattern, *counts, first).await?;
+                continue;
+            }
             let revived = self.count_marked(pattern).await?;
             let updated = self
                 .counts(&self.statements.update(set, pattern), false)
@@ -251,6 +246,49 @@ impl<'a> Run<'a> {
             .map_err(|error| failure("reading incomplete rows", error))?;
         rejected.sort_by_key(|change| (change.batch, change.row));
         Err(Failure::Error(Error::Rejected(rejected)))
+    }
+
+    /// Rows that need none in the target: of which every value is known that the change carries.
+    async fn upsert_pattern(
+        &mut self,
+        set: &[bool],
+        pattern: i16,
+        counts: [u64; 2],
+        first: bool,
+    ) -> Result<(), Failure> {
+        if counts == [0, 0] {
+            return Ok(());
+        }
+        let mut revived = self.count_marked(pattern).await?;
+        let mut rest = [0, 0];
+        // An insert of a row that is there fails where a column that takes no null is not among its own.
+        let updates_first = pattern > 0 || self.statements.prepared.requires_more;
+        let mut met = [0, 0];
+        if updates_first {
+            let sql = self.statements.update(set, pattern);
+            met = self.counts(&sql, false).await?;
+        }
+        for operation in [INSERT, UPDATE] {
+            let count = counts[operation as usize];
+            if count == 0 {
+                continue;
+            }
+            let sql = self
+                .statements
+                .upsert(operation, set, pattern, updates_first);
+            let [inserted, updated] = self.counts(&sql, pattern == 0).await?;
+            let updated = updated + met[operation as usize];
+            // A row that was marked as deleted counts as absent.
+            let back = std::mem::take(&mut revived[operation as usize]).min(updated);
+            let (inserted, updated) = (inserted + back, updated - back);
+            if operation == UPDATE {
+                self.conflict(ConflictType::UpdateMissing, Winner::Source, inserted);
+            }
+            self.updated(operation as usize, updated);
+            rest[operation as usize] = count.saturating_sub(inserted + updated);
+            self.outcome.written += count;
+        }
+        self.settle_rest(set, pattern, rest, first).await
     }
 
     /// Rows that an upsert changed: in conflict, unless newer versions are none.
@@ -322,7 +360,7 @@ impl<'a> Run<'a> {
             let (operation, count) = (operation as usize, count as u64);
             match pattern {
                 0 => staged.full[operation] -= count,
-                pattern => staged.partial[pattern as usize - 1].1[operation] -= count,
+                pattern => staged.partial[pattern as usize - 1].counts[operation] -= count,
             }
             self.outcome.kept += count;
             self.conflict(ConflictType::UpdateMissing, Winner::Target, count);

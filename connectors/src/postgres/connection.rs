@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::session::Session;
 use super::statement::Statements;
 use super::{PostgresSink, apply, catalogue, equality, positions, settle};
@@ -23,6 +23,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 impl Settings for PostgresSink {
     fn options(&self) -> Options {
@@ -105,6 +106,15 @@ impl Bulk for Session {
         &self.resolvers
     }
 
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+    ) -> Result<Option<Lent>, Failure> {
+        lend(self, options, target, changes).await
+    }
+
     async fn prepare(
         &mut self,
         options: &Options,
@@ -162,6 +172,10 @@ impl PreparedTable for Prepared {
 
     fn equality(&self, place: usize) -> Equality {
         self.columns[place].equality
+    }
+
+    fn left_out(&self) -> &[usize] {
+        &self.left_out
     }
 
     fn placed_key(&self) -> &[usize] {

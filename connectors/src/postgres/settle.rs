@@ -14,7 +14,7 @@ use super::failure::{Failure, failure};
 use super::prepare::Prepared;
 use super::read::{Found, Reader, read};
 use super::session::Session;
-use super::stage::{stage_keys, stage_settled};
+use super::stage::{insert_sets, stage_keys, stage_settled};
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::conflict::Held;
@@ -124,7 +124,15 @@ pub(super) async fn write(
         .filter(|&&operation| operation != Operation::Update)
         .count();
     if inserts > 0 {
-        let inserted = count(session, &statements.settled_inserts()).await?;
+        let sets = insert_sets(
+            &settlement.upserts.changes,
+            statements.prepared.columns.len(),
+        );
+        let mut inserted = 0;
+        for (pattern, set) in sets.iter().enumerate() {
+            let sql = statements.settled_inserts(set, pattern);
+            inserted += count(session, &sql).await?;
+        }
         // Fewer may come of a trigger that suppresses rows, which are then written as far as they
         // can be.
         if (inserted as usize) < inserts {

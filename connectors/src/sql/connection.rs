@@ -23,6 +23,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 /// What a session is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +125,15 @@ pub(crate) trait Bulk: Transaction {
     /// Who decides what no statement can.
     fn resolvers(&self) -> &Arc<dyn Resolvers>;
 
+    /// The changes with the target's types for columns that no schema declares; evolves the target for them.
+    /// `None` where all of them truncate a table that does not exist.
+    fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+    ) -> impl Future<Output = Result<Option<Lent>, Failure>> + Send;
+
     /// The prepared form of the target of `changes`: from the session, or made now.
     fn prepare(
         &mut self,
@@ -176,6 +186,9 @@ pub(crate) trait PreparedTable: Send + Sync + 'static {
 
     /// How the target tells the values of a placed column apart.
     fn equality(&self, place: usize) -> Equality;
+
+    /// Columns of the changes that the policy `ignore` leaves out.
+    fn left_out(&self) -> &[usize];
 
     /// Which of the placed columns are the key.
     fn placed_key(&self) -> &[usize];

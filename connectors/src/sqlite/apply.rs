@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::failure::{Failure, Refused, of_row, of_statement};
-use super::function::Memory;
+use super::function::{Memory, Seen};
 use super::part::{Part, Patterns, bind, execute};
 use super::positions::ledger;
 use super::prepare::Prepared;
@@ -148,12 +148,17 @@ impl<'c> Run<'c> {
         let statements = self.statements(part.prepared);
         let cells = part.cells()?;
         let mut tombstones = self.tombstones(part.prepared)?;
-        let mut patterns = Patterns::default();
+        let mut patterns = [Patterns::default(), Patterns::default()];
+        let blind = part.blind();
         for row in 0..part.changes.len() {
             let set = part.set(row);
-            let (set, statement) = patterns.of(
+            let blind = blind.as_ref().is_some_and(|blind| blind.value(row));
+            let (set, statement) = patterns[usize::from(blind)].of(
                 set,
-                |set| self.connection.prepare_cached(&statements.delete(set)),
+                |set| {
+                    let sql = statements.delete(set, blind);
+                    self.connection.prepare_cached(&sql)
+                },
                 part,
             )?;
             let event_time = part.event_time(row);
@@ -211,10 +216,13 @@ impl<'c> Run<'c> {
         let mut tombstones = self
             .tombstones(part.prepared)?
             .filter(|tombstones| tombstones.any);
-        let mut patterns = Patterns::default();
+        let mut upserts = Patterns::default();
+        let mut updates = Patterns::default();
+        let incomplete = part.incomplete();
         for row in 0..part.changes.len() {
             let is_update = part.changes.operations[row] == Operation::Update;
             let set = part.set(row);
+            let is_incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
             if let Some(tombstones) = &mut tombstones {
                 let all = vec![true; cells.len()];
                 let version = part.version(&cells, set.as_deref().unwrap_or(&all), row);
@@ -228,32 +236,43 @@ impl<'c> Run<'c> {
                     continue;
                 }
             }
-            let (set, statement) = patterns.of(
-                set,
-                |set| {
-                    let whole = set.iter().all(|&set| set);
-                    let sql = if whole {
-                        statements.upsert()
-                    } else {
-                        statements.update(set)
-                    };
+            // An insert of a row that is there fails where a column that takes no null is not among its
+            // own.
+            let whole = set.as_ref().is_none_or(|set| !set.contains(&false));
+            let updates_first = !whole || part.prepared.requires_more;
+            let mut seen = Seen::default();
+            let mut run = Ok(());
+            if updates_first {
+                let update = |set: &[bool]| {
+                    let sql = statements.update(set);
                     self.connection.prepare_cached(&sql)
-                },
-                part,
-            )?;
-            let run = bind(statement, set, &cells, row).and_then(|()| execute(statement, part));
+                };
+                let (set, statement) = updates.of(set.clone(), update, part)?;
+                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, part));
+                seen = self.memory.take();
+            }
+            // A row that is marked as deleted is not met, but written.
+            let written = updates_first && self.connection.changes() > 0;
+            if run.is_ok() && !seen.met && !written && !is_incomplete {
+                let upsert = |set: &[bool]| {
+                    let sql = statements.upsert(set);
+                    self.connection.prepare_cached(&sql)
+                };
+                let (set, statement) = upserts.of(set, upsert, part)?;
+                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, part));
+                seen = self.memory.take();
+            }
             if let Err(failure) = run {
                 self.fail(part, row, failure)?;
                 continue;
             }
-            let seen = self.memory.take();
             if seen.lost && !seen.met {
                 self.outcome.kept += 1;
                 self.outcome.conflicts.add(ConflictType::UpdateMissing, 1);
                 continue;
             }
-            if !seen.met && set.contains(&false) {
-                self.fail(part, row, Failure::Data(incomplete()))?;
+            if !seen.met && is_incomplete {
+                self.fail(part, row, Failure::Data(no_such_row()))?;
                 continue;
             }
             let winner = if seen.lost {
@@ -327,7 +346,7 @@ impl<'c> Run<'c> {
     }
 }
 
-fn incomplete() -> Refused {
+fn no_such_row() -> Refused {
     Refused::new(
         "R14 incomplete",
         None,

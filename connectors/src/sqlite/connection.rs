@@ -28,6 +28,7 @@ use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
@@ -203,6 +204,19 @@ impl Bulk for SqliteConnection {
         &self.resolvers
     }
 
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+    ) -> Result<Option<Lent>, Failure> {
+        let (options, target, changes) = (options.clone(), target.clone(), changes.clone());
+        let lend = self.call_with_books(move |session, books| {
+            session.lend(&options, &target, &changes, books.may_wait)
+        });
+        Ok(lend.await??)
+    }
+
     async fn prepare(
         &mut self,
         options: &Options,
@@ -272,6 +286,10 @@ impl PreparedTable for Prepared {
 
     fn equality(&self, place: usize) -> Equality {
         self.columns[place].equality
+    }
+
+    fn left_out(&self) -> &[usize] {
+        &self.left_out
     }
 
     fn placed_key(&self) -> &[usize] {

@@ -60,10 +60,7 @@ impl Run<'_> {
         let places = places(&settlement.deletes, contested);
         let deletes = net_part(&settlement.deletes, prepared, &places);
         if self.options.delete != DeleteMode::Soft && !deletes.changes.is_empty() {
-            self.run_all(&deletes, None, |statement, set| match set {
-                Some(_) => unreachable!("a delete names its key alone"),
-                None => statement.plain_delete(),
-            })?;
+            self.run_all(&deletes, None, |statement, _, _| statement.plain_delete())?;
         }
         Ok(settlement)
     }
@@ -125,9 +122,12 @@ impl Run<'_> {
         let statements = self.statements(prepared);
         let mut tombstones = self.tombstones(prepared)?;
         let marked = settlement.upserts.marked.as_ref();
-        self.run_all(&upserts, marked, |statement, set| match set {
-            Some(set) => statement.plain_update(set),
-            None => statement.plain_insert(),
+        self.run_all(&upserts, marked, |statement, is_update, set| {
+            if is_update {
+                statement.plain_update(set)
+            } else {
+                statement.plain_insert(set)
+            }
         })?;
         let Some(tombstones) = &mut tombstones else {
             return Ok(());
@@ -159,13 +159,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Runs a statement for every row: of an update the one for its pattern of columns, else the one
-    /// for all.
+    /// Runs a statement for every row: the one for its pattern of columns, of a delete the one for all.
     fn run_all(
         &mut self,
         part: &Part<'_>,
         marked: Option<&BooleanBuffer>,
-        sql: impl Fn(&Statements<'_>, Option<&[bool]>) -> String,
+        sql: impl Fn(&Statements<'_>, bool, &[bool]) -> String,
     ) -> Result<()> {
         let statements = self.statements(part.prepared);
         let cells = part.cells()?;
@@ -177,7 +176,7 @@ impl Run<'_> {
             let is_update = part.changes.operations[row] == Operation::Update;
             let mut set = part
                 .set(row)
-                .filter(|_| is_update)
+                .filter(|_| part.changes.operations[row] != Operation::Delete)
                 .unwrap_or_else(|| all.clone());
             for &place in &part.prepared.placed_key {
                 set[place] = true;
@@ -186,7 +185,7 @@ impl Run<'_> {
             let (set, statement) = patterns.of(
                 Some(set),
                 |set| {
-                    let text = sql(&statements, is_update.then_some(set));
+                    let text = sql(&statements, is_update, set);
                     self.connection.prepare_cached(&text)
                 },
                 part,

@@ -15,7 +15,7 @@ use crate::change::Logical;
 use crate::text::write_text;
 
 /// Values of one kind.
-pub struct Carrier {
+pub(super) struct Carrier {
     pub(super) field: Field,
     values: ArrayRef,
     /// What the values mean by themselves.

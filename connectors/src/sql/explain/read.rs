@@ -19,6 +19,7 @@ use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
 use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared;
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -63,9 +64,12 @@ async fn ask<B: Bulk>(
 ) -> Result<Explained, Failure> {
     let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(options, changes)?;
     let name = target.to_string();
     let found = session.describe(&target).await?;
+    let reading = read_only_options(options);
+    let lent = undeclared::to_look(B::DIALECT, &reading, &name, changes, found.as_ref())?;
+    let changes = &lent;
+    let key = key_columns(options, changes)?;
     let mut question = Question {
         target: &name,
         changes,
@@ -88,7 +92,6 @@ async fn ask<B: Bulk>(
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let reading = read_only_options(options);
     let table = session.prepare(&reading, &target, changes, &key).await?;
     let (changes, _) = with_normal_keys(session, options, &table, changes.clone()).await?;
     let changes = &changes;
