@@ -43,6 +43,7 @@ mod session;
 mod apply;
 mod cell;
 mod connection;
+mod equality;
 mod place;
 mod read;
 mod settle;
@@ -69,7 +70,8 @@ use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a MySQL or MariaDB database, exactly once.
@@ -94,6 +96,10 @@ pub struct MysqlSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -139,6 +145,7 @@ impl MysqlSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -149,6 +156,7 @@ impl MysqlSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -173,6 +181,7 @@ impl MysqlSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,

@@ -29,6 +29,8 @@ mod session;
 mod apply;
 mod connection;
 mod copy;
+mod equality;
+mod exact;
 mod instant;
 mod numeric;
 mod read;
@@ -59,7 +61,8 @@ use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a PostgreSQL database, exactly once.
@@ -84,6 +87,10 @@ pub struct PostgresSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -143,6 +150,7 @@ impl PostgresSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -153,6 +161,7 @@ impl PostgresSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -191,6 +200,7 @@ impl PostgresSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,

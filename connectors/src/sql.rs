@@ -5,6 +5,7 @@
 //! statement, and runs the result in one transaction.
 
 pub mod identifier;
+pub mod names;
 pub mod target;
 
 pub(crate) mod connection;
@@ -16,6 +17,7 @@ pub(crate) mod sink;
 
 pub(crate) mod books;
 pub(crate) mod decide;
+pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
 pub(crate) mod positions;
@@ -38,6 +40,7 @@ pub mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::names::Case;
 use crate::conflict::{ConflictPolicy, Path};
 
 /// The table in the target that holds `(pipeline, sink, source, topic, partition) → position`.
@@ -59,6 +62,8 @@ pub struct Options {
     pub table: String,
     /// Key columns in the target; `None`: those that the changes name.
     pub key: Option<Vec<String>>,
+    /// Whether the case of a column's name counts.
+    pub case: Case,
     /// What a delete does.
     pub delete: DeleteMode,
     /// The boolean column of [`DeleteMode::Soft`].
@@ -99,6 +104,7 @@ impl Default for Options {
         Self {
             table: default_table(),
             key: None,
+            case: Case::default(),
             delete: DeleteMode::default(),
             soft_delete_column: default_soft_delete_column(),
             evolution: Evolution::default(),

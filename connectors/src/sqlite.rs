@@ -35,6 +35,7 @@ mod tombstone;
 
 mod apply;
 mod connection;
+mod equality;
 mod part;
 mod read;
 mod session;
@@ -57,7 +58,8 @@ use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a SQLite file, exactly once.
@@ -81,6 +83,10 @@ pub struct SqliteSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -128,6 +134,7 @@ impl SqliteSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -138,6 +145,7 @@ impl SqliteSink {
             path: path.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -153,6 +161,7 @@ impl SqliteSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,

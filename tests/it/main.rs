@@ -20,4 +20,5 @@ mod positions;
 mod quickstart;
 mod races;
 mod two_way;
+mod types;
 mod whole_database;

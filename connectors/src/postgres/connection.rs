@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::prepare::{Prepared, lend};
 use super::session::Session;
 use super::statement::Statements;
-use super::{PostgresSink, apply, catalogue, settle};
+use super::{PostgresSink, apply, catalogue, equality, settle};
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::Result;
@@ -18,6 +18,7 @@ use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Bulk, Connection, PreparedTable, Purpose, Settings, Transaction};
 use crate::sql::decide::{Facts, Groups};
+use crate::sql::equality::Equality;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
@@ -130,6 +131,15 @@ impl Bulk for Session {
         Prepared::of(self, options, target, changes, key).await
     }
 
+    async fn normal_texts(
+        &mut self,
+        table: &Arc<Prepared>,
+        place: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        equality::ask(self, table, &table.columns[place], texts).await
+    }
+
     async fn apply(
         &mut self,
         identity: &Identity,
@@ -160,6 +170,14 @@ impl Bulk for Session {
 impl PreparedTable for Prepared {
     fn place(&self, changes: &Changes) -> Result<Changes> {
         Self::place(self, changes)
+    }
+
+    fn indices(&self) -> Vec<usize> {
+        Self::indices(self)
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn left_out(&self) -> &[usize] {

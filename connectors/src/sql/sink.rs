@@ -72,7 +72,7 @@ pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
     let found = connection.describe(&target).await;
     let creates = matches!(options.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found.map_err(Failure::into_error)?, &options.key) {
-        (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+        (Some(found), Some(key)) => found.check_key(&target.to_string(), key, options.case),
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
@@ -210,7 +210,7 @@ impl<B: Bulk> SqlSink<B> {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
-        let slices = ChangeSlice::of_write(write);
+        let slices = ChangeSlice::of_write(&options, write)?;
         let early = match B::PREPARES_INSIDE {
             true => None,
             false => Some(plan(session, &options, &slices).await?),

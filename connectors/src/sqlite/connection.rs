@@ -23,6 +23,7 @@ use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Bulk, Connection, PreparedTable, Purpose, Settings, Transaction};
 use crate::sql::decide::{Facts, Groups};
+use crate::sql::equality::Equality;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
@@ -234,6 +235,16 @@ impl Bulk for SqliteConnection {
         Ok(prepare.await??)
     }
 
+    async fn normal_texts(
+        &mut self,
+        _: &Arc<Prepared>,
+        _: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        // All of it is known without asking.
+        Ok(texts.to_vec())
+    }
+
     async fn apply(
         &mut self,
         identity: &Identity,
@@ -272,6 +283,14 @@ impl PreparedTable for Prepared {
         changes
             .project(&self.indices())
             .map_err(Error::configuration)
+    }
+
+    fn indices(&self) -> Vec<usize> {
+        Self::indices(self)
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn left_out(&self) -> &[usize] {

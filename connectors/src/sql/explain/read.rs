@@ -14,8 +14,10 @@ use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
 use crate::sql::decide::Groups;
+use crate::sql::equality::with_normal_keys;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::names::spelled;
 use crate::sql::positions::read_offsets;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared;
@@ -61,6 +63,7 @@ async fn ask<B: Bulk>(
     identity: &Identity,
     changes: &Changes,
 ) -> Result<Explained, Failure> {
+    let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
     let found = session.describe(&target).await?;
@@ -91,6 +94,8 @@ async fn ask<B: Bulk>(
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
     let table = session.prepare(&reading, &target, changes, &key).await?;
+    let (changes, _) = with_normal_keys(session, options, &table, changes.clone()).await?;
+    let changes = &changes;
     let placed = table.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
     question.changes = &placed;
