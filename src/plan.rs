@@ -96,11 +96,10 @@ impl Plan {
                 .iter()
                 .map(|(name, config)| source(file, name, config))
                 .collect(),
-            quarantine: file.quarantine.clone().unwrap_or_else(|| {
-                QuarantineConfig::File(FileQuarantine {
-                    path: QUARANTINE_PATH.into(),
-                })
-            }),
+            quarantine: file
+                .quarantine
+                .clone()
+                .unwrap_or_else(|| QuarantineConfig::File(FileQuarantine::new(QUARANTINE_PATH))),
         }
     }
 

@@ -32,6 +32,7 @@ mod keys;
 mod layout;
 mod origin;
 mod reading;
+pub mod recognize;
 mod record_key;
 mod sample;
 mod scan;

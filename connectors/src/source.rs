@@ -178,6 +178,12 @@ impl SourceConfig {
         }
     }
 
+    /// The columns that its settings name, by a schema.
+    pub fn declared_columns(&self) -> Vec<String> {
+        let declared = self.declared().into_iter().flat_map(|schema| &schema.0);
+        declared.map(|(name, _)| name.clone()).collect()
+    }
+
     /// What its settings tell the decoder. A declared schema that is wrong is left out: it was
     /// refused when the settings were checked.
     pub fn decoding(&self) -> DecoderOptions {

@@ -11,8 +11,9 @@
 //! begins; a file is only ever appended to. One that is shorter than its position stops the pipeline:
 //! it was replaced, and reading on would skip or repeat lines. Files are read one after another in
 //! the order of their names. A line `null` is a tombstone, an empty line is passed over. With
-//! `--once` the source ends at the end of the last file, where a line without a line end counts;
-//! else it waits for the line end, for further lines and for new files.
+//! `--once` the source ends at the end of the last file: a last line without a line end counts where
+//! it is whole, and is left for the next run where it is the beginning of a JSON value. Without
+//! `--once` it waits for the line end, for further lines and for new files.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -7,11 +7,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
 use crate::error::{Error, Result};
 use crate::record::Partition;
 
 /// A line that is longer than this is cut.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// How much is read at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -38,6 +43,8 @@ pub(super) struct Tail {
     /// Where the next line begins.
     position: i64,
     line_bytes_max: usize,
+    /// Whether the log says that the last line is unfinished.
+    told: bool,
 }
 
 impl Tail {
@@ -52,6 +59,7 @@ impl Tail {
             skipped: 0,
             position: 0,
             line_bytes_max,
+            told: false,
         }
     }
 
@@ -78,7 +86,7 @@ impl Tail {
     }
 
     /// Moves past the next line and gives it; `None` at the end of the file. `last` says that a line
-    /// without an end counts.
+    /// without an end counts, unless it is unfinished.
     pub(super) fn next(&mut self, last: bool) -> Result<Option<Line<'_>>> {
         loop {
             let from = self.start + self.searched;
@@ -93,13 +101,32 @@ impl Tail {
                 self.searched = self.line_bytes_max;
             }
             if !self.fill()? {
-                if last && self.searched > 0 {
+                if last && self.searched > 0 && !self.is_unfinished() {
                     let end = self.buffer.len();
                     return Ok(Some(self.take(end, 0)));
                 }
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether the last line is a JSON value that has not been written to its end: the rest of it
+    /// comes later. What is no beginning of one counts as a line, and so does a whole value.
+    fn is_unfinished(&mut self) -> bool {
+        let bytes = &self.buffer[self.start..self.start + self.searched];
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let parsed: Result<IgnoredAny, _> = serde_json::from_slice(bytes);
+        let unfinished = !bytes.trim_ascii().is_empty()
+            && parsed.is_err_and(|error| error.classify() == Category::Eof);
+        if unfinished && !self.told {
+            self.told = true;
+            tracing::warn!(
+                file = &*self.partition.topic,
+                offset = self.position,
+                "the last line is unfinished and is left for the next run"
+            );
+        }
+        unfinished
     }
 
     /// The line that ends before `end`, which is followed by a line end of `terminator` bytes.
@@ -111,7 +138,7 @@ impl Tail {
         (self.searched, self.skipped) = (0, 0);
         let mut bytes = &self.buffer[start..end];
         if offset == 0 {
-            bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         }
         Line {
             offset,

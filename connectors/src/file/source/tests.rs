@@ -83,6 +83,17 @@ fn lines_become_records_at_their_byte() {
     // The last line counts without its end only where nothing more will come.
     check("a\nbc", true, &[(0, Some("a")), (2, Some("bc"))], 4);
     check("a\nbc", false, &[(0, Some("a"))], 2);
+    // One that is the beginning of a JSON value is left for the next run.
+    check("{\"a\":1}\n{\"a\":", true, &[(0, Some("{\"a\":1}"))], 8);
+    check("{}\n{\"a\":\"", true, &[(0, Some("{}"))], 3);
+    check("{\"a\":", true, &[], 0);
+    check(
+        "{}\n{\"a\":1}",
+        true,
+        &[(0, Some("{}")), (3, Some("{\"a\":1}"))],
+        10,
+    );
+    check("{}\n ", true, &[(0, Some("{}"))], 4);
     // A line over the bound (8 bytes here) is cut and spanned whole.
     check(
         "0123456789ab\nc\n",
