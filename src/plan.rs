@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
-use syncline_connectors::sink::{self, SinkConfig};
+use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
@@ -114,7 +114,7 @@ impl Plan {
                 continue;
             }
             for sink in &source.sinks {
-                let found = sink::catalogue(&sink.config).await;
+                let found = sink.config.catalogue().await;
                 let found = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
                 if let Some(schema) = found.and_then(|schema| source.columns_behind(sink, &schema))
                 {
@@ -175,6 +175,18 @@ impl SourcePlan {
             .find_map(|&input| self.column_behind(input, &column))
     }
 
+    /// The columns that the source's settings declare.
+    pub(crate) fn declared_columns(&self) -> Vec<String> {
+        let declared = self.config.decoding().schema;
+        let columns = declared.into_iter().flat_map(|schema| &schema.0);
+        columns.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether its records are the lines of files.
+    pub(crate) fn of_files(&self) -> bool {
+        self.config.describe().kind == "file"
+    }
+
     /// A decoder of its own for a lane.
     pub fn decoder(&self) -> Decoder {
         Decoder::new(self.format, self.decoding.clone())
@@ -216,13 +228,13 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
             });
         }
     }
-    let mut decoding = config.decoding();
+    let mut decoding = config.decoding().options();
     decoding.columns = columns(&steps, &sinks);
     decoding.before = sinks.iter().any(wants_before);
     SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
-        format: config.format(),
+        format: config.decoding().format,
         decoding,
         steps,
         sinks,

@@ -68,15 +68,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::bisect::Found;
-pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::desk::{Desk, Look};
 use crate::error::{Error, Result};
+use crate::problem::{Problem, problems};
 use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -203,6 +204,45 @@ impl fmt::Debug for MysqlSink {
         f.debug_struct("MysqlSink")
             .field("options", &self.options())
             .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SinkSettings for MysqlSink {
+    fn kind(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        problems([("url", self.check_url())])
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::unknown()).await
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
+        let look = Look::new(Dialect::Mysql, &self.conflict, pipeline, sink);
+        desk::open_desk(self, look).await.map(Some)
     }
 }
 

@@ -54,16 +54,17 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::desk::{Desk, Look};
 use crate::error::{Error, Result};
+use crate::problem::{Problem, problems};
 use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -218,6 +219,49 @@ impl fmt::Debug for PostgresSink {
             .field("remember_deletes", &self.remember_deletes)
             .field("synchronous_commit", &self.synchronous_commit)
             .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SinkSettings for PostgresSink {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let settings = [
+            ("url", self.check_url()),
+            ("remember_deletes", self.check_remembering()),
+        ];
+        problems(settings)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::unknown()).await
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
+        let look = Look::new(Dialect::Postgres, &self.conflict, pipeline, sink);
+        desk::open_desk(self, look).await.map(Some)
     }
 }
 

@@ -52,13 +52,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::desk::open_desk;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::desk::{Desk, Look};
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 use crate::record::Positions;
-use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -165,6 +166,45 @@ impl SqliteSink {
             truncate: self.truncate,
             conflict: self.conflict.clone(),
         }
+    }
+}
+
+#[async_trait]
+impl SinkSettings for SqliteSink {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::unknown()).await
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
+        let look = Look::new(Dialect::Sqlite, &self.conflict, pipeline, sink);
+        desk::open_desk(self, look).await.map(Some)
     }
 }
 

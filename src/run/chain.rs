@@ -11,7 +11,6 @@ use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::Changes;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
-use syncline_connectors::source::SourceConfig;
 
 use crate::failure::Failure;
 use crate::operator::{self, Operator, OperatorConfig, OperatorError};
@@ -99,7 +98,7 @@ impl Chain {
         Self {
             pipeline: pipeline.to_owned(),
             decode: "decode".into(),
-            of_file: matches!(plan.config, SourceConfig::File(_)),
+            of_file: plan.of_files(),
             source_readers: readers(Input::Source),
             step_readers: (0..plan.steps.len())
                 .map(|index| readers(Input::Step(index)))
