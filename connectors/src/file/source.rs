@@ -201,6 +201,7 @@ impl Lines {
             }
             if tail.position() > from {
                 tail.known = true;
+                tail.incarnation()?;
                 fetched.spans.push(Span {
                     partition,
                     from: known.then_some(from),

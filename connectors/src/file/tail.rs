@@ -5,11 +5,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
+use super::fingerprint;
 use crate::error::{Error, Result};
 use crate::record::Partition;
 
@@ -45,6 +48,10 @@ pub(super) struct Tail {
     line_bytes_max: usize,
     /// Whether the log says that the last line is unfinished.
     told: bool,
+    /// The fingerprint of the beginning, and of how many bytes.
+    fingerprint: Option<(u64, Arc<str>)>,
+    /// Whether the end of the file was reached: what follows may be another file.
+    at_end: bool,
 }
 
 impl Tail {
@@ -60,12 +67,83 @@ impl Tail {
             position: 0,
             line_bytes_max,
             told: false,
+            fingerprint: None,
+            at_end: false,
         }
     }
 
     /// Where the next line begins.
     pub(super) fn position(&self) -> i64 {
         self.position
+    }
+
+    /// What the position counts in: how the file began when it was read; `None` before anything was.
+    pub(super) fn incarnation(&mut self) -> Result<Option<Arc<str>>> {
+        let length = u64::try_from(self.position)
+            .unwrap_or(0)
+            .min(fingerprint::BYTES_MAX);
+        let known = self
+            .fingerprint
+            .as_ref()
+            .filter(|(known, _)| *known >= length);
+        if let Some((_, known)) = known {
+            return Ok(Some(known.clone()));
+        }
+        let Some(file) = self.file.as_ref().filter(|_| length > 0) else {
+            return Ok(None);
+        };
+        let taken = fingerprint::take(file, length).map_err(|cause| self.failed("read", cause))?;
+        let taken: Arc<str> = taken.ok_or_else(|| self.replaced())?.into();
+        self.fingerprint = Some((length, taken.clone()));
+        Ok(Some(taken))
+    }
+
+    /// Refuses a file that does not begin as the one that `kept` was taken of.
+    pub(super) fn verify(&self, kept: &str) -> Result<()> {
+        let file =
+            File::open(&*self.partition.topic).map_err(|cause| self.failed("open", cause))?;
+        match fingerprint::matches(&file, kept) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.replaced()),
+            Err(cause) => Err(self.failed("read", cause)),
+        }
+    }
+
+    /// After the end was reached: whether the path leads to the file that is open still. Another one
+    /// that begins alike, as editors leave it, is read on from the position.
+    fn follow(&mut self) -> Result<()> {
+        let Some(kept) = self.fingerprint.as_ref().map(|(_, kept)| kept.clone()) else {
+            return Ok(());
+        };
+        let (Some(file), Ok(found)) = (&self.file, std::fs::metadata(&*self.partition.topic))
+        else {
+            // Deleted: what was there has been read.
+            return Ok(());
+        };
+        let open = file
+            .metadata()
+            .map_err(|cause| self.failed("read", cause))?;
+        if (open.dev(), open.ino(), open.len()) == (found.dev(), found.ino(), self.read_up_to()) {
+            return Ok(());
+        }
+        self.verify(&kept)?;
+        if (open.dev(), open.ino()) != (found.dev(), found.ino()) {
+            self.seek(self.position)?;
+        }
+        Ok(())
+    }
+
+    /// Up to where the file was read.
+    fn read_up_to(&self) -> u64 {
+        let held = self.buffer.len() - self.start + self.skipped;
+        u64::try_from(self.position).unwrap_or(0) + held as u64
+    }
+
+    fn replaced(&self) -> Error {
+        Error::configuration(format!(
+            "file {:?} does not begin as it did when it was read up to byte {}: it was replaced; give the new file a new name, or begin it anew with `syncline positions reset FILE`",
+            self.partition.topic, self.position
+        ))
     }
 
     /// Goes to a position.
@@ -82,6 +160,7 @@ impl Tail {
         self.buffer = Vec::new();
         (self.start, self.searched, self.skipped) = (0, 0, 0);
         self.position = position;
+        self.at_end = false;
         Ok(())
     }
 
@@ -151,6 +230,9 @@ impl Tail {
         if self.file.is_none() {
             self.seek(self.position)?;
         }
+        if self.at_end {
+            self.follow()?;
+        }
         self.buffer.drain(..self.start);
         self.start = 0;
         let held = self.buffer.len();
@@ -165,6 +247,7 @@ impl Tail {
         let count = *read.as_ref().unwrap_or(&0);
         self.buffer.truncate(held + count);
         read.map_err(|cause| self.failed("read", cause))?;
+        self.at_end = count == 0;
         if count == 0 {
             let file = self.file.as_ref().expect("a seek opened the file");
             let (length, reached) = (
@@ -187,7 +270,7 @@ impl Tail {
 
     fn shrunk(&self, length: i64, position: i64) -> Error {
         Error::configuration(format!(
-            "file {:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or remove the position from the sink",
+            "file {:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or begin it anew with `syncline positions reset FILE`",
             self.partition.topic
         ))
     }

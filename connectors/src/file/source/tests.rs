@@ -145,6 +145,45 @@ async fn a_file_that_shrank_stops_the_pipeline() {
     assert!(source.assign(&held, &partitions).await.is_err());
 }
 
+/// What becomes of a file that is read and then written anew, in place or by another of its name.
+#[tokio::test]
+async fn a_file_that_is_replaced_while_it_is_read_stops_the_pipeline() {
+    for in_place in [true, false] {
+        for (after, expect) in [
+            ("a\nb\nc\n", Some("c")),
+            ("x\ny\nz\n", None),
+            ("a\nx\nc\n", None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.jsonl");
+            std::fs::write(&path, "a\nb\n").unwrap();
+            let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+            let (values, _) = read(&mut source, 10, &Positions::new()).await;
+            assert_eq!(values.len(), 2);
+            if in_place {
+                std::fs::write(&path, after).unwrap();
+            } else {
+                let other = folder.path().join("other");
+                std::fs::write(&other, after).unwrap();
+                std::fs::rename(&other, &path).unwrap();
+            }
+            match (source.next(&limits(10)).await, expect) {
+                (Ok(Event::Records(fetched)), Some(line)) => {
+                    assert_eq!(fetched.records.value(0), Some(line.as_bytes()));
+                }
+                (Err(error), None) => {
+                    let said = error.to_string();
+                    assert!(
+                        said.contains("replaced") && said.contains("a.jsonl"),
+                        "{said}"
+                    );
+                }
+                (other, expect) => panic!("{after:?}: {other:?}, expected {expect:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_missing_file_is_named() {
     assert!(Lines::open("/nowhere/a.jsonl", false, 64).is_err());
