@@ -25,7 +25,8 @@ use crate::run::refusals::{Seen, Subject, passes};
 pub(crate) struct Chain {
     pipeline: String,
     decode: Arc<str>,
-    of_file: bool,
+    /// Whether the records are the lines of files.
+    pub(crate) of_file: bool,
     steps: Vec<Step>,
     /// For each sink, where its changes come from.
     sinks: Vec<Vec<Input>>,

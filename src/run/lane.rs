@@ -54,9 +54,6 @@ const SOURCE_PAUSE: Duration = Duration::from_millis(200);
 /// watches.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the decoder reads, for messages.
-const FORMAT: &str = "debezium-json";
-
 /// A writer as its lane sees it.
 pub(crate) struct WriterHandle {
     pub(crate) name: String,
@@ -165,7 +162,7 @@ impl Lane {
         self.status.resume(&self.part);
         let records = Arc::new(fetched.records);
         self.refusals
-            .first_look(&records, &self.declared, FORMAT)
+            .first_look(&records, &self.declared, self.chain.of_file)
             .map_err(|diagnosis| self.stopped(&diagnosis))?;
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;

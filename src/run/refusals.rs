@@ -164,7 +164,7 @@ impl Refusals {
         &self,
         records: &Records,
         declared: &[String],
-        format: &str,
+        of_file: bool,
     ) -> Result<(), String> {
         let mut looked_at = lock(&self.looked_at);
         for known in &records.partitions {
@@ -172,13 +172,20 @@ impl Refusals {
             if looked_at.contains(topic) {
                 continue;
             }
-            let values: Vec<&[u8]> = (0..records.len())
+            let first: Vec<usize> = (0..records.len())
                 .filter(|&index| records.partition(index).partition.topic == *topic)
-                .filter_map(|index| records.value(index))
+                .filter(|&index| records.value(index).is_some())
                 .take(SAMPLES_MAX)
                 .collect();
-            if values.is_empty() {
+            let values: Vec<&[u8]> = first.iter().filter_map(|&at| records.value(at)).collect();
+            let Some(&at) = first.first() else {
                 continue;
+            };
+            if of_file
+                && records.entries[at].offset == 0
+                && let Some(form) = recognize::array_over_lines(&values)
+            {
+                return Err(of_form(topic, &form));
             }
             looked_at.insert(topic.clone());
             if let Some(form) = recognize::foreign_json(&values)
@@ -187,7 +194,7 @@ impl Refusals {
                     .iter()
                     .any(|key| declared.iter().any(|name| name == key))
             {
-                return Err(of_form(topic, &form, format));
+                return Err(of_form(topic, &form));
             }
         }
         Ok(())
@@ -404,7 +411,7 @@ impl Trial {
             return None;
         }
         if let Some(form) = recognize::unreadable(&samples, self.from_start) {
-            return Some(of_form(&subject.topic, &form, "debezium-json"));
+            return Some(of_form(&subject.topic, &form));
         }
         let rule = self.one_rule()?;
         let padded =
@@ -462,9 +469,9 @@ impl Trial {
     }
 }
 
-fn of_form(topic: &str, form: &recognize::Form, format: &str) -> String {
+fn of_form(topic: &str, form: &recognize::Form) -> String {
     format!(
-        "the first records of {topic:?} are {}, which format = {format:?} cannot read: {}; nothing was written, acknowledged or put into quarantine",
+        "the first records of {topic:?} are {}, which format = \"debezium-json\" cannot read: {}; nothing was written, acknowledged or put into quarantine",
         form.name, form.remedy
     )
 }

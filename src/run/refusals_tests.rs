@@ -162,7 +162,7 @@ fn json_of_another_convention_is_refused_unless_its_columns_are_declared() {
             records.push(number, offset, None, None, Some(value.as_bytes()), None);
         }
         let declared: Vec<String> = declared.iter().map(|&name| name.to_owned()).collect();
-        let looked = Refusals::new("p", 10).first_look(&records, &declared, "debezium-json");
+        let looked = Refusals::new("p", 10).first_look(&records, &declared, false);
         match expect {
             Some(said) => assert!(looked.unwrap_err().contains(said)),
             None => assert_eq!(looked, Ok(())),

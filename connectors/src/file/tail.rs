@@ -110,27 +110,29 @@ impl Tail {
     }
 
     /// After the end was reached: whether the path leads to the file that is open still. Another one
-    /// that begins alike, as editors leave it, is read on from the position.
+    /// that begins alike, as editors leave it, is read on from the position; what is deleted has been
+    /// read.
     fn follow(&mut self) -> Result<()> {
-        let Some(kept) = self.fingerprint.as_ref().map(|(_, kept)| kept.clone()) else {
-            return Ok(());
-        };
+        let kept = self.incarnation()?;
         let (Some(file), Ok(found)) = (&self.file, std::fs::metadata(&*self.partition.topic))
         else {
-            // Deleted: what was there has been read.
             return Ok(());
         };
         let open = file
             .metadata()
             .map_err(|cause| self.failed("read", cause))?;
-        if (open.dev(), open.ino(), open.len()) == (found.dev(), found.ino(), self.read_up_to()) {
+        let same = (open.dev(), open.ino()) == (found.dev(), found.ino());
+        if same && found.len() == self.read_up_to() {
             return Ok(());
         }
-        self.verify(&kept)?;
-        if (open.dev(), open.ino()) != (found.dev(), found.ino()) {
-            self.seek(self.position)?;
+        if let Some(kept) = kept {
+            self.verify(&kept)?;
         }
-        Ok(())
+        if same {
+            Ok(())
+        } else {
+            self.seek(self.position)
+        }
     }
 
     /// Up to where the file was read.
@@ -141,7 +143,7 @@ impl Tail {
 
     fn replaced(&self) -> Error {
         Error::configuration(format!(
-            "file {:?} does not begin as it did when it was read up to byte {}: it was replaced; give the new file a new name, or begin it anew with `syncline positions reset FILE`",
+            "file {0:?} does not begin as it did when it was read up to byte {1}: it was replaced; give the new file a new name, or read it anew: syncline positions reset FILE --topic {0:?}",
             self.partition.topic, self.position
         ))
     }
@@ -270,7 +272,7 @@ impl Tail {
 
     fn shrunk(&self, length: i64, position: i64) -> Error {
         Error::configuration(format!(
-            "file {:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or begin it anew with `syncline positions reset FILE`",
+            "file {0:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or read it anew: syncline positions reset FILE --topic {0:?}",
             self.partition.topic
         ))
     }

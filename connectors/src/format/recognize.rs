@@ -12,6 +12,7 @@ mod tests;
 mod text;
 
 pub use self::json::{BASE64_DECIMALS, foreign_json, is_base64_field};
+pub use self::text::array_over_lines;
 
 /// A longer value has to be cut to this before it is shown.
 pub const VALUE_BYTES_MAX: usize = 64 << 10;

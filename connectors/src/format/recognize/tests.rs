@@ -91,6 +91,20 @@ fn text_that_is_no_object_a_line_is_named() {
 }
 
 #[test]
+fn an_array_with_an_element_a_line_is_told_from_a_broken_first_line() {
+    let check = |lines: &[&str], expect: bool| {
+        let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+        assert_eq!(array_over_lines(&lines).is_some(), expect);
+    };
+    check(&["[", "{\"id\":1},", "{\"id\":2}", "]"], true);
+    check(&["[{\"id\":1},", "{\"id\":2}]"], true);
+    check(&["[", "{\"id\":1}", "{\"id\":2}"], false);
+    check(&["[{\"id\":1}]", "{\"id\":2}"], false);
+    check(&["["], false);
+    check(&["{", "\"id\":1"], false);
+}
+
+#[test]
 fn bad_data_is_no_form() {
     for of_file in [false, true] {
         // Broken objects, each by itself.

@@ -35,6 +35,13 @@ pub(super) fn whole_file(first: &[u8], lines: &[&[u8]]) -> Option<Form> {
     message(first).or_else(|| is_csv(lines).then_some(CSV))
 }
 
+/// Whether the first lines of a file are an array with an element a line: its last element, without a
+/// comma, can be read as a row.
+pub fn array_over_lines(lines: &[&[u8]]) -> Option<Form> {
+    let first = lines.first().filter(|first| first.starts_with(b"["))?;
+    spans_lines(first, lines).then_some(ARRAY)
+}
+
 /// What a value by itself is.
 pub(super) fn message(value: &[u8]) -> Option<Form> {
     match value {
