@@ -8,9 +8,10 @@
 //! ```
 //!
 //! Each file is a partition named by its path, and its position is the byte at which the next line
-//! begins; a file is only ever appended to. One that is shorter than its position stops the pipeline:
-//! it was replaced, and reading on would skip or repeat lines. Files are read one after another in
-//! the order of their names. A line `null` is a tombstone, an empty line is passed over. With
+//! begins; a file is only ever appended to. One that is shorter than its position, or that begins
+//! otherwise while it is read, stops the pipeline: it was replaced, and reading on would skip or
+//! repeat lines. Another file that takes its place and begins alike is read on. Files are read one
+//! after another in the order of their names. A line `null` is a tombstone, an empty line is passed over. With
 //! `--once` the source ends at the end of the last file: a last line without a line end counts where
 //! it is whole, and is left for the next run where it is the beginning of a JSON value. Without
 //! `--once` it waits for the line end, for further lines and for new files.
