@@ -367,6 +367,7 @@ impl Running {
             account,
             status: self.status.clone(),
             positions: Positions::new(),
+            keeps_positions: false,
             fenced: false,
             held: None,
             commands,

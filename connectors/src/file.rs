@@ -3,6 +3,7 @@
 mod fingerprint;
 mod sink;
 mod source;
+mod survey;
 mod tail;
 
 pub use self::sink::FileSink;

@@ -48,6 +48,7 @@ mod read;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -66,6 +67,7 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
@@ -231,6 +233,14 @@ impl SinkSettings for MysqlSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        store::open_positions(self, pipeline, sink).await.map(Some)
     }
 }
 

@@ -35,6 +35,7 @@ mod read;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 mod trigger;
 
 #[cfg(test)]
@@ -56,6 +57,7 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
@@ -256,6 +258,14 @@ impl SinkSettings for PostgresSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        store::open_positions(self, pipeline, sink).await.map(Some)
     }
 }
 

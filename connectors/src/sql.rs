@@ -18,6 +18,7 @@ pub(crate) mod books;
 pub(crate) mod decide;
 pub mod fold;
 pub(crate) mod keys;
+pub(crate) mod positions;
 pub(crate) mod shadow;
 
 pub(crate) mod explain;
@@ -40,6 +41,10 @@ use crate::conflict::{ConflictPolicy, Path};
 
 /// The table in the target that holds `(pipeline, sink, source, topic, partition) → position`.
 pub const POSITIONS_TABLE: &str = "_syncline_positions";
+
+/// The table in the target that says which `table` setting a sink's positions were written for, and
+/// which tables it wrote (R24).
+pub const TARGETS_TABLE: &str = "_syncline_targets";
 
 /// The table in the target that remembers the versions of deleted keys, so that an older change
 /// does not bring the row back (R12).

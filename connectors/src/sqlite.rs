@@ -26,9 +26,11 @@ mod cell;
 mod failure;
 mod function;
 
+mod lock;
 mod positions;
 mod prepare;
 mod statement;
+mod store;
 mod tombstone;
 
 mod apply;
@@ -53,6 +55,7 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
@@ -201,6 +204,14 @@ impl SinkSettings for SqliteSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<SqliteConnection>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        Ok(Some(store::open_positions(self, pipeline, sink)))
     }
 }
 

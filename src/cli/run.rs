@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::progress::Progress;
 use super::{Exit, Global, load_all, print, print_json, refuse, say, summary};
-use crate::config::PipelineFile;
+use crate::config::{PipelineFile, check_together};
 use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::run::{Options, Running, Summary};
@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(files) => files,
         Err(exit) => return exit,
     };
+    if let Err(report) = check_together(&files) {
+        return refuse(&report, global);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2))

@@ -10,9 +10,10 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use proptest::prelude::*;
+use syncline_connectors::assignment::{Assignment, Remember};
 use syncline_connectors::error::{Error, RejectedChange, Result};
 use syncline_connectors::layer::{Breaker, BreakerConfig};
-use syncline_connectors::record::{Partition, Positions, Records, Span};
+use syncline_connectors::record::{Held, HeldPositions, Partition, Positions, Records, Span};
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, watch};
@@ -136,18 +137,21 @@ impl Source for MemorySource {
             partition: picked,
             from: Some(at),
             next,
+            incarnation: None,
         }];
         Ok(Event::Records(Fetched { records, spans }))
     }
 
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
-        for partition in partitions {
-            self.next.insert(
-                partition.clone(),
-                positions.get(partition).copied().unwrap_or(0),
-            );
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>> {
+        for assignment in assignments {
+            let held = assignment
+                .sinks
+                .iter()
+                .map(|sink| sink.position().unwrap_or(0));
+            let lowest = held.min().unwrap_or(0);
+            self.next.insert(assignment.partition.clone(), lowest);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
@@ -183,8 +187,13 @@ struct MemorySink {
 
 #[async_trait]
 impl Sink for MemorySink {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
-        Ok(Some(self.target.lock().unwrap().positions.clone()))
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
+        let held = |(partition, &next): (&Partition, &i64)| {
+            let incarnation = None;
+            (partition.clone(), Held { next, incarnation })
+        };
+        let target = self.target.lock().unwrap();
+        Ok(Some(target.positions.iter().map(held).collect()))
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
@@ -301,6 +310,7 @@ async fn process(
             account: account.clone(),
             status: status.clone(),
             positions: Positions::new(),
+            keeps_positions: false,
             fenced: false,
             held: None,
             commands,

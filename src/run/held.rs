@@ -52,7 +52,10 @@ impl Held {
                 .into_iter()
                 .find(|known| known.partition == span.partition)
             {
-                Some(known) => known.next = span.next,
+                Some(known) => {
+                    known.next = span.next;
+                    known.incarnation = span.incarnation.or(known.incarnation.take());
+                }
                 None => self.write.spans.push(span),
             }
         }

@@ -3,8 +3,8 @@
 //! [`Lane::run`] is the flow: fetch → decode → operators → quarantine what was rejected → hand to the
 //! writers. A key never changes its lane, so its order holds. Nothing is fetched while the lane's
 //! byte budget is used up; the source is asked for nothing meanwhile, which keeps it in its group.
-//! Positions come from the sinks: a partition begins at the lowest position of all sinks, and each
-//! sink skips what it holds already.
+//! Positions come from the sinks: a partition begins at the lowest place that a sink asks for, and each
+//! sink skips what it holds already (`syncline_connectors::assignment`).
 //!
 //! Fetches that hold refusals on trial (see [`crate::run::refusals`]) wait in the lane, with those
 //! behind them, within its byte budget. They have not entered any account: where the trial stops
@@ -12,13 +12,14 @@
 //! into quarantine. The first fetches are small, so that a sink that refuses everything says so
 //! soon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_connectors::assignment::{Remember, assignments};
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::format::Decoder;
-use syncline_connectors::record::{Partition, Positions, Records, Span};
+use syncline_connectors::record::{HeldPositions, Partition, Positions, Records, Span};
 use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,6 +51,9 @@ const FIRST_ROWS_MAX: usize = 500;
 const TRIAL_POLL: Duration = Duration::from_millis(20);
 /// How long a lane waits before it asks a source again that does not answer.
 const SOURCE_PAUSE: Duration = Duration::from_millis(200);
+/// How often the places of one assignment are read again because another lane or process keeps them
+/// first; each lane of the source can be faster once.
+const FENCES_MAX: u32 = 1_000;
 /// How often finished positions are told to the outside, for lag tools, and the lag to whoever
 /// watches.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -344,21 +348,57 @@ impl Lane {
         Ok(())
     }
 
-    /// Partitions were assigned: they begin where the sinks stand.
+    /// Partitions were assigned: they begin where the sinks stand. Where a sink has to keep a place
+    /// first and another process was faster, the positions are read again.
     async fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), Failure> {
         self.progress.waiting.extend(partitions);
-        let positions = self.sink_positions().await?;
-        let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
-            .into_iter()
-            .collect();
-        while let Err(error) = self.source.assign(&positions, &waiting).await {
-            self.source_failed(error).await?;
-            if *self.stop.borrow() {
-                return Ok(());
+        let mut fences = 0;
+        while !self.progress.waiting.is_empty() {
+            let held = self.sink_positions().await?;
+            let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
+                .into_iter()
+                .collect();
+            let assignments = assignments(&held, &waiting);
+            let remember = loop {
+                match self.source.assign(&assignments).await {
+                    Ok(remember) => break remember,
+                    Err(error) => self.source_failed(error).await?,
+                }
+                if *self.stop.borrow() {
+                    return Ok(());
+                }
+            };
+            self.progress.owned.extend(waiting.iter().cloned());
+            if let Some(fence) = self.remember(remember).await? {
+                fences += 1;
+                if fences > FENCES_MAX {
+                    return Err(Failure::Failed(format!("{}: {fence}", self.part)));
+                }
+                let owned = &self.progress.owned;
+                let still = waiting.into_iter().filter(|known| owned.contains(known));
+                self.progress.waiting.extend(still);
             }
         }
-        self.progress.owned.extend(waiting);
         Ok(())
+    }
+
+    /// Makes the sinks keep where they begin; gives the fence that one of them met.
+    async fn remember(&mut self, places: Vec<Remember>) -> Result<Option<Error>, Failure> {
+        let mut spans: BTreeMap<usize, Vec<Span>> = BTreeMap::new();
+        for Remember { sink, span } in places {
+            spans.entry(sink).or_default().push(span);
+        }
+        for (index, spans) in spans {
+            let (reply, answer) = oneshot::channel();
+            self.send(index, Command::Remember(spans, reply)).await?;
+            let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
+            match answer {
+                Ok(()) => {}
+                Err(fence @ Error::Fenced { .. }) => return Ok(Some(fence)),
+                Err(error) => return Err(Failure::of_sink(&self.writers[index].name, error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Another process moved a position: everything begins again from what the sinks hold.
@@ -375,22 +415,16 @@ impl Lane {
         Ok(())
     }
 
-    /// The lowest position of all sinks that keep positions; where one keeps none, or does not know a
-    /// partition yet, the source's own memory decides.
-    async fn sink_positions(&mut self) -> Result<Positions, Failure> {
-        let mut lowest: Option<Positions> = None;
+    /// What each sink holds of the source; `None` for one that keeps no positions.
+    async fn sink_positions(&mut self) -> Result<Vec<Option<HeldPositions>>, Failure> {
+        let mut held = Vec::with_capacity(self.writers.len());
         for index in 0..self.writers.len() {
             let (reply, answer) = oneshot::channel();
             self.send(index, Command::Positions(reply)).await?;
             let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
-            let positions = answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?;
-            let positions = positions.unwrap_or_default();
-            lowest = Some(match lowest {
-                None => positions,
-                Some(lowest) => common_lowest(&lowest, &positions),
-            });
+            held.push(answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?);
         }
-        Ok(lowest.unwrap_or_default())
+        Ok(held)
     }
 
     /// Partitions are about to leave: what is in flight is finished within a deadline, and nothing
@@ -538,14 +572,4 @@ impl Progress {
 fn size(records: &Records, chained: &Chained) -> usize {
     let changes = chained.flows.iter().flat_map(|flow| &flow.changes);
     records.size() + changes.map(|batch| batch.size()).sum::<usize>()
-}
-
-fn common_lowest(left: &Positions, right: &Positions) -> Positions {
-    left.iter()
-        .filter_map(|(partition, &at)| {
-            right
-                .get(partition)
-                .map(|&other| (partition.clone(), at.min(other)))
-        })
-        .collect()
 }

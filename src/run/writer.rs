@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::change::Changes;
 use syncline_connectors::error::{Error, Result};
-use syncline_connectors::record::{Partition, Positions, Span};
+use syncline_connectors::record::{HeldPositions, Partition, Positions, Span, offsets};
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,7 +51,10 @@ pub(crate) enum Command {
     /// Make this durable.
     Deliver(Delivery),
     /// Read the positions afresh, once everything before is finished or given back.
-    Positions(oneshot::Sender<Result<Option<Positions>>>),
+    Positions(oneshot::Sender<Result<Option<HeldPositions>>>),
+    /// Keep these places, durably where the sink keeps positions, before anything else is written.
+    /// Fails with a fence where another process was faster.
+    Remember(Vec<Span>, oneshot::Sender<Result<()>>),
     /// Say when everything before is finished or on trial.
     Settle(oneshot::Sender<()>),
     /// Say when everything before is finished or given back.
@@ -84,6 +87,8 @@ pub(crate) struct Writer {
     pub(crate) status: Arc<Status>,
     /// Where each partition stands in the target, as far as this writer knows.
     pub(crate) positions: Positions,
+    /// Whether the sink keeps positions, once it was asked.
+    pub(crate) keeps_positions: bool,
     /// Whether queued deliveries are given back until the positions are read anew.
     pub(crate) fenced: bool,
     /// What is being written, or waits for the end of a trial.
@@ -117,6 +122,10 @@ impl Writer {
                     self.give_back().await;
                     // A lane that hung up no longer wants to know.
                     let _ = reply.send(self.read_positions().await);
+                    Ok(())
+                }
+                Wake::Command(Command::Remember(spans, reply)) => {
+                    let _ = reply.send(self.remember(spans).await);
                     Ok(())
                 }
                 Wake::Command(Command::Settle(reply)) => {
@@ -172,11 +181,27 @@ impl Writer {
         let _ = self.notices.send(notice).await;
     }
 
-    async fn read_positions(&mut self) -> Result<Option<Positions>> {
-        let positions = self.sink.positions().await?;
-        self.positions = positions.clone().unwrap_or_default();
+    async fn read_positions(&mut self) -> Result<Option<HeldPositions>> {
+        let held = self.sink.positions().await?;
+        self.keeps_positions = held.is_some();
+        self.positions = held.as_ref().map(offsets).unwrap_or_default();
         self.fenced = false;
-        Ok(positions)
+        Ok(held)
+    }
+
+    /// A sink that keeps no positions is told here what to skip, for as long as this process runs.
+    async fn remember(&mut self, spans: Vec<Span>) -> Result<()> {
+        let write = Write {
+            changes: Vec::new(),
+            spans,
+        };
+        if self.keeps_positions {
+            self.sink.write(&write).await?;
+        }
+        for span in write.spans {
+            self.positions.insert(span.partition, span.next);
+        }
+        Ok(())
     }
 
     async fn deliver(&mut self, delivery: Delivery) -> Result<()> {
@@ -400,7 +425,7 @@ mod tests {
     use std::time::Duration;
 
     use async_trait::async_trait;
-    use syncline_connectors::record::Partition;
+    use syncline_connectors::record::{Held, Partition};
 
     use super::*;
     use crate::config::{FileQuarantine, QuarantineConfig};
@@ -414,8 +439,12 @@ mod tests {
 
     #[async_trait]
     impl Sink for Scripted {
-        async fn positions(&mut self) -> Result<Option<Positions>> {
-            Ok(Some(Positions::from([(partition(), self.position)])))
+        async fn positions(&mut self) -> Result<Option<HeldPositions>> {
+            let held = Held {
+                next: self.position,
+                incarnation: None,
+            };
+            Ok(Some(HeldPositions::from([(partition(), held)])))
         }
 
         async fn write(&mut self, write: &Write) -> Result<Outcome> {
@@ -440,6 +469,7 @@ mod tests {
             partition: partition(),
             from: Some(from),
             next,
+            incarnation: None,
         }
     }
 
@@ -484,6 +514,7 @@ mod tests {
                 account: account.clone(),
                 status: Arc::new(Status::new("p")),
                 positions: Positions::new(),
+                keeps_positions: false,
                 fenced: false,
                 held: None,
                 commands,

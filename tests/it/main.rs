@@ -17,6 +17,7 @@ mod kill;
 mod kill_conflicts;
 mod manual;
 mod poison;
+mod positions;
 mod quickstart;
 mod races;
 mod two_way;

@@ -7,12 +7,12 @@ use super::failure::Failure;
 use super::prepare::Prepared;
 use super::session::Session;
 use super::statement::Statements;
-use super::{MysqlSink, apply, catalogue, positions, settle};
+use super::{MysqlSink, apply, catalogue, settle};
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
@@ -21,6 +21,7 @@ use crate::sql::decide::{Facts, Groups};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
+use crate::sql::positions::read;
 use crate::sql::target::Target;
 
 impl Settings for MysqlSink {
@@ -79,12 +80,17 @@ impl Transaction for Session {
         Self::roll_back(self).await
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
-        positions::read(self, identity).await
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
+        read(&mut self.connection, identity).await
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        positions::advance(self, identity, spans).await
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        Self::advance(self, identity, table, write).await
     }
 }
 

@@ -11,8 +11,8 @@ use crate::change::Changes;
 use crate::conflict::ConflictPolicy;
 use crate::conflict::{Resolver, Resolvers};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
@@ -95,14 +95,16 @@ pub(crate) trait Transaction: Connection {
     fn positions(
         &mut self,
         identity: &Identity,
-    ) -> impl Future<Output = Result<Positions, Failure>> + Send;
+    ) -> impl Future<Output = Result<HeldPositions, Failure>> + Send;
 
-    /// Moves every span from its `from` to its `next`; `false` where one of them stands elsewhere.
-    /// A second owner waits until the transaction ends, and then fails.
+    /// Moves every span of `write` from its `from` to its `next`, and keeps which tables are written;
+    /// `false` where one of the partitions stands elsewhere. A second owner waits until the transaction
+    /// ends, and then fails. `table` is the sink's setting.
     fn advance(
         &mut self,
         identity: &Identity,
-        spans: &[Span],
+        table: &str,
+        write: &Write,
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
 }
 

@@ -19,13 +19,14 @@ use async_trait::async_trait;
 use crate::change::Table;
 use crate::conflict::{Resolvers, StatementsOnly};
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
 use crate::sql::bisect::{Found, bisect};
 use crate::sql::connection::{Bulk, Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::positions::{fence, is_done};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -127,7 +128,7 @@ struct InDoubt {
 
 #[async_trait]
 impl<B: Bulk> Sink for SqlSink<B> {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         let mut session = self.take_session().await?;
         let read = session.positions(&self.identity);
         let positions = match self.settings.write_timeout() {
@@ -231,7 +232,10 @@ impl<B: Bulk> SqlSink<B> {
             false => Some(plan(session, &options, &slices).await?),
         };
         session.begin().await?;
-        if !session.advance(&self.identity, &write.spans).await? {
+        if !session
+            .advance(&self.identity, &options.table, write)
+            .await?
+        {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
@@ -265,28 +269,13 @@ impl<B: Bulk> SqlSink<B> {
     /// another owner.
     async fn answer_moved(&mut self, session: &mut B, write: &Write) -> Result<Outcome, Failure> {
         let found = session.positions(&self.identity).await?;
-        let stands = |span: &Span| found.get(&span.partition).copied();
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
-            && write
-                .spans
-                .iter()
-                .all(|span| stands(span) == Some(span.next))
+            && is_done(&found, &write.spans)
         {
             return Ok(in_doubt.outcome.clone());
         }
-        let other = write.spans.iter().find(|span| stands(span) != span.from);
-        Err(Failure::Error(match other {
-            Some(span) => Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found: stands(span),
-            },
-            None => Error::Unavailable {
-                message: "the positions moved while they were compared: try again".to_owned(),
-                cause: None,
-            },
-        }))
+        Err(Failure::Error(fence(&found, &write.spans)))
     }
 }
 

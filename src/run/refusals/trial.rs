@@ -72,9 +72,10 @@ impl Trial {
                 self.sample(entry, of_file);
             }
             let same = |count: &&mut Count| count.rule == entry.rule && count.field == entry.field;
+            let full = self.rules.len() >= RULES_MAX;
             match self.rules.iter_mut().find(same) {
                 Some(count) => count.count += 1,
-                None if self.rules.len() >= RULES_MAX => {}
+                None if full => {}
                 None => self.rules.push(Count {
                     rule: entry.rule.clone(),
                     field: entry.field.clone(),

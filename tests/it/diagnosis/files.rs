@@ -21,6 +21,8 @@ async fn a_file_that_was_replaced_is_recognised() {
         pipeline.run_once(PATIENCE).await.expect_success();
         assert_eq!(target.ids(&pipeline).await, [1, 2, 3, 4, 5]);
         for (what, text) in [
+            ("longer", rows(11..31, "b")),
+            ("as long", rows(1..6, "b")),
             ("shorter", rows(11..13, "b")),
             ("cut", rows(1..4, "a")),
             ("empty", String::new()),

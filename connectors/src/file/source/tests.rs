@@ -2,6 +2,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::*;
+use crate::assignment::assignments;
+use crate::record::Held;
 
 fn limits(rows: usize) -> Limits {
     Limits {
@@ -9,6 +11,14 @@ fn limits(rows: usize) -> Limits {
         bytes: 1 << 20,
         linger: Duration::from_millis(1),
     }
+}
+
+fn standing_at(positions: &Positions, partitions: &[Partition]) -> Vec<Assignment> {
+    let held = |(partition, &next): (&Partition, &i64)| {
+        let incarnation = None;
+        (partition.clone(), Held { next, incarnation })
+    };
+    assignments(&[Some(positions.iter().map(held).collect())], partitions)
 }
 
 /// Values with their offsets, and where each file stands at the end.
@@ -22,7 +32,10 @@ async fn read(
     let mut idle = 0;
     loop {
         match source.next(&limits(rows)).await.unwrap() {
-            Event::Assigned(partitions) => source.assign(held, &partitions).await.unwrap(),
+            Event::Assigned(partitions) => {
+                let assignments = standing_at(held, &partitions);
+                assert_eq!(source.assign(&assignments).await.unwrap(), []);
+            }
             Event::Records(fetched) => {
                 for (index, entry) in fetched.records.entries.iter().enumerate() {
                     let value = fetched.records.value(index);
@@ -142,7 +155,12 @@ async fn a_file_that_shrank_stops_the_pipeline() {
     let Event::Assigned(partitions) = source.next(&limits(10)).await.unwrap() else {
         panic!("files come first");
     };
-    assert!(source.assign(&held, &partitions).await.is_err());
+    assert!(
+        source
+            .assign(&standing_at(&held, &partitions))
+            .await
+            .is_err()
+    );
 }
 
 /// What becomes of a file that is read and then written anew, in place or by another of its name.

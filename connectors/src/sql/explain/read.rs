@@ -10,12 +10,13 @@ use super::{Explained, Question, makes_tables, nothing_held, read_only_options};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
 use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::positions::read_offsets;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 
@@ -28,13 +29,13 @@ pub(crate) async fn explain<B: Bulk>(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, Positions)> {
+) -> Result<(Explained, HeldPositions)> {
     let mut session = B::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
         let explained = ask(&mut session, &settings.options(), identity, changes).await?;
         let positions = match exists(&mut session, POSITIONS_TABLE).await? {
-            true => session.positions(identity).await?,
-            false => Positions::new(),
+            true => read_offsets(&mut session, identity).await?,
+            false => HeldPositions::new(),
         };
         Ok((explained, positions))
     };
