@@ -165,6 +165,12 @@ pub(crate) fn refuse(report: &Report, global: &Global) -> Exit {
     Exit::Configuration
 }
 
+/// Says on stderr what a person should know beside the result.
+pub(crate) fn say(text: &str) {
+    // There is nowhere left to say that stderr is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Says on stderr why a command cannot do what was asked.
 pub(crate) fn complain(message: &str) {
     // There is nowhere left to say that stderr is closed.

@@ -1,5 +1,6 @@
 //! Files: a source of lines and a sink of JSON lines.
 
+mod fingerprint;
 mod sink;
 mod source;
 mod survey;

@@ -31,7 +31,7 @@ pub struct Identity {
 }
 
 /// What one transaction makes durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Write {
     /// Batches in source order; two of one table keep their order.
     pub changes: Vec<Changes>,

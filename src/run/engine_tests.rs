@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::account::Account;
 use super::chain::Chain;
 use super::lane::{Lane, Progress, WriterHandle};
+use super::refusals::Refusals;
 use super::status::Status;
 use super::writer::{DELIVERIES_MAX, Writer};
 use super::{Options, Patience, Running, patient};
@@ -280,6 +281,7 @@ async fn process(
 ) -> Vec<Arc<Account>> {
     let plan = plan(targets.len());
     let status = Arc::new(Status::new("memory"));
+    let refusals = Arc::new(Refusals::new("memory", 1_000));
     let (_stop, stop) = watch::channel(false);
     let mut handles = Vec::new();
     let mut writers = Vec::new();
@@ -301,14 +303,16 @@ async fn process(
         };
         writers.push(Writer {
             pipeline: "memory".into(),
-            name: sink_plan.name.clone(),
+            name: sink_plan.name.as_str().into(),
             sink: patient(Box::new(sink), &Layers::default(), &patience),
             quarantine: quarantine.clone(),
+            refusals: refusals.clone(),
             account: account.clone(),
             status: status.clone(),
             positions: Positions::new(),
             keeps_positions: false,
             fenced: false,
+            held: None,
             commands,
             notices,
         });
@@ -336,6 +340,8 @@ async fn process(
         chain: Chain::new("memory", &plan.sources[0]),
         writers: handles,
         quarantine,
+        refusals,
+        declared: Vec::new(),
         status,
         limits: Limits {
             rows: 100,
@@ -380,6 +386,7 @@ fn check(seed: u64, processes: u64, targets: Vec<Target>) {
     let folder = tempfile::tempdir().unwrap();
     let config = config::QuarantineConfig::File(config::FileQuarantine {
         path: folder.path().into(),
+        stop_after: 1_000,
     });
     let held: Vec<Target> = targets.clone();
     let targets: Vec<_> = targets

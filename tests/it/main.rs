@@ -8,6 +8,7 @@ mod cli;
 mod conflict_commands;
 mod conflicts;
 mod debezium;
+mod diagnosis;
 mod faults;
 mod graph;
 mod harness_check;

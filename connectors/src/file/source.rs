@@ -8,11 +8,13 @@
 //! ```
 //!
 //! Each file is a partition named by its path, and its position is the byte at which the next line
-//! begins; a file is only ever appended to. One that is shorter than its position stops the pipeline:
-//! it was replaced, and reading on would skip or repeat lines. Files are read one after another in
-//! the order of their names. A line `null` is a tombstone, an empty line is passed over. With
-//! `--once` the source ends at the end of the last file, where a line without a line end counts;
-//! else it waits for the line end, for further lines and for new files.
+//! begins; a file is only ever appended to. One that is shorter than its position, or that does
+//! not begin as it did (a fingerprint of its first 4 KiB is kept with the position), stops the
+//! pipeline: it was replaced, and reading on would skip or repeat lines. Another file that takes its place and begins alike is read on. Files are read one
+//! after another in the order of their names. A line `null` is a tombstone, an empty line is passed over. With
+//! `--once` the source ends at the end of the last file: a last line without a line end counts where
+//! it is whole, and is left for the next run where it is the beginning of a JSON value. Without
+//! `--once` it waits for the line end, for further lines and for new files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::format::{DeclaredSchema, Decoding, Format};
 use crate::problem::Problem;
-use crate::record::{Partition, Positions, Records, Span};
+use crate::record::{Held, Partition, Positions, Records, Span};
 use crate::source::{
     Description, Event, Extent, Fetched, Limits, Opening, Purpose, Source, SourceSettings, Wanted,
 };
@@ -215,7 +217,7 @@ impl Lines {
                     partition,
                     from: known.then_some(from),
                     next: tail.position(),
-                    incarnation: None,
+                    incarnation: tail.incarnation()?,
                 });
             }
         }
@@ -262,6 +264,15 @@ impl Source for Lines {
             let Some(tail) = tails.find(|tail| tail.partition == assignment.partition) else {
                 continue;
             };
+            for standing in &assignment.sinks {
+                if let Standing::Held(Held {
+                    incarnation: Some(kept),
+                    ..
+                }) = standing
+                {
+                    tail.verify(kept)?;
+                }
+            }
             let held = assignment.sinks.iter().map(Standing::position);
             // A sink without a position lacks the file from its first byte.
             tail.seek(held.clone().map(|at| at.unwrap_or(0)).min().unwrap_or(0))?;

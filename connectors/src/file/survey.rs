@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use super::fingerprint;
 use super::source::{FileSource, Lines};
 use super::tail::{LINE_BYTES_MAX, failed};
 use crate::error::{Error, Result};
-use crate::record::Partition;
+use crate::record::{Incarnation, Partition};
 use crate::source::{Extent, Wanted};
 
 /// How much is read at once.
@@ -40,12 +41,23 @@ pub(super) fn survey(config: &FileSource, wanted: &Wanted) -> Result<Vec<Extent>
             partition: partition.clone(),
             low: 0,
             high,
-            incarnation: None,
+            incarnation: fingerprint_of(partition, wanted.offset.unwrap_or(high))
+                .map_err(|cause| failed("read", Path::new(&*partition.topic), cause))?,
             group: None,
             time: None,
         });
     }
     Ok(extents)
+}
+
+/// What a position at `offset` counts in.
+fn fingerprint_of(partition: &Partition, offset: i64) -> std::io::Result<Option<Incarnation>> {
+    let length = u64::try_from(offset).unwrap_or(0);
+    let file = File::open(&*partition.topic)?;
+    let taken = (length > 0)
+        .then(|| fingerprint::take(&file, length))
+        .transpose()?;
+    Ok(taken.flatten().map(Into::into))
 }
 
 /// Where the last whole line ends, and whether `offset` lies within a line.
