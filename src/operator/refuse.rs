@@ -6,21 +6,22 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use syncline_connectors::change::{Changes, Operation, is_undeclared};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use syncline_connectors::change::{
+    Changes, Operation, has_no_kind, is_undeclared, without_kind,
+};
 
 use super::{Applied, Operator, OperatorError, Rejection};
 use crate::problem::Problem;
 
 /// The schema with nothing but nulls in the undeclared columns; `None` where there is none with values.
 pub(super) fn without_values(schema: &SchemaRef) -> Option<SchemaRef> {
-    let has_values =
-        |field: &Field| is_undeclared(field) && *field.data_type() != DataType::Null;
+    let has_values = |field: &Field| is_undeclared(field) && !has_no_kind(field);
     if !schema.fields().iter().any(|field| has_values(field)) {
         return None;
     }
     let fields = schema.fields().iter().map(|field| match is_undeclared(field) {
-        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Null)),
+        true => Arc::new(without_kind(field.name())),
         false => field.clone(),
     });
     Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))

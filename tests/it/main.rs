@@ -18,5 +18,6 @@ mod manual;
 mod poison;
 mod quickstart;
 mod races;
+mod shape;
 mod two_way;
 mod whole_database;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema};
 
 pub(crate) use self::kinds::{Kind, Kinds, Suit, suit};
 use self::read::read_as;
@@ -35,7 +35,7 @@ use super::identifier::Dialect;
 use super::target::Target;
 use super::types::arrow_field;
 use super::version::version_column;
-use crate::change::{Changes, Image, Operation, is_undeclared, undeclared};
+use crate::change::{Changes, Image, Operation, is_undeclared, without_kind};
 use crate::error::{Error, RejectedRow, Result};
 
 /// The field metadata that says that a column has the type of the target's.
@@ -167,7 +167,7 @@ impl Undeclared {
         let key = names.unwrap_or_default().to_vec();
         let missing = key.iter().filter(|name| schema.index_of(name).is_err());
         let fields: Vec<FieldRef> = missing
-            .map(|name| Arc::new(undeclared(Field::new(name, DataType::Null, true))))
+            .map(|name| Arc::new(without_kind(name)))
             .collect();
         let changes = with_columns(changes, fields)?;
         let schema = changes.schema();

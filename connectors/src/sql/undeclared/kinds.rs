@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
-use crate::change::{Changes, Logical, Operation};
+use crate::change::{Changes, Logical, Operation, has_no_kind};
 use crate::sql::identifier::Dialect;
 use crate::sql::types::{Fit, arrow_field, default_type, fit};
 
@@ -24,8 +24,10 @@ pub(crate) enum Kind {
 impl Kind {
     /// The kind of the values of a column: of one of numbers as text, that of the number `text`.
     fn of(field: &Field, text: impl FnOnce() -> Kind) -> Option<Self> {
+        if has_no_kind(field) {
+            return None;
+        }
         Some(match (Logical::of(field), field.data_type()) {
-            (_, DataType::Null) => return None,
             (Some(Logical::Numeric), _) => text(),
             (Some(Logical::Json), _) => Self::Document,
             (_, DataType::Boolean) => Self::Boolean,

@@ -9,7 +9,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
 use super::kinds::Kinds;
-use crate::change::Logical;
+use crate::change::{Logical, has_no_kind};
 use crate::error::{Error, Result};
 use crate::format::{fit, is_document, read_exact};
 use crate::sql::catalogue::TargetColumn;
@@ -86,8 +86,10 @@ pub(super) fn read_as(
             reason,
         });
     }
+    if has_no_kind(field) {
+        return done(new_null_array(target.data_type(), values.len()));
+    }
     match (found, wanted) {
-        ((_, DataType::Null), _) => done(new_null_array(target.data_type(), values.len())),
         (found, wanted) if found == wanted => done(values.clone()),
         // A text keeps a document as its JSON, a number as its digits.
         ((Some(_), DataType::Utf8), (None, DataType::Utf8)) => done(values.clone()),
