@@ -652,7 +652,10 @@ fn r19_a_value_is_what_it_is_whatever_came_before_it() {
         let lines = show(decoded).into_iter();
         let words = |line: String| -> Vec<String> {
             let words = line.split(' ').filter(|word| !word.ends_with("=-"));
-            words.map(str::to_owned).collect()
+            let mut words: Vec<String> = words.map(str::to_owned).collect();
+            // Columns stand in the order in which they were seen.
+            words[2..].sort();
+            words
         };
         lines.map(|line| words(line).join(" ")).collect()
     };

@@ -8,7 +8,6 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
-use super::kinds::Kinds;
 use crate::change::{Logical, has_no_kind};
 use crate::error::{Error, Result};
 use crate::format::{fit, is_document, read_exact};
@@ -30,12 +29,14 @@ pub(super) fn target_field(
     dialect: Dialect,
     name: &str,
     column: &TargetColumn,
-    kinds: &Kinds,
+    values: &Field,
     widens: bool,
 ) -> Field {
     let field = arrow_field(dialect, name, &column.sql_type);
+    let fractions =
+        Logical::of(values) == Some(Logical::Numeric) || values.data_type().is_floating();
     // SQLite keeps a fraction in a column of integers, which it cannot make wider.
-    if dialect == Dialect::Sqlite && widens && kinds.needs_digits() && field.data_type().is_integer() {
+    if dialect == Dialect::Sqlite && widens && fractions && field.data_type().is_integer() {
         return Logical::Numeric.field(name);
     }
     field
