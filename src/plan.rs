@@ -3,7 +3,6 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
-
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
@@ -160,7 +159,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
             });
         }
     }
-    let mut decoding = config.decoding();
+    let mut decoding = config.decoding().options();
     decoding.columns = columns(&steps, &sinks);
     decoding.expected = named(&steps, operator::named_columns);
     decoding.computed = named(&steps, operator::computed_columns);
@@ -168,7 +167,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
-        format: config.format(),
+        format: config.decoding().format,
         decoding,
         steps,
         sinks,

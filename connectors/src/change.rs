@@ -70,6 +70,18 @@ pub struct Table {
     pub name: Arc<str>,
 }
 
+impl Table {
+    /// No table of any source, for a target whose name depends on none.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            topic: "".into(),
+            database: None,
+            schema: None,
+            name: "".into(),
+        }
+    }
+}
+
 /// Changes of one table with one schema, in source order. All vectors have one entry a row.
 #[derive(Debug, Clone)]
 pub struct Changes {
@@ -258,9 +270,11 @@ impl Changes {
             .map(|&column| self.unset[column].as_ref())
             .collect();
         let masks = masks.unwrap_or_default();
-        let nothing = masks.into_iter().fold(None, |all: Option<BooleanBuffer>, mask| {
-            Some(all.map_or_else(|| mask.clone(), |all| &all & mask))
-        });
+        let nothing = masks
+            .into_iter()
+            .fold(None, |all: Option<BooleanBuffer>, mask| {
+                Some(all.map_or_else(|| mask.clone(), |all| &all & mask))
+            });
         let blind = match (incomplete, nothing) {
             (Some(incomplete), Some(nothing)) => &incomplete | &nothing,
             (Some(mask), None) | (None, Some(mask)) => mask,

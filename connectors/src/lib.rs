@@ -8,7 +8,7 @@
 pub mod blackhole;
 pub mod change;
 pub mod conflict;
-pub mod desk;
+pub mod conflict_queue;
 pub mod error;
 pub mod file;
 pub mod format;
@@ -17,7 +17,9 @@ pub mod kind;
 pub mod layer;
 pub mod mysql;
 pub mod postgres;
+pub mod problem;
 pub mod record;
+pub mod registry;
 pub mod sink;
 pub mod source;
 pub mod sql;

@@ -23,9 +23,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syncline_connectors::change::{
-    Changes, has_no_kind, is_undeclared, undeclared, without_kind,
-};
+use syncline_connectors::change::{Changes, has_no_kind, is_undeclared, undeclared, without_kind};
 
 use super::literal::Texts;
 use super::scope::{Scope, Values};
@@ -354,14 +352,15 @@ impl Operator for Map {
     fn apply(&mut self, changes: Changes) -> Result<Applied, OperatorError> {
         let mut rejected: BTreeMap<usize, Rejection> = BTreeMap::new();
         let values = self.scope.enter(&changes);
-        let (rows, [unset, not_carried]) = self.outputs(&changes, &values, |field, rule, failure| {
-            rejected.entry(failure.row).or_insert_with(|| Rejection {
-                origin: changes.origins[failure.row],
-                rule: rule.to_owned(),
-                field: Some(field.name().clone()),
-                reason: failure.reason.to_owned(),
-            });
-        })?;
+        let (rows, [unset, not_carried]) =
+            self.outputs(&changes, &values, |field, rule, failure| {
+                rejected.entry(failure.row).or_insert_with(|| Rejection {
+                    origin: changes.origins[failure.row],
+                    rule: rule.to_owned(),
+                    field: Some(field.name().clone()),
+                    reason: failure.reason.to_owned(),
+                });
+            })?;
         let before = match &changes.before {
             Some(image) => self.image(&changes, image)?,
             None => None,

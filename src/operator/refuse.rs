@@ -41,12 +41,19 @@ pub(super) fn compile(
     let mut inner = compile(&without(&columns))?;
     // As few of them as it takes.
     for column in columns.clone() {
-        let fewer: Vec<usize> = columns.iter().copied().filter(|&other| other != column).collect();
+        let fewer: Vec<usize> = columns
+            .iter()
+            .copied()
+            .filter(|&other| other != column)
+            .collect();
         if let Some(compiled) = compile(&without(&fewer)) {
             (columns, inner) = (fewer, compiled);
         }
     }
-    let reasons: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    let reasons: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
     Some(Box::new(Refuse {
         rule: format!("operator {name}"),
         reason: format!(

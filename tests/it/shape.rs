@@ -42,7 +42,9 @@ async fn run(pipeline: &Pipeline, rows: &[&str]) -> Value {
     for row in rows {
         writeln!(file, "{row}").expect("the folder can be written");
     }
-    let files = fs::read_dir(pipeline.folder()).expect("it is there").count();
+    let files = fs::read_dir(pipeline.folder())
+        .expect("it is there")
+        .count();
     let process = pipeline.start_as(&format!("run{files}"), &["--once", "--json"]);
     let finished = pipeline.finish(process, PATIENCE).await;
     finished.expect_success();
@@ -80,18 +82,25 @@ async fn a_column_that_only_the_source_has_is_found_at_every_start_r19() {
         assert_eq!(run(&pipeline, &[&row]).await["written"], 1);
     }
     // An update that does not carry all of it leaves the name alone; an insert has a null there.
-    let balance = run(&pipeline, &[
-        r#"{"id":1,"last":"Z","__op":"u"}"#,
-        r#"{"id":3,"last":"Z","__op":"c"}"#,
-    ]);
+    let balance = run(
+        &pipeline,
+        &[
+            r#"{"id":1,"last":"Z","__op":"u"}"#,
+            r#"{"id":3,"last":"Z","__op":"c"}"#,
+        ],
+    );
     assert_eq!(balance.await["written"], 2);
     let expect = ["1 Anna K", "2 Lev K", "3 -"];
-    assert_eq!(rows(&pipeline, "SELECT id, name FROM t ORDER BY id"), expect);
+    assert_eq!(
+        rows(&pipeline, "SELECT id, name FROM t ORDER BY id"),
+        expect
+    );
 }
 
 #[tokio::test]
 async fn what_is_computed_does_not_depend_on_the_other_rows_of_a_batch_r19() {
-    let operator = "[operators.tidy]\ntype = \"map\"\ninputs = [\"rows\"]\nset.half = \"price / 2\"\n";
+    let operator =
+        "[operators.tidy]\ntype = \"map\"\ninputs = [\"rows\"]\nset.half = \"price / 2\"\n";
     let all = [
         r#"{"id":1,"price":5,"__op":"c"}"#,
         r#"{"id":2,"price":5.5,"__op":"c"}"#,
@@ -119,13 +128,19 @@ async fn a_column_that_is_left_out_is_counted_in_the_summary_r19() {
     database
         .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
         .expect("it is empty");
-    let balance = run(&pipeline, &[
-        r#"{"id":1,"name":"a","age":18}"#,
-        r#"{"id":2,"name":"b","age":null}"#,
-        r#"{"id":3,"age":19}"#,
-    ]);
+    let balance = run(
+        &pipeline,
+        &[
+            r#"{"id":1,"name":"a","age":18}"#,
+            r#"{"id":2,"name":"b","age":null}"#,
+            r#"{"id":3,"age":19}"#,
+        ],
+    );
     let balance = balance.await;
-    assert_eq!((&balance["written"], &balance["left_out"]), (&3.into(), &2.into()));
+    assert_eq!(
+        (&balance["written"], &balance["left_out"]),
+        (&3.into(), &2.into())
+    );
     let files = fs::read_dir(pipeline.folder()).expect("it is there");
     let said: String = files
         .filter_map(|file| fs::read_to_string(file.ok()?.path()).ok())
@@ -135,13 +150,17 @@ async fn a_column_that_is_left_out_is_counted_in_the_summary_r19() {
 
 #[tokio::test]
 async fn a_filter_takes_what_an_insert_does_not_carry_for_null_r19() {
-    let operator = "[operators.tidy]\ntype = \"filter\"\ninputs = [\"rows\"]\nwhere = \"gone is null\"\n";
+    let operator =
+        "[operators.tidy]\ntype = \"filter\"\ninputs = [\"rows\"]\nwhere = \"gone is null\"\n";
     let pipeline = pipeline(operator, EVOLVE);
-    let balance = run(&pipeline, &[
-        r#"{"id":1,"__op":"c"}"#,
-        r#"{"id":2,"gone":"yes","__op":"c"}"#,
-        r#"{"id":1,"x":1,"__op":"u"}"#,
-    ]);
+    let balance = run(
+        &pipeline,
+        &[
+            r#"{"id":1,"__op":"c"}"#,
+            r#"{"id":2,"gone":"yes","__op":"c"}"#,
+            r#"{"id":1,"x":1,"__op":"u"}"#,
+        ],
+    );
     let balance = balance.await;
     let counts = ["written", "filtered", "quarantined"].map(|name| balance[name].as_u64());
     assert_eq!(counts, [Some(1); 3], "{balance}");

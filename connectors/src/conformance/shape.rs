@@ -11,7 +11,7 @@ use super::rows::partition;
 use super::sink::Bench;
 use crate::change::Changes;
 use crate::error::{Error, RejectedChange};
-use crate::format::{Decoder, DecoderOptions, DeclaredSchema, Format, parse_declared};
+use crate::format::{DeclaredSchema, Decoder, DecoderOptions, Format, parse_declared};
 use crate::record::{Records, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::{DeleteMode, Evolution, Options};
@@ -270,7 +270,8 @@ async fn a_column_that_is_not_carried_stays(bench: &dyn Bench) {
             };
             let (ending, _) = feed.run(&[event(row), event(other), event(only_key)]).await;
             let expect = [("1", "new", "theirs"), ("2", "b", "ours")];
-            let expect = expect.map(|(id, name, note)| [id, name, note].map(|t| Some(t.to_owned())));
+            let expect =
+                expect.map(|(id, name, note)| [id, name, note].map(|t| Some(t.to_owned())));
             assert_eq!(ending.rows, expect, "{form}, declared: {with_columns}");
             assert_eq!((ending.refused.len(), ending.stopped), (0, None), "{form}");
             // Null is no absence.
@@ -317,7 +318,11 @@ async fn a_column_that_the_table_lacks_goes_to_the_policy(bench: &dyn Bench) {
     ] {
         made(bench, table).await;
         let (ending, outcome) = Feed::new(bench, evolution).run(&texts(&event)).await;
-        let names: Vec<&str> = ending.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = ending
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         match evolution {
             Evolution::Evolve | Evolution::Lenient => {
                 assert_eq!(names, ["age", "id", "name"], "{evolution:?}");
@@ -380,7 +385,11 @@ async fn documents_go_into_text_and_json(bench: &dyn Bench) {
         };
         let (ending, _) = feed.run(&events).await;
         assert_eq!((&ending.refused, &ending.stopped), (&vec![], &None));
-        let texts: Vec<&str> = ending.rows.iter().map(|row| row[2].as_deref().unwrap()).collect();
+        let texts: Vec<&str> = ending
+            .rows
+            .iter()
+            .map(|row| row[2].as_deref().unwrap())
+            .collect();
         assert_eq!(texts, [r#"["a",1]"#, r#"{"a":1}"#, "12.50", "text", "true"]);
         let documents: Vec<serde_json::Value> = (ending.rows.iter())
             .map(|row| serde_json::from_str(row[1].as_deref().unwrap()).unwrap())
@@ -391,7 +400,9 @@ async fn documents_go_into_text_and_json(bench: &dyn Bench) {
         bench.reset().await;
         let (ending, _) = feed.run(&events[..1]).await;
         assert_eq!((ending.refused.len(), &ending.stopped), (0, &None));
-        let ending = feed.again(&[update(r#"{"id":9,"x":[2],"j":{"b":[]}}"#)], 1).await;
+        let ending = feed
+            .again(&[update(r#"{"id":9,"x":[2],"j":{"b":[]}}"#)], 1)
+            .await;
         assert_eq!((ending.refused.len(), ending.rows.len()), (0, 2));
     }
 }
@@ -420,7 +431,11 @@ async fn a_null_makes_no_column_and_a_kind_is_no_other(bench: &dyn Bench) {
             assert_eq!(ending.stopped, None);
             endings.push(ending);
         }
-        let refused: Vec<usize> = endings[1].refused.iter().map(|(record, _)| *record).collect();
+        let refused: Vec<usize> = endings[1]
+            .refused
+            .iter()
+            .map(|(record, _)| *record)
+            .collect();
         match evolution {
             Evolution::Evolve => {
                 assert_eq!(endings[0], endings[1]);
@@ -447,7 +462,9 @@ async fn a_mark_of_deletes_is_made_once(bench: &dyn Bench) {
     let delete = r#"{"before":{"id":1,"name":"a"},"after":null,"op":"d"}"#.to_owned();
     let (ending, _) = feed.run(&[update(r#"{"id":1,"name":"a"}"#)]).await;
     assert_eq!(ending.stopped, None);
-    let ending = feed.again(&[delete, update(r#"{"id":2,"name":"b"}"#)], 1).await;
+    let ending = feed
+        .again(&[delete, update(r#"{"id":2,"name":"b"}"#)], 1)
+        .await;
     assert_eq!((ending.refused.len(), ending.rows.len()), (0, 2));
     // A column of that name in the events is not written: the sink sets the mark.
     let carried = update(r#"{"id":2,"name":"c","_deleted":true}"#);
@@ -468,7 +485,11 @@ async fn a_required_column_of_others_refuses_inserts_alone(bench: &dyn Bench) {
             .await;
         let feed = Feed::new(bench, Evolution::Evolve);
         let columns = [("id", "int64"), ("name", "string"), ("must", "string")];
-        let feed = if declare { feed.declared(&columns) } else { feed };
+        let feed = if declare {
+            feed.declared(&columns)
+        } else {
+            feed
+        };
         let events = [
             update(r#"{"id":1,"name":"new"}"#),
             update(r#"{"id":2,"name":"b"}"#),
@@ -506,9 +527,8 @@ async fn a_fraction_widens_where_the_policy_lets_it(bench: &dyn Bench) {
                     assert_eq!(prices, [10.0, 10.25, 5_000_000_000.0]);
                 }
                 _ => {
-                    let refused: Vec<usize> = (ending.refused.iter())
-                        .map(|(record, _)| *record)
-                        .collect();
+                    let refused: Vec<usize> =
+                        (ending.refused.iter()).map(|(record, _)| *record).collect();
                     // An integer of SQLite has 64 bits, whatever it is called.
                     assert!(refused == [1, 2] || refused == [1], "{refused:?}");
                 }
@@ -645,9 +665,8 @@ impl Random {
 
 /// With the schema of `id`, `n`, `x` `int64` and `s string`.
 fn embedded(payload: &str) -> String {
-    let field = |name: &str, kind: &str| {
-        format!(r#"{{"type":"{kind}","optional":true,"field":"{name}"}}"#)
-    };
+    let field =
+        |name: &str, kind: &str| format!(r#"{{"type":"{kind}","optional":true,"field":"{name}"}}"#);
     let fields = [
         field("id", "int64"),
         field("n", "int64"),

@@ -43,10 +43,7 @@ pub(crate) fn read_exact<'a>(
 pub(crate) fn is_document(text: &[u8]) -> bool {
     let mut cursor = Cursor::new(text);
     cursor.skip_space();
-    cursor
-        .skip_checked()
-        .and_then(|()| cursor.end())
-        .is_ok()
+    cursor.skip_checked().and_then(|()| cursor.end()).is_ok()
 }
 
 fn read_with<'a>(

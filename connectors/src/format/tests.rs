@@ -685,23 +685,41 @@ fn r19_a_column_that_a_row_does_not_carry_is_not_null_in_any_form() {
     };
     let flat = r#"{"id":1,"x":null}"#;
     let bare = r#"{"before":{"id":1},"after":{"id":1,"x":null},"op":"u"}"#;
-    for (declared, text) in [(columns(), flat), (columns(), bare), (None, flat), (None, bare)] {
+    for (declared, text) in [
+        (columns(), flat),
+        (columns(), bare),
+        (None, flat),
+        (None, bare),
+    ] {
         let options = DecoderOptions {
             before: true,
             ..given(declared)
         };
-        let decoded = Decoder::new(Format::DebeziumJson, options).decode(&of_texts(&[(ID, Some(text))]));
+        let decoded =
+            Decoder::new(Format::DebeziumJson, options).decode(&of_texts(&[(ID, Some(text))]));
         let changes = &decoded.changes[0];
         let schema = changes.schema();
         let at = |name: &str| schema.index_of(name).unwrap();
         assert!(changes.is_unset(at("name"), 0) && !changes.is_unset(at("x"), 0));
-        assert_eq!(changes.incomplete(0..3), None, "{text}: nothing is unavailable");
+        assert_eq!(
+            changes.incomplete(0..3),
+            None,
+            "{text}: nothing is unavailable"
+        );
     }
     let embedded = wrapped(r#"{"before":{"id":1},"after":{"id":1},"op":"u"}"#);
-    let decoded = check(options(), &[(ID, Some(&embedded))], &["clients[id] u id=1 name=-"]);
+    let decoded = check(
+        options(),
+        &[(ID, Some(&embedded))],
+        &["clients[id] u id=1 name=-"],
+    );
     assert_eq!(decoded.changes[0].incomplete(0..2), None);
     let gone = wrapped(r#"{"after":{"id":1,"name":"__debezium_unavailable_value"},"op":"u"}"#);
-    let decoded = check(options(), &[(ID, Some(&gone))], &["clients[id] u id=1 name=-"]);
+    let decoded = check(
+        options(),
+        &[(ID, Some(&gone))],
+        &["clients[id] u id=1 name=-"],
+    );
     assert!(decoded.changes[0].incomplete(0..2).is_some());
 }
 

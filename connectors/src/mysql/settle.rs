@@ -21,16 +21,8 @@ use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
+use crate::sql::plan::ContestedChanges;
 use crate::sql::{DeleteMode, Options};
-
-/// Changes of one table that a resolver decides, and where they stand in the write.
-pub(super) struct Dispute {
-    /// In the columns of [`super::prepare::Prepared::placed`].
-    pub(super) changes: Changes,
-    /// The batch, and its row that the changes begin with.
-    pub(super) batch: usize,
-    pub(super) first_row: usize,
-}
 
 /// What was decided, and staged.
 pub(super) struct Settled {
@@ -44,10 +36,10 @@ pub(super) async fn settle(
     session: &mut Session,
     statements: &Statements<'_>,
     options: &Options,
-    dispute: &Dispute,
+    contested: &ContestedChanges,
 ) -> Result<Settled, Failure> {
     let prepared = statements.prepared;
-    let changes = &dispute.changes;
+    let changes = &contested.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
     let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let buries = statements.buries(options.delete);
@@ -64,8 +56,8 @@ pub(super) async fn settle(
     let settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
-            batch: dispute.batch,
-            row: dispute.first_row + row.row,
+            batch: contested.batch,
+            row: contested.first_row + row.row,
             rule: row.rule,
             field: row.field,
             reason: row.reason,
@@ -77,7 +69,7 @@ pub(super) async fn settle(
     let rows = &settlement.upserts.rows;
     let rows = rows.iter().chain(&settlement.deletes.rows);
     let places: Vec<(usize, usize)> = rows
-        .map(|&row| (dispute.batch, dispute.first_row + row as usize))
+        .map(|&row| (contested.batch, contested.first_row + row as usize))
         .collect();
     let (step, stretches) = stage_settled(session, prepared, &settlement, &places).await?;
     if options.delete != DeleteMode::Soft && !settlement.deletes.rows.is_empty() {
@@ -106,8 +98,7 @@ pub(super) async fn facts<'a>(
     let open = session.ledger(&session.books.ask_open(&names)).await?;
     let step = stage_keys(session, prepared, &keys).await?;
     let held = held(session, statements, step, groups.len()).await?;
-    let buries = statements.buries(options.delete);
-    let graves = if buries {
+    let graves = if statements.buries(options.delete) && session.books.has_tombstones {
         graves(session, statements, step, groups.len()).await?
     } else {
         None

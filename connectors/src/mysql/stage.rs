@@ -366,11 +366,7 @@ const NULL_IS_NOW: Unfit = Unfit {
 };
 
 /// Which of `columns` are set in a row.
-fn set_columns(
-    changes: &Changes,
-    columns: impl Iterator<Item = usize>,
-    row: usize,
-) -> Vec<bool> {
+fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
     columns
         .map(|column| !changes.is_unset(column, row))
         .collect()
@@ -420,7 +416,9 @@ fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> V
         .filter(|column| !column.key)
         .map(|column| column.index)
         .collect();
-    let partial = beside_key.iter().any(|&column| changes.unset[column].is_some());
+    let partial = beside_key
+        .iter()
+        .any(|&column| changes.unset[column].is_some());
     let blind = changes.blind(&beside_key);
     (0..changes.len())
         .map(|row| {

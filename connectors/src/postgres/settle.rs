@@ -21,32 +21,18 @@ use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
+use crate::sql::plan::ContestedChanges;
 use crate::sql::{DeleteMode, Options};
-
-/// Changes of one table that a resolver decides, and where they stand in the write.
-pub(super) struct Dispute {
-    /// In the columns of [`Prepared::placed`].
-    pub(super) changes: Changes,
-    /// The batch, and its row that the changes begin with.
-    pub(super) batch: usize,
-    pub(super) first_row: usize,
-}
-
-impl Dispute {
-    fn place(&self, row: u32) -> (usize, usize) {
-        (self.batch, self.first_row + row as usize)
-    }
-}
 
 /// Reads, decides, and stages what is to be written.
 pub(super) async fn settle(
     session: &mut Session,
     statements: &Statements<'_>,
     options: &Options,
-    dispute: &Dispute,
+    contested: &ContestedChanges,
 ) -> Result<Settlement, Failure> {
     let prepared = statements.prepared;
-    let changes = &dispute.changes;
+    let changes = &contested.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
     let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let now_ms = Utc::now().timestamp_millis();
@@ -63,8 +49,8 @@ pub(super) async fn settle(
     let settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
-            batch: dispute.batch,
-            row: dispute.first_row + row.row,
+            batch: contested.batch,
+            row: contested.first_row + row.row,
             rule: row.rule,
             field: row.field,
             reason: row.reason,
@@ -78,7 +64,9 @@ pub(super) async fn settle(
         .rows
         .iter()
         .chain(&settlement.deletes.rows);
-    let places: Vec<(usize, usize)> = rows.map(|&row| dispute.place(row)).collect();
+    let places: Vec<(usize, usize)> = rows
+        .map(|&row| (contested.batch, contested.first_row + row as usize))
+        .collect();
     if !places.is_empty() {
         stage_settled(session, prepared, &settlement, &places).await?;
     }
@@ -104,7 +92,7 @@ pub(super) async fn facts<'a>(
     let names = Keys::of(&prepared.name, &keys, &prepared.placed_key);
     let open = session.ledger(&session.books.ask_open(&names)).await?;
     let held = held(session, statements, groups.len()).await?;
-    let graves = if statements.buries(options.delete) {
+    let graves = if statements.buries(options.delete) && session.books.has_tombstones {
         graves(session, statements, groups.len()).await?
     } else {
         None
@@ -154,7 +142,13 @@ pub(super) async fn write(
                 .and_then(|row| row.try_get(0))
                 .map_err(|error| failure("looking for rows of others", error))?;
             if raced {
-                return Err(Failure::Raced);
+                return Err(Failure::Raced(Error::Unavailable {
+                    message: format!(
+                        "another session inserts the same rows into table {:?}: try again",
+                        statements.prepared.name
+                    ),
+                    cause: None,
+                }));
             }
         }
     }

@@ -158,12 +158,10 @@ pub(super) fn insert_sets(changes: &Changes, width: usize) -> Vec<Vec<bool>> {
 }
 
 /// Which of `columns` are set in a row.
-fn set_columns(
-    changes: &Changes,
-    columns: impl Iterator<Item = usize>,
-    row: usize,
-) -> Vec<bool> {
-    columns.map(|column| !changes.is_unset(column, row)).collect()
+fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
+    columns
+        .map(|column| !changes.is_unset(column, row))
+        .collect()
 }
 
 /// Copies the keys of `changes`, whose columns are those of [`Prepared::placed`].
@@ -441,7 +439,9 @@ fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> V
         .filter(|column| !column.key)
         .map(|column| column.index)
         .collect();
-    let partial = beside_key.iter().any(|&column| changes.unset[column].is_some());
+    let partial = beside_key
+        .iter()
+        .any(|&column| changes.unset[column].is_some());
     let blind = changes.blind(&beside_key);
     (0..changes.len())
         .map(|row| {

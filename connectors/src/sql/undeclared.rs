@@ -167,9 +167,7 @@ impl Undeclared {
         let names = options.key.as_deref().or(changes.key.as_deref());
         let key = names.unwrap_or_default().to_vec();
         let missing = key.iter().filter(|name| schema.index_of(name).is_err());
-        let fields: Vec<FieldRef> = missing
-            .map(|name| Arc::new(without_kind(name)))
-            .collect();
+        let fields: Vec<FieldRef> = missing.map(|name| Arc::new(without_kind(name))).collect();
         let changes = with_columns(changes, fields)?;
         let kinds = kinds(&changes, &key, &[]);
         Ok(Some(Self {
@@ -211,7 +209,10 @@ impl Undeclared {
                 return Ok(refused);
             }
             let mut changed = table.cloned().unwrap_or_default();
-            planned.actions.iter().for_each(|action| changed.after(action));
+            planned
+                .actions
+                .iter()
+                .for_each(|action| changed.after(action));
             let planned = plan(dialect, &wanted, Some(&changed), options.evolution)?;
             let lent = given.lend(dialect, options, &changed, &planned, false)?;
             let found: Vec<RejectedRow> = (lent.rejected.into_iter())
@@ -250,7 +251,11 @@ impl Undeclared {
             .filter_map(|name| schema.index_of(name).ok())
             .collect();
         let carried = |&column: &usize| {
-            let not_carried = self.changes.not_carried.get(column).and_then(Option::as_ref);
+            let not_carried = self
+                .changes
+                .not_carried
+                .get(column)
+                .and_then(Option::as_ref);
             not_carried.is_none_or(|mask| mask.count_set_bits() < self.changes.len())
         };
         if !key.iter().all(carried) {
@@ -437,8 +442,8 @@ impl Undeclared {
         let beside_key = |name: &str| !self.key.iter().any(|key| key == name);
         let deletes = lent.operations.contains(&Operation::Delete);
         // A delete that knows nothing but its key differs from one whose table has nothing else (C1).
-        let mut compares = !deletes
-            || (schema.fields().iter()).any(|field| beside_key(field.name()));
+        let mut compares =
+            !deletes || (schema.fields().iter()).any(|field| beside_key(field.name()));
         let mut added: Vec<FieldRef> = Vec::new();
         for column in &table.columns {
             let name = column.name.as_str();
@@ -476,9 +481,18 @@ fn with_columns(changes: &Changes, fields: Vec<FieldRef>) -> Result<Changes> {
     }
     let count = changes.len();
     let schema = changes.schema();
-    let all: Vec<FieldRef> = schema.fields().iter().cloned().chain(fields.clone()).collect();
+    let all: Vec<FieldRef> = schema
+        .fields()
+        .iter()
+        .cloned()
+        .chain(fields.clone())
+        .collect();
     let schema = Arc::new(Schema::new(all));
-    let nulls = || fields.iter().map(|field| new_null_array(field.data_type(), count));
+    let nulls = || {
+        fields
+            .iter()
+            .map(|field| new_null_array(field.data_type(), count))
+    };
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let widen = |rows: &RecordBatch| {
         let columns = rows.columns().iter().cloned().chain(nulls()).collect();

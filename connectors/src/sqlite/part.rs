@@ -15,9 +15,8 @@ use crate::text::write_instant;
 pub(super) struct Part<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) changes: &'a Changes,
-    /// Index of the batch, and the row of each change in it.
-    pub(super) batch: usize,
-    pub(super) rows: Vec<usize>,
+    /// The batch and row of each change.
+    pub(super) places: &'a [(usize, usize)],
     /// Whether the columns of the changes are those of the target, in its order.
     pub(super) placed: bool,
 }
@@ -55,7 +54,8 @@ impl Part<'_> {
     /// The changes with an unavailable value, which need their row in the target (R14).
     pub(super) fn incomplete(&self) -> Option<BooleanBuffer> {
         let places = 0..self.prepared.columns.len();
-        self.changes.incomplete(places.map(|place| self.index(place)))
+        self.changes
+            .incomplete(places.map(|place| self.index(place)))
     }
 
     /// The deletes that say too little to be compared with their row (C1).

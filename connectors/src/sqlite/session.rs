@@ -1,4 +1,5 @@
-//! One connection with what belongs to it, and the transaction of a write.
+//! The connection of one session, and the tables that are prepared on it. It lives on the thread of
+//! [`super::connection`].
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,23 +9,17 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::apply::Run;
 use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::prepare::{Prepared, lend};
 use super::{SqliteSink, Synchronous, positions};
 use crate::change::Changes;
-use crate::conflict::Resolvers;
-use crate::error::{Error, RejectedChange, Result};
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome, Write};
+use crate::error::{Error, Result};
 use crate::sql::Options;
-use crate::sql::books::Books;
-use crate::sql::decide::Tally;
-use crate::sql::identifier::Dialect;
+use crate::sql::connection::Purpose;
 use crate::sql::ledger::Row;
-use crate::sql::target::{Target, key_columns};
-use crate::sql::undeclared::{Lender, count_values};
+use crate::sql::target::Target;
+use crate::sql::undeclared::{Lender, Lent};
 
 /// Statements that one connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
@@ -37,193 +32,119 @@ const CACHE_KIB: u32 = 16_384;
 
 /// See the module docs.
 pub(super) struct Session {
-    connection: Connection,
-    pub(super) identity: Identity,
-    resolvers: Arc<dyn Resolvers>,
-    pub(super) books: Books,
-    options: Options,
-    memory: Memory,
+    pub(super) connection: Connection,
+    pub(super) memory: Memory,
+    purpose: Purpose,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     lender: Lender,
     /// The file's schema when they were prepared.
     schema_version: i64,
-    /// The last write, so that a caller who did not hear the answer gets it (R4).
-    last: Option<(Vec<Span>, Outcome)>,
 }
 
 /// Opens the file with the settings that every statement relies on.
-pub(super) fn open_connection(config: &SqliteSink) -> Result<Connection> {
-    let doing = format!("opening SQLite file {:?}", config.path);
-    if let Some(folder) = Path::new(&config.path).parent() {
-        std::fs::create_dir_all(folder).map_err(|cause| {
-            Error::configuration_from(format!("{doing} failed: correct path = \"…\""), cause)
-        })?;
-    }
-    let open = || {
-        let connection = Connection::open(&config.path)?;
-        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        let synchronous = match config.synchronous {
-            Synchronous::Off => "OFF",
-            Synchronous::Normal => "NORMAL",
-            Synchronous::Full => "FULL",
-        };
-        connection.execute_batch(&format!(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
-             PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
-        ))?;
-        Ok(connection)
+fn open_to_write(config: &SqliteSink) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(&config.path)?;
+    connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let synchronous = match config.synchronous {
+        Synchronous::Off => "OFF",
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Full => "FULL",
     };
-    open().map_err(|error| of_statement(&doing, error))
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+    ))?;
+    Ok(connection)
 }
 
-/// A connection that changes nothing, neither the file nor its journal; `None` where there is no
-/// file.
-pub(super) fn open_to_look(config: &SqliteSink) -> Result<Option<Connection>> {
+/// A connection that changes nothing, neither the file nor its journal. A file that does not exist is
+/// not made, and counts as empty.
+fn open_to_read(config: &SqliteSink) -> rusqlite::Result<Connection> {
     if !Path::new(&config.path).exists() {
-        return Ok(None);
+        return Connection::open_in_memory();
     }
-    let open = || {
-        let connection =
-            Connection::open_with_flags(&config.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
-        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-        Ok(connection)
-    };
-    let doing = format!("opening SQLite file {:?}", config.path);
-    open()
-        .map(Some)
-        .map_err(|error| of_statement(&doing, error))
+    let connection = Connection::open_with_flags(&config.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 impl Session {
-    /// Opens the file, and makes Syncline's own tables where they are not there.
-    pub(super) fn open(
-        config: &SqliteSink,
-        identity: Identity,
-        resolvers: Arc<dyn Resolvers>,
-    ) -> Result<Self> {
-        let connection = open_connection(config)?;
-        positions::create_tables(&connection)?;
-        let now_ms = chrono::Utc::now().timestamp_millis();
-        let mut books = Books::new(Dialect::Sqlite, &identity, &config.conflict, now_ms)?;
-        positions::create_books(&connection, &mut books)?;
+    /// Opens the file; to write, makes it and Syncline's own tables where they are not there.
+    pub(super) fn open(config: &SqliteSink, purpose: Purpose) -> Result<Self> {
+        let doing = format!("opening SQLite file {:?}", config.path);
+        let connection = match purpose {
+            Purpose::ReadOnly => open_to_read(config),
+            Purpose::Write => {
+                if let Some(folder) = Path::new(&config.path).parent() {
+                    std::fs::create_dir_all(folder).map_err(|cause| {
+                        Error::configuration_from(
+                            format!("{doing} failed: correct path = \"…\""),
+                            cause,
+                        )
+                    })?;
+                }
+                open_to_write(config)
+            }
+        };
+        let connection = connection.map_err(|error| of_statement(&doing, error))?;
+        if purpose == Purpose::Write {
+            positions::create_tables(&connection)?;
+        }
         let memory = register(&connection)
             .map_err(|error| of_statement("adding functions to SQLite", error))?;
         Ok(Self {
             connection,
-            identity,
-            resolvers,
-            books,
-            options: config.options(),
             memory,
+            purpose,
             prepared: HashMap::new(),
             lender: Lender::default(),
             schema_version: -1,
-            last: None,
         })
     }
 
-    /// Where each partition stands.
-    pub(super) fn positions(&self) -> Result<Positions> {
-        positions::read(&self.connection, &self.identity)
+    /// Begins a transaction; to write, it takes the file's write lock first, so that nobody slips
+    /// between reading a row and writing it.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.run(match self.purpose {
+            Purpose::Write => "BEGIN IMMEDIATE",
+            Purpose::ReadOnly => "BEGIN",
+        })
     }
 
-    /// One write, one transaction.
-    pub(super) fn write(&mut self, write: &Write) -> Result<Outcome> {
-        self.run("BEGIN IMMEDIATE")?;
-        let done = self.attempt(write).and_then(|outcome| {
-            let before = self.last.replace((write.spans.clone(), outcome.clone()));
-            let committed = self.run("COMMIT");
-            if committed.is_err() && !self.connection.is_autocommit() {
-                self.last = before;
-            }
-            committed.map(|()| outcome)
-        });
-        let Err(error) = done else {
-            return done;
-        };
+    /// Ends the open transaction, if there is one. What was prepared in it may be undone with it.
+    pub(super) fn roll_back(&mut self) -> Result<()> {
         self.memory.take();
         self.prepared.clear();
-        if !self.connection.is_autocommit() {
-            self.run("ROLLBACK")?;
+        if self.connection.is_autocommit() {
+            return Ok(());
         }
-        match (&error, &self.last) {
-            (Error::Fenced { .. }, Some((spans, outcome))) if *spans == write.spans => {
-                let found = self.positions()?;
-                let moved = |span: &Span| found.get(&span.partition) == Some(&span.next);
-                if spans.iter().all(moved) {
-                    Ok(outcome.clone())
-                } else {
-                    Err(error)
-                }
-            }
-            _ => Err(error),
-        }
+        self.run("ROLLBACK")
     }
 
-    fn attempt(&mut self, write: &Write) -> Result<Outcome> {
-        positions::advance(&self.connection, &self.identity, &write.spans)?;
-        let options = self.options.clone();
-        self.apply(&options, &write.changes)
-    }
-
-    /// Writes batches in the open transaction.
-    pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
-        let mut prepared = Vec::with_capacity(batches.len());
-        let mut outcome = Outcome::default();
-        let mut rejected = Vec::new();
-        for (number, changes) in batches.iter().enumerate() {
-            let target = Target::of(&self.options.table, &changes.table)?;
-            let may_wait = self.books.may_wait;
-            let lent = lend(&self.connection, &self.options, &target, changes, may_wait)?;
-            let Some(lent) = lent else {
-                // The table to truncate does not exist.
-                outcome.written += changes.len() as u64;
-                continue;
-            };
-            if !lent.rejected.is_empty() {
-                rejected.extend(lent.rejected.into_iter().map(|row| RejectedChange {
-                    batch: number,
-                    row: row.row,
-                    rule: row.rule,
-                    field: row.field,
-                    reason: row.reason,
-                }));
-                continue;
-            }
-            let changes = lent.changes;
+    /// The changes with the target's types for columns that no schema declares.
+    pub(super) fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>> {
+        let lent = lend(&self.connection, options, target, changes, may_wait)?;
+        if let Some(lent) = &lent {
             let left_out = lent.left_out_columns.iter().map(String::as_str);
             self.lender.warn_left_out(&target.to_string(), left_out);
-            outcome.left_out += lent.left_out;
-            let key = key_columns(&self.options, &changes)?;
-            let place = self.prepare(target, changes.schema(), &key)?;
-            let counts = place.left_out.iter();
-            outcome.left_out += counts.map(|&column| count_values(&changes, column)).sum::<u64>();
-            prepared.push((number, changes, place));
         }
-        let mut run = Run {
-            connection: &self.connection,
-            memory: &self.memory,
-            identity: &self.identity,
-            resolvers: &self.resolvers,
-            books: &mut self.books,
-            options,
-            now_ms: chrono::Utc::now().timestamp_millis(),
-            outcome,
-            tally: Tally::new(),
-            rejected,
-        };
-        for (number, changes, prepared) in &prepared {
-            run.batch(*number, changes, prepared)?;
-        }
-        run.finish()
+        Ok(lent)
     }
 
-    fn prepare(
+    /// The prepared form of a target: from before, or made now.
+    pub(super) fn prepare(
         &mut self,
-        target: Target,
-        schema: SchemaRef,
+        options: &Options,
+        target: &Target,
+        schema: &SchemaRef,
         key: &[usize],
     ) -> Result<Arc<Prepared>> {
         let version = self.schema_version()?;
@@ -233,17 +154,17 @@ impl Session {
         }
         let known = self
             .prepared
-            .get(&target)
+            .get(target)
             .into_iter()
             .flatten()
             .find(|known| {
                 known.key_columns == key
-                    && (Arc::ptr_eq(&known.schema, &schema) || known.schema == schema)
+                    && (Arc::ptr_eq(&known.schema, schema) || known.schema == *schema)
             });
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        let prepared = Prepared::build(&self.connection, &self.options, &target, &schema, key)?;
+        let prepared = Prepared::build(&self.connection, options, target, schema, key)?;
         let left_out = prepared.left_out.iter();
         let left_out = left_out.map(|&index| schema.field(index).name().as_str());
         self.lender.warn_left_out(&prepared.name, left_out);
@@ -253,15 +174,15 @@ impl Session {
         }
         self.schema_version = after;
         self.prepared
-            .entry(target)
+            .entry(target.clone())
             .or_default()
             .push(prepared.clone());
         Ok(prepared)
     }
 
-    /// Runs statements of the ledger, and gives what they return.
-    pub(super) fn ledger(&self, statements: &[String]) -> Result<Vec<Row>> {
-        positions::ledger(&self.connection, statements)
+    /// Runs one statement whose columns are all text, and gives its rows.
+    pub(super) fn query(&self, sql: &str) -> Result<Vec<Row>> {
+        positions::ledger(&self.connection, &[sql.to_owned()])
     }
 
     fn schema_version(&self) -> Result<i64> {

@@ -150,7 +150,9 @@ impl Found {
             return Err(another_kind());
         }
         if let Values::Float64(values) = &mut column.values {
-            let value = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            let value = std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| text.parse().ok());
             values.push(value.ok_or_else(another_kind)?);
         } else {
             let text = decimal::plain(text)?;

@@ -337,7 +337,11 @@ impl Reading {
 
 /// The common string path: no unescaping into a buffer of its own.
 #[inline]
-pub(super) fn append_text(text: Text<'_>, column: &mut Column, placeholder: &Placeholder) -> Parsed<()> {
+pub(super) fn append_text(
+    text: Text<'_>,
+    column: &mut Column,
+    placeholder: &Placeholder,
+) -> Parsed<()> {
     let Values::Bytes { bytes, .. } = &mut column.values else {
         unreachable!("a text column holds bytes")
     };

@@ -60,7 +60,13 @@ fn merge(
         let first = *first.unwrap_or(&net.row) as usize;
         incomplete.as_ref().is_none_or(|mask| !mask.value(first))
     };
-    for (index, (column, mask)) in changes.rows.columns().iter().zip(&changes.unset).enumerate() {
+    for (index, (column, mask)) in changes
+        .rows
+        .columns()
+        .iter()
+        .zip(&changes.unset)
+        .enumerate()
+    {
         let Some(mask) = mask else {
             columns.push(arrow::compute::take(column, &plain, None)?);
             unset.push(None);
@@ -85,7 +91,11 @@ fn merge(
                 (_, 0) => std::slice::from_ref(&net.row),
                 (start, end) => &members[start..end],
             };
-            let is = |&row: &u32| unavailable.as_ref().is_some_and(|mask| mask.value(row as usize));
+            let is = |&row: &u32| {
+                unavailable
+                    .as_ref()
+                    .is_some_and(|mask| mask.value(row as usize))
+            };
             rows.iter().any(is)
         };
         let missing = BooleanBuffer::collect_bool(nets.len(), |i| {

@@ -89,7 +89,9 @@ impl Kinds {
         };
         let mut kinds = Self::default();
         let is_numeric = Logical::of(field) == Some(Logical::Numeric);
-        let kind = Kind::of(field, || Kind::of_number(array.as_string::<i32>().value(first)));
+        let kind = Kind::of(field, || {
+            Kind::of_number(array.as_string::<i32>().value(first))
+        });
         kinds.first = kind.map(|kind| (first, kind));
         if is_numeric {
             let texts = array.as_string::<i32>();
@@ -174,15 +176,13 @@ pub(crate) fn suit(dialect: Dialect, kinds: &Kinds, sql_type: &str) -> Suit {
                 D::Boolean | D::Binary | D::List(_) | D::Utf8
             )),
         },
-        Kind::Boolean => reads_if(
-            *data_type == D::Boolean || logical == Some(Logical::Bits(1)),
-        ),
-        Kind::Text => reads_if(
-            logical.is_some() || !(data_type.is_integer() || *data_type == D::Boolean),
-        ),
-        Kind::Document => reads_if(
-            matches!(data_type, D::List(_)) || logical == Some(Logical::Numeric),
-        ),
+        Kind::Boolean => reads_if(*data_type == D::Boolean || logical == Some(Logical::Bits(1))),
+        Kind::Text => {
+            reads_if(logical.is_some() || !(data_type.is_integer() || *data_type == D::Boolean))
+        }
+        Kind::Document => {
+            reads_if(matches!(data_type, D::List(_)) || logical == Some(Logical::Numeric))
+        }
     }
 }
 

@@ -17,7 +17,14 @@ fn decoded(rows: &[&str]) -> Vec<Changes> {
     };
     let number = records.add_partition(&partition, true);
     for (offset, row) in rows.iter().enumerate() {
-        records.push(number, offset as i64, None, None, Some(row.as_bytes()), None);
+        records.push(
+            number,
+            offset as i64,
+            None,
+            None,
+            Some(row.as_bytes()),
+            None,
+        );
     }
     let mut decoder = Decoder::new(Format::DebeziumJson, DecoderOptions::default());
     decoder.decode(&Arc::new(records)).changes
@@ -183,7 +190,12 @@ fn tables_evolve_by_values_row_by_row_r19() {
     postgres(Evolve, &integer, &["\"a\"", "true"], &[]);
     postgres(Ignore, &integer, &["2.5"], &[]);
     let rename = "ALTER TABLE t RENAME COLUMN \"x\" TO \"x_v1\"";
-    postgres(Lenient, &integer, &["1", "\"a\"", "2"], &[rename, &add("text")]);
+    postgres(
+        Lenient,
+        &integer,
+        &["1", "\"a\"", "2"],
+        &[rename, &add("text")],
+    );
     postgres(Lenient, &integer, &["2.5"], &[&widen("numeric")]);
     postgres(
         Lenient,
