@@ -20,6 +20,7 @@ mod poison;
 mod positions;
 mod quickstart;
 mod races;
+mod shape;
 mod two_way;
 mod types;
 mod whole_database;

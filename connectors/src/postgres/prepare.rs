@@ -401,6 +401,12 @@ pub(super) async fn lend(
     let (table, planned) = match session.lender.known(dialect, target, &wanted, options) {
         Some(known) => known,
         None => {
+            let found = catalogue::read(&mut session.connection, target).await?;
+            let table = found.as_ref().map(|found| &found.table);
+            let refused = given.refused(dialect, options, &name, table)?;
+            if !refused.is_empty() {
+                return Ok(Some(Lent::refused(changes, refused)));
+            }
             let (found, planned) = evolve(session, options, target, &wanted).await?;
             (session.lender.remember(target, &found.table), planned)
         }

@@ -142,6 +142,40 @@ pub enum Action {
     },
 }
 
+impl TargetTable {
+    /// The table as it will be after an action.
+    pub(crate) fn after(&mut self, action: &Action) {
+        let added = |name: &str, sql_type: &str, nullable: bool| TargetColumn {
+            name: name.to_owned(),
+            sql_type: sql_type.to_owned(),
+            nullable,
+            has_default: false,
+            generated: false,
+        };
+        let mut columns = self.columns.iter_mut();
+        match action {
+            Action::Create { columns, key } => {
+                let made = columns.iter();
+                self.columns = made
+                    .map(|(name, sql_type)| added(name, sql_type, !key.contains(name)))
+                    .collect();
+                self.unique.push(key.clone());
+            }
+            Action::Add { column, sql_type } => self.columns.push(added(column, sql_type, true)),
+            Action::Widen { column, sql_type } => {
+                if let Some(column) = columns.find(|known| known.name == *column) {
+                    column.sql_type.clone_from(sql_type);
+                }
+            }
+            Action::Rename { column, to } => {
+                if let Some(column) = columns.find(|known| known.name == *column) {
+                    column.name.clone_from(to);
+                }
+            }
+        }
+    }
+}
+
 /// What to do before the changes can be written, and where each of their columns goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -350,21 +384,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
 pub(crate) fn would_make(dialect: Dialect, wanted: &Wanted<'_>) -> Result<TargetTable> {
     let plan = create(dialect, wanted, Evolution::Evolve)?;
     let mut table = TargetTable::default();
-    for action in plan.actions {
-        if let Action::Create { columns, key } = action {
-            table.columns = columns
-                .into_iter()
-                .map(|(name, sql_type)| TargetColumn {
-                    nullable: !key.contains(&name),
-                    name,
-                    sql_type,
-                    has_default: false,
-                    generated: false,
-                })
-                .collect();
-            table.unique.push(key);
-        }
-    }
+    plan.actions.iter().for_each(|action| table.after(action));
     Ok(table)
 }
 

@@ -146,7 +146,7 @@ pub(crate) async fn plan<B: Bulk>(
             continue;
         }
         settled.left_out += lent.left_out;
-        let slice = &ChangeSlice {
+        let mut slice = ChangeSlice {
             changes: lent.changes,
             ..*slice
         };
@@ -156,6 +156,11 @@ pub(crate) async fn plan<B: Bulk>(
             .await?;
         for &column in prepared.left_out() {
             settled.left_out += count_values(&slice.changes, column);
+            // What is not written makes no change incomplete (R14).
+            slice.changes.unset[column] = None;
+            if let Some(mask) = slice.changes.not_carried.get_mut(column) {
+                *mask = None;
+            }
         }
         for row in refuse_skewed(&slice.changes, &options.conflict, now_ms)? {
             let (batch, at) = place(row.row);

@@ -289,6 +289,11 @@ pub(super) fn lend(
         return Ok(None);
     }
     let name = target.to_string();
+    let found = read_table(connection, target)?;
+    let refused = given.refused(Dialect::Sqlite, options, &name, found.as_ref())?;
+    if !refused.is_empty() {
+        return Ok(Some(Lent::refused(changes, refused)));
+    }
     let schema = given.changes().schema();
     let wanted = given.wanted(&name, &schema, options);
     let (table, planned) = evolve(connection, options, target, &wanted)?;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use syncline_connectors::assignment::from_the_start;
-use syncline_connectors::change::Table;
+use syncline_connectors::change::{Table, has_no_kind};
 use syncline_connectors::error::Result;
 use syncline_connectors::format::Decoder;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
@@ -90,7 +90,7 @@ fn merged(known: Option<SchemaRef>, schema: SchemaRef) -> SchemaRef {
     let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
     for field in known.fields() {
         match fields.iter_mut().find(|other| other.name() == field.name()) {
-            Some(other) if *other.data_type() == DataType::Null => *other = field.clone(),
+            Some(other) if has_no_kind(other) => *other = field.clone(),
             Some(_) => {}
             None => fields.push(field.clone()),
         }
