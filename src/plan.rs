@@ -3,6 +3,8 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
+mod keys;
+
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -66,6 +68,8 @@ pub struct SinkPlan {
     pub layers: Layers,
     /// Its settings.
     pub config: SinkConfig,
+    /// The key that its one table names, where nothing else does; see [`Plan::take_keys`].
+    pub default_key: Option<Vec<String>>,
     /// Where its changes come from.
     pub inputs: Vec<Input>,
 }
@@ -213,6 +217,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
                 name: sink.clone(),
                 layers: node.layers.clone(),
                 config: node.config.clone(),
+                default_key: None,
                 inputs,
             });
         }
@@ -220,14 +225,16 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     let mut decoding = config.decoding();
     decoding.columns = columns(&steps, &sinks);
     decoding.before = sinks.iter().any(wants_before);
-    SourcePlan {
+    let mut plan = SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
         format: config.format(),
         decoding,
         steps,
         sinks,
-    }
+    };
+    plan.tell_keys();
+    plan
 }
 
 /// Whether the sink's way with conflicts looks at the rows before.

@@ -13,6 +13,7 @@ mod engine_tests;
 pub mod lag;
 mod lane;
 mod patience;
+mod sink_keys;
 pub mod status;
 mod tracker;
 mod writer;

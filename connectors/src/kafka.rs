@@ -47,7 +47,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Format};
+use crate::format::{DeclaredSchema, Format, KeyColumns};
 use crate::record::Partition;
 use crate::source::{Lane, Source};
 use client::{LogOnly, Reports};
@@ -94,9 +94,15 @@ pub struct KafkaSource {
     /// Column types, where the values do not say them: `id = "int64"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<DeclaredSchema>,
-    /// Key columns, where records have no key.
+    /// Key columns, where records have no key, or one of a single plain value. Default: those of the
+    /// sinks, where they agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
+    /// Which columns of the record key become columns of the row, where the value lacks them:
+    /// `needed` (the default), those that the `key` of this source or of a sink names, and all where
+    /// none is written; `record`, all; `value`, none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub key_columns: KeyColumns,
     /// The text that stands for a value the source did not send, where it is not Debezium's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -115,6 +121,10 @@ pub struct KafkaSource {
 }
 
 /// Without the values of `properties`: there are secrets among them.
+fn is_default(columns: &KeyColumns) -> bool {
+    *columns == KeyColumns::default()
+}
+
 impl fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSource")
@@ -289,6 +299,7 @@ mod tests {
             format: Format::DebeziumJson,
             schema: None,
             key: None,
+            key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
             instance: None,

@@ -77,7 +77,10 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::admit::Admitted;
+use crate::sql::catalogue::TargetTable;
 use crate::sql::identifier::Dialect;
+use crate::sql::moves;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -266,12 +269,32 @@ pub async fn check(config: &MysqlSink) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub async fn catalogue_schema(config: &MysqlSink, table: &Table) -> Result<Option<SchemaRef>> {
+    let found = target_table(config, table).await?;
+    Ok(found.map(|table| table.arrow_schema(Dialect::Mysql)))
+}
+
+/// The table that changes of `table` go to, as it is now; `None` where there is none.
+pub(crate) async fn target_table(config: &MysqlSink, table: &Table) -> Result<Option<TargetTable>> {
     let target = Target::of(&config.table, table)?;
     let (mut connection, server) = session::open_connection(config).await?;
     let found = catalogue::read(&mut connection, &server, &target)
         .await
         .map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.table.arrow_schema(Dialect::Mysql)))
+    Ok(found.map(|found| found.table))
+}
+
+/// The write with what the catalogue says about its tables.
+async fn admit<'w>(
+    session: &mut Session,
+    options: &Options,
+    write: &'w Write,
+) -> Result<Admitted<'w>, Failure> {
+    for target in session.tables.unknown(options, &write.changes)? {
+        let found = catalogue::read(&mut session.connection, &session.server, &target).await?;
+        let table = found.as_ref().map(|found| &found.table);
+        session.tables.learn(target, table);
+    }
+    Ok(session.tables.admit(options, write)?)
 }
 
 /// One connection of one lane.
@@ -328,7 +351,7 @@ impl Sink for MysqlConnection {
                 Failure::Error(error) => {
                     session.roll_back().await?;
                     self.session = Some(session);
-                    return Err(error);
+                    return Err(moves::explain(write, error));
                 }
                 // The table changed under us: look at it afresh, once.
                 Failure::Stale(error) => {
@@ -382,15 +405,31 @@ impl MysqlConnection {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.config.options();
-        let parts = Part::of_write(write);
-        let work = plan::plan(session, &options, &parts).await?;
+        let Admitted {
+            write,
+            outcome: known,
+        } = admit(session, &options, write).await?;
+        let write = &*write;
+        let mut parts = Part::of_write(write);
+        let moves = settle::prepare_moves(session, &options, &parts).await?;
+        let planned = match moves {
+            true => None,
+            false => Some(plan::plan(session, &options, &parts).await?),
+        };
         session.begin().await?;
         let moved = positions::advance(session, &self.identity, &write.spans).await?;
         if !moved {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        let outcome = if in_pieces {
+        if moves {
+            parts = settle::complete(session, &self.identity, &options, parts).await?;
+        }
+        let work = match planned {
+            Some(work) => work,
+            None => plan::plan(session, &options, &parts).await?,
+        };
+        let mut outcome = if in_pieces {
             match bisect::run(session, &self.identity, &options, &parts).await? {
                 Found::Applied(outcome) => outcome,
                 Found::Culprits(culprits) => {
@@ -400,6 +439,7 @@ impl MysqlConnection {
         } else {
             apply::run(session, &self.identity, &options, &work).await?
         };
+        outcome += &known;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),

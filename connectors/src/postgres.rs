@@ -64,7 +64,10 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::admit::Admitted;
+use crate::sql::catalogue::TargetTable;
 use crate::sql::identifier::Dialect;
+use crate::sql::moves;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 use crate::sql::{
@@ -288,12 +291,35 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
+    let found = target_table(config, table).await?;
+    Ok(found.map(|table| table.arrow_schema(Dialect::Postgres)))
+}
+
+/// The table that changes of `table` go to, as it is now; `None` where there is none.
+pub(crate) async fn target_table(
+    config: &PostgresSink,
+    table: &Table,
+) -> Result<Option<TargetTable>> {
     let target = Target::of(&config.table, table)?;
     let (mut connection, _link) = session::open_connection(config, "catalogue").await?;
     let found = catalogue::read(&mut connection, &target)
         .await
         .map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.table.arrow_schema(Dialect::Postgres)))
+    Ok(found.map(|found| found.table))
+}
+
+/// The write with what the catalogue says about its tables.
+async fn admit<'w>(
+    session: &mut Session,
+    options: &Options,
+    write: &'w Write,
+) -> Result<Admitted<'w>, Failure> {
+    for target in session.tables.unknown(options, &write.changes)? {
+        let found = catalogue::read(&mut session.connection, &target).await?;
+        let table = found.as_ref().map(|found| &found.table);
+        session.tables.learn(target, table);
+    }
+    Ok(session.tables.admit(options, write)?)
 }
 
 /// One connection of one lane.
@@ -349,7 +375,7 @@ impl Sink for PostgresConnection {
                 Failure::Error(error) => {
                     session.roll_back().await?;
                     self.session = Some(session);
-                    return Err(error);
+                    return Err(moves::explain(write, error));
                 }
                 // Another session inserted a row that was not there when it was read: decide anew.
                 Failure::Raced => {
@@ -371,7 +397,7 @@ impl Sink for PostgresConnection {
                     session.roll_back().await?;
                     let culprits = self.find_culprits(&mut session, write, &refused).await?;
                     self.session = Some(session);
-                    return Err(Error::Rejected(culprits));
+                    return Err(moves::explain(write, Error::Rejected(culprits)));
                 }
             }
         }
@@ -396,8 +422,17 @@ impl PostgresConnection {
     /// The whole of a write: positions, rows, commit.
     async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
         let options = self.config.options();
+        let Admitted {
+            write,
+            outcome: known,
+        } = admit(session, &options, write).await?;
+        let write = &*write;
         let parts = Part::of_write(write);
-        let work = plan::plan(session, &options, &parts).await?;
+        let moves = settle::prepare_moves(session, &options, &parts).await?;
+        let planned = match moves {
+            true => None,
+            false => Some(plan::plan(session, &options, &parts).await?),
+        };
         session.begin().await?;
         let moved =
             positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
@@ -405,7 +440,15 @@ impl PostgresConnection {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        let outcome = apply::run(session, &self.identity, &options, &work).await?;
+        let work = match planned {
+            Some(work) => work,
+            None => {
+                let parts = settle::complete(session, &self.identity, &options, parts).await?;
+                plan::plan(session, &options, &parts).await?
+            }
+        };
+        let mut outcome = apply::run(session, &self.identity, &options, &work).await?;
+        outcome += &known;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),
@@ -457,10 +500,12 @@ impl PostgresConnection {
         refused: &failure::Refused,
     ) -> Result<Vec<crate::error::RejectedChange>> {
         let options = self.config.options();
-        let parts = Part::of_write(write);
+        let admitted = admit(session, &options, write).await;
+        let write = admitted.map_err(Failure::into_error)?.write;
+        let parts = Part::of_write(&write);
         // As many tries as bisection may need, each as long as a write.
         let limit = self.limit() * 20;
-        let search = bisect::run(session, &self.identity, &options, &parts, refused);
+        let search = bisect::run(session, &self.identity, &options, parts, refused);
         match tokio::time::timeout(limit, search).await {
             Ok(found) => found.map_err(Failure::into_error),
             Err(_) => Err(self.silence()),

@@ -199,6 +199,32 @@ pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
     }
 }
 
+/// The columns that identify a row in the target's one table, as the table itself says it: the default
+/// of `key`. `None` where the sink says its key, where the table does not exist, has no such key or
+/// depends on the change, or where the sink is no database.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn default_key(config: &SinkConfig) -> Result<Option<Vec<String>>> {
+    let options = config.options();
+    if options.is_none_or(|options| options.key.is_some() || options.table.contains('{')) {
+        return Ok(None);
+    }
+    let nothing = Table {
+        topic: "".into(),
+        database: None,
+        schema: None,
+        name: "".into(),
+    };
+    let table = match config {
+        SinkConfig::Postgres(postgres) => postgres::target_table(postgres, &nothing).await?,
+        SinkConfig::Mysql(mysql) => mysql::target_table(mysql, &nothing).await?,
+        SinkConfig::Sqlite(sqlite) => sqlite::target_table(sqlite, &nothing).await?,
+        SinkConfig::File(_) | SinkConfig::Blackhole(_) => None,
+    };
+    Ok(table.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+}
+
 /// Opens the target for one lane. `resolvers` decide what no bulk statement can.
 ///
 /// # Errors

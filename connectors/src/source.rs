@@ -12,7 +12,7 @@ use schemars::JsonSchema as _;
 
 use crate::error::Result;
 use crate::file::{self, FileSource};
-use crate::format::{DeclaredSchema, DecoderOptions, Format, parse_declared};
+use crate::format::{DeclaredSchema, DecoderOptions, Format, KeyColumns, parse_declared};
 use crate::kafka::{self, KafkaSource};
 use crate::kind::Kind;
 use crate::record::{Partition, Positions, Records, Span};
@@ -185,11 +185,17 @@ impl SourceConfig {
             Self::Kafka(kafka) => (&kafka.key, &kafka.unavailable, &kafka.ignore_origins),
             Self::File(file) => (&file.key, &file.unavailable, &file.ignore_origins),
         };
+        let key_columns = match self {
+            Self::Kafka(kafka) => kafka.key_columns,
+            // A line has no record key.
+            Self::File(_) => KeyColumns::default(),
+        };
         let mut options = DecoderOptions {
             declared: self
                 .declared()
                 .and_then(|declared| parse_declared(declared).ok()),
             key: key.clone(),
+            key_columns,
             ignore_origins: ignore_origins.clone(),
             ..DecoderOptions::default()
         };

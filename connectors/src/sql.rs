@@ -7,11 +7,13 @@
 pub mod identifier;
 pub mod target;
 
+pub(crate) mod admit;
 pub(crate) mod books;
 pub(crate) mod decide;
 pub(crate) mod explain;
 pub mod fold;
 pub(crate) mod keys;
+pub(crate) mod moves;
 pub(crate) mod shadow;
 
 pub mod catalogue;

@@ -59,6 +59,7 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::Positions;
 use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::catalogue::TargetTable;
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -235,14 +236,22 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
+    let found = target_table(config, table).await?;
+    Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
+}
+
+/// The table that changes of `table` go to, as it is now; `None` where there is none.
+pub(crate) async fn target_table(
+    config: &SqliteSink,
+    table: &Table,
+) -> Result<Option<TargetTable>> {
     let target = Target::of(&config.table, table)?;
     let config = config.clone();
     on_a_thread(move || {
         let Some(connection) = session::open_to_look(&config)? else {
             return Ok(None);
         };
-        let found = prepare::read_table(&connection, &target)?;
-        Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
+        prepare::read_table(&connection, &target)
     })
     .await
 }

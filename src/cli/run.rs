@@ -137,6 +137,7 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -
 async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
     let mut plan = Plan::new(file);
     plan.take_catalogues().await?;
+    plan.take_keys().await?;
     Ok(plan)
 }
 

@@ -44,7 +44,7 @@ pub struct FileSource {
     pub format: Format,
     /// Column types, for rows that bring no schema.
     pub schema: Option<DeclaredSchema>,
-    /// The columns that identify a row, where the records have no key.
+    /// The columns that identify a row. Default: the key of the sinks, where they agree.
     pub key: Option<Vec<String>>,
     /// The text that stands for an unavailable value (R14); Debezium's own by default.
     pub unavailable: Option<String>,

@@ -18,6 +18,7 @@ use super::prepare::Prepared;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
+use crate::sql::admit::KnownTables;
 use crate::sql::books::Books;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
@@ -71,6 +72,8 @@ pub(super) struct Session {
     pub(super) writing: bool,
     pub(super) resolvers: Arc<dyn Resolvers>,
     pub(super) books: Books,
+    /// Tables that were looked up before a write was planned.
+    pub(super) tables: KnownTables,
 }
 
 impl Session {
@@ -94,6 +97,7 @@ impl Session {
             writing: false,
             resolvers: resolvers.clone(),
             books,
+            tables: KnownTables::default(),
         };
         let tombstones = version_column(&config.conflict)?.is_some();
         session

@@ -12,6 +12,8 @@ use chrono::Utc;
 
 use super::apply::insert;
 use super::failure::Failure;
+use super::plan::Part;
+use super::prepare::Prepared;
 use super::read::{Found, Reader, read};
 use super::session::Session;
 use super::stage::{Stretch, stage_keys, stage_settled};
@@ -19,8 +21,11 @@ use super::statement::Statements;
 use crate::change::Changes;
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
+use crate::sink::Identity;
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
+use crate::sql::moves::Moves;
+use crate::sql::target::{Target, key_columns};
 use crate::sql::{DeleteMode, Options};
 
 /// Changes of one table that a resolver decides, and where they stand in the write.
@@ -88,6 +93,60 @@ pub(super) async fn settle(
         step,
         stretches,
     })
+}
+
+/// Whether rows have to be made whole first, and their tables prepared for it: tables are made and
+/// changed outside of the transaction of a write.
+pub(super) async fn prepare_moves(
+    session: &mut Session,
+    options: &Options,
+    parts: &[Part],
+) -> Result<bool, Failure> {
+    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
+    if Moves::find(options, &batches)?.is_none() {
+        return Ok(false);
+    }
+    for changes in batches {
+        let target = Target::of(&options.table, &changes.table)?;
+        let key = key_columns(options, changes)?;
+        Prepared::of(session, options, &target, changes, &key).await?;
+    }
+    Ok(true)
+}
+
+/// Makes rows whole that have a new key and left values out; see [`crate::sql::moves`]. In the open
+/// transaction, for tables that are prepared already.
+pub(super) async fn complete(
+    session: &mut Session,
+    identity: &Identity,
+    options: &Options,
+    mut parts: Vec<Part>,
+) -> Result<Vec<Part>, Failure> {
+    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
+    let Some(moves) = Moves::find(options, &batches)? else {
+        return Ok(parts);
+    };
+    let mut answers = Vec::new();
+    for question in moves.questions() {
+        let keys = &question.keys;
+        let target = Target::of(&options.table, &keys.table)?;
+        let key = key_columns(options, keys)?;
+        let prepared = Prepared::of(session, options, &target, keys, &key).await?;
+        let placed = prepared.place(keys)?;
+        let groups = Groups::of(&placed, &prepared.placed_key, options.delete)?;
+        let statements = Statements {
+            prepared: &prepared,
+            policy: &options.conflict,
+            identity,
+        };
+        let (_, facts) = facts(session, &statements, options, &placed, &groups).await?;
+        answers.push(question.answer(&groups, facts.held));
+    }
+    let whole = moves.complete(options, &answers)?;
+    for (part, changes) in parts.iter_mut().zip(whole) {
+        part.changes = changes;
+    }
+    Ok(parts)
 }
 
 /// What the target says about the keys of `groups`, whose rows stay locked until the transaction ends.

@@ -8,6 +8,7 @@ use super::apply;
 use super::failure::{Failure, Refused};
 use super::plan::{Part, plan};
 use super::session::Session;
+use super::settle::complete;
 use crate::error::{Error, RejectedChange};
 use crate::sink::Identity;
 use crate::sql::Options;
@@ -20,13 +21,15 @@ pub(super) async fn run(
     session: &mut Session,
     identity: &Identity,
     options: &Options,
-    parts: &[Part],
+    parts: Vec<Part>,
     refused: &Refused,
 ) -> Result<Vec<RejectedChange>, Failure> {
     let count: usize = parts.iter().map(|part| part.changes.len()).sum();
     session
         .execute("BEGIN ISOLATION LEVEL READ COMMITTED")
         .await?;
+    // A row and the one that it takes values from may come into different halves.
+    let parts = &complete(session, identity, options, parts).await?[..];
     let mut culprits = Vec::new();
     let mut by_order = Vec::new();
     let mut stack: Vec<Stretch> = halves(0..count);

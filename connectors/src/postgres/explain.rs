@@ -19,6 +19,7 @@ use crate::conflict::Resolvers;
 use crate::error::Result;
 use crate::record::Positions;
 use crate::sink::Identity;
+use crate::sql::admit::with_default_key;
 use crate::sql::decide::Groups;
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
 use crate::sql::target::{Target, key_columns};
@@ -53,9 +54,11 @@ async fn ask(
 ) -> Result<Explained, Failure> {
     let options = config.options();
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(&options, changes)?;
     let name = target.to_string();
     let found = catalogue::read(&mut session.connection, &target).await?;
+    let table = found.as_ref().map(|found| &found.table);
+    let changes = &with_default_key(&options, &target, table, changes)?;
+    let key = key_columns(&options, changes)?;
     let mut question = Question {
         target: &name,
         changes,

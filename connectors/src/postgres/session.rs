@@ -21,6 +21,7 @@ use super::trigger::{self, Remembered};
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
+use crate::sql::admit::KnownTables;
 use crate::sql::books::Books;
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::ledger;
@@ -47,6 +48,8 @@ pub(super) struct Session {
     pub(super) probed: HashSet<usize>,
     pub(super) resolvers: Arc<dyn Resolvers>,
     pub(super) books: Books,
+    /// Tables that were looked up before a write was planned.
+    pub(super) tables: KnownTables,
 }
 
 impl Session {
@@ -90,6 +93,7 @@ impl Session {
             probed: HashSet::new(),
             resolvers: resolvers.clone(),
             books,
+            tables: KnownTables::default(),
         })
     }
 
@@ -125,6 +129,7 @@ impl Session {
             probed: HashSet::new(),
             resolvers: resolvers.clone(),
             books,
+            tables: KnownTables::default(),
         })
     }
 

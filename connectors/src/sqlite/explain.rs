@@ -13,6 +13,7 @@ use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::record::Positions;
 use crate::sink::{Identity, Outcome};
+use crate::sql::admit::with_default_key;
 use crate::sql::books::Books;
 use crate::sql::decide::{Groups, Tally};
 use crate::sql::explain::{Explained, Question, makes_tables, nothing_held, to_look};
@@ -31,7 +32,6 @@ pub(super) fn explain(
 ) -> Result<(Explained, Positions)> {
     let options = config.options();
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(&options, changes)?;
     let name = target.to_string();
     let mut connection = session::open_to_look(config)?;
     if let Some(connection) = &mut connection {
@@ -44,6 +44,8 @@ pub(super) fn explain(
         Some(connection) => read_table(connection, &target)?,
         None => None,
     };
+    let changes = &with_default_key(&options, &target, found.as_ref(), changes)?;
+    let key = key_columns(&options, changes)?;
     let mut question = Question {
         target: &name,
         changes,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::Run;
 use super::failure::of_statement;
 use super::function::{Memory, register};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, read_table};
 use super::{SqliteSink, Synchronous, positions};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
@@ -19,10 +19,12 @@ use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
+use crate::sql::admit::{Admitted, KnownTables};
 use crate::sql::books::Books;
-use crate::sql::decide::Tally;
+use crate::sql::decide::{Groups, Tally};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::moves::{self, Moves};
 use crate::sql::target::{Target, key_columns};
 
 /// Statements that one connection keeps prepared.
@@ -42,6 +44,8 @@ pub(super) struct Session {
     pub(super) books: Books,
     options: Options,
     memory: Memory,
+    /// Tables that were looked up before a write was planned.
+    tables: KnownTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     /// The file's schema when they were prepared.
     schema_version: i64,
@@ -115,6 +119,7 @@ impl Session {
             books,
             options: config.options(),
             memory,
+            tables: KnownTables::default(),
             prepared: HashMap::new(),
             schema_version: -1,
             last: None,
@@ -145,6 +150,7 @@ impl Session {
         if !self.connection.is_autocommit() {
             self.run("ROLLBACK")?;
         }
+        let error = moves::explain(write, error);
         match (&error, &self.last) {
             (Error::Fenced { .. }, Some((spans, outcome))) if *spans == write.spans => {
                 let found = self.positions()?;
@@ -162,16 +168,36 @@ impl Session {
     fn attempt(&mut self, write: &Write) -> Result<Outcome> {
         positions::advance(&self.connection, &self.identity, &write.spans)?;
         let options = self.options.clone();
-        self.apply(&options, &write.changes)
+        for target in self.tables.unknown(&options, &write.changes)? {
+            let table = read_table(&self.connection, &target)?;
+            self.tables.learn(target, table.as_ref());
+        }
+        let Admitted {
+            write,
+            outcome: known,
+        } = self.tables.admit(&options, write)?;
+        let mut outcome = self.apply(&options, &write.changes)?;
+        outcome += &known;
+        Ok(outcome)
     }
 
     /// Writes batches in the open transaction.
     pub(super) fn apply(&mut self, options: &Options, batches: &[Changes]) -> Result<Outcome> {
+        let batches: Vec<&Changes> = batches.iter().collect();
+        let whole = self.complete(options, &batches)?;
+        let batches = match &whole {
+            Some(whole) => whole.iter().collect(),
+            None => batches,
+        };
         let mut prepared = Vec::with_capacity(batches.len());
-        for changes in batches {
+        for changes in &batches {
+            if changes.is_empty() {
+                prepared.push(None);
+                continue;
+            }
             let target = Target::of(&self.options.table, &changes.table)?;
             let key = key_columns(&self.options, changes)?;
-            prepared.push(self.prepare(target, changes.schema(), &key)?);
+            prepared.push(Some(self.prepare(target, changes.schema(), &key)?));
         }
         let mut run = Run {
             connection: &self.connection,
@@ -186,9 +212,53 @@ impl Session {
             rejected: Vec::new(),
         };
         for (number, (changes, prepared)) in batches.iter().zip(&prepared).enumerate() {
-            run.batch(number, changes, prepared)?;
+            if let Some(prepared) = prepared {
+                run.batch(number, changes, prepared)?;
+            }
         }
         run.finish()
+    }
+
+    /// Makes rows whole that have a new key and left values out; see [`crate::sql::moves`]. `None`
+    /// where there are none.
+    fn complete(
+        &mut self,
+        options: &Options,
+        batches: &[&Changes],
+    ) -> Result<Option<Vec<Changes>>> {
+        let Some(moves) = Moves::find(options, batches)? else {
+            return Ok(None);
+        };
+        let mut answers = Vec::new();
+        for question in moves.questions() {
+            let keys = &question.keys;
+            let target = Target::of(&options.table, &keys.table)?;
+            let key = key_columns(options, keys)?;
+            let prepared = self.prepare(target, keys.schema(), &key)?;
+            let placed = keys
+                .project(&prepared.indices())
+                .map_err(Error::configuration)?;
+            let groups = Groups::of(&placed, &prepared.placed_key, options.delete)?;
+            let (_, facts) = self.looker(options).facts(&placed, &prepared, &groups)?;
+            answers.push(question.answer(&groups, facts.held));
+        }
+        moves.complete(options, &answers).map(Some)
+    }
+
+    /// A run that only looks at rows.
+    fn looker<'s>(&'s mut self, options: &'s Options) -> Run<'s> {
+        Run {
+            connection: &self.connection,
+            memory: &self.memory,
+            identity: &self.identity,
+            resolvers: &self.resolvers,
+            books: &mut self.books,
+            options,
+            now_ms: 0,
+            outcome: Outcome::default(),
+            tally: Tally::new(),
+            rejected: Vec::new(),
+        }
     }
 
     fn prepare(

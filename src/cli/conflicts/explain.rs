@@ -126,6 +126,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
         )));
     };
     plan.take_catalogues().await?;
+    plan.take_keys().await?;
     let source = &plan.sources[at];
     let mut report = Report {
         pipeline: file.name.clone(),
