@@ -20,42 +20,25 @@ async fn columns_of_the_record_key_are_columns_of_the_row_r2() {
         ("plain, named by the sink", "5"),
     ] {
         let sink = "table = \"person\"\nkey = [\"id\"]";
+        let six = key.replace('5', "6");
+        let six = Some(six.as_str());
         let key = Some(key);
         check(
             name,
             &Case {
-                runs: &[Records::Topic(&[(key, Some(&create), &[])])],
+                target: &[PERSON, "INSERT INTO person VALUES (7, 'x', 'm')"],
+                runs: &[
+                    Records::Topic(&[(key, Some(&create), &[]), (six, Some(&flat), &[])]),
+                    // A delete with its row, and a null alone.
+                    Records::Topic(&[(key, Some(&delete), &[])]),
+                    Records::Topic(&[(six, None, &[]), (key, Some(&flat), &[])]),
+                ],
                 sink,
-                expect: &["5|a|m"],
+                expect: &["5|b|m", "7|x|m"],
                 ..Case::default()
             },
         )
         .await;
-        check(
-            &format!("{name}, flat"),
-            &Case {
-                runs: &[Records::Topic(&[(key, Some(&flat), &[])])],
-                sink,
-                expect: &["5|b|m"],
-                ..Case::default()
-            },
-        )
-        .await;
-        for (form, value) in [("delete", Some(delete.as_str())), ("null", None)] {
-            check(
-                &format!("{name}, {form}"),
-                &Case {
-                    runs: &[
-                        Records::Topic(&[(key, Some(&create), &[])]),
-                        Records::Topic(&[(key, value, &[])]),
-                    ],
-                    sink,
-                    expect: &[],
-                    ..Case::default()
-                },
-            )
-            .await;
-        }
     }
     // The record key is the key, without a word in the file.
     check(
