@@ -64,6 +64,18 @@ pub struct Table {
     pub name: Arc<str>,
 }
 
+impl Table {
+    /// The table of no change, for a target that does not depend on it.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            topic: "".into(),
+            database: None,
+            schema: None,
+            name: "".into(),
+        }
+    }
+}
+
 /// Changes of one table with one schema, in source order. All vectors have one entry a row.
 #[derive(Debug, Clone)]
 pub struct Changes {

@@ -15,10 +15,9 @@ use crate::conflict::{
     Resolution, Resolved, Resolvers, Take, read_history_file,
 };
 use crate::error::{Error, Result};
-use crate::sink::{Identity, SinkConfig};
+use crate::sink::Identity;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{Ledger, Row};
-use crate::{mysql, postgres, sqlite};
 
 pub use crate::sql::explain::Explained;
 
@@ -83,32 +82,6 @@ pub trait Desk: Send {
     ) -> Result<Explained>;
 }
 
-/// Opens the desk of the sink `sink` of `pipeline`; `None` where the sink is no database.
-///
-/// # Errors
-/// `Unavailable` where the target does not answer, `Configuration` where it refuses.
-pub async fn open(
-    config: &SinkConfig,
-    pipeline: &str,
-    sink: &str,
-) -> Result<Option<Box<dyn Desk>>> {
-    match config {
-        SinkConfig::Postgres(postgres) => {
-            let look = Look::new(Dialect::Postgres, &postgres.conflict, pipeline, sink);
-            postgres::open_desk(postgres, look).await.map(Some)
-        }
-        SinkConfig::Sqlite(sqlite) => {
-            let look = Look::new(Dialect::Sqlite, &sqlite.conflict, pipeline, sink);
-            sqlite::open_desk(sqlite, look).await.map(Some)
-        }
-        SinkConfig::Mysql(config) => {
-            let look = Look::new(Dialect::Mysql, &config.conflict, pipeline, sink);
-            mysql::open_desk(config, look).await.map(Some)
-        }
-        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
-    }
-}
-
 /// What every desk knows: the statements, and whether the history is elsewhere.
 pub(crate) struct Look {
     pub(crate) ledger: Ledger,
@@ -117,7 +90,12 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    fn new(dialect: Dialect, policy: &ConflictPolicy, pipeline: &str, sink: &str) -> Self {
+    pub(crate) fn new(
+        dialect: Dialect,
+        policy: &ConflictPolicy,
+        pipeline: &str,
+        sink: &str,
+    ) -> Self {
         let history = policy.history.as_ref();
         Self {
             ledger: Ledger::new(dialect, pipeline, sink),

@@ -68,15 +68,16 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::bisect::Found;
-pub(crate) use self::desk::open_desk;
 use self::failure::Failure;
 use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::desk::{Desk, Look};
 use crate::error::{Error, Result};
+use crate::problem::{Problem, problems};
 use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::admit::Admitted;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::identifier::Dialect;
@@ -209,6 +210,53 @@ impl fmt::Debug for MysqlSink {
     }
 }
 
+#[async_trait]
+impl SinkSettings for MysqlSink {
+    fn kind(&self) -> &'static str {
+        "mysql"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        problems([("url", self.check_url())])
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::unknown()).await
+    }
+
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        if self.key.is_some() || self.table.contains('{') {
+            return Ok(None);
+        }
+        let table = target_table(self, &Table::unknown()).await?;
+        Ok(table.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
+        let look = Look::new(Dialect::Mysql, &self.conflict, pipeline, sink);
+        desk::open_desk(self, look).await.map(Some)
+    }
+}
+
 /// Opens a connection of its own for one lane, and makes the tables for positions and tombstones
 /// where they are not there.
 ///
@@ -274,7 +322,7 @@ pub async fn catalogue_schema(config: &MysqlSink, table: &Table) -> Result<Optio
 }
 
 /// The table that changes of `table` go to, as it is now; `None` where there is none.
-pub(crate) async fn target_table(config: &MysqlSink, table: &Table) -> Result<Option<TargetTable>> {
+async fn target_table(config: &MysqlSink, table: &Table) -> Result<Option<TargetTable>> {
     let target = Target::of(&config.table, table)?;
     let (mut connection, server) = session::open_connection(config).await?;
     let found = catalogue::read(&mut connection, &server, &target)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use syncline_connectors::conflict::QueueEntry;
-use syncline_connectors::desk::{self, Desk};
+use syncline_connectors::desk::Desk;
 
 use super::{Exit, Global, complain, load_all};
 use crate::config::PipelineFile;
@@ -126,7 +126,7 @@ impl Files {
         for file in &files {
             for (name, sink) in &file.sinks {
                 let asked = async {
-                    match desk::open(&sink.config, &file.name, name).await? {
+                    match sink.config.open_desk(&file.name, name).await? {
                         Some(mut desk) => ask(&mut *desk).await,
                         None => Ok(Vec::new()),
                     }
@@ -159,7 +159,7 @@ async fn open_desk(
         let Some((name, sink)) = file.sinks.iter().find(|(name, _)| *name == entry.sink) else {
             continue;
         };
-        match desk::open(&sink.config, &file.name, name).await {
+        match sink.config.open_desk(&file.name, name).await {
             Ok(Some(desk)) => return Ok(desk),
             Ok(None) => {}
             Err(error) => {

@@ -7,8 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use syncline_connectors::sink;
-
 use super::{Input, Plan, SinkPlan, SourcePlan};
 use crate::failure::Failure;
 use crate::operator::OperatorConfig;
@@ -24,7 +22,7 @@ impl Plan {
                 continue;
             }
             for sink in &mut source.sinks {
-                let found = sink::default_key(&sink.config).await;
+                let found = sink.config.default_key().await;
                 sink.default_key = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
             }
             source.tell_keys();
@@ -36,8 +34,7 @@ impl Plan {
 impl SourcePlan {
     /// Tells the decoder what the sinks say about keys.
     pub(super) fn tell_keys(&mut self) {
-        let own = self.config.decoding();
-        self.decoding.key = own.key;
+        self.decoding.key = self.config.decoding().key.map(<[String]>::to_vec);
         self.decoding.before_without_key = false;
         let mut watched = BTreeSet::new();
         let mut agreed: Option<Vec<String>> = None;
