@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conflict::Resolvers;
-use crate::desk::Desk;
+use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::record::Positions;
@@ -63,7 +63,11 @@ impl SinkSettings for BlackholeSink {
         Ok(Box::new(Blackhole))
     }
 
-    async fn open_desk(&self, _pipeline: &str, _sink: &str) -> Result<Option<Box<dyn Desk>>> {
+    async fn open_queue(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
         Ok(None)
     }
 }

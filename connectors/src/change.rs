@@ -65,8 +65,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of no change, for a target that does not depend on it.
-    pub(crate) fn unknown() -> Self {
+    /// No table of any source, for a target whose name depends on none.
+    pub(crate) fn nowhere() -> Self {
         Self {
             topic: "".into(),
             database: None,

@@ -8,7 +8,7 @@
 pub mod blackhole;
 pub mod change;
 pub mod conflict;
-pub mod desk;
+pub mod conflict_queue;
 pub mod error;
 pub mod file;
 pub mod format;

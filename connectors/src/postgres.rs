@@ -27,15 +27,11 @@ mod relay;
 mod session;
 
 mod apply;
-mod bisect;
+mod connection;
 mod copy;
-mod desk;
-mod explain;
 mod instant;
 mod numeric;
-mod plan;
 mod read;
-mod resolve;
 mod settle;
 mod stage;
 mod statement;
@@ -47,7 +43,6 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -56,23 +51,15 @@ use serde::Deserialize;
 
 use self::failure::Failure;
 pub use self::origin::OriginMark;
-use self::plan::Part;
 use self::session::Session;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
-use crate::desk::{Desk, Look};
-use crate::error::{Error, Result};
+use crate::conflict_queue::ConflictQueue;
+use crate::error::Result;
 use crate::problem::{Problem, problems};
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
-use crate::sql::admit::Admitted;
-use crate::sql::catalogue::TargetTable;
-use crate::sql::identifier::Dialect;
-use crate::sql::moves;
-use crate::sql::target::Target;
-use crate::sql::version::version_column;
+use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
 /// Writes rows to the tables of a PostgreSQL database, exactly once.
@@ -251,15 +238,11 @@ impl SinkSettings for PostgresSink {
         if self.table.contains('{') {
             return Ok(None);
         }
-        catalogue_schema(self, &Table::unknown()).await
+        catalogue_schema(self, &Table::nowhere()).await
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
-        if self.key.is_some() || self.table.contains('{') {
-            return Ok(None);
-        }
-        let table = target_table(self, &Table::unknown()).await?;
-        Ok(table.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+        sql::sink::default_key::<session::Session>(self).await
     }
 
     async fn connect(
@@ -270,14 +253,18 @@ impl SinkSettings for PostgresSink {
         connect(self, identity, resolvers).await
     }
 
-    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
-        let look = Look::new(Dialect::Postgres, &self.conflict, pipeline, sink);
-        desk::open_desk(self, look).await.map(Some)
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
+        Ok(Some(queue))
     }
 }
 
-/// Opens a connection of its own for one lane, and makes the tables for positions and tombstones
-/// where they are not there.
+/// Opens a session of its own for one lane, and makes the tables for positions and tombstones where
+/// they are not there.
 ///
 /// # Errors
 /// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
@@ -287,16 +274,7 @@ pub async fn connect(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
-    version_column(&config.conflict)?;
-    config.check_remembering()?;
-    let session = Session::open(config, identity, resolvers).await?;
-    Ok(Box::new(PostgresConnection {
-        config: config.clone(),
-        identity: identity.clone(),
-        resolvers: resolvers.clone(),
-        session: Some(session),
-        in_doubt: None,
-    }))
+    sql::sink::connect::<Session>(config, identity, resolvers).await
 }
 
 /// Whether the database answers, and whether the table that the sink names is there, where the sink
@@ -305,36 +283,14 @@ pub async fn connect(
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &PostgresSink) -> Result<()> {
-    version_column(&config.conflict)?;
     config.check_remembering()?;
-    let (mut connection, _link) = session::open_connection(config, "check").await?;
     if config.origin.is_some() {
+        let (mut connection, _link) = session::open_connection(config, "check").await?;
         origin::check(&mut connection)
             .await
             .map_err(Failure::into_error)?;
     }
-    if config.table.contains('{') {
-        return Ok(());
-    }
-    let nowhere = Table {
-        topic: "".into(),
-        database: None,
-        schema: None,
-        name: "".into(),
-    };
-    let target = Target::of(&config.table, &nowhere)?;
-    let found = catalogue::read(&mut connection, &target)
-        .await
-        .map_err(Failure::into_error)?;
-    let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
-    match (found, &config.key) {
-        (Some(found), Some(key)) => found.table.check_key(&target.to_string(), key),
-        (None, _) if !creates => Err(Error::configuration(format!(
-            "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
-            target.to_string()
-        ))),
-        _ => Ok(()),
-    }
+    sql::sink::check::<Session>(config).await
 }
 
 /// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
@@ -343,237 +299,7 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
-    let found = target_table(config, table).await?;
-    Ok(found.map(|table| table.arrow_schema(Dialect::Postgres)))
-}
-
-/// The table that changes of `table` go to, as it is now; `None` where there is none.
-async fn target_table(config: &PostgresSink, table: &Table) -> Result<Option<TargetTable>> {
-    let target = Target::of(&config.table, table)?;
-    let (mut connection, _link) = session::open_connection(config, "catalogue").await?;
-    let found = catalogue::read(&mut connection, &target)
-        .await
-        .map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.table))
-}
-
-/// The write with what the catalogue says about its tables.
-async fn admit<'w>(
-    session: &mut Session,
-    options: &Options,
-    write: &'w Write,
-) -> Result<Admitted<'w>, Failure> {
-    for target in session.tables.unknown(options, &write.changes)? {
-        let found = catalogue::read(&mut session.connection, &target).await?;
-        let table = found.as_ref().map(|found| &found.table);
-        session.tables.learn(target, table);
-    }
-    Ok(session.tables.admit(options, write)?)
-}
-
-/// One connection of one lane.
-struct PostgresConnection {
-    config: PostgresSink,
-    identity: Identity,
-    resolvers: Arc<dyn Resolvers>,
-    /// Taken out during a call and put back only where its state is known, so that a call that was
-    /// dropped half-way leaves no open transaction behind.
-    session: Option<Session>,
-    /// The last write, from just before its commit until the reply to it.
-    in_doubt: Option<InDoubt>,
-}
-
-/// How often one write begins anew because other sessions insert the rows that it decides about.
-const RACES_MAX: u32 = 10;
-
-/// A write whose commit may have happened.
-struct InDoubt {
-    spans: Vec<Span>,
-    outcome: Outcome,
-}
-
-#[async_trait]
-impl Sink for PostgresConnection {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
-        let mut session = self.take_session().await?;
-        let wait = self.limit();
-        let read = positions::read(&mut session.connection, &self.identity);
-        let positions = match tokio::time::timeout(wait, read).await {
-            Ok(read) => read.map_err(Failure::into_error)?,
-            Err(_) => return Err(self.silence()),
-        };
-        self.session = Some(session);
-        Ok(Some(positions))
-    }
-
-    async fn write(&mut self, write: &Write) -> Result<Outcome> {
-        let (mut refreshed, mut races) = (false, 0);
-        loop {
-            let mut session = self.take_session().await?;
-            let tried = tokio::time::timeout(self.limit(), self.attempt(&mut session, write)).await;
-            let failure = match tried {
-                Err(_) => return Err(self.silence()),
-                Ok(Ok(outcome)) => {
-                    self.session = Some(session);
-                    return Ok(outcome);
-                }
-                Ok(Err(failure)) => failure,
-            };
-            match failure {
-                Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
-                Failure::Error(error) => {
-                    session.roll_back().await?;
-                    self.session = Some(session);
-                    return Err(moves::explain(write, error));
-                }
-                // Another session inserted a row that was not there when it was read: decide anew.
-                Failure::Raced => {
-                    session.roll_back().await?;
-                    self.session = Some(session);
-                    races += 1;
-                    if races > RACES_MAX {
-                        return Err(Failure::Raced.into_error());
-                    }
-                }
-                // The table changed under us: look at it afresh, once.
-                Failure::Stale(error) => {
-                    if refreshed {
-                        return Err(error);
-                    }
-                    refreshed = true;
-                }
-                Failure::Data(refused) => {
-                    session.roll_back().await?;
-                    let culprits = self.find_culprits(&mut session, write, &refused).await?;
-                    self.session = Some(session);
-                    return Err(moves::explain(write, Error::Rejected(culprits)));
-                }
-            }
-        }
-    }
-
-    async fn close(mut self: Box<Self>) -> Result<()> {
-        match self.session.take() {
-            Some(session) => session.close().await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl PostgresConnection {
-    async fn take_session(&mut self) -> Result<Session> {
-        match self.session.take() {
-            Some(session) => Ok(session),
-            None => Session::open(&self.config, &self.identity, &self.resolvers).await,
-        }
-    }
-
-    /// The whole of a write: positions, rows, commit.
-    async fn attempt(&mut self, session: &mut Session, write: &Write) -> Result<Outcome, Failure> {
-        let options = self.config.options();
-        let Admitted {
-            write,
-            outcome: known,
-        } = admit(session, &options, write).await?;
-        let write = &*write;
-        let parts = Part::of_write(write);
-        let moves = settle::prepare_moves(session, &options, &parts).await?;
-        let planned = match moves {
-            true => None,
-            false => Some(plan::plan(session, &options, &parts).await?),
-        };
-        session.begin().await?;
-        let moved =
-            positions::advance(&mut session.connection, &self.identity, &write.spans).await?;
-        if !moved {
-            session.roll_back().await?;
-            return self.answer_moved(session, write).await;
-        }
-        let work = match planned {
-            Some(work) => work,
-            None => {
-                let parts = settle::complete(session, &self.identity, &options, parts).await?;
-                plan::plan(session, &options, &parts).await?
-            }
-        };
-        let mut outcome = apply::run(session, &self.identity, &options, &work).await?;
-        outcome += &known;
-        self.in_doubt = Some(InDoubt {
-            spans: write.spans.clone(),
-            outcome: outcome.clone(),
-        });
-        let committed = session.execute("COMMIT").await;
-        if !matches!(&committed, Err(Failure::Error(Error::Unavailable { .. }))) {
-            self.in_doubt = None;
-        }
-        committed?;
-        Ok(outcome)
-    }
-
-    /// The positions were not where the write expects them: our own commit whose reply was lost, or
-    /// another owner.
-    async fn answer_moved(
-        &mut self,
-        session: &mut Session,
-        write: &Write,
-    ) -> Result<Outcome, Failure> {
-        let found = positions::read(&mut session.connection, &self.identity).await?;
-        let stands = |span: &Span| found.get(&span.partition).copied();
-        if let Some(in_doubt) = &self.in_doubt
-            && in_doubt.spans == write.spans
-            && write
-                .spans
-                .iter()
-                .all(|span| stands(span) == Some(span.next))
-        {
-            return Ok(in_doubt.outcome.clone());
-        }
-        let other = write.spans.iter().find(|span| stands(span) != span.from);
-        Err(Failure::Error(match other {
-            Some(span) => Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found: stands(span),
-            },
-            None => Error::Unavailable {
-                message: "the positions moved while they were compared: try again".to_owned(),
-                cause: None,
-            },
-        }))
-    }
-
-    async fn find_culprits(
-        &mut self,
-        session: &mut Session,
-        write: &Write,
-        refused: &failure::Refused,
-    ) -> Result<Vec<crate::error::RejectedChange>> {
-        let options = self.config.options();
-        let admitted = admit(session, &options, write).await;
-        let write = admitted.map_err(Failure::into_error)?.write;
-        let parts = Part::of_write(&write);
-        // As many tries as bisection may need, each as long as a write.
-        let limit = self.limit() * 20;
-        let search = bisect::run(session, &self.identity, &options, parts, refused);
-        match tokio::time::timeout(limit, search).await {
-            Ok(found) => found.map_err(Failure::into_error),
-            Err(_) => Err(self.silence()),
-        }
-    }
-
-    fn limit(&self) -> Duration {
-        Duration::from_millis(self.config.write_timeout_ms)
-    }
-
-    fn silence(&self) -> Error {
-        Error::Unavailable {
-            message: format!(
-                "the database did not answer within {} ms (write_timeout_ms)",
-                self.config.write_timeout_ms
-            ),
-            cause: None,
-        }
-    }
+    sql::sink::catalogue_schema::<Session>(config, table).await
 }
 
 #[cfg(test)]

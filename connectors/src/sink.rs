@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use crate::change::Changes;
 use crate::conflict::{ConflictCounts, Resolvers};
-use crate::desk::Desk;
+use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
 use crate::problem::Problem;
 use crate::record::{Positions, Span};
@@ -150,10 +150,13 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>>;
 
-    /// Opens a person's view of the conflicts of the sink `sink` of `pipeline`; `None` where the sink is no
-    /// database.
+    /// Opens the conflict queue of the sink `sink` of `pipeline`; `None` where the sink is no database.
     ///
     /// # Errors
     /// As [`SinkSettings::connect`].
-    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>>;
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>>;
 }

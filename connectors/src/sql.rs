@@ -7,14 +7,27 @@
 pub mod identifier;
 pub mod target;
 
+pub(crate) mod connection;
+pub(crate) mod failure;
+
 pub(crate) mod admit;
+pub(crate) mod bisect;
+pub(crate) mod plan;
+pub(crate) mod sink;
+
 pub(crate) mod books;
 pub(crate) mod decide;
-pub(crate) mod explain;
 pub mod fold;
 pub(crate) mod keys;
 pub(crate) mod moves;
 pub(crate) mod shadow;
+
+pub(crate) mod explain;
+pub(crate) mod manual;
+pub(crate) mod queue;
+
+#[cfg(test)]
+pub(crate) mod golden;
 
 pub mod catalogue;
 pub mod conflict;

@@ -32,14 +32,11 @@ mod statement;
 mod tombstone;
 
 mod apply;
+mod connection;
 mod part;
 mod read;
-mod resolve;
 mod session;
 mod settle;
-
-mod desk;
-mod explain;
 
 #[cfg(test)]
 mod tests;
@@ -50,22 +47,16 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
 
-use self::session::Session;
+use self::connection::SqliteConnection;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
-use crate::desk::{Desk, Look};
-use crate::error::{Error, Result};
+use crate::conflict_queue::ConflictQueue;
+use crate::error::Result;
 use crate::problem::Problem;
-use crate::record::Positions;
-use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
-use crate::sql::catalogue::TargetTable;
-use crate::sql::identifier::Dialect;
-use crate::sql::target::Target;
-use crate::sql::version::version_column;
+use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
 
 /// Writes rows to the tables of a SQLite file, exactly once.
@@ -192,15 +183,11 @@ impl SinkSettings for SqliteSink {
         if self.table.contains('{') {
             return Ok(None);
         }
-        catalogue_schema(self, &Table::unknown()).await
+        catalogue_schema(self, &Table::nowhere()).await
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
-        if self.key.is_some() || self.table.contains('{') {
-            return Ok(None);
-        }
-        let table = target_table(self, &Table::unknown()).await?;
-        Ok(table.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+        sql::sink::default_key::<connection::SqliteConnection>(self).await
     }
 
     async fn connect(
@@ -211,14 +198,18 @@ impl SinkSettings for SqliteSink {
         connect(self, identity, resolvers).await
     }
 
-    async fn open_desk(&self, pipeline: &str, sink: &str) -> Result<Option<Box<dyn Desk>>> {
-        let look = Look::new(Dialect::Sqlite, &self.conflict, pipeline, sink);
-        desk::open_desk(self, look).await.map(Some)
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        let queue = sql::queue::open::<SqliteConnection>(self, pipeline, sink).await?;
+        Ok(Some(queue))
     }
 }
 
-/// Opens a connection of its own for one lane, and makes the tables for positions and tombstones
-/// where they are not there.
+/// Opens a session of its own for one lane, and makes the tables for positions and tombstones where
+/// they are not there.
 ///
 /// # Errors
 /// `Unavailable` while the file is locked or cannot be opened, `Configuration` where it is no
@@ -228,54 +219,16 @@ pub async fn connect(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
-    version_column(&config.conflict)?;
-    let (commands, inbox) = mpsc::channel(1);
-    let (opened, wait) = oneshot::channel();
-    let (config, identity, resolvers) = (config.clone(), identity.clone(), resolvers.clone());
-    let thread = std::thread::Builder::new()
-        .name(format!("sqlite {}", identity.sink))
-        .spawn(move || match Session::open(&config, identity, resolvers) {
-            Ok(session) => {
-                // Where the caller is gone, the inbox is closed and the loop ends at once.
-                drop(opened.send(Ok(())));
-                serve(session, inbox);
-            }
-            Err(error) => drop(opened.send(Err(error))),
-        })
-        .map_err(|cause| Error::unavailable("cannot start a thread for SQLite", cause))?;
-    wait.await.map_err(|_| stopped())??;
-    Ok(Box::new(SqliteThread { commands, thread }))
+    sql::sink::connect::<SqliteConnection>(config, identity, resolvers).await
 }
 
-/// Whether the file can be opened where there is one, and whether the table that the sink names is
-/// there, where the sink does not create it, with a unique index over the sink's key. Writes nothing.
+/// Whether the database answers, and whether the table that the sink names is there, where the sink
+/// does not create it, with a unique index over the sink's key. Writes nothing.
 ///
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &SqliteSink) -> Result<()> {
-    version_column(&config.conflict)?;
-    let config = config.clone();
-    on_a_thread(move || {
-        let connection = session::open_to_look(&config)?;
-        if config.table.contains('{') {
-            return Ok(());
-        }
-        let target = Target::of(&config.table, &nowhere())?;
-        let found = match connection {
-            Some(connection) => prepare::read_table(&connection, &target)?,
-            None => None,
-        };
-        let creates = matches!(config.evolution, Evolution::Evolve | Evolution::Lenient);
-        match (found, &config.key) {
-            (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
-            (None, _) if !creates => Err(Error::configuration(format!(
-                "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
-                target.to_string()
-            ))),
-            _ => Ok(()),
-        }
-    })
-    .await
+    sql::sink::check::<SqliteConnection>(config).await
 }
 
 /// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
@@ -284,94 +237,5 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
-    let found = target_table(config, table).await?;
-    Ok(found.map(|table| table.arrow_schema(Dialect::Sqlite)))
-}
-
-/// The table that changes of `table` go to, as it is now; `None` where there is none.
-async fn target_table(config: &SqliteSink, table: &Table) -> Result<Option<TargetTable>> {
-    let target = Target::of(&config.table, table)?;
-    let config = config.clone();
-    on_a_thread(move || {
-        let Some(connection) = session::open_to_look(&config)? else {
-            return Ok(None);
-        };
-        prepare::read_table(&connection, &target)
-    })
-    .await
-}
-
-/// The thread that holds the connection.
-struct SqliteThread {
-    commands: mpsc::Sender<Command>,
-    thread: std::thread::JoinHandle<()>,
-}
-
-enum Command {
-    Positions(oneshot::Sender<Result<Positions>>),
-    Write(Write, oneshot::Sender<Result<Outcome>>),
-}
-
-/// One command after another until the sender is gone. An answer that nobody waits for is dropped:
-/// the caller's next write finds its positions moved.
-fn serve(mut session: Session, mut inbox: mpsc::Receiver<Command>) {
-    while let Some(command) = inbox.blocking_recv() {
-        match command {
-            Command::Positions(answer) => drop(answer.send(session.positions())),
-            Command::Write(write, answer) => drop(answer.send(session.write(&write))),
-        }
-    }
-}
-
-impl SqliteThread {
-    async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command,
-    ) -> Result<T> {
-        let (answer, wait) = oneshot::channel();
-        let sent = self.commands.send(command(answer)).await;
-        sent.map_err(|_| stopped())?;
-        wait.await.map_err(|_| stopped())?
-    }
-}
-
-#[async_trait]
-impl Sink for SqliteThread {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
-        self.ask(Command::Positions).await.map(Some)
-    }
-
-    async fn write(&mut self, write: &Write) -> Result<Outcome> {
-        let write = write.clone();
-        self.ask(|answer| Command::Write(write, answer)).await
-    }
-
-    async fn close(self: Box<Self>) -> Result<()> {
-        drop(self.commands);
-        let thread = self.thread;
-        on_a_thread(move || thread.join().map_err(|_| stopped())).await
-    }
-}
-
-fn stopped() -> Error {
-    Error::configuration(
-        "the thread of the SQLite sink stopped: this is a defect, please report it",
-    )
-}
-
-fn nowhere() -> Table {
-    Table {
-        topic: "".into(),
-        database: None,
-        schema: None,
-        name: "".into(),
-    }
-}
-
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| stopped())?
+    sql::sink::catalogue_schema::<SqliteConnection>(config, table).await
 }

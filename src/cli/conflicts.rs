@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use syncline_connectors::conflict::QueueEntry;
-use syncline_connectors::desk::Desk;
+use syncline_connectors::conflict_queue::ConflictQueue;
 
 use super::{Exit, Global, complain, load_all};
 use crate::config::PipelineFile;
@@ -112,11 +112,11 @@ impl Files {
         load_all(&[PathBuf::from(FOLDER)], global)
     }
 
-    /// Asks the desk of every sink that is a database, in the order of the files.
+    /// Asks the conflict queue of every sink that is a database, in the order of the files.
     async fn ask<T>(
         &self,
         global: &Global,
-        ask: impl AsyncFn(&mut dyn Desk) -> syncline_connectors::error::Result<Vec<T>>,
+        ask: impl AsyncFn(&mut dyn ConflictQueue) -> syncline_connectors::error::Result<Vec<T>>,
     ) -> Result<Found<T>, Exit> {
         let files = self.load(global)?;
         let mut found = Found {
@@ -126,8 +126,8 @@ impl Files {
         for file in &files {
             for (name, sink) in &file.sinks {
                 let asked = async {
-                    match sink.config.open_desk(&file.name, name).await? {
-                        Some(mut desk) => ask(&mut *desk).await,
+                    match sink.config.open_queue(&file.name, name).await? {
+                        Some(mut queue) => ask(&mut *queue).await,
                         None => Ok(Vec::new()),
                     }
                 };
@@ -146,12 +146,12 @@ impl Files {
     }
 }
 
-/// The desk of the sink that an entry stands in.
-async fn open_desk(
+/// The conflict queue of the sink that an entry stands in.
+async fn open_queue(
     files: &Files,
     global: &Global,
     entry: &QueueEntry,
-) -> Result<Box<dyn Desk>, Exit> {
+) -> Result<Box<dyn ConflictQueue>, Exit> {
     for file in files.load(global)? {
         if file.name != entry.pipeline {
             continue;
@@ -159,8 +159,8 @@ async fn open_desk(
         let Some((name, sink)) = file.sinks.iter().find(|(name, _)| *name == entry.sink) else {
             continue;
         };
-        match sink.config.open_desk(&file.name, name).await {
-            Ok(Some(desk)) => return Ok(desk),
+        match sink.config.open_queue(&file.name, name).await {
+            Ok(Some(queue)) => return Ok(queue),
             Ok(None) => {}
             Err(error) => {
                 let failure = Failure::of(&format!("{}/{name}", file.name), error);

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::tail::failed;
 use crate::change::Changes;
 use crate::conflict::Resolvers;
-use crate::desk::Desk;
+use crate::conflict_queue::ConflictQueue;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::record::Positions;
@@ -86,7 +86,11 @@ impl SinkSettings for FileSink {
         connect_sink(self, identity)
     }
 
-    async fn open_desk(&self, _pipeline: &str, _sink: &str) -> Result<Option<Box<dyn Desk>>> {
+    async fn open_queue(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
         Ok(None)
     }
 }

@@ -4,7 +4,6 @@
 //! upserts with referenced tables first, so that foreign keys hold.
 
 use super::failure::Failure;
-use super::plan::{Step, Work, rejection};
 use super::prepare::Prepared;
 use super::session::{Session, integer};
 use super::settle::{self, Settled, settle};
@@ -15,6 +14,7 @@ use crate::conflict::{ConflictType, Detect, Strategy, Winner};
 use crate::error::Error;
 use crate::sink::{Identity, Outcome};
 use crate::sql::decide::Tally;
+use crate::sql::plan::{Step, Work, rejection};
 use crate::sql::{DeleteMode, Options};
 
 /// Does the work.
@@ -22,7 +22,7 @@ pub(super) async fn run(
     session: &mut Session,
     identity: &Identity,
     options: &Options,
-    work: &Work,
+    work: &Work<Prepared>,
 ) -> Result<Outcome, Failure> {
     let mut outcome = work.settled.clone();
     let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
@@ -47,8 +47,8 @@ pub(super) async fn run(
                         session.books.clear(&prepared.name).into_iter().collect();
                     session.ledger(&clear).await?;
                 }
-                Step::Dispute { dispute, .. } => {
-                    let done = settle(session, &statements, options, dispute).await?;
+                Step::Contested { changes, .. } => {
+                    let done = settle(session, &statements, options, changes).await?;
                     outcome += &done.settlement.outcome;
                     settled[table] = Some(done);
                 }

@@ -150,6 +150,19 @@ fn check_engine(target: &Target, definition: &str) -> Result<(), Failure> {
 }
 
 impl Found {
+    /// A table that is in no database; its only index is over its key.
+    #[cfg(test)]
+    pub(super) fn of_test(table: TargetTable, collations: Vec<Option<String>>) -> Self {
+        Self {
+            table,
+            collations,
+            indexes: vec!["PRIMARY".to_owned()],
+            identity: String::new(),
+            references: Vec::new(),
+            definition: String::new(),
+        }
+    }
+
     /// The name of an index that tells rows of `key` apart.
     pub(super) fn key_index(&self, key: &[String]) -> Option<&str> {
         let place = self.table.unique.iter().position(|unique| {

@@ -4,81 +4,8 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::error::{Error, RejectedChange};
-
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// As it is for the caller.
-    Error(Error),
-    /// The target is not what it was when the statements were made; the error if it stays so.
-    Stale(Error),
-    /// Another session inserted a row of ours meanwhile; the error if that happens again and again.
-    Raced(Error),
-    /// The database refused a value: which change it was has yet to be found.
-    Data(Refused),
-}
-
-/// A refusal of data.
-#[derive(Debug, Clone)]
-pub(super) struct Refused {
-    /// The error's number and its name where it is a common one.
-    pub(super) rule: String,
-    /// The column, where the database says it.
-    pub(super) field: Option<String>,
-    /// The message without the value.
-    pub(super) reason: String,
-    /// Whether a foreign key was violated, which the order of the changes can cause.
-    pub(super) by_order: bool,
-    /// The unique index that holds such a row already.
-    pub(super) duplicate: Option<String>,
-}
-
-impl Refused {
-    /// What a rule of ours refused, by the first of its rows.
-    pub(super) fn by_rule(rejected: Vec<RejectedChange>) -> Self {
-        let first = rejected.into_iter().next();
-        Self {
-            rule: first
-                .as_ref()
-                .map(|first| first.rule.clone())
-                .unwrap_or_default(),
-            field: first.as_ref().and_then(|first| first.field.clone()),
-            reason: first.map(|first| first.reason).unwrap_or_default(),
-            by_order: false,
-            duplicate: None,
-        }
-    }
-
-    /// As the rejection of one change.
-    pub(super) fn of_change(&self, batch: usize, row: usize) -> RejectedChange {
-        RejectedChange {
-            batch,
-            row,
-            rule: self.rule.clone(),
-            field: self.field.clone(),
-            reason: self.reason.clone(),
-        }
-    }
-}
-
-impl Failure {
-    /// For calls that write no rows: data cannot be at fault there.
-    pub(super) fn into_error(self) -> Error {
-        match self {
-            Self::Error(error) | Self::Stale(error) | Self::Raced(error) => error,
-            Self::Data(refused) => {
-                Error::configuration(format!("{}: {}", refused.rule, refused.reason))
-            }
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
+use crate::error::Error;
+pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
 pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {

@@ -117,7 +117,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    fn build(
+    pub(super) fn build(
         options: &Options,
         target: &Target,
         schema: SchemaRef,
@@ -234,7 +234,7 @@ impl Prepared {
 
     /// Columns are numbered, so that no name of the source can collide. The unique index refuses two
     /// keys of the changes that are one key for the target.
-    fn create_stage(&self) -> String {
+    pub(super) fn create_stage(&self) -> String {
         let columns: String = self
             .columns
             .iter()

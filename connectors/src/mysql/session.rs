@@ -18,8 +18,8 @@ use super::prepare::Prepared;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
-use crate::sql::admit::KnownTables;
 use crate::sql::books::Books;
+use crate::sql::connection::Purpose;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
 use crate::sql::target::Target;
@@ -70,22 +70,26 @@ pub(super) struct Session {
     filled: HashSet<String>,
     /// Whether a transaction is open, which a change of a schema would commit.
     pub(super) writing: bool,
+    /// Whether there is a table of decisions, which a session that only reads does not make.
+    decides: bool,
     pub(super) resolvers: Arc<dyn Resolvers>,
     pub(super) books: Books,
-    /// Tables that were looked up before a write was planned.
-    pub(super) tables: KnownTables,
 }
 
 impl Session {
-    /// Connects, and makes Syncline's own tables where they are not there.
+    /// Connects; to write, makes Syncline's own tables where they are not there.
     pub(super) async fn open(
         config: &MysqlSink,
         identity: &Identity,
         resolvers: &Arc<dyn Resolvers>,
+        purpose: Purpose,
     ) -> Result<Self> {
         let (connection, server) = open_connection(config).await?;
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let books = Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?;
+        let books = match purpose {
+            Purpose::Write => Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?,
+            Purpose::ReadOnly => Books::read_only(Dialect::Mysql, identity, &config.conflict)?,
+        };
         let mut session = Self {
             connection,
             server,
@@ -95,16 +99,18 @@ impl Session {
             step: 0,
             filled: HashSet::new(),
             writing: false,
+            decides: false,
             resolvers: resolvers.clone(),
             books,
-            tables: KnownTables::default(),
         };
-        let tombstones = version_column(&config.conflict)?.is_some();
-        session
-            .prepare_own_tables(tombstones)
-            .await
-            .map_err(Failure::into_error)?;
-        tracing::debug!(sink = identity.sink, "connected");
+        if purpose == Purpose::Write {
+            let tombstones = version_column(&config.conflict)?.is_some();
+            session
+                .prepare_own_tables(tombstones)
+                .await
+                .map_err(Failure::into_error)?;
+            tracing::debug!(sink = identity.sink, "connected");
+        }
         Ok(session)
     }
 
@@ -115,7 +121,9 @@ impl Session {
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"
         ))
-        .await
+        .await?;
+        self.decides = true;
+        Ok(())
     }
 
     /// What was prepared for `target`.
@@ -186,6 +194,12 @@ impl Session {
         rows(&mut self.connection, sql).await
     }
 
+    /// Runs one statement, and gives its rows as text.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
+        let rows = self.rows(sql).await?;
+        texts(&rows).map_err(|error| failure(&describe(sql), error))
+    }
+
     /// Runs statements of the ledger, and gives what they return.
     pub(super) async fn ledger(
         &mut self,
@@ -193,11 +207,7 @@ impl Session {
     ) -> Result<Vec<ledger::Row>, Failure> {
         let mut found = Vec::new();
         for sql in statements {
-            let rows = self.rows(sql).await?;
-            found.extend(
-                texts(&rows)
-                    .map_err(|error| failure("reading the conflicts that are kept", error))?,
-            );
+            found.extend(self.query(sql).await?);
         }
         Ok(found)
     }
@@ -208,7 +218,7 @@ impl Session {
         for stage in self.filled.drain() {
             sql.push_str(&format!("TRUNCATE TABLE {stage}; "));
         }
-        if self.step > 0 {
+        if self.step > 0 && self.decides {
             sql.push_str(&format!("TRUNCATE TABLE {DECISIONS}; "));
         }
         self.step = 0;
@@ -260,7 +270,7 @@ pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failu
 }
 
 /// Every value of these rows as text.
-pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
     let row = |row: &MySqlRow| {
         (0..row.len())
             .map(|column| row.try_get_unchecked(column))

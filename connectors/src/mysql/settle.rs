@@ -12,8 +12,6 @@ use chrono::Utc;
 
 use super::apply::insert;
 use super::failure::Failure;
-use super::plan::Part;
-use super::prepare::Prepared;
 use super::read::{Found, Reader, read};
 use super::session::Session;
 use super::stage::{Stretch, stage_keys, stage_settled};
@@ -21,21 +19,10 @@ use super::statement::Statements;
 use crate::change::Changes;
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
-use crate::sink::Identity;
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
-use crate::sql::moves::Moves;
-use crate::sql::target::{Target, key_columns};
+use crate::sql::plan::ContestedChanges;
 use crate::sql::{DeleteMode, Options};
-
-/// Changes of one table that a resolver decides, and where they stand in the write.
-pub(super) struct Dispute {
-    /// In the columns of [`super::prepare::Prepared::placed`].
-    pub(super) changes: Changes,
-    /// The batch, and its row that the changes begin with.
-    pub(super) batch: usize,
-    pub(super) first_row: usize,
-}
 
 /// What was decided, and staged.
 pub(super) struct Settled {
@@ -49,10 +36,10 @@ pub(super) async fn settle(
     session: &mut Session,
     statements: &Statements<'_>,
     options: &Options,
-    dispute: &Dispute,
+    contested: &ContestedChanges,
 ) -> Result<Settled, Failure> {
     let prepared = statements.prepared;
-    let changes = &dispute.changes;
+    let changes = &contested.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
     let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let buries = statements.buries(options.delete);
@@ -69,8 +56,8 @@ pub(super) async fn settle(
     let settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
-            batch: dispute.batch,
-            row: dispute.first_row + row.row,
+            batch: contested.batch,
+            row: contested.first_row + row.row,
             rule: row.rule,
             field: row.field,
             reason: row.reason,
@@ -82,7 +69,7 @@ pub(super) async fn settle(
     let rows = &settlement.upserts.rows;
     let rows = rows.iter().chain(&settlement.deletes.rows);
     let places: Vec<(usize, usize)> = rows
-        .map(|&row| (dispute.batch, dispute.first_row + row as usize))
+        .map(|&row| (contested.batch, contested.first_row + row as usize))
         .collect();
     let (step, stretches) = stage_settled(session, prepared, &settlement, &places).await?;
     if options.delete != DeleteMode::Soft && !settlement.deletes.rows.is_empty() {
@@ -93,60 +80,6 @@ pub(super) async fn settle(
         step,
         stretches,
     })
-}
-
-/// Whether rows have to be made whole first, and their tables prepared for it: tables are made and
-/// changed outside of the transaction of a write.
-pub(super) async fn prepare_moves(
-    session: &mut Session,
-    options: &Options,
-    parts: &[Part],
-) -> Result<bool, Failure> {
-    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
-    if Moves::find(options, &batches)?.is_none() {
-        return Ok(false);
-    }
-    for changes in batches {
-        let target = Target::of(&options.table, &changes.table)?;
-        let key = key_columns(options, changes)?;
-        Prepared::of(session, options, &target, changes, &key).await?;
-    }
-    Ok(true)
-}
-
-/// Makes rows whole that have a new key and left values out; see [`crate::sql::moves`]. In the open
-/// transaction, for tables that are prepared already.
-pub(super) async fn complete(
-    session: &mut Session,
-    identity: &Identity,
-    options: &Options,
-    mut parts: Vec<Part>,
-) -> Result<Vec<Part>, Failure> {
-    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
-    let Some(moves) = Moves::find(options, &batches)? else {
-        return Ok(parts);
-    };
-    let mut answers = Vec::new();
-    for question in moves.questions() {
-        let keys = &question.keys;
-        let target = Target::of(&options.table, &keys.table)?;
-        let key = key_columns(options, keys)?;
-        let prepared = Prepared::of(session, options, &target, keys, &key).await?;
-        let placed = prepared.place(keys)?;
-        let groups = Groups::of(&placed, &prepared.placed_key, options.delete)?;
-        let statements = Statements {
-            prepared: &prepared,
-            policy: &options.conflict,
-            identity,
-        };
-        let (_, facts) = facts(session, &statements, options, &placed, &groups).await?;
-        answers.push(question.answer(&groups, facts.held));
-    }
-    let whole = moves.complete(options, &answers)?;
-    for (part, changes) in parts.iter_mut().zip(whole) {
-        part.changes = changes;
-    }
-    Ok(parts)
 }
 
 /// What the target says about the keys of `groups`, whose rows stay locked until the transaction ends.
@@ -165,8 +98,7 @@ pub(super) async fn facts<'a>(
     let open = session.ledger(&session.books.ask_open(&names)).await?;
     let step = stage_keys(session, prepared, &keys).await?;
     let held = held(session, statements, step, groups.len()).await?;
-    let buries = statements.buries(options.delete);
-    let graves = if buries {
+    let graves = if statements.buries(options.delete) && session.books.has_tombstones {
         graves(session, statements, step, groups.len()).await?
     } else {
         None

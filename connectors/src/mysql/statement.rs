@@ -8,6 +8,8 @@
 //! A decision is made once, as its row is locked, and kept: an `UPDATE` of MySQL may see values that
 //! it has already assigned, so what depends on two columns cannot be asked again there.
 
+#[cfg(test)]
+mod golden;
 mod settled;
 mod tombstone;
 

@@ -6,7 +6,7 @@
 use sqlx::Row;
 
 use super::failure::{Failure, failure};
-use super::plan::{Step, Work, rejection};
+use super::prepare::Prepared;
 use super::session::Session;
 use super::settle::{self, settle};
 use super::stage::{INSERT, Staged, UPDATE, stage};
@@ -17,16 +17,15 @@ use crate::error::Error;
 use crate::sink::{Identity, Outcome};
 use crate::sql::Options;
 use crate::sql::decide::{Settlement, Tally};
+use crate::sql::plan::{Step, Work, rejection};
 
 /// Does the work.
 pub(super) async fn run(
     session: &mut Session,
     identity: &Identity,
     options: &Options,
-    work: &Work,
+    work: &Work<Prepared>,
 ) -> Result<Outcome, Failure> {
-    session.filled.clear();
-    session.probed.clear();
     let mut outcome = work.settled.clone();
     let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
     for number in 0..count {
@@ -50,8 +49,8 @@ pub(super) async fn run(
                         session.books.clear(&prepared.name).into_iter().collect();
                     session.ledger(&clear).await?;
                 }
-                Step::Dispute { dispute, .. } => {
-                    let settlement = settle(session, &statements, options, dispute).await?;
+                Step::Contested { changes, .. } => {
+                    let settlement = settle(session, &statements, options, changes).await?;
                     outcome += &settlement.outcome;
                     settled[table] = Some(settlement);
                 }

@@ -5,69 +5,8 @@
 
 use sqlx::postgres::PgDatabaseError;
 
-use crate::error::{Error, RejectedChange};
-
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// As it is for the caller.
-    Error(Error),
-    /// The target is not what it was when the statements were made; the error if it stays so.
-    Stale(Error),
-    /// A row that was absent when it was looked for is there by now.
-    Raced,
-    /// The database refused a value: which change it was has yet to be found.
-    Data(Refused),
-}
-
-/// A refusal of data.
-#[derive(Debug, Clone)]
-pub(super) struct Refused {
-    /// SQLSTATE and its name where it is a common one.
-    pub(super) rule: String,
-    /// The column, where the database says it.
-    pub(super) field: Option<String>,
-    /// The message without the value.
-    pub(super) reason: String,
-    /// Whether a foreign key was violated, which the order of the changes can cause.
-    pub(super) by_order: bool,
-}
-
-impl Refused {
-    /// As the rejection of one change.
-    pub(super) fn of_change(&self, batch: usize, row: usize) -> RejectedChange {
-        RejectedChange {
-            batch,
-            row,
-            rule: self.rule.clone(),
-            field: self.field.clone(),
-            reason: self.reason.clone(),
-        }
-    }
-}
-
-impl Failure {
-    /// For calls that write no rows: data cannot be at fault there.
-    pub(super) fn into_error(self) -> Error {
-        match self {
-            Self::Error(error) | Self::Stale(error) => error,
-            Self::Raced => Error::Unavailable {
-                message: "other sessions keep inserting the rows that are written: try again"
-                    .to_owned(),
-                cause: None,
-            },
-            Self::Data(refused) => {
-                Error::configuration(format!("{}: {}", refused.rule, refused.reason))
-            }
-        }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
+use crate::error::Error;
+pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
 pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
@@ -100,6 +39,7 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
             field: postgres.column().map(str::to_owned),
             reason: message,
             by_order: code == "23503",
+            duplicate: None,
         }),
         (Class::Stale, _) => Failure::Stale(configuration(
             "the table is not what the sink expects: compare it with the columns of the changes",

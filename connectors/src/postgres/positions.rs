@@ -6,9 +6,8 @@ use super::failure::{Failure, failure};
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
 use crate::sql::books::Books;
-use crate::sql::explain::for_the_session;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, SHADOW_TABLE, Tables};
+use crate::sql::ledger::QUEUE_TABLE;
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Serialises sessions that create or alter tables at the same time.
@@ -31,8 +30,16 @@ pub(super) async fn create_tables(
         return Ok(());
     }
     let mut sql = format!("BEGIN; SELECT pg_advisory_xact_lock({DDL_LOCK}); ");
-    for (_, create) in tables(tombstones) {
-        sql.push_str(&format!("{create}; "));
+    sql.push_str(&format!(
+        "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline text, sink text, source text, topic text, \
+         partition integer, position bigint NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), \
+         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITH (fillfactor = 50); "
+    ));
+    if tombstones {
+        sql.push_str(&format!(
+            "CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline text, sink text, target text, \
+             key text, instant timestamptz, number numeric, PRIMARY KEY (pipeline, sink, target, key)); "
+        ));
     }
     sql.push_str("COMMIT");
     sqlx::raw_sql(AssertSqlSafe(sql))
@@ -40,57 +47,6 @@ pub(super) async fn create_tables(
         .await
         .map(|_| ())
         .map_err(|error| failure(doing, error))
-}
-
-/// The tables with the statements that make them.
-fn tables(tombstones: bool) -> Vec<(&'static str, String)> {
-    let mut tables = vec![(
-        POSITIONS_TABLE,
-        format!(
-            "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline text, sink text, source text, topic text, \
-         partition integer, position bigint NOT NULL, updated_at timestamptz NOT NULL DEFAULT now(), \
-         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITH (fillfactor = 50)"
-        ),
-    )];
-    if tombstones {
-        tables.push((TOMBSTONES_TABLE, format!(
-            "CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline text, sink text, target text, \
-             key text, instant timestamptz, number numeric, PRIMARY KEY (pipeline, sink, target, key))"
-        )));
-    }
-    tables
-}
-
-/// For who only looks: what is not there is made for the session alone, empty.
-pub(super) async fn stand_in(
-    connection: &mut PgConnection,
-    tombstones: bool,
-    books: &Books,
-) -> Result<(), Failure> {
-    let doing = "looking for Syncline's own tables";
-    let mut tables = tables(tombstones);
-    if books.tables().shadow {
-        let only = Tables {
-            shadow: true,
-            ..Tables::default()
-        };
-        let create = only.create(Dialect::Postgres).swap_remove(0);
-        tables.push((SHADOW_TABLE, create));
-    }
-    for (name, create) in tables {
-        let known = format!("SELECT to_regclass('{name}') IS NOT NULL");
-        let known: bool = sqlx::query_scalar(AssertSqlSafe(known))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-        if !known {
-            sqlx::raw_sql(AssertSqlSafe(for_the_session(&create)))
-                .execute(&mut *connection)
-                .await
-                .map_err(|error| failure(doing, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.

@@ -120,7 +120,7 @@ impl Prepared {
         Ok(prepared)
     }
 
-    fn build(
+    pub(super) fn build(
         options: &Options,
         target: &Target,
         schema: SchemaRef,
@@ -230,7 +230,7 @@ impl Prepared {
     }
 
     /// Columns are numbered, so that no name of the source can collide or be too long.
-    fn create_stage(&self) -> String {
+    pub(super) fn create_stage(&self) -> String {
         let list = |columns: &mut dyn Iterator<Item = &Column>| -> String {
             columns
                 .map(|column| format!(", c{} {}", column.index, column.staged))

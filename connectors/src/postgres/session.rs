@@ -21,8 +21,8 @@ use super::trigger::{self, Remembered};
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
-use crate::sql::admit::KnownTables;
 use crate::sql::books::Books;
+use crate::sql::connection::Purpose;
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::ledger;
 use crate::sql::target::Target;
@@ -42,86 +42,42 @@ pub(super) struct Session {
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     stages_made: usize,
-    /// Staging tables that hold rows of the open transaction.
+    /// Staging tables that hold rows of the open transaction, or held some that were rolled back.
     pub(super) filled: HashSet<usize>,
     /// Tables of keys that do.
     pub(super) probed: HashSet<usize>,
     pub(super) resolvers: Arc<dyn Resolvers>,
     pub(super) books: Books,
-    /// Tables that were looked up before a write was planned.
-    pub(super) tables: KnownTables,
 }
 
 impl Session {
-    /// Connects, makes Syncline's own tables where they are not there, and says who writes.
+    /// Connects; to write, makes Syncline's own tables where they are not there and sets the writer's
+    /// name.
     pub(super) async fn open(
         config: &PostgresSink,
         identity: &Identity,
         resolvers: &Arc<dyn Resolvers>,
+        purpose: Purpose,
     ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
-        let tombstones = version_column(&config.conflict)?.is_some();
-        positions::create_tables(&mut connection, tombstones)
-            .await
-            .map_err(Failure::into_error)?;
-        let mut books = Books::new(
-            Dialect::Postgres,
-            identity,
-            &config.conflict,
-            chrono::Utc::now().timestamp_millis(),
-        )?;
-        positions::create_books(&mut connection, &mut books)
-            .await
-            .map_err(Failure::into_error)?;
-        introduce(&mut connection, config, identity)
-            .await
-            .map_err(Failure::into_error)?;
-        Ok(Self {
-            connection,
-            link,
-            begin: match config.origin {
-                Some(_) => origin::BEGIN_MARKED,
-                None => "BEGIN ISOLATION LEVEL READ COMMITTED",
-            },
-            remembers: config
-                .remember_deletes
-                .then(|| (identity.clone(), config.conflict.clone())),
-            prepared: HashMap::new(),
-            prepared_count: 0,
-            stages_made: 0,
-            filled: HashSet::new(),
-            probed: HashSet::new(),
-            resolvers: resolvers.clone(),
-            books,
-            tables: KnownTables::default(),
-        })
-    }
-
-    /// Connects to look and not to write: what is not there is not made, nobody says that it is the
-    /// pipeline that is here, and no conflict of a key is waited for.
-    pub(super) async fn open_to_look(
-        config: &PostgresSink,
-        identity: &Identity,
-        resolvers: &Arc<dyn Resolvers>,
-    ) -> Result<Self> {
-        let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
-        // A history in a file would be written by the books.
-        let unkept = ConflictPolicy {
-            history: None,
-            ..config.conflict.clone()
+        let (mut begin, mut remembers) = ("BEGIN ISOLATION LEVEL READ COMMITTED", None);
+        let books = match purpose {
+            Purpose::ReadOnly => Books::read_only(Dialect::Postgres, identity, &config.conflict)?,
+            Purpose::Write => {
+                if config.origin.is_some() {
+                    begin = origin::BEGIN_MARKED;
+                }
+                if config.remember_deletes {
+                    remembers = Some((identity.clone(), config.conflict.clone()));
+                }
+                set_up(&mut connection, config, identity).await?
+            }
         };
-        let now_ms = chrono::Utc::now().timestamp_millis();
-        let mut books = Books::new(Dialect::Postgres, identity, &unkept, now_ms)?;
-        books.may_wait = false;
-        let tombstones = version_column(&config.conflict)?.is_some();
-        positions::stand_in(&mut connection, tombstones, &books)
-            .await
-            .map_err(Failure::into_error)?;
         Ok(Self {
             connection,
             link,
-            begin: "BEGIN ISOLATION LEVEL READ COMMITTED",
-            remembers: None,
+            begin,
+            remembers,
             prepared: HashMap::new(),
             prepared_count: 0,
             stages_made: 0,
@@ -129,7 +85,6 @@ impl Session {
             probed: HashSet::new(),
             resolvers: resolvers.clone(),
             books,
-            tables: KnownTables::default(),
         })
     }
 
@@ -177,6 +132,8 @@ impl Session {
 
     /// Begins the transaction of a write.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        self.filled.clear();
+        self.probed.clear();
         self.execute(self.begin).await
     }
 
@@ -199,6 +156,18 @@ impl Session {
             .map_err(|error| failure(&describe(sql), error))
     }
 
+    /// Runs one statement whose columns are all text, and gives its rows.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
+        let rows = self.rows(sql, false).await?;
+        let texts = rows.iter().map(|row| {
+            let texts = (0..row.len()).map(|column| row.try_get(column));
+            texts.collect::<Result<ledger::Row, sqlx::Error>>()
+        });
+        texts
+            .collect::<Result<_, _>>()
+            .map_err(|error| failure(&describe(sql), error))
+    }
+
     /// Runs statements of the ledger, and gives what they return.
     pub(super) async fn ledger(
         &mut self,
@@ -206,11 +175,7 @@ impl Session {
     ) -> Result<Vec<ledger::Row>, Failure> {
         let mut found = Vec::new();
         for sql in statements {
-            for row in self.rows(sql, false).await? {
-                let texts = (0..row.len()).map(|column| row.try_get(column));
-                let texts = texts.collect::<Result<ledger::Row, sqlx::Error>>();
-                found.push(texts.map_err(|error| failure("reading the ledger", error))?);
-            }
+            found.extend(self.query(sql).await?);
         }
         Ok(found)
     }
@@ -231,6 +196,25 @@ impl Session {
         self.link.close().await;
         Ok(())
     }
+}
+
+/// What a session that writes needs.
+async fn set_up(
+    connection: &mut PgConnection,
+    config: &PostgresSink,
+    identity: &Identity,
+) -> Result<Books> {
+    config.check_remembering()?;
+    let tombstones = version_column(&config.conflict)?.is_some();
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let mut books = Books::new(Dialect::Postgres, identity, &config.conflict, now_ms)?;
+    let made = async {
+        positions::create_tables(connection, tombstones).await?;
+        positions::create_books(connection, &mut books).await?;
+        introduce(connection, config, identity).await
+    };
+    made.await.map_err(Failure::into_error)?;
+    Ok(books)
 }
 
 /// Tells the database who writes in this session: to triggers, and to whoever reads its changes.

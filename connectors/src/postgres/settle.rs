@@ -11,7 +11,6 @@ use chrono::Utc;
 use sqlx::Row;
 
 use super::failure::{Failure, failure};
-use super::plan::Part;
 use super::prepare::Prepared;
 use super::read::{Found, Reader, read};
 use super::session::Session;
@@ -20,37 +19,20 @@ use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange};
-use crate::sink::Identity;
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
-use crate::sql::moves::Moves;
-use crate::sql::target::{Target, key_columns};
+use crate::sql::plan::ContestedChanges;
 use crate::sql::{DeleteMode, Options};
-
-/// Changes of one table that a resolver decides, and where they stand in the write.
-pub(super) struct Dispute {
-    /// In the columns of [`Prepared::placed`].
-    pub(super) changes: Changes,
-    /// The batch, and its row that the changes begin with.
-    pub(super) batch: usize,
-    pub(super) first_row: usize,
-}
-
-impl Dispute {
-    fn place(&self, row: u32) -> (usize, usize) {
-        (self.batch, self.first_row + row as usize)
-    }
-}
 
 /// Reads, decides, and stages what is to be written.
 pub(super) async fn settle(
     session: &mut Session,
     statements: &Statements<'_>,
     options: &Options,
-    dispute: &Dispute,
+    contested: &ContestedChanges,
 ) -> Result<Settlement, Failure> {
     let prepared = statements.prepared;
-    let changes = &dispute.changes;
+    let changes = &contested.changes;
     let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
     let (names, facts) = facts(session, statements, options, changes, &groups).await?;
     let now_ms = Utc::now().timestamp_millis();
@@ -67,8 +49,8 @@ pub(super) async fn settle(
     let settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
-            batch: dispute.batch,
-            row: dispute.first_row + row.row,
+            batch: contested.batch,
+            row: contested.first_row + row.row,
             rule: row.rule,
             field: row.field,
             reason: row.reason,
@@ -82,7 +64,9 @@ pub(super) async fn settle(
         .rows
         .iter()
         .chain(&settlement.deletes.rows);
-    let places: Vec<(usize, usize)> = rows.map(|&row| dispute.place(row)).collect();
+    let places: Vec<(usize, usize)> = rows
+        .map(|&row| (contested.batch, contested.first_row + row as usize))
+        .collect();
     if !places.is_empty() {
         stage_settled(session, prepared, &settlement, &places).await?;
     }
@@ -90,60 +74,6 @@ pub(super) async fn settle(
         session.execute(&statements.settled_deletes()).await?;
     }
     Ok(settlement)
-}
-
-/// Whether rows have to be made whole first, and their tables prepared for it: tables are made and
-/// changed outside of the transaction of a write.
-pub(super) async fn prepare_moves(
-    session: &mut Session,
-    options: &Options,
-    parts: &[Part],
-) -> Result<bool, Failure> {
-    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
-    if Moves::find(options, &batches)?.is_none() {
-        return Ok(false);
-    }
-    for changes in batches {
-        let target = Target::of(&options.table, &changes.table)?;
-        let key = key_columns(options, changes)?;
-        Prepared::of(session, options, &target, changes, &key).await?;
-    }
-    Ok(true)
-}
-
-/// Makes rows whole that have a new key and left values out; see [`crate::sql::moves`]. In the open
-/// transaction, for tables that are prepared already.
-pub(super) async fn complete(
-    session: &mut Session,
-    identity: &Identity,
-    options: &Options,
-    mut parts: Vec<Part>,
-) -> Result<Vec<Part>, Failure> {
-    let batches: Vec<&Changes> = parts.iter().map(|part| &part.changes).collect();
-    let Some(moves) = Moves::find(options, &batches)? else {
-        return Ok(parts);
-    };
-    let mut answers = Vec::new();
-    for question in moves.questions() {
-        let keys = &question.keys;
-        let target = Target::of(&options.table, &keys.table)?;
-        let key = key_columns(options, keys)?;
-        let prepared = Prepared::of(session, options, &target, keys, &key).await?;
-        let placed = prepared.place(keys)?;
-        let groups = Groups::of(&placed, &prepared.placed_key, options.delete)?;
-        let statements = Statements {
-            prepared: &prepared,
-            policy: &options.conflict,
-            identity,
-        };
-        let (_, facts) = facts(session, &statements, options, &placed, &groups).await?;
-        answers.push(question.answer(&groups, facts.held));
-    }
-    let whole = moves.complete(options, &answers)?;
-    for (part, changes) in parts.iter_mut().zip(whole) {
-        part.changes = changes;
-    }
-    Ok(parts)
 }
 
 /// What the target says about the keys of `groups`, whose rows stay locked until the transaction ends.
@@ -162,7 +92,7 @@ pub(super) async fn facts<'a>(
     let names = Keys::of(&prepared.name, &keys, &prepared.placed_key);
     let open = session.ledger(&session.books.ask_open(&names)).await?;
     let held = held(session, statements, groups.len()).await?;
-    let graves = if statements.buries(options.delete) {
+    let graves = if statements.buries(options.delete) && session.books.has_tombstones {
         graves(session, statements, groups.len()).await?
     } else {
         None
@@ -204,7 +134,13 @@ pub(super) async fn write(
                 .and_then(|row| row.try_get(0))
                 .map_err(|error| failure("looking for rows of others", error))?;
             if raced {
-                return Err(Failure::Raced);
+                return Err(Failure::Raced(Error::Unavailable {
+                    message: format!(
+                        "another session inserts the same rows into table {:?}: try again",
+                        statements.prepared.name
+                    ),
+                    cause: None,
+                }));
             }
         }
     }

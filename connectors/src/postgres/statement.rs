@@ -4,6 +4,9 @@
 //! of their keys and their number is that order, so that two writers lock rows in the same order
 //! (R9). Every statement counts what it did and returns one row.
 
+#[cfg(test)]
+mod golden;
+
 use super::prepare::{Column, Prepared};
 use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};

@@ -117,13 +117,7 @@ impl<'a> Remembered<'a> {
         if options.table.contains('{') {
             return Ok(None);
         }
-        let nowhere = Table {
-            topic: "".into(),
-            database: None,
-            schema: None,
-            name: "".into(),
-        };
-        let target = Target::of(&options.table, &nowhere)?;
+        let target = Target::of(&options.table, &Table::nowhere())?;
         let Some(found) = catalogue::read(connection, &target).await? else {
             return Ok(None);
         };

@@ -42,6 +42,10 @@ pub(crate) struct Books {
     pub(crate) may_wait: bool,
     /// Whether conflicts are counted: not while a person's decision is carried out, which was one.
     pub(crate) counting: bool,
+    /// Whether the tables of tombstones and of the shadow exist, which a session that only reads does
+    /// not make.
+    pub(crate) has_tombstones: bool,
+    pub(crate) has_shadow: bool,
 }
 
 /// The keys of a stretch of changes of one target.
@@ -106,6 +110,24 @@ impl Books {
             kept_since_prune: 0,
             may_wait: tables.queue,
             counting: true,
+            has_tombstones: true,
+            has_shadow: true,
+        })
+    }
+
+    /// Those of a session that only reads: they enter nothing, and no conflict of a key is waited for.
+    pub(crate) fn read_only(
+        dialect: Dialect,
+        identity: &Identity,
+        policy: &ConflictPolicy,
+    ) -> Result<Self> {
+        let unkept = ConflictPolicy {
+            history: None,
+            ..policy.clone()
+        };
+        Ok(Self {
+            may_wait: false,
+            ..Self::new(dialect, identity, &unkept, 0)?
         })
     }
 
@@ -125,7 +147,7 @@ impl Books {
 
     /// The images of the keys, where the shadow is kept.
     pub(crate) fn ask_shadow(&self, keys: &Keys<'_>) -> Vec<String> {
-        if self.policy.keeps_shadow() {
+        if self.policy.keeps_shadow() && self.has_shadow {
             self.ledger.read_shadow(keys.target, keys.iter())
         } else {
             Vec::new()

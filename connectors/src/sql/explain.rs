@@ -1,6 +1,6 @@
 //! What would become of one change now, and why: for a person who asks. Nothing is written.
 //!
-//! A desk reads what a sink would read ([`Facts`]); the decision is the resolver's own, so that what is
+//! It reads what a sink would read ([`Facts`]); the decision is the resolver's own, so that what is
 //! explained is what a write would do, whichever way it took.
 //!
 //! - duplicate: a change like the row is `Same`
@@ -8,6 +8,9 @@
 //! - delete: under delete mode `ignore` nobody is asked
 //! - an open conflict of the key is left out of the decision and told beside it (C9)
 
+mod read;
+
+pub(crate) use self::read::explain;
 use arrow::array::{Array, RecordBatch, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema};
@@ -263,7 +266,7 @@ impl Question<'_> {
 }
 
 /// The options by which a target is looked at: what it lacks is left out, and not made.
-pub(crate) fn to_look(options: &Options) -> Options {
+pub(crate) fn read_only_options(options: &Options) -> Options {
     Options {
         evolution: match options.evolution {
             Evolution::Evolve | Evolution::Lenient => Evolution::Ignore,
@@ -304,15 +307,6 @@ pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
         graves: None,
         waiting: None,
     })
-}
-
-/// A table of the session alone, in the place of one of Syncline's own that is not there.
-pub(crate) fn for_the_session(create: &str) -> String {
-    create.replacen(
-        "CREATE TABLE IF NOT EXISTS",
-        "CREATE TEMPORARY TABLE IF NOT EXISTS",
-        1,
-    )
 }
 
 /// Where the row as it will be keeps a value that cannot be said.

@@ -2,7 +2,7 @@
 //! person with the changes that wait behind it, and the shadow (C9, C10).
 //!
 //! Nothing here connects. A sink runs these statements in the transaction that writes the rows; a
-//! [`crate::desk::Desk`] runs those that only read. Values stand in the text as escaped literals, and
+//! [`crate::conflict_queue::ConflictQueue`] runs those that only read. Values stand in the text as escaped literals, and
 //! statements are cut at [`STATEMENT_BYTES_MAX`]; one value longer than that has a statement of its
 //! own. What a statement returns is text or null in every column ([`Row`]).
 //!

@@ -23,9 +23,12 @@ use crate::change::{Changes, Image, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange, Result};
 use crate::format::fit;
-use crate::sink::Write;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
+use crate::sql::connection::{Bulk, PreparedTable as _};
 use crate::sql::decide::Groups;
+use crate::sql::failure::Failure;
+use crate::sql::plan::ChangeSlice;
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
 
@@ -33,7 +36,7 @@ use crate::text::write_text;
 const NEW_KEY: &[u8] = b"\"__debezium.newkey\"";
 
 /// The rows to be made whole.
-pub(crate) struct Moves {
+struct Moves {
     batches: Vec<Batch>,
     questions: Vec<Question>,
 }
@@ -47,16 +50,16 @@ struct Batch {
 }
 
 /// What has to be asked of the target for one batch.
-pub(crate) struct Question {
+struct Question {
     batch: usize,
     /// Rows of the batch.
     rows: Vec<usize>,
     /// The old keys, as updates in the columns of the batch.
-    pub(crate) keys: Changes,
+    keys: Changes,
 }
 
 /// What the target holds of the keys of a question.
-pub(crate) struct Answer {
+struct Answer {
     held: Held,
     /// Where each key of the question stands in `held`.
     places: Vec<Option<usize>>,
@@ -71,20 +74,17 @@ fn is_move(changes: &Changes, row: usize) -> bool {
 }
 
 impl Moves {
-    /// The rows of these batches that are to be made whole; `None` where there are none.
+    /// The rows of these batches that are to be made whole.
     ///
     /// # Errors
     /// As [`Target::of`] and [`key_columns`].
-    pub(crate) fn find(options: &Options, batches: &[&Changes]) -> Result<Option<Self>> {
+    fn find(options: &Options, batches: &[&Changes]) -> Result<Self> {
         let rows = |changes: &Changes| -> Vec<usize> {
             (0..changes.len())
                 .filter(|&row| is_move(changes, row))
                 .collect()
         };
         let moved: Vec<Vec<usize>> = batches.iter().map(|changes| rows(changes)).collect();
-        if moved.iter().all(Vec::is_empty) {
-            return Ok(None);
-        }
         let mut questions = Vec::new();
         for (batch, rows) in moved.into_iter().enumerate() {
             if let (Some(before), false) = (&batches[batch].before, rows.is_empty()) {
@@ -105,22 +105,17 @@ impl Moves {
                 changes: (*changes).clone(),
             })
         };
-        Ok(Some(Self {
+        Ok(Self {
             batches: batches.iter().map(batch).collect::<Result<_>>()?,
             questions,
-        }))
-    }
-
-    /// What is to be asked of the target, batch by batch.
-    pub(crate) fn questions(&self) -> &[Question] {
-        &self.questions
+        })
     }
 
     /// The batches with their rows whole, as far as they can be; `answers` to the questions in their order.
     ///
     /// # Errors
     /// `Configuration` where a value cannot be put into its column.
-    pub(crate) fn complete(self, options: &Options, answers: &[Answer]) -> Result<Vec<Changes>> {
+    fn complete(self, options: &Options, answers: &[Answer]) -> Result<Vec<Changes>> {
         let mut whole = Values::new();
         for (question, answer) in self.questions.iter().zip(answers) {
             let old = key_texts(options, &question.keys)?;
@@ -260,7 +255,7 @@ type Values = HashMap<(usize, usize), HashMap<usize, ArrayRef>>;
 
 impl Question {
     /// What the target holds of the keys, which were grouped to `groups`.
-    pub(crate) fn answer(&self, groups: &Groups, held: Held) -> Answer {
+    fn answer(&self, groups: &Groups, held: Held) -> Answer {
         let mut places = vec![None; self.rows.len()];
         for key in 0..groups.len() {
             let rows = (0..).map_while(|number| groups.change(key, number));
@@ -268,6 +263,63 @@ impl Question {
         }
         Answer { held, places }
     }
+}
+
+/// Whether rows have to be made whole first. Their tables are then prepared, where that is done before
+/// the transaction of a write begins.
+///
+/// # Errors
+/// As [`Bulk::prepare`].
+pub(crate) async fn prepare<B: Bulk>(
+    session: &mut B,
+    options: &Options,
+    slices: &[ChangeSlice],
+) -> Result<bool, Failure> {
+    let batches: Vec<&Changes> = slices.iter().map(|slice| &slice.changes).collect();
+    if !batches
+        .iter()
+        .any(|changes| (0..changes.len()).any(|row| is_move(changes, row)))
+    {
+        return Ok(false);
+    }
+    for changes in batches.into_iter().filter(|_| !B::PREPARES_INSIDE) {
+        let target = Target::of(&options.table, &changes.table)?;
+        let key = key_columns(options, changes)?;
+        session.prepare(options, &target, changes, &key).await?;
+    }
+    Ok(true)
+}
+
+/// Makes rows whole, in the open transaction.
+///
+/// # Errors
+/// As [`Bulk::facts`].
+pub(crate) async fn complete<B: Bulk>(
+    session: &mut B,
+    identity: &Identity,
+    options: &Options,
+    mut slices: Vec<ChangeSlice>,
+) -> Result<Vec<ChangeSlice>, Failure> {
+    let batches: Vec<&Changes> = slices.iter().map(|slice| &slice.changes).collect();
+    let moves = Moves::find(options, &batches)?;
+    let mut answers = Vec::new();
+    for question in &moves.questions {
+        let keys = &question.keys;
+        let target = Target::of(&options.table, &keys.table)?;
+        let key = key_columns(options, keys)?;
+        let table = session.prepare(options, &target, keys, &key).await?;
+        let placed = table.place(keys)?;
+        let groups = Groups::of(&placed, table.placed_key(), options.delete)?;
+        let facts = session
+            .facts(identity, options, &table, &placed, &groups)
+            .await?;
+        answers.push(question.answer(&groups, facts.held));
+    }
+    let whole = moves.complete(options, &answers)?;
+    for (slice, changes) in slices.iter_mut().zip(whole) {
+        slice.changes = changes;
+    }
+    Ok(slices)
 }
 
 /// Says of rows that were refused as incomplete that it was their change of key.

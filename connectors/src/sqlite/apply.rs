@@ -1,8 +1,7 @@
-//! What a write does to the tables, within the open transaction.
+//! Steps into tables, within the open transaction (R9).
 //!
-//! Batches are taken in their order and split at truncates (R13); what lies between is folded (R8)
-//! and written round by round, deletes before upserts (R9). A row that the target refuses does not
-//! stop the others: all culprits of a write are found in one go, then everything is rolled back.
+//! A row that the target refuses does not stop the others: all culprits of a write are found in one go,
+//! then everything is rolled back.
 
 use std::sync::Arc;
 
@@ -13,17 +12,17 @@ use super::function::Memory;
 use super::part::{Part, Patterns, bind, execute};
 use super::positions::ledger;
 use super::prepare::Prepared;
+use super::session::Session;
 use super::statement::Statements;
 use super::tombstone::Tombstones;
 use crate::change::{Changes, Operation};
 use crate::conflict::{ConflictType, Resolvers, Winner};
-use crate::error::{Error, RejectedChange, RejectedRow, Result};
+use crate::error::{Error, RejectedChange, Result};
 use crate::sink::{Identity, Outcome};
 use crate::sql::books::Books;
-use crate::sql::decide::{Tally, takes_resolver};
-use crate::sql::fold::fold;
-use crate::sql::version::refuse_skewed;
-use crate::sql::{DeleteMode, Options, TruncateMode};
+use crate::sql::decide::{Settlement, Tally};
+use crate::sql::plan::{Step, Work};
+use crate::sql::{DeleteMode, Options};
 
 /// One write as it goes.
 pub(super) struct Run<'c> {
@@ -40,35 +39,83 @@ pub(super) struct Run<'c> {
 }
 
 impl<'c> Run<'c> {
-    /// Writes the changes of one batch.
-    pub(super) fn batch(
-        &mut self,
-        number: usize,
-        changes: &Changes,
-        prepared: &Prepared,
-    ) -> Result<()> {
-        for row in refuse_skewed(changes, &self.options.conflict, self.now_ms)? {
-            self.reject_row(number, 0, row);
+    pub(super) fn new(
+        session: &'c Session,
+        identity: &'c Identity,
+        resolvers: &'c Arc<dyn Resolvers>,
+        books: &'c mut Books,
+        options: &'c Options,
+    ) -> Self {
+        Self {
+            connection: &session.connection,
+            memory: &session.memory,
+            identity,
+            resolvers,
+            books,
+            options,
+            now_ms: chrono::Utc::now().timestamp_millis(),
+            outcome: Outcome::default(),
+            tally: Tally::new(),
+            rejected: Vec::new(),
         }
-        let mut start = 0;
-        for row in 0..=changes.len() {
-            let truncate = changes.operations.get(row) == Some(&Operation::Truncate);
-            if !truncate && row < changes.len() {
-                continue;
-            }
-            if start < row {
-                self.segment(number, start, &slice(changes, start, row)?, prepared)?;
-            }
-            if truncate {
-                self.truncate(number, row, changes, prepared)?;
-            }
-            start = row + 1;
-        }
-        Ok(())
     }
 
-    /// What became of the write, or who is to blame.
-    pub(super) fn finish(mut self) -> Result<Outcome> {
+    /// Does the work; gives what became of it, or who is to blame.
+    pub(super) fn work(mut self, work: &Work<Prepared>) -> Result<Outcome> {
+        self.outcome = work.settled.clone();
+        let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
+        for number in 0..count {
+            let mut settled: Vec<Option<Settlement>> = Vec::new();
+            settled.resize_with(work.tables.len(), || None);
+            for (table, steps) in work.tables.iter().enumerate().rev() {
+                match steps.get(number) {
+                    Some(Step::Truncate(prepared)) => self.truncate(prepared)?,
+                    Some(Step::Contested { prepared, changes }) => {
+                        settled[table] = Some(self.settle(changes, prepared)?);
+                    }
+                    Some(Step::Rows {
+                        prepared,
+                        round,
+                        places,
+                    }) => {
+                        let part = Part {
+                            prepared,
+                            changes: &round.deletes,
+                            places: &places[round.upserts.len()..],
+                            placed: false,
+                        };
+                        self.deletes(&part)?;
+                        self.enter(prepared, &round.deletes)?;
+                    }
+                    None => {}
+                }
+            }
+            for (table, steps) in work.tables.iter().enumerate() {
+                match (steps.get(number), &settled[table]) {
+                    (Some(Step::Contested { prepared, changes }), Some(settlement)) => {
+                        self.write_settled(changes, prepared, settlement)?;
+                    }
+                    (
+                        Some(Step::Rows {
+                            prepared,
+                            round,
+                            places,
+                        }),
+                        _,
+                    ) => {
+                        let part = Part {
+                            prepared,
+                            changes: &round.upserts,
+                            places,
+                            placed: false,
+                        };
+                        self.upserts(&part)?;
+                        self.enter(prepared, &round.upserts)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
         if self.rejected.is_empty() {
             return Ok(self.outcome);
         }
@@ -79,71 +126,19 @@ impl<'c> Run<'c> {
         Err(Error::Rejected(self.rejected))
     }
 
-    fn segment(
-        &mut self,
-        batch: usize,
-        start: usize,
-        changes: &Changes,
-        prepared: &Prepared,
-    ) -> Result<()> {
-        let policy = &self.options.conflict;
-        if takes_resolver(self.options, changes, self.books.may_wait)? {
-            return self.settle(batch, start, changes, prepared);
-        }
-        let folded = fold(changes, &prepared.key_columns, policy, self.options.delete)?;
-        self.outcome.superseded += folded.superseded;
-        self.outcome.kept += folded.kept;
-        for row in folded.rejected {
-            self.reject_row(batch, start, row);
-        }
-        for round in &folded.rounds {
-            let part = |changes, rows: &[u32]| Part {
-                prepared,
-                changes,
-                batch,
-                rows: rows.iter().map(|&row| start + row as usize).collect(),
-                placed: false,
-            };
-            self.deletes(&part(&round.deletes, &round.delete_rows))?;
-            self.upserts(&part(&round.upserts, &round.upsert_rows))?;
-        }
+    /// Puts the counts of conflicts into the books.
+    fn enter(&mut self, prepared: &Prepared, changes: &Changes) -> Result<()> {
         let tally = std::mem::take(&mut self.tally);
         let entries = self.books.count(&prepared.name, changes, &tally);
-        ledger(self.connection, &entries).map(|_| ())
+        ledger(self.connection, &entries).map(drop)
     }
 
-    fn truncate(
-        &mut self,
-        batch: usize,
-        row: usize,
-        changes: &Changes,
-        prepared: &Prepared,
-    ) -> Result<()> {
-        let options = self.options;
-        if options.truncate == TruncateMode::Ignore || options.delete == DeleteMode::Ignore {
-            self.outcome.kept += 1;
-            return Ok(());
-        }
-        let single = changes
-            .records
-            .partition(changes.origins[row] as usize)
-            .single;
-        if options.truncate != TruncateMode::Apply && !single {
-            self.reject_row(batch, 0, RejectedRow {
-                row,
-                rule: "R13 truncate".to_owned(),
-                field: None,
-                reason: "the topic has several partitions, so the truncate has no place in the order of the rows: write truncate = \"apply\" or \"ignore\" in the sink".to_owned(),
-            });
-            return Ok(());
-        }
+    fn truncate(&mut self, prepared: &Prepared) -> Result<()> {
         self.connection
             .execute(&self.statements(prepared).truncate(), [])
             .map_err(|error| of_statement(&format!("emptying table {:?}", prepared.name), error))?;
         let clear: Vec<String> = self.books.clear(&prepared.name).into_iter().collect();
-        ledger(self.connection, &clear)?;
-        self.outcome.written += 1;
-        Ok(())
+        ledger(self.connection, &clear).map(drop)
     }
 
     fn deletes(&mut self, part: &Part<'_>) -> Result<()> {
@@ -258,7 +253,7 @@ impl<'c> Run<'c> {
                 continue;
             }
             if !seen.met && set.contains(&false) {
-                self.fail(part, row, Failure::Row(incomplete()))?;
+                self.fail(part, row, Failure::Data(incomplete()))?;
                 continue;
             }
             let winner = if seen.lost {
@@ -304,7 +299,9 @@ impl<'c> Run<'c> {
     /// The tombstones of a target, where the strategy needs them.
     pub(super) fn tombstones(&self, prepared: &Prepared) -> Result<Option<Tombstones<'c>>> {
         let policy = &self.options.conflict;
-        let wanted = policy.buries() && self.options.delete != DeleteMode::Ignore;
+        let wanted = policy.buries()
+            && self.options.delete != DeleteMode::Ignore
+            && self.books.has_tombstones;
         let Some(version) = prepared.version.as_ref().filter(|_| wanted) else {
             return Ok(None);
         };
@@ -316,47 +313,24 @@ impl<'c> Run<'c> {
     /// Notes a refused row and goes on, unless the failure concerns everything.
     pub(super) fn fail(&mut self, part: &Part<'_>, row: usize, failure: Failure) -> Result<()> {
         let refused = match failure {
-            Failure::Row(refused) => refused,
-            Failure::Whole(error) => return Err(error),
+            Failure::Data(refused) => refused,
+            other => return Err(other.into_error()),
         };
         self.memory.take();
-        self.rejected.push(RejectedChange {
-            batch: part.batch,
-            row: part.rows[row],
-            rule: refused.rule,
-            field: refused.field,
-            reason: refused.reason,
-        });
+        let (batch, at) = part.places[row];
+        self.rejected.push(refused.of_change(batch, at));
         if self.connection.is_autocommit() {
             // A constraint with ON CONFLICT ROLLBACK ended the transaction.
             return Err(Error::Rejected(std::mem::take(&mut self.rejected)));
         }
         Ok(())
     }
-
-    pub(super) fn reject_row(&mut self, batch: usize, start: usize, row: RejectedRow) {
-        self.rejected.push(RejectedChange {
-            batch,
-            row: start + row.row,
-            rule: row.rule,
-            field: row.field,
-            reason: row.reason,
-        });
-    }
 }
 
 fn incomplete() -> Refused {
-    Refused {
-        rule: "R14 incomplete".to_owned(),
-        field: None,
-        reason: "the update leaves out unchanged values, and the target has no such row".to_owned(),
-    }
-}
-
-fn slice(changes: &Changes, start: usize, end: usize) -> Result<Changes> {
-    if start == 0 && end == changes.len() {
-        return Ok(changes.clone());
-    }
-    let rows: Vec<u32> = (start..end).map(|row| row as u32).collect();
-    changes.take(&rows).map_err(Error::configuration)
+    Refused::new(
+        "R14 incomplete",
+        None,
+        "the update leaves out unchanged values, and the target has no such row",
+    )
 }

@@ -164,11 +164,11 @@ impl Cells {
     }
 
     fn refused(&self, reason: &str) -> Failure {
-        Failure::Row(Refused {
-            rule: "R3 exact".to_owned(),
-            field: Some(self.field.name().clone()),
-            reason: reason.to_owned(),
-        })
+        Failure::Data(Refused::new(
+            "R3 exact",
+            Some(self.field.name().clone()),
+            reason,
+        ))
     }
 }
 

@@ -3,27 +3,7 @@
 use rusqlite::{Error as Sqlite, ErrorCode};
 
 use crate::error::Error;
-
-/// Why a row, or the whole write, could not be written.
-pub(super) enum Failure {
-    /// Only this row: the target will never accept it.
-    Row(Refused),
-    /// Everything.
-    Whole(Error),
-}
-
-/// What the target has against a row.
-pub(super) struct Refused {
-    pub(super) rule: String,
-    pub(super) field: Option<String>,
-    pub(super) reason: String,
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Whole(error)
-    }
-}
+pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// An error of a statement that writes one row.
 pub(super) fn of_row(table: &str, error: Sqlite) -> Failure {
@@ -32,22 +12,19 @@ pub(super) fn of_row(table: &str, error: Sqlite) -> Failure {
         Some(ErrorCode::ConstraintViolation) => "sqlite constraint",
         Some(ErrorCode::TypeMismatch) => "sqlite mismatch",
         Some(ErrorCode::TooBig) => "sqlite too big",
-        _ => return Failure::Whole(of_statement(&format!("writing table {table:?}"), error)),
+        _ => return Failure::Error(of_statement(&format!("writing table {table:?}"), error)),
     };
     // SQLite names the constraint, never the value.
     let reason = match &error {
         Sqlite::SqliteFailure(_, Some(message)) => message.clone(),
         _ => error.to_string(),
     };
-    Failure::Row(Refused {
-        rule: rule.to_owned(),
-        field: reason
-            .rsplit_once(": ")
-            .and_then(|(_, columns)| columns.split(", ").next())
-            .and_then(|column| column.rsplit_once('.'))
-            .map(|(_, column)| column.to_owned()),
-        reason,
-    })
+    let field = reason
+        .rsplit_once(": ")
+        .and_then(|(_, columns)| columns.split(", ").next())
+        .and_then(|column| column.rsplit_once('.'))
+        .map(|(_, column)| column.to_owned());
+    Failure::Data(Refused::new(rule, field, &reason))
 }
 
 /// An error of anything else.

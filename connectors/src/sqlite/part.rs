@@ -14,9 +14,8 @@ use crate::text::write_instant;
 pub(super) struct Part<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) changes: &'a Changes,
-    /// Index of the batch, and the row of each change in it.
-    pub(super) batch: usize,
-    pub(super) rows: Vec<usize>,
+    /// The batch and row of each change.
+    pub(super) places: &'a [(usize, usize)],
     /// Whether the columns of the changes are those of the target, in its order.
     pub(super) placed: bool,
 }

@@ -1,60 +1,28 @@
 //! Positions in the target: the tables, and the compare-and-set that fences (R4).
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::failure::of_statement;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
 use crate::sql::books::Books;
-use crate::sql::explain::for_the_session;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row, SHADOW_TABLE, Tables};
+use crate::sql::ledger::{QUEUE_TABLE, Row};
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Makes the tables that are not there.
 pub(super) fn create_tables(connection: &Connection) -> Result<()> {
-    let create = || {
-        let mut tables = tables().into_iter();
-        tables.try_for_each(|(_, create)| connection.execute_batch(&create))
-    };
-    create().map_err(|error| of_statement("creating Syncline's own tables", error))
-}
-
-/// The tables with the statements that make them.
-fn tables() -> Vec<(&'static str, String)> {
-    let positions = format!(
+    let create = format!(
         "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline TEXT, sink TEXT, source TEXT, topic TEXT, \
          partition INTEGER, position INTEGER NOT NULL, updated_at TEXT NOT NULL, \
-         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITHOUT ROWID"
-    );
-    let tombstones = format!(
-        "CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline TEXT, sink TEXT, target TEXT, key TEXT, \
+         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITHOUT ROWID; \
+         CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline TEXT, sink TEXT, target TEXT, key TEXT, \
          version, PRIMARY KEY (pipeline, sink, target, key)) WITHOUT ROWID"
     );
-    vec![(POSITIONS_TABLE, positions), (TOMBSTONES_TABLE, tombstones)]
-}
-
-/// For who only looks: what is not there is made for the connection alone, empty.
-pub(super) fn stand_in(connection: &Connection, books: &Books) -> Result<()> {
-    let mut tables = tables();
-    if books.tables().shadow {
-        let only = Tables {
-            shadow: true,
-            ..Tables::default()
-        };
-        let create = only.create(Dialect::Sqlite).swap_remove(0);
-        tables.push((SHADOW_TABLE, create));
-    }
-    let make = || -> rusqlite::Result<()> {
-        for (name, create) in tables {
-            if !connection.table_exists(None, name)? {
-                connection.execute_batch(&for_the_session(&create))?;
-            }
-        }
-        Ok(())
-    };
-    make().map_err(|error| of_statement("looking for Syncline's own tables", error))
+    connection
+        .execute_batch(&create)
+        .map_err(|error| of_statement("creating Syncline's own tables", error))
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.
@@ -111,31 +79,27 @@ pub(super) fn read(connection: &Connection, identity: &Identity) -> Result<Posit
     read().map_err(|error| of_statement("reading the positions", error))
 }
 
-/// Moves every span from its `from` to its `next`.
-///
-/// # Errors
-/// `Fenced` where one of them stands elsewhere.
-pub(super) fn advance(connection: &Connection, identity: &Identity, spans: &[Span]) -> Result<()> {
+/// Moves every span from its `from` to its `next`; `false` where one of them stands elsewhere.
+pub(super) fn advance(
+    connection: &Connection,
+    identity: &Identity,
+    spans: &[Span],
+) -> Result<bool> {
     for span in spans {
         let moved = advance_one(connection, identity, span)
             .map_err(|error| of_statement("moving the positions", error))?;
-        if let Err(found) = moved {
-            return Err(Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found,
-            });
+        if !moved {
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// The inner error is where the partition stands instead.
 fn advance_one(
     connection: &Connection,
     identity: &Identity,
     span: &Span,
-) -> rusqlite::Result<Result<(), Option<i64>>> {
+) -> rusqlite::Result<bool> {
     let Identity {
         pipeline,
         sink,
@@ -157,16 +121,5 @@ fn advance_one(
             ))?
             .execute(params![pipeline, sink, source, topic, number, span.next])?,
     };
-    if moved == 1 {
-        return Ok(Ok(()));
-    }
-    connection
-        .prepare_cached(&format!(
-            "SELECT position FROM {POSITIONS_TABLE} WHERE {own}"
-        ))?
-        .query_row(params![pipeline, sink, source, topic, number], |row| {
-            row.get(0)
-        })
-        .optional()
-        .map(Err)
+    Ok(moved == 1)
 }

@@ -15,26 +15,23 @@ use super::read::Values;
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::conflict::Held;
-use crate::error::{Error, Result};
+use crate::error::{Error, RejectedChange, Result};
 use crate::sql::DeleteMode;
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
+use crate::sql::plan::ContestedChanges;
 
 impl Run<'_> {
-    /// Decides and writes changes that begin at row `start` of their batch.
+    /// Decides, and deletes; [`Run::write_settled`] does the rest.
     pub(super) fn settle(
         &mut self,
-        batch: usize,
-        start: usize,
-        changes: &Changes,
+        contested: &ContestedChanges,
         prepared: &Prepared,
-    ) -> Result<()> {
+    ) -> Result<Settlement> {
         let options = self.options;
-        let changes = changes
-            .project(&prepared.indices())
-            .map_err(Error::configuration)?;
-        let groups = Groups::of(&changes, &prepared.placed_key, options.delete)?;
-        let (names, facts) = self.facts(&changes, prepared, &groups)?;
+        let changes = &contested.changes;
+        let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
+        let (names, facts) = self.facts(changes, prepared, &groups)?;
         let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
         let version = prepared.version.as_ref().map(|version| version.column);
         let rules = Rules {
@@ -44,16 +41,30 @@ impl Run<'_> {
             version: version.filter(|_| self.buries()),
             reports_max: self.books.reports_max(self.now_ms),
         };
-        let settlement = decide(rules, &changes, &groups, facts)?;
+        let settlement = decide(rules, changes, &groups, facts)?;
         self.outcome += &settlement.outcome;
         for row in settlement.rejected.iter().cloned() {
-            self.reject_row(batch, start, row);
+            self.rejected.push(RejectedChange {
+                batch: contested.batch,
+                row: contested.first_row + row.row,
+                rule: row.rule,
+                field: row.field,
+                reason: row.reason,
+            });
         }
         let entries = self
             .books
-            .enter(&names, &changes, &settlement, self.now_ms)?;
+            .enter(&names, changes, &settlement, self.now_ms)?;
         ledger(self.connection, &entries)?;
-        self.write_settled(batch, start, prepared, &settlement)
+        let places = places(&settlement.deletes, contested);
+        let deletes = net_part(&settlement.deletes, prepared, &places);
+        if self.options.delete != DeleteMode::Soft && !deletes.changes.is_empty() {
+            self.run_all(&deletes, None, |statement, set| match set {
+                Some(_) => unreachable!("a delete names its key alone"),
+                None => statement.plain_delete(),
+            })?;
+        }
+        Ok(settlement)
     }
 
     /// What the target says about the keys of `groups`. `changes` have the columns of
@@ -68,8 +79,7 @@ impl Run<'_> {
         let keys = Part {
             prepared,
             changes: &changes.take(&firsts).map_err(Error::configuration)?,
-            batch: 0,
-            rows: Vec::new(),
+            places: &[],
             placed: true,
         };
         let cells = keys.cells()?;
@@ -95,27 +105,25 @@ impl Run<'_> {
 
     /// Whether versions of deletes are kept (R12).
     fn buries(&self) -> bool {
-        self.options.conflict.buries() && self.options.delete != DeleteMode::Ignore
+        self.options.conflict.buries()
+            && self.options.delete != DeleteMode::Ignore
+            && self.books.has_tombstones
     }
 
-    fn write_settled(
+    /// Writes what [`Run::settle`] decided, but for the deletes.
+    pub(super) fn write_settled(
         &mut self,
-        batch: usize,
-        start: usize,
+        contested: &ContestedChanges,
         prepared: &Prepared,
         settlement: &Settlement,
     ) -> Result<()> {
-        let deletes = net_part(&settlement.deletes, prepared, batch, start);
-        let upserts = net_part(&settlement.upserts, prepared, batch, start);
+        let delete_places = places(&settlement.deletes, contested);
+        let upsert_places = places(&settlement.upserts, contested);
+        let deletes = net_part(&settlement.deletes, prepared, &delete_places);
+        let upserts = net_part(&settlement.upserts, prepared, &upsert_places);
         let statements = self.statements(prepared);
         let mut tombstones = self.tombstones(prepared)?;
         let marked = settlement.upserts.marked.as_ref();
-        if self.options.delete != DeleteMode::Soft && !deletes.changes.is_empty() {
-            self.run_all(&deletes, None, |statement, set| match set {
-                Some(_) => unreachable!("a delete names its key alone"),
-                None => statement.plain_delete(),
-            })?;
-        }
         self.run_all(&upserts, marked, |statement, set| match set {
             Some(set) => statement.plain_update(set),
             None => statement.plain_insert(),
@@ -263,13 +271,18 @@ impl Run<'_> {
     }
 }
 
-/// A net change, placed in its write.
-fn net_part<'a>(net: &'a Net, prepared: &'a Prepared, batch: usize, start: usize) -> Part<'a> {
+/// The batch and row of each net change.
+fn places(net: &Net, contested: &ContestedChanges) -> Vec<(usize, usize)> {
+    let rows = net.rows.iter();
+    rows.map(|&row| (contested.batch, contested.first_row + row as usize))
+        .collect()
+}
+
+fn net_part<'a>(net: &'a Net, prepared: &'a Prepared, places: &'a [(usize, usize)]) -> Part<'a> {
     Part {
         prepared,
         changes: &net.changes,
-        batch,
-        rows: net.rows.iter().map(|&row| start + row as usize).collect(),
+        places,
         placed: true,
     }
 }

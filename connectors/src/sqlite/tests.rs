@@ -17,6 +17,7 @@ use crate::conformance::rows::{changes, row};
 use crate::conformance::sink::Bench;
 use crate::conformance::truth::check_statements;
 use crate::error::Error;
+use crate::sink::{Outcome, Write};
 
 struct File {
     folder: tempfile::TempDir,

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 use syncline_connectors::change::{Changes, Operation};
 use syncline_connectors::conflict::KeyFilter;
-use syncline_connectors::desk::{Desk, Explained};
+use syncline_connectors::conflict_queue::{ConflictQueue, Explained};
 use syncline_connectors::sql::Options;
 
 use super::{exit_of, layout};
@@ -113,12 +113,12 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
     let node = file.sinks.iter().find(|(name, _)| *name == sink);
     let config = node.map(|(_, node)| &node.config);
     let failed = |error| Failure::of_sink(&sink, error);
-    let desk = match config {
-        Some(config) => config.open_desk(&file.name, &sink).await.map_err(failed)?,
+    let queue = match config {
+        Some(config) => config.open_queue(&file.name, &sink).await.map_err(failed)?,
         None => None,
     };
     let options = config.and_then(|config| config.options());
-    let (Some(mut desk), Some(options)) = (desk, options) else {
+    let (Some(mut queue), Some(options)) = (queue, options) else {
         return Err(Failure::Configuration(format!(
             "sink {sink} cannot be asked what it would do: explain takes sinks of type postgres and sqlite"
         )));
@@ -138,10 +138,14 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
     match &arguments.change {
         Some(change) => {
             report
-                .of_given(arguments, &plan, source, change, &mut *desk)
+                .of_given(arguments, &plan, source, change, &mut *queue)
                 .await?
         }
-        None => report.of_last(arguments, &plan, source, &mut *desk).await?,
+        None => {
+            report
+                .of_last(arguments, &plan, source, &mut *queue)
+                .await?
+        }
     }
     Ok(report)
 }
@@ -153,7 +157,7 @@ impl Report {
         arguments: &Arguments,
         plan: &Plan,
         source: &SourcePlan,
-        desk: &mut dyn Desk,
+        queue: &mut dyn ConflictQueue,
     ) -> Result<(), Failure> {
         let key = arguments.key.as_deref().unwrap_or_default();
         let mut search = Search::new(&self.sink, &self.options, key, arguments.table.clone());
@@ -173,7 +177,7 @@ impl Report {
                 self.sink, read.records, self.source
             )));
         };
-        let explained = self.explain(desk, &last.change).await?;
+        let explained = self.explain(queue, &last.change).await?;
         let Last {
             offsets, truncated, ..
         } = &last;
@@ -199,7 +203,7 @@ impl Report {
         plan: &Plan,
         source: &SourcePlan,
         change: &str,
-        desk: &mut dyn Desk,
+        queue: &mut dyn ConflictQueue,
     ) -> Result<(), Failure> {
         if !matches!(
             serde_json::from_str(change),
@@ -223,7 +227,7 @@ impl Report {
                 ));
             }
             let one = search::one(batch, row)?;
-            let explained = self.explain(desk, &one).await?;
+            let explained = self.explain(queue, &one).await?;
             if wanted
                 .as_ref()
                 .is_none_or(|wanted| wanted.matches(&explained.key.0))
@@ -248,9 +252,13 @@ impl Report {
         }
     }
 
-    async fn explain(&self, desk: &mut dyn Desk, change: &Changes) -> Result<Explained, Failure> {
+    async fn explain(
+        &self,
+        queue: &mut dyn ConflictQueue,
+        change: &Changes,
+    ) -> Result<Explained, Failure> {
         let resolvers = conflict::resolvers();
-        let explained = desk.explain(change, &self.source, &resolvers).await;
+        let explained = queue.explain(change, &self.source, &resolvers).await;
         explained.map_err(|error| Failure::of_sink(&self.sink, error))
     }
 

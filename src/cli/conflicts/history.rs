@@ -21,9 +21,9 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     let key = arguments.key.as_deref().map(KeyFilter::of);
     let limit = arguments.limit as usize;
-    let asked = arguments
-        .files
-        .ask(global, async |desk| desk.history(key.as_ref(), limit).await);
+    let asked = arguments.files.ask(global, async |queue| {
+        queue.history(key.as_ref(), limit).await
+    });
     let mut found = match asked.await {
         Ok(found) => found,
         Err(exit) => return exit,

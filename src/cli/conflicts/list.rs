@@ -2,7 +2,7 @@
 
 use clap::Args;
 use syncline_connectors::conflict::QueueEntry;
-use syncline_connectors::desk::Entries;
+use syncline_connectors::conflict_queue::Entries;
 
 use super::{Files, entry_json, id, layout};
 use crate::cli::{Exit, Global, print, print_json};
@@ -24,7 +24,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     };
     let asked = arguments
         .files
-        .ask(global, async |desk| desk.entries(which).await);
+        .ask(global, async |queue| queue.entries(which).await);
     let found = match asked.await {
         Ok(found) => found,
         Err(exit) => return exit,

@@ -2,11 +2,11 @@
 
 use clap::{Args, ValueEnum};
 use syncline_connectors::conflict::{QueueEntry, Resolution, Resolved, Take};
-use syncline_connectors::desk::Entries;
+use syncline_connectors::conflict_queue::Entries;
 use syncline_connectors::error::{Error, RejectedChange};
 
 use super::id::{self, Wanted};
-use super::{Files, entry_json, exit_of, open_desk};
+use super::{Files, entry_json, exit_of, open_queue};
 use crate::cli::{Exit, Global, complain, print, print_json};
 use crate::conflict;
 use crate::failure::Failure;
@@ -91,7 +91,7 @@ async fn carry_out(
 ) -> Exit {
     let which = Entries::Id(id.number);
     let found = match files
-        .ask(global, async |desk| desk.entries(which).await)
+        .ask(global, async |queue| queue.entries(which).await)
         .await
     {
         Ok(found) => found,
@@ -115,11 +115,11 @@ async fn carry_out(
         by: by.unwrap_or_else(user),
         at_ms: chrono::Utc::now().timestamp_millis(),
     };
-    let mut desk = match open_desk(files, global, &entry).await {
-        Ok(desk) => desk,
+    let mut queue = match open_queue(files, global, &entry).await {
+        Ok(queue) => queue,
         Err(exit) => return exit,
     };
-    let resolved = desk
+    let resolved = queue
         .resolve(entry.id, &resolution, &conflict::resolvers())
         .await;
     match resolved {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use syncline_connectors::conflict::QueueEntry;
-use syncline_connectors::desk::Entries;
+use syncline_connectors::conflict_queue::Entries;
 
 use super::id::{self, Wanted};
 use super::{Files, entry_json, layout};
@@ -20,7 +20,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     let which = Entries::Id(arguments.id.number);
     let asked = arguments
         .files
-        .ask(global, async |desk| desk.entries(which).await);
+        .ask(global, async |queue| queue.entries(which).await);
     let found = match asked.await {
         Ok(found) => found,
         Err(exit) => return exit,

@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     let asked = arguments
         .files
-        .ask(global, async |desk| desk.counts().await);
+        .ask(global, async |queue| queue.counts().await);
     let found = match asked.await {
         Ok(found) => found,
         Err(exit) => return exit,

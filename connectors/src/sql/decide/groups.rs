@@ -9,7 +9,7 @@ use crate::sql::DeleteMode;
 use crate::sql::keys::Keys;
 
 /// Rows by ascending key; those of one key in their order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Groups {
     rows: Vec<u32>,
     /// Where each key begins in `rows`, and the end of the last.

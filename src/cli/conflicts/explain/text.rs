@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use syncline_connectors::conflict::same_json;
-use syncline_connectors::desk::Explained;
+use syncline_connectors::conflict_queue::Explained;
 
 use super::{Answer, Report, layout, why};
 

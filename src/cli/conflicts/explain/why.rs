@@ -6,7 +6,7 @@ use syncline_connectors::change::Operation;
 use syncline_connectors::conflict::{
     Conflict, ConflictPolicy, ConflictType, Detect, Verdict, Winner, same_json,
 };
-use syncline_connectors::desk::Explained;
+use syncline_connectors::conflict_queue::Explained;
 use syncline_connectors::sql::{DeleteMode, Evolution, Options};
 
 use super::layout;

@@ -8,34 +8,32 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::failure::Failure;
-use super::prepare::Prepared;
-use super::session::Session;
-use super::settle::Dispute;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
+use crate::sql::connection::{Bulk, PreparedTable};
 use crate::sql::decide::takes_resolver;
+use crate::sql::failure::Failure;
 use crate::sql::fold::{Round, fold};
 use crate::sql::target::{Target, key_columns};
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
 
-/// A stretch of one batch of a write.
+/// Neighbouring changes of one batch of a write.
 #[derive(Debug, Clone)]
-pub(super) struct Part {
+pub(crate) struct ChangeSlice {
     /// Index of the batch.
-    pub(super) batch: usize,
-    /// The batch's row that the stretch begins with.
-    pub(super) first_row: usize,
-    pub(super) changes: Changes,
+    pub(crate) batch: usize,
+    /// The batch's row that the changes begin with.
+    pub(crate) first_row: usize,
+    pub(crate) changes: Changes,
 }
 
-impl Part {
+impl ChangeSlice {
     /// All batches, whole.
-    pub(super) fn of_write(write: &Write) -> Vec<Self> {
-        let parts = write.changes.iter().enumerate();
-        parts
+    pub(crate) fn of_write(write: &Write) -> Vec<Self> {
+        let batches = write.changes.iter().enumerate();
+        batches
             .filter(|(_, changes)| !changes.is_empty())
             .map(|(batch, changes)| Self {
                 batch,
@@ -47,81 +45,74 @@ impl Part {
 }
 
 /// What is to be done, and what is already known of its outcome.
-pub(super) struct Work {
+pub(crate) struct Work<T> {
     /// In an order in which every table comes after those that its foreign keys point to.
-    pub(super) tables: Vec<Vec<Step>>,
+    pub(crate) tables: Vec<Vec<Step<T>>>,
     /// What is counted already.
-    pub(super) settled: Outcome,
-}
-
-impl Work {
-    /// The staging tables that the work fills.
-    pub(super) fn stages(&self) -> Vec<&str> {
-        let mut stages: Vec<&str> = self
-            .tables
-            .iter()
-            .flatten()
-            .flat_map(|step| {
-                let prepared = step.prepared();
-                [prepared.stage.as_str(), prepared.probe.as_str()]
-            })
-            .collect();
-        stages.sort_unstable();
-        stages.dedup();
-        stages
-    }
+    pub(crate) settled: Outcome,
 }
 
 /// One round of a table, or its truncate.
-pub(super) enum Step {
+pub(crate) enum Step<T> {
     Rows {
-        prepared: Arc<Prepared>,
+        prepared: Arc<T>,
         round: Box<Round>,
         /// The batch and row of each upsert, then of each delete.
         places: Vec<(usize, usize)>,
     },
     /// Changes that a resolver decides.
-    Dispute {
-        prepared: Arc<Prepared>,
-        dispute: Box<Dispute>,
+    Contested {
+        prepared: Arc<T>,
+        changes: Box<ContestedChanges>,
     },
-    Truncate(Arc<Prepared>),
+    Truncate(Arc<T>),
 }
 
-impl Step {
-    pub(super) fn prepared(&self) -> &Prepared {
+/// Changes of one table that a resolver decides, and where they stand in the write.
+pub(crate) struct ContestedChanges {
+    /// In the columns of the prepared table.
+    pub(crate) changes: Changes,
+    /// The batch, and its row that the changes begin with.
+    pub(crate) batch: usize,
+    pub(crate) first_row: usize,
+}
+
+impl<T> Step<T> {
+    pub(crate) fn prepared(&self) -> &Arc<T> {
         match self {
             Self::Rows { prepared, .. }
-            | Self::Dispute { prepared, .. }
+            | Self::Contested { prepared, .. }
             | Self::Truncate(prepared) => prepared,
         }
     }
 }
 
 /// Folds and prepares.
-pub(super) async fn plan(
-    session: &mut Session,
+pub(crate) async fn plan<B: Bulk>(
+    session: &mut B,
     options: &Options,
-    parts: &[Part],
-) -> Result<Work, Failure> {
-    let mut tables: BTreeMap<Target, Vec<Step>> = BTreeMap::new();
+    slices: &[ChangeSlice],
+) -> Result<Work<B::Table>, Failure> {
+    let mut tables: BTreeMap<Target, Vec<Step<B::Table>>> = BTreeMap::new();
     let mut settled = Outcome::default();
     let mut rejected = Vec::new();
     let now_ms = Utc::now().timestamp_millis();
-    for part in parts {
-        let target = Target::of(&options.table, &part.changes.table)?;
-        let key = key_columns(options, &part.changes)?;
-        let prepared = Prepared::of(session, options, &target, &part.changes, &key).await?;
-        let place = |row: usize| (part.batch, part.first_row + row);
-        for row in refuse_skewed(&part.changes, &options.conflict, now_ms)? {
+    for slice in slices {
+        let target = Target::of(&options.table, &slice.changes.table)?;
+        let key = key_columns(options, &slice.changes)?;
+        let prepared = session
+            .prepare(options, &target, &slice.changes, &key)
+            .await?;
+        let place = |row: usize| (slice.batch, slice.first_row + row);
+        for row in refuse_skewed(&slice.changes, &options.conflict, now_ms)? {
             let (batch, at) = place(row.row);
             rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
         }
         let steps = tables.entry(target).or_default();
-        for segment in segments(&part.changes) {
+        for segment in segments(&slice.changes) {
             let rows = match segment {
                 Segment::Truncate(row) => {
-                    match truncates(options, &part.changes, row) {
+                    match truncates(options, &slice.changes, row) {
                         Ok(true) => {
                             steps.push(Step::Truncate(prepared.clone()));
                             settled.written += 1;
@@ -136,19 +127,19 @@ pub(super) async fn plan(
                 }
                 Segment::Rows(rows) => rows,
             };
-            let segment = if rows.len() == part.changes.len() {
-                part.changes.clone()
+            let segment = if rows.len() == slice.changes.len() {
+                slice.changes.clone()
             } else {
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
-                part.changes.take(&indices).map_err(Error::configuration)?
+                slice.changes.take(&indices).map_err(Error::configuration)?
             };
-            if takes_resolver(options, &segment, session.books.may_wait)? {
-                steps.push(Step::Dispute {
+            if takes_resolver(options, &segment, session.books().may_wait)? {
+                steps.push(Step::Contested {
                     prepared: prepared.clone(),
-                    dispute: Box::new(Dispute {
+                    changes: Box::new(ContestedChanges {
                         changes: prepared.place(&segment)?,
-                        batch: part.batch,
-                        first_row: part.first_row + rows.start,
+                        batch: slice.batch,
+                        first_row: slice.first_row + rows.start,
                     }),
                 });
                 continue;
@@ -222,7 +213,7 @@ fn truncates(options: &Options, changes: &Changes, row: usize) -> Result<bool, (
     ))
 }
 
-pub(super) fn rejection(
+pub(crate) fn rejection(
     batch: usize,
     row: usize,
     rule: String,
@@ -239,16 +230,14 @@ pub(super) fn rejection(
 }
 
 /// Every table after those that its foreign keys point to; by name where they go in a circle.
-fn in_order_of_references(mut rest: Vec<Vec<Step>>) -> Vec<Vec<Step>> {
+fn in_order_of_references<T: PreparedTable>(mut rest: Vec<Vec<Step<T>>>) -> Vec<Vec<Step<T>>> {
     rest.retain(|steps| !steps.is_empty());
     let mut ordered = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
-        let waits = |steps: &Vec<Step>| {
-            let prepared = steps[0].prepared();
-            rest.iter().any(|other| {
-                let oid = other[0].prepared().oid;
-                oid != prepared.oid && prepared.references.contains(&oid)
-            })
+        let waits = |steps: &Vec<Step<T>>| {
+            let table = steps[0].prepared();
+            rest.iter()
+                .any(|other| table.refers_to(other[0].prepared()))
         };
         let next = rest.iter().position(|steps| !waits(steps)).unwrap_or(0);
         ordered.push(rest.remove(next));

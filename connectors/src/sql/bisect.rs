@@ -5,32 +5,31 @@
 //! for a foreign key is tried again at the end, when all that it may refer to is there, unless a later
 //! change of its key was accepted meanwhile, which it must not undo.
 //!
-//! MySQL checks keys and foreign keys row by row, so that changes can be refused together and be right
-//! one after another: a child before its parent in one table, a unique value that moves from row to
-//! row. Then there is no culprit, everything is applied, and that is the write.
+//! A database checks keys and foreign keys as it goes, so that changes can be refused together and be
+//! right one after another: a child before its parent in one table, a unique value that moves from row
+//! to row. Then there is no culprit, everything is applied, and that is the write (R20).
 
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::Array as _;
 
-use super::apply;
-use super::failure::{Failure, Refused};
-use super::plan::{Part, plan};
-use super::session::Session;
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Identity, Outcome};
 use crate::sql::Options;
+use crate::sql::connection::Bulk;
+use crate::sql::failure::{Failure, Refused};
+use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
 
-/// A stretch of the parts, by number of change from the first.
-type Stretch = std::ops::Range<usize>;
+/// A range of changes, by their number from the first of all slices.
+type Numbers = std::ops::Range<usize>;
 
 /// A key of a target, as text.
 type Key = (Target, Vec<u8>);
 
 /// What became of the changes.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// These cannot be written.
     Culprits(Vec<RejectedChange>),
     /// Each was accepted after the others: they are applied, and not committed.
@@ -38,30 +37,33 @@ pub(super) enum Found {
 }
 
 /// Tries the changes of a write whose transaction is open.
-pub(super) async fn run(
-    session: &mut Session,
+///
+/// # Errors
+/// Where it fails for another reason than a change.
+pub(crate) async fn bisect<B: Bulk>(
+    session: &mut B,
     identity: &Identity,
     options: &Options,
-    parts: &[Part],
+    slices: &[ChangeSlice],
 ) -> Result<Found, Failure> {
-    let count: usize = parts.iter().map(|part| part.changes.len()).sum();
+    let count: usize = slices.iter().map(|slice| slice.changes.len()).sum();
     let mut outcome = Outcome::default();
     let mut culprits: Vec<(usize, Refused)> = Vec::new();
     let mut by_order: Vec<(usize, Refused)> = Vec::new();
-    let mut stack: Vec<Stretch> = halves(0..count);
-    while let Some(stretch) = stack.pop() {
-        match attempt(session, identity, options, parts, &stretch).await? {
+    let mut stack: Vec<Numbers> = halves(0..count);
+    while let Some(numbers) = stack.pop() {
+        match attempt(session, identity, options, slices, &numbers).await? {
             Ok(done) => outcome += &done,
-            Err(_) if stretch.len() > 1 => stack.extend(halves(stretch)),
-            Err(refused) if refused.by_order => by_order.push((stretch.start, refused)),
-            Err(refused) => culprits.push((stretch.start, refused)),
+            Err(_) if numbers.len() > 1 => stack.extend(halves(numbers)),
+            Err(refused) if refused.by_order => by_order.push((numbers.start, refused)),
+            Err(refused) => culprits.push((numbers.start, refused)),
         }
     }
     let mut refused: HashSet<usize> = culprits.iter().chain(&by_order).map(|(n, _)| *n).collect();
     let numbers = if by_order.is_empty() {
         HashMap::new()
     } else {
-        numbers_by_key(options, parts)?
+        numbers_by_key(options, slices)?
     };
     for (number, why) in by_order {
         let later = numbers
@@ -72,7 +74,7 @@ pub(super) async fn run(
             culprits.push((number, why));
             continue;
         }
-        match attempt(session, identity, options, parts, &(number..number + 1)).await? {
+        match attempt(session, identity, options, slices, &(number..number + 1)).await? {
             Ok(done) => {
                 refused.remove(&number);
                 outcome += &done;
@@ -85,26 +87,29 @@ pub(super) async fn run(
     }
     culprits.sort_by_key(|(number, _)| *number);
     let culprits = culprits.into_iter().map(|(number, refused)| {
-        let (batch, row) = place(parts, number);
+        let (batch, row) = change_index(slices, number);
         refused.of_change(batch, row)
     });
     Ok(Found::Culprits(culprits.collect()))
 }
 
 /// The changes of every key of every target, by their numbers.
-fn numbers_by_key(options: &Options, parts: &[Part]) -> Result<HashMap<Key, Vec<usize>>, Error> {
+fn numbers_by_key(
+    options: &Options,
+    slices: &[ChangeSlice],
+) -> Result<HashMap<Key, Vec<usize>>, Error> {
     let mut numbers: HashMap<Key, Vec<usize>> = HashMap::new();
     let mut number = 0;
-    for part in parts {
-        let target = Target::of(&options.table, &part.changes.table)?;
-        let key = key_columns(options, &part.changes)?;
-        for row in 0..part.changes.len() {
+    for slice in slices {
+        let target = Target::of(&options.table, &slice.changes.table)?;
+        let key = key_columns(options, &slice.changes)?;
+        for row in 0..slice.changes.len() {
             let mut bytes = Vec::new();
             for &column in &key {
                 let start = bytes.len();
-                let array = part.changes.rows.column(column);
+                let array = slice.changes.rows.column(column);
                 if !array.is_null(row) {
-                    let schema = part.changes.rows.schema_ref();
+                    let schema = slice.changes.rows.schema_ref();
                     write_text(schema.field(column), array, row, &mut bytes);
                 }
                 let length = (bytes.len() - start) as u64;
@@ -121,23 +126,23 @@ fn numbers_by_key(options: &Options, parts: &[Part]) -> Result<HashMap<Key, Vec<
 }
 
 /// Both halves, the first one on top of the stack; one half where it cannot be halved.
-fn halves(stretch: Stretch) -> Vec<Stretch> {
-    let middle = stretch.start + stretch.len() / 2;
-    [middle..stretch.end, stretch.start..middle]
+fn halves(numbers: Numbers) -> Vec<Numbers> {
+    let middle = numbers.start + numbers.len() / 2;
+    [middle..numbers.end, numbers.start..middle]
         .into_iter()
         .filter(|half| !half.is_empty())
         .collect()
 }
 
-/// Tries a stretch and keeps it where it is accepted; says why where it is not.
-async fn attempt(
-    session: &mut Session,
+/// Tries some changes and keeps them where they are accepted; says why where they are not.
+async fn attempt<B: Bulk>(
+    session: &mut B,
     identity: &Identity,
     options: &Options,
-    parts: &[Part],
-    stretch: &Stretch,
+    slices: &[ChangeSlice],
+    numbers: &Numbers,
 ) -> Result<Result<Outcome, Refused>, Failure> {
-    let tried = cut(parts, stretch)?;
+    let tried = cut(slices, numbers)?;
     session.execute("SAVEPOINT attempt").await?;
     let done = match apply_all(session, identity, options, &tried).await {
         Ok(outcome) => Ok(outcome),
@@ -155,30 +160,34 @@ async fn attempt(
     Ok(done)
 }
 
-async fn apply_all(
-    session: &mut Session,
+async fn apply_all<B: Bulk>(
+    session: &mut B,
     identity: &Identity,
     options: &Options,
-    parts: &[Part],
+    slices: &[ChangeSlice],
 ) -> Result<Outcome, Failure> {
-    let work = plan(session, options, parts).await?;
-    apply::run(session, identity, options, &work).await
+    let work = plan(session, options, slices).await?;
+    let outcome = session.apply(identity, options, work).await?;
+    if let Some(check) = B::CHECK_DEFERRED {
+        session.execute(check).await?;
+    }
+    Ok(outcome)
 }
 
-/// The changes of a stretch.
-fn cut(parts: &[Part], stretch: &Stretch) -> Result<Vec<Part>, Failure> {
+/// The changes of these numbers.
+fn cut(slices: &[ChangeSlice], numbers: &Numbers) -> Result<Vec<ChangeSlice>, Failure> {
     let mut cut = Vec::new();
     let mut before = 0;
-    for part in parts {
-        let count = part.changes.len();
-        let start = stretch.start.clamp(before, before + count) - before;
-        let end = stretch.end.clamp(before, before + count) - before;
+    for slice in slices {
+        let count = slice.changes.len();
+        let start = numbers.start.clamp(before, before + count) - before;
+        let end = numbers.end.clamp(before, before + count) - before;
         if start < end {
             let rows: Vec<u32> = (start as u32..end as u32).collect();
-            cut.push(Part {
-                batch: part.batch,
-                first_row: part.first_row + start,
-                changes: part.changes.take(&rows).map_err(Error::configuration)?,
+            cut.push(ChangeSlice {
+                batch: slice.batch,
+                first_row: slice.first_row + start,
+                changes: slice.changes.take(&rows).map_err(Error::configuration)?,
             });
         }
         before += count;
@@ -186,15 +195,16 @@ fn cut(parts: &[Part], stretch: &Stretch) -> Result<Vec<Part>, Failure> {
     Ok(cut)
 }
 
-fn place(parts: &[Part], number: usize) -> (usize, usize) {
+/// The batch and the row of the change of this number.
+fn change_index(slices: &[ChangeSlice], number: usize) -> (usize, usize) {
     let mut before = 0;
-    for part in parts {
-        if number < before + part.changes.len() {
-            return (part.batch, part.first_row + number - before);
+    for slice in slices {
+        if number < before + slice.changes.len() {
+            return (slice.batch, slice.first_row + number - before);
         }
-        before += part.changes.len();
+        before += slice.changes.len();
     }
-    unreachable!("a stretch lies inside the parts")
+    unreachable!("the numbers are those of the slices")
 }
 
 #[cfg(test)]
@@ -205,11 +215,11 @@ mod tests {
     fn halves_are_taken_from_the_front_and_end_with_single_changes() {
         let mut stack = halves(0..5);
         let mut singles = Vec::new();
-        while let Some(stretch) = stack.pop() {
-            if stretch.len() == 1 {
-                singles.push(stretch.start);
+        while let Some(numbers) = stack.pop() {
+            if numbers.len() == 1 {
+                singles.push(numbers.start);
             } else {
-                stack.extend(halves(stretch));
+                stack.extend(halves(numbers));
             }
         }
         assert_eq!(singles, [0, 1, 2, 3, 4]);

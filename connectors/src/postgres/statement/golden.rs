@@ -1,0 +1,123 @@
+//! The texts of the statements, for a few tables and policies: they change only on purpose.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use expect_test::expect_file;
+
+use super::*;
+use crate::postgres::catalogue::Found;
+use crate::sql::Options;
+use crate::sql::catalogue::{Plan, TargetColumn, TargetTable};
+use crate::sql::golden::cases;
+use crate::sql::target::Target;
+
+/// `account (id bigint, region text, name varchar(5), amount numeric(12,2), note jsonb, changed
+/// timestamptz)`, keyed by `key`.
+fn prepared(options: &Options, key: &[usize]) -> Prepared {
+    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let columns = [
+        ("id", DataType::Int64, "bigint", true),
+        ("region", DataType::Utf8, "text", true),
+        ("name", DataType::Utf8, "character varying(5)", true),
+        (
+            "amount",
+            DataType::Decimal128(12, 2),
+            "numeric(12,2)",
+            false,
+        ),
+        ("note", DataType::Utf8, "jsonb", false),
+        ("changed", instant, "timestamp with time zone", true),
+    ];
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, data_type, _, _)| Field::new(*name, data_type.clone(), true))
+        .collect();
+    let column = |(name, _, sql_type, _): &(&str, DataType, &str, bool)| TargetColumn {
+        name: (*name).to_owned(),
+        sql_type: (*sql_type).to_owned(),
+        nullable: true,
+        has_default: false,
+        generated: false,
+    };
+    let found = Found {
+        table: TargetTable {
+            columns: columns.iter().map(column).collect(),
+            unique: Vec::new(),
+            primary: Some(0),
+        },
+        exact: columns.iter().map(|(_, _, _, exact)| *exact).collect(),
+        oid: 1,
+        references: Vec::new(),
+    };
+    let plan = Plan {
+        actions: Vec::new(),
+        columns: columns
+            .iter()
+            .map(|(name, ..)| Some((*name).to_owned()))
+            .collect(),
+    };
+    let target = Target {
+        schema: Some("public".to_owned()),
+        name: "account".to_owned(),
+    };
+    let schema = Arc::new(Schema::new(fields));
+    Prepared::build(options, &target, schema, key, &found, &plan, 7).unwrap()
+}
+
+#[test]
+fn texts_of_statements() {
+    let identity = Identity {
+        pipeline: "p".to_owned(),
+        sink: "k".to_owned(),
+        source: "s".to_owned(),
+    };
+    let mut out = String::new();
+    for case in cases() {
+        let options = case.options();
+        let prepared = prepared(&options, case.key);
+        let statements = Statements {
+            prepared: &prepared,
+            policy: &options.conflict,
+            identity: &identity,
+        };
+        let set = [true, true, true, false, true, false];
+        let mut texts = vec![
+            ("create stage", prepared.create_stage()),
+            ("upsert inserts", statements.upsert(INSERT)),
+            ("upsert updates", statements.upsert(UPDATE)),
+            ("update partial", statements.update(&set, 1)),
+            ("incomplete", statements.incomplete(1)),
+            ("kept", statements.kept(&[true; 6], 0, true)),
+            ("kept partial", statements.kept(&set, 1, false)),
+            ("delete", statements.delete()),
+            ("survivors", statements.survivors()),
+            ("held", statements.held()),
+            ("decided deletes", statements.settled_deletes()),
+            ("decided inserts", statements.settled_inserts()),
+            ("raced", statements.raced()),
+            ("decided updates", statements.settled_updates()),
+            ("truncate", statements.truncate()),
+        ];
+        if statements.buries(options.delete) {
+            texts.extend([
+                ("bury", statements.bury().unwrap()),
+                ("has tombstones", statements.has_tombstones()),
+                ("drop outdated", statements.drop_outdated().unwrap()),
+                ("exhume", statements.exhume()),
+                ("graves", statements.graves()),
+                ("grave", format!("{:?}", statements.grave().unwrap())),
+                ("decided exhume", statements.settled_exhume()),
+            ]);
+        }
+        if let Some(marked) = statements.marked(0) {
+            texts.push(("marked", marked));
+        }
+        writeln!(out, "== {}", case.name).unwrap();
+        for (name, text) in texts {
+            writeln!(out, "-- {name}\n{text}").unwrap();
+        }
+    }
+    expect_file!["golden.txt"].assert_eq(&out);
+}

@@ -1,0 +1,84 @@
+//! Why an attempt to write failed, and what the engine does about it (R16). Every database sorts its
+//! driver's errors into these.
+
+use crate::error::{Error, RejectedChange};
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// As it is for the caller.
+    Error(Error),
+    /// The target is not what it was when it was prepared: prepare anew. The error, if it stays so.
+    Stale(Error),
+    /// Another session inserted a row of this write meanwhile: decide anew. The error, if that happens
+    /// again and again.
+    Raced(Error),
+    /// The database refused a value: which change it was has yet to be found.
+    Data(Refused),
+}
+
+/// A refusal of data.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    /// The database's code and its name where it is a common one, or a rule of ours.
+    pub(crate) rule: String,
+    /// The column, where the database says it.
+    pub(crate) field: Option<String>,
+    /// The message without the value.
+    pub(crate) reason: String,
+    /// Whether a foreign key was violated, which the order of the changes can cause.
+    pub(crate) by_order: bool,
+    /// The unique index that holds such a row already, where the database says it.
+    pub(crate) duplicate: Option<String>,
+}
+
+impl Refused {
+    /// By a rule of ours.
+    pub(crate) fn new(rule: &str, field: Option<String>, reason: &str) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            field,
+            reason: reason.to_owned(),
+            by_order: false,
+            duplicate: None,
+        }
+    }
+
+    /// What a rule of ours refused, by the first of its rows.
+    pub(crate) fn by_rule(rejected: Vec<RejectedChange>) -> Self {
+        let first = rejected.into_iter().next();
+        let (rule, field, reason) = first
+            .map(|first| (first.rule, first.field, first.reason))
+            .unwrap_or_default();
+        Self::new(&rule, field, &reason)
+    }
+
+    /// As the rejection of one change.
+    pub(crate) fn of_change(&self, batch: usize, row: usize) -> RejectedChange {
+        RejectedChange {
+            batch,
+            row,
+            rule: self.rule.clone(),
+            field: self.field.clone(),
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+impl Failure {
+    /// For calls that write no rows: data cannot be at fault there.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Error(error) | Self::Stale(error) | Self::Raced(error) => error,
+            Self::Data(refused) => {
+                Error::configuration(format!("{}: {}", refused.rule, refused.reason))
+            }
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}

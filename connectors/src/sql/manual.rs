@@ -1,0 +1,201 @@
+//! Manual resolution: a person's decision carried out, and what waited behind it replayed, in one
+//! transaction (C9).
+//!
+//! The entry is locked first, as a write of its key locks it: a resolution and a write of the same key
+//! exclude each other.
+
+use std::sync::Arc;
+
+use crate::change::Changes;
+use crate::conflict::{QueueEntry, QueueState, Resolution, Resolved, Resolvers, Take, read_change};
+use crate::error::{Error, Result};
+use crate::sink::Identity;
+use crate::sql::Options;
+use crate::sql::books::Keys;
+use crate::sql::connection::{Bulk, Purpose, Settings};
+use crate::sql::failure::Failure;
+use crate::sql::ledger::{Row, read_entry};
+use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::target::key_columns;
+
+/// How often it begins anew because changes of the key come in meanwhile.
+const TRIES_MAX: u32 = 10;
+
+/// Resolves the entry `id` of the sink of `identity`, whose source it finds in the entry.
+///
+/// # Errors
+/// `Configuration` where there is no such entry, where it is resolved already, or where what was
+/// decided does not fit; `Rejected` where the target refuses the row. Nothing is changed then.
+pub(crate) async fn resolve<B: Bulk>(
+    settings: &B::Settings,
+    mut identity: Identity,
+    id: i64,
+    resolution: &Resolution,
+    resolvers: &Arc<dyn Resolvers>,
+) -> Result<Resolved> {
+    let mut session = B::open(settings, &identity, resolvers, Purpose::Write).await?;
+    let entry = entry(&mut session, id).await.map_err(Failure::into_error)?;
+    if identity.source != entry.source {
+        session.close().await?;
+        identity.source.clone_from(&entry.source);
+        session = B::open(settings, &identity, resolvers, Purpose::Write).await?;
+    }
+    let mut attempt = Attempt {
+        session,
+        identity,
+        options: settings.options(),
+    };
+    for _ in 0..TRIES_MAX {
+        match attempt.run(&entry, resolution).await {
+            Ok(Some(resolved)) => {
+                attempt.session.close().await?;
+                return Ok(resolved);
+            }
+            Ok(None) | Err(Failure::Raced(_)) => attempt.session.roll_back().await?,
+            Err(Failure::Data(refused)) => {
+                return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
+            }
+            Err(failure) => return Err(failure.into_error()),
+        }
+    }
+    Err(Error::Unavailable {
+        message: format!("changes of the key of conflict {id} keep coming in: try again"),
+        cause: None,
+    })
+}
+
+struct Attempt<B> {
+    session: B,
+    identity: Identity,
+    options: Options,
+}
+
+impl<B: Bulk> Attempt<B> {
+    /// `None` where other changes came to wait while it was planned.
+    async fn run(
+        &mut self,
+        entry: &QueueEntry,
+        resolution: &Resolution,
+    ) -> Result<Option<Resolved>, Failure> {
+        let ledger = self.session.books().ledger.clone();
+        let select = ledger.select_waiting(&entry.target, &entry.key.0);
+        let waiting = self.session.query(&select).await?;
+        let change = read_change(&entry.change)?;
+        let key = key_columns(&self.options, &change)?;
+        let decided = resolution.change(entry, &change, &key)?;
+        let later = waiting.iter().map(read_waiting);
+        let later = later.collect::<Result<Vec<Changes>>>()?;
+        let (options, forced) = (self.options.clone(), self.options.forced());
+        if !B::PREPARES_INSIDE {
+            for (changes, options) in decided.iter().map(|changes| (changes, &forced)) {
+                plan(&mut self.session, options, &[slice(changes)]).await?;
+            }
+            for changes in &later {
+                plan(&mut self.session, &options, &[slice(changes)]).await?;
+            }
+        }
+
+        self.session.begin().await?;
+        if self
+            .session
+            .query(&ledger.lock_entry(entry.id))
+            .await?
+            .is_empty()
+        {
+            return Err(Failure::Error(Error::configuration(format!(
+                "the conflict {0} is not open any more: `syncline conflicts show {0}` says who resolved it",
+                entry.id
+            ))));
+        }
+        if self.session.query(&select).await? != waiting {
+            return Ok(None);
+        }
+        let close = ledger.close_entry(entry.id, resolution);
+        let forget = ledger.delete_waiting(&entry.target, &entry.key.0);
+        self.session.execute(&close).await?;
+        self.session.execute(&forget).await?;
+        if let Some(decided) = &decided {
+            self.session.books().counting = false;
+            let applied = self.apply(decided, &forced).await;
+            self.session.books().counting = true;
+            applied?;
+        }
+        self.follow(entry, &change, &key).await?;
+        let mut resolved = Resolved {
+            entry: closed(entry, resolution),
+            replayed: 0,
+            waiting: 0,
+        };
+        for changes in &later {
+            let queued = self.apply(changes, &options).await?;
+            resolved.waiting += queued;
+            resolved.replayed += 1 - queued.min(1);
+        }
+        self.session.commit().await?;
+        Ok(Some(resolved))
+    }
+
+    /// Applies one change; gives how many changes wait of it.
+    async fn apply(&mut self, changes: &Changes, options: &Options) -> Result<u64, Failure> {
+        let work = plan(&mut self.session, options, &[slice(changes)]).await?;
+        let outcome = self.session.apply(&self.identity, options, work).await?;
+        Ok(outcome.queued)
+    }
+
+    /// The shadow takes on what the source said.
+    async fn follow(
+        &mut self,
+        entry: &QueueEntry,
+        change: &Changes,
+        key: &[usize],
+    ) -> Result<(), Failure> {
+        let keys = Keys::of(&entry.target, change, key);
+        let mut images = Vec::new();
+        for ask in self.session.books().ask_shadow(&keys) {
+            images.extend(self.session.query(&ask).await?);
+        }
+        for sql in self.session.books().follow(&keys, change, &images)? {
+            self.session.execute(&sql).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn entry<B: Bulk>(session: &mut B, id: i64) -> Result<QueueEntry, Failure> {
+    let select = session.books().ledger.select_entry(id);
+    let row = session.query(&select).await?.into_iter().next();
+    let row = row.ok_or_else(|| {
+        Error::configuration(format!(
+            "there is no conflict {id} in the queue of this sink: `syncline conflicts list --all` shows the ids"
+        ))
+    })?;
+    Ok(read_entry(row)?)
+}
+
+/// A change that waited behind the entry.
+fn read_waiting(row: &Row) -> Result<Changes> {
+    read_change(row.get(1).and_then(Option::as_deref).unwrap_or_default())
+}
+
+fn slice(changes: &Changes) -> ChangeSlice {
+    ChangeSlice {
+        batch: 0,
+        first_row: 0,
+        changes: changes.clone(),
+    }
+}
+
+/// The entry as a resolution leaves it.
+fn closed(entry: &QueueEntry, resolution: &Resolution) -> QueueEntry {
+    QueueEntry {
+        state: match resolution.take {
+            Take::Skip => QueueState::Skipped,
+            _ => QueueState::Resolved,
+        },
+        taken: Some(resolution.taken()),
+        resolved_by: Some(resolution.by.clone()),
+        resolved_at_ms: Some(resolution.at_ms),
+        waiting: 0,
+        ..entry.clone()
+    }
+}

@@ -1,0 +1,336 @@
+//! The one implementation of [`Sink`] for databases: how a write goes from its first try to its commit.
+//!
+//! **Guarantees.** One write is one transaction (C10): rows, conflict decisions and positions become
+//! durable together or nothing does. Positions move by compare-and-set, which fences a second owner
+//! (R4). Where the reply to a commit is lost, the next try of the same write finds its positions moved
+//! and returns the outcome that it had.
+//!
+//! - Refused together: the changes are tried in pieces, inside the transaction ([`bisect`]). What is
+//!   refused alone is returned as rejected and nothing is written; where nothing is, that is the write.
+//! - A table that changed since it was prepared: connects anew and tries once more.
+//! - A row that another session inserted meanwhile: decides anew, at most [`RACES_MAX`] times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+
+use crate::change::Table;
+use crate::conflict::{Resolvers, StatementsOnly};
+use crate::error::{Error, Result};
+use crate::record::{Positions, Span};
+use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sql::Evolution;
+use crate::sql::admit::KnownTables;
+use crate::sql::bisect::{Found, bisect};
+use crate::sql::connection::{Bulk, Connection, Purpose, Settings};
+use crate::sql::failure::Failure;
+use crate::sql::moves;
+use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::target::Target;
+use crate::sql::version::version_column;
+
+/// How often one write begins anew because other sessions insert the rows that it decides about.
+const RACES_MAX: u32 = 10;
+
+/// As many times as long as a write may take, so long may it take in pieces.
+const PIECES_TIMES: u32 = 20;
+
+/// Opens a session of its own for one lane.
+///
+/// # Errors
+/// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
+/// conflict policy is incomplete.
+pub(crate) async fn connect<B: Bulk>(
+    settings: &B::Settings,
+    identity: &Identity,
+    resolvers: &Arc<dyn Resolvers>,
+) -> Result<Box<dyn Sink>> {
+    version_column(&settings.options().conflict)?;
+    let session = B::open(settings, identity, resolvers, Purpose::Write).await?;
+    Ok(Box::new(SqlSink::<B> {
+        settings: settings.clone(),
+        identity: identity.clone(),
+        resolvers: resolvers.clone(),
+        session: Some(session),
+        tables: KnownTables::default(),
+        in_doubt: None,
+    }))
+}
+
+/// Whether the database answers, and whether the table that the sink names is there, where the sink
+/// does not create it, with a unique index over the sink's key. Writes nothing.
+///
+/// # Errors
+/// `Unavailable` or `Configuration`, with what to do about it.
+pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
+    let options = settings.options();
+    version_column(&options.conflict)?;
+    let mut connection = open_to_check::<C>(settings, "check").await?;
+    if options.table.contains('{') {
+        return Ok(());
+    }
+    let target = Target::of(&options.table, &Table::nowhere())?;
+    let found = connection.describe(&target).await;
+    let creates = matches!(options.evolution, Evolution::Evolve | Evolution::Lenient);
+    match (found.map_err(Failure::into_error)?, &options.key) {
+        (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+        (None, _) if !creates => Err(Error::configuration(format!(
+            "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
+            target.to_string()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The columns of the table that the sink names, as an Arrow schema; `None` where it does not exist.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn catalogue_schema<C: Connection>(
+    settings: &C::Settings,
+    table: &Table,
+) -> Result<Option<SchemaRef>> {
+    let target = Target::of(&settings.options().table, table)?;
+    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
+    let found = connection.describe(&target).await;
+    let found = found.map_err(Failure::into_error)?;
+    Ok(found.map(|found| found.arrow_schema(C::DIALECT)))
+}
+
+/// The key of the one table that the sink names, as the table says it; `None` where the sink says it
+/// itself, where the table does not exist or has no such key, or depends on the change.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn default_key<C: Connection>(
+    settings: &C::Settings,
+) -> Result<Option<Vec<String>>> {
+    let options = settings.options();
+    if options.key.is_some() || options.table.contains('{') {
+        return Ok(None);
+    }
+    let target = Target::of(&options.table, &Table::nowhere())?;
+    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
+    let found = connection.describe(&target).await;
+    let found = found.map_err(Failure::into_error)?;
+    Ok(found.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+}
+
+/// A session that writes nothing and decides nothing.
+async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Result<C> {
+    let identity = Identity {
+        pipeline: name.to_owned(),
+        sink: String::new(),
+        source: String::new(),
+    };
+    let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
+    C::open(settings, &identity, &resolvers, Purpose::ReadOnly).await
+}
+
+/// One session of one lane.
+struct SqlSink<B: Bulk> {
+    settings: B::Settings,
+    identity: Identity,
+    resolvers: Arc<dyn Resolvers>,
+    /// Taken out during a call and put back only where its state is known, so that a call that was
+    /// dropped half-way leaves no open transaction behind.
+    session: Option<B>,
+    /// Tables that were looked up before a write was planned.
+    tables: KnownTables,
+    /// The last write, from just before its commit until the reply to it.
+    in_doubt: Option<InDoubt>,
+}
+
+/// A write whose commit may have happened.
+struct InDoubt {
+    spans: Vec<Span>,
+    outcome: Outcome,
+}
+
+#[async_trait]
+impl<B: Bulk> Sink for SqlSink<B> {
+    async fn positions(&mut self) -> Result<Option<Positions>> {
+        let mut session = self.take_session().await?;
+        let read = session.positions(&self.identity);
+        let positions = match self.settings.write_timeout() {
+            Some((limit, setting)) => tokio::time::timeout(limit, read)
+                .await
+                .map_err(|_| silence(limit, setting))?,
+            None => read.await,
+        };
+        let positions = positions.map_err(Failure::into_error)?;
+        self.session = Some(session);
+        Ok(Some(positions))
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        let (mut refreshed, mut in_pieces, mut races) = (false, false, 0);
+        loop {
+            let mut session = self.take_session().await?;
+            let limit = self.settings.write_timeout();
+            let attempt = self.attempt(&mut session, write, in_pieces);
+            let tried = match limit {
+                Some((limit, setting)) => {
+                    let times = if in_pieces { PIECES_TIMES } else { 1 };
+                    tokio::time::timeout(limit * times, attempt)
+                        .await
+                        .map_err(|_| silence(limit, setting))?
+                }
+                None => attempt.await,
+            };
+            let failure = match tried {
+                Ok(outcome) => {
+                    self.session = Some(session);
+                    return Ok(outcome);
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
+                Failure::Error(error) => {
+                    session.roll_back().await?;
+                    self.session = Some(session);
+                    return Err(moves::explain(write, error));
+                }
+                Failure::Stale(error) if refreshed => return Err(error),
+                Failure::Stale(_) => refreshed = true,
+                Failure::Raced(error) => {
+                    session.roll_back().await?;
+                    self.session = Some(session);
+                    races += 1;
+                    if races > RACES_MAX {
+                        return Err(error);
+                    }
+                }
+                Failure::Data(refused) => {
+                    session.roll_back().await?;
+                    self.session = Some(session);
+                    if in_pieces {
+                        return Err(Failure::Data(refused).into_error());
+                    }
+                    in_pieces = true;
+                }
+            }
+        }
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<()> {
+        match self.session.take() {
+            Some(session) => session.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl<B: Bulk> SqlSink<B> {
+    async fn take_session(&mut self) -> Result<B> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => {
+                B::open(
+                    &self.settings,
+                    &self.identity,
+                    &self.resolvers,
+                    Purpose::Write,
+                )
+                .await
+            }
+        }
+    }
+
+    /// The whole of a write: tables, positions, rows, commit. `in_pieces` finds out which changes the
+    /// database refuses.
+    async fn attempt(
+        &mut self,
+        session: &mut B,
+        write: &Write,
+        in_pieces: bool,
+    ) -> Result<Outcome, Failure> {
+        let options = self.settings.options();
+        for target in self.tables.unknown(&options, &write.changes)? {
+            let table = session.describe(&target).await?;
+            self.tables.learn(target, table.as_ref());
+        }
+        let admitted = self.tables.admit(&options, write)?;
+        let mut slices = ChangeSlice::of_write(&admitted.write);
+        // Which rows are to be made whole is known by their values, which are read in the transaction.
+        let moves = moves::prepare(session, &options, &slices).await?;
+        let early = match B::PREPARES_INSIDE || moves {
+            true => None,
+            false => Some(plan(session, &options, &slices).await?),
+        };
+        session.begin().await?;
+        if !session.advance(&self.identity, &write.spans).await? {
+            session.roll_back().await?;
+            return self.answer_moved(session, write).await;
+        }
+        if moves {
+            slices = moves::complete(session, &self.identity, &options, slices).await?;
+        }
+        let mut outcome = if in_pieces {
+            match bisect(session, &self.identity, &options, &slices).await? {
+                Found::Applied(outcome) => outcome,
+                Found::Culprits(culprits) => {
+                    return Err(Failure::Error(Error::Rejected(culprits)));
+                }
+            }
+        } else {
+            let work = match early {
+                Some(work) => work,
+                None => plan(session, &options, &slices).await?,
+            };
+            session.apply(&self.identity, &options, work).await?
+        };
+        outcome += &admitted.outcome;
+        self.in_doubt = Some(InDoubt {
+            spans: write.spans.clone(),
+            outcome: outcome.clone(),
+        });
+        let committed = session.commit().await;
+        if !matches!(&committed, Err(Failure::Error(Error::Unavailable { .. }))) {
+            self.in_doubt = None;
+        }
+        committed?;
+        Ok(outcome)
+    }
+
+    /// The positions were not where the write expects them: our own commit whose reply was lost, or
+    /// another owner.
+    async fn answer_moved(&mut self, session: &mut B, write: &Write) -> Result<Outcome, Failure> {
+        let found = session.positions(&self.identity).await?;
+        let stands = |span: &Span| found.get(&span.partition).copied();
+        if let Some(in_doubt) = &self.in_doubt
+            && in_doubt.spans == write.spans
+            && write
+                .spans
+                .iter()
+                .all(|span| stands(span) == Some(span.next))
+        {
+            return Ok(in_doubt.outcome.clone());
+        }
+        let other = write.spans.iter().find(|span| stands(span) != span.from);
+        Err(Failure::Error(match other {
+            Some(span) => Error::Fenced {
+                partition: span.partition.clone(),
+                expected: span.from.unwrap_or(0),
+                found: stands(span),
+            },
+            None => Error::Unavailable {
+                message: "the positions moved while they were compared: try again".to_owned(),
+                cause: None,
+            },
+        }))
+    }
+}
+
+fn silence(limit: Duration, setting: &str) -> Error {
+    Error::Unavailable {
+        message: format!(
+            "the database did not answer within {} ms ({setting})",
+            limit.as_millis()
+        ),
+        cause: None,
+    }
+}
