@@ -101,9 +101,9 @@ pub struct KafkaSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
     /// Which columns of the record key become columns of the row, where the value lacks them:
-    /// `needed` (the default), those that the `key` of this source or of a sink names, and all where
-    /// none is written; `record`, all; `value`, none.
-    #[serde(default, skip_serializing_if = "is_default")]
+    /// `needed`, those that the `key` of this source or of a sink names, and all where none is
+    /// written; `record`, all; `value`, none.
+    #[serde(default)]
     pub key_columns: KeyColumns,
     /// The text that stands for a value the source did not send, where it is not Debezium's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,10 +123,6 @@ pub struct KafkaSource {
 }
 
 /// Without the values of `properties`: there are secrets among them.
-fn is_default(columns: &KeyColumns) -> bool {
-    *columns == KeyColumns::default()
-}
-
 impl fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSource")

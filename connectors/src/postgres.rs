@@ -82,7 +82,8 @@ pub struct PostgresSink {
     /// `{database}` and `{topic}` of the source.
     #[serde(default = "default_table")]
     pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
     /// What a delete does.
     #[serde(default)]
