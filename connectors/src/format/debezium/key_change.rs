@@ -5,6 +5,7 @@
 //! key: the create then carries that key as its row before, and a sink can take them from there. A create
 //! that is whole needs none, and carries none.
 
+use super::key_columns::fields;
 use super::{Debezium, Job};
 use crate::format::fault::Parsed;
 use crate::format::record_key;
@@ -39,6 +40,12 @@ impl Debezium {
         let Ok((object, _)) = record_key::values(key.as_bytes(), names.as_ref(), is_text) else {
             return Ok(false);
         };
+        // A field that is no column would make a sampled schema wider.
+        let stream = &self.streams[target];
+        let is_column = |(name, _): &(String, &[u8])| stream.has_column(name);
+        if !fields(&object).is_ok_and(|fields| fields.iter().all(is_column)) {
+            return Ok(false);
+        }
         self.append_forced_image(job, target, (&object, 0), (value, start))
     }
 

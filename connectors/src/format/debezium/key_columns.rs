@@ -31,6 +31,16 @@ impl Debezium {
         names.iter().filter(named)
     }
 
+    /// Whether columns of the record key are left out of this stream: those that a given schema does not
+    /// name, unless somebody asks for them.
+    fn leaves_out_key_columns(&self, basis: &Basis) -> bool {
+        let fallback = self.keys.fallback.as_deref().unwrap_or_default();
+        let asked = self.key_columns == KeyColumns::Record
+            || !fallback.is_empty()
+            || !self.keys.watched.is_empty();
+        basis.connect.is_none() && self.given.is_some() && !asked
+    }
+
     /// Whether rows lack columns that their record key has, and this one was not completed.
     pub(super) fn lacks_key_columns(&self, job: &Job<'_>, target: usize) -> bool {
         let stream = &self.streams[target];
@@ -43,9 +53,13 @@ impl Debezium {
         if stream.has_key() && self.key_columns != KeyColumns::Record {
             return false;
         }
-        let Some(names) = stream.basis().and_then(|basis| basis.key.as_deref()) else {
+        let Some(basis) = stream.basis() else {
             return false;
         };
+        if self.leaves_out_key_columns(basis) {
+            return false;
+        }
+        let names = basis.key.as_deref().unwrap_or_default();
         self.wanted(names).any(|name| !stream.has_column(name))
     }
 
@@ -69,6 +83,9 @@ impl Debezium {
         let (Some(bytes), Some(names)) = (job.record_key(), &basis.key) else {
             return all;
         };
+        if self.leaves_out_key_columns(basis) {
+            return all;
+        }
         let lacking: HashSet<&String> = self
             .wanted(names)
             .filter(|name| columns.iter().all(|column| column.name != **name))
@@ -100,15 +117,13 @@ impl Debezium {
             let known = self::fields(object_at(value, start).ok()?).ok()?;
             completed.extend_from_slice(&value[from..=start]);
             from = start + 1;
-            let mut empty = known.is_empty();
-            for (name, field) in fields.iter().rev() {
-                let lacks = known.iter().all(|(known, _)| known != name);
-                if lacks && wanted.contains(name) {
-                    completed.extend_from_slice(field);
-                    if !std::mem::take(&mut empty) {
-                        completed.push(b',');
-                    }
-                }
+            let lacking = fields.iter().filter(|(name, _)| {
+                wanted.contains(name) && known.iter().all(|(known, _)| known != name)
+            });
+            let lacking: Vec<&[u8]> = lacking.map(|(_, field)| *field).collect();
+            completed.extend_from_slice(&lacking.join(&b','));
+            if !lacking.is_empty() && !known.is_empty() {
+                completed.push(b',');
             }
         }
         completed.extend_from_slice(&value[from..]);
@@ -160,10 +175,11 @@ impl Debezium {
         let is = |stream: &&usize| {
             let table = &self.streams[**stream].table;
             let schemas = [table.schema.as_deref(), table.database.as_deref()];
+            let unnamed = schemas == [None, None];
             *table.name == *name
                 && schema
                     .as_deref()
-                    .is_none_or(|known| schemas.contains(&Some(known)))
+                    .is_none_or(|known| unnamed || schemas.contains(&Some(known)))
         };
         let mut found = self.topics[topic].streams.iter().filter(is);
         found.next().filter(|_| found.next().is_none()).copied()
@@ -220,7 +236,7 @@ fn object_at(value: &[u8], start: usize) -> Parsed<&[u8]> {
 }
 
 /// The fields of an object: name, and `"name":value` as it stands.
-fn fields(object: &[u8]) -> Parsed<Vec<(String, &[u8])>> {
+pub(super) fn fields(object: &[u8]) -> Parsed<Vec<(String, &[u8])>> {
     let mut cursor = Cursor::new(object);
     cursor.expect(b'{')?;
     let mut fields = Vec::new();
