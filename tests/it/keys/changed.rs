@@ -86,7 +86,6 @@ async fn without_a_row_before_an_update_is_a_row() {
                 Records::Lines(&[&update.to_string()]),
                 Records::Lines(&[&flat.to_string()]),
             ],
-            source: "schema = { number = \"int64\", name = \"string\", mail = \"string\" }",
             sink: KEYED,
             expect: &["5|a|m", "6|a|m", "7|a|m"],
             ..Case::default()
@@ -115,6 +114,7 @@ async fn a_renamed_key_is_the_key_r10() {
                 target: &[PERSON, "INSERT INTO person VALUES (5, 'a', 'm')"],
                 runs: &[Records::Lines(&[&update])],
                 sink: KEYED,
+                source: "schema = { number = \"int64\", name = \"string\", mail = \"string\" }",
                 inputs: "tidy",
                 more: &format!("[operators.tidy]\ntype = \"map\"\ninputs = [\"crm\"]\n{operator}"),
                 expect: &["6|b|m"],
