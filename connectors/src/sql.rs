@@ -11,6 +11,7 @@ pub mod target;
 pub(crate) mod connection;
 pub(crate) mod failure;
 
+pub(crate) mod admit;
 pub(crate) mod bisect;
 pub(crate) mod plan;
 pub(crate) mod sink;
@@ -20,6 +21,7 @@ pub(crate) mod decide;
 pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
+pub(crate) mod moves;
 pub(crate) mod positions;
 pub(crate) mod shadow;
 

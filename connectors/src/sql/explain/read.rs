@@ -12,6 +12,7 @@ use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::Identity;
+use crate::sql::admit::with_default_key;
 use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
 use crate::sql::decide::Groups;
 use crate::sql::equality::with_normal_keys;
@@ -67,6 +68,7 @@ async fn ask<B: Bulk>(
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
     let found = session.describe(&target).await?;
+    let changes = &with_default_key(options, &target, found.as_ref(), changes)?;
     let reading = read_only_options(options);
     let lent = undeclared::to_look(B::DIALECT, &reading, &name, changes, found.as_ref())?;
     let changes = &lent;
