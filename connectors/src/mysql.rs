@@ -40,12 +40,11 @@ mod positions;
 mod prepare;
 mod session;
 
-mod apply;
+mod bulk;
 mod cell;
 mod connection;
 mod place;
 mod read;
-mod settle;
 mod stage;
 mod statement;
 

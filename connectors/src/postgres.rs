@@ -26,13 +26,12 @@ mod prepare;
 mod relay;
 mod session;
 
-mod apply;
+mod bulk;
 mod connection;
 mod copy;
 mod instant;
 mod numeric;
 mod read;
-mod settle;
 mod stage;
 mod statement;
 mod trigger;

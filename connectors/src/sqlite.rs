@@ -31,12 +31,12 @@ mod prepare;
 mod statement;
 mod tombstone;
 
-mod apply;
+mod bulk;
 mod connection;
 mod part;
 mod read;
+mod rows;
 mod session;
-mod settle;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,7 @@ use super::session::{Session, integer, text};
 use crate::error::Error;
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
-use crate::sql::identifier::{Dialect, literal};
-use crate::sql::ledger::QUEUE_TABLE;
+use crate::sql::identifier::literal;
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Serialises sessions of the server that create or alter tables at the same time.
@@ -71,29 +70,6 @@ pub(super) async fn create_tables(session: &mut Session, tombstones: bool) -> Re
     lock_schemas(session).await?;
     session.execute(&sql).await?;
     unlock_schemas(session).await
-}
-
-/// Makes the tables of the books that are not there, and looks whether a conflict waits.
-pub(super) async fn create_books(session: &mut Session) -> Result<(), Failure> {
-    let statements = session.books.tables().create(Dialect::Mysql);
-    if !statements.is_empty() {
-        lock_schemas(session).await?;
-        session.execute(&statements.join("; ")).await?;
-        unlock_schemas(session).await?;
-    }
-    if session.books.may_wait {
-        return Ok(());
-    }
-    let known = format!(
-        "SELECT CAST(COUNT(*) AS SIGNED) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {}",
-        literal(QUEUE_TABLE)
-    );
-    let rows = session.rows(&known).await?;
-    if rows.first().map(|row| integer(row, 0)).transpose()? == Some(1) {
-        let select = session.books.ledger.select_queue(false);
-        session.books.may_wait = !session.rows(&format!("{select} LIMIT 1")).await?.is_empty();
-    }
-    Ok(())
 }
 
 fn owned_by(identity: &Identity) -> String {

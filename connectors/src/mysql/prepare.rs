@@ -14,7 +14,7 @@ use super::positions::{lock_schemas, unlock_schemas};
 use super::read::Reader;
 use super::session::Session;
 use crate::change::Changes;
-use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
+use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
@@ -52,7 +52,7 @@ pub(super) struct Prepared {
     pub(super) placed: SchemaRef,
     /// Indices of the key in `placed`.
     pub(super) placed_key: Vec<usize>,
-    resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -211,25 +211,6 @@ impl Prepared {
             placed_key,
             resolver: OnceLock::new(),
         })
-    }
-
-    /// Who decides changes that no statement can; compiled once.
-    pub(super) fn resolver(
-        &self,
-        resolvers: &Arc<dyn Resolvers>,
-        policy: &ConflictPolicy,
-    ) -> Result<Arc<dyn Resolver>> {
-        if let Some(resolver) = self.resolver.get() {
-            return Ok(resolver.clone());
-        }
-        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
-        Ok(self.resolver.get_or_init(|| resolver).clone())
-    }
-
-    /// The columns of changes that have a place in the target, in the order of `columns`.
-    pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
-        let indices: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
-        changes.project(&indices).map_err(Error::configuration)
     }
 
     /// Columns are numbered, so that no name of the source can collide. The unique index refuses two

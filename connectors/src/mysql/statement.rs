@@ -151,9 +151,9 @@ impl Statements<'_> {
     }
 
     /// Empties the target (R13).
-    pub(super) fn truncate(&self) -> String {
-        let target = &self.prepared.target;
-        match &self.prepared.mark {
+    pub(super) fn truncate(prepared: &Prepared) -> String {
+        let target = &prepared.target;
+        match &prepared.mark {
             Some(mark) => format!("UPDATE {target} SET {mark} = TRUE WHERE {mark} IS NOT TRUE"),
             None => format!("DELETE FROM {target}"),
         }

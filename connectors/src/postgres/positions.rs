@@ -5,9 +5,6 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use super::failure::{Failure, failure};
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
-use crate::sql::books::Books;
-use crate::sql::identifier::Dialect;
-use crate::sql::ledger::QUEUE_TABLE;
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Serialises sessions that create or alter tables at the same time.
@@ -47,40 +44,6 @@ pub(super) async fn create_tables(
         .await
         .map(|_| ())
         .map_err(|error| failure(doing, error))
-}
-
-/// Makes the tables of the books that are not there, and looks whether a conflict waits.
-pub(super) async fn create_books(
-    connection: &mut PgConnection,
-    books: &mut Books,
-) -> Result<(), Failure> {
-    let doing = "creating Syncline's own tables";
-    let statements = books.tables().create(Dialect::Postgres);
-    if !statements.is_empty() {
-        let sql = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({DDL_LOCK}); {}; COMMIT",
-            statements.join("; ")
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-    }
-    if !books.may_wait {
-        let known = format!("SELECT to_regclass('{QUEUE_TABLE}') IS NOT NULL");
-        let known: bool = sqlx::query_scalar(AssertSqlSafe(known))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-        if known {
-            let open = sqlx::query(AssertSqlSafe(books.ledger.select_queue(false)))
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(|error| failure(doing, error))?;
-            books.may_wait = open.is_some();
-        }
-    }
-    Ok(())
 }
 
 /// Where each partition stands.

@@ -18,12 +18,11 @@ use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
 use super::trigger::{self, Remembered};
-use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
 use crate::sink::Identity;
-use crate::sql::books::Books;
 use crate::sql::connection::Purpose;
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 use crate::sql::ledger;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -46,8 +45,6 @@ pub(super) struct Session {
     pub(super) filled: HashSet<usize>,
     /// Tables of keys that do.
     pub(super) probed: HashSet<usize>,
-    pub(super) resolvers: Arc<dyn Resolvers>,
-    pub(super) books: Books,
 }
 
 impl Session {
@@ -56,23 +53,22 @@ impl Session {
     pub(super) async fn open(
         config: &PostgresSink,
         identity: &Identity,
-        resolvers: &Arc<dyn Resolvers>,
         purpose: Purpose,
     ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let (mut begin, mut remembers) = ("BEGIN ISOLATION LEVEL READ COMMITTED", None);
-        let books = match purpose {
-            Purpose::ReadOnly => Books::read_only(Dialect::Postgres, identity, &config.conflict)?,
-            Purpose::Write => {
-                if config.origin.is_some() {
-                    begin = origin::BEGIN_MARKED;
-                }
-                if config.remember_deletes {
-                    remembers = Some((identity.clone(), config.conflict.clone()));
-                }
-                set_up(&mut connection, config, identity).await?
+        if purpose == Purpose::Write {
+            config.check_remembering()?;
+            if config.origin.is_some() {
+                begin = origin::BEGIN_MARKED;
             }
-        };
+            if config.remember_deletes {
+                remembers = Some((identity.clone(), config.conflict.clone()));
+            }
+            set_up(&mut connection, config, identity)
+                .await
+                .map_err(Failure::into_error)?;
+        }
         Ok(Self {
             connection,
             link,
@@ -83,8 +79,6 @@ impl Session {
             stages_made: 0,
             filled: HashSet::new(),
             probed: HashSet::new(),
-            resolvers: resolvers.clone(),
-            books,
         })
     }
 
@@ -168,18 +162,6 @@ impl Session {
             .map_err(|error| failure(&describe(sql), error))
     }
 
-    /// Runs statements of the ledger, and gives what they return.
-    pub(super) async fn ledger(
-        &mut self,
-        statements: &[String],
-    ) -> Result<Vec<ledger::Row>, Failure> {
-        let mut found = Vec::new();
-        for sql in statements {
-            found.extend(self.query(sql).await?);
-        }
-        Ok(found)
-    }
-
     /// Ends the open transaction, if there is one.
     pub(super) async fn roll_back(&mut self) -> Result<()> {
         self.filled.clear();
@@ -203,18 +185,10 @@ async fn set_up(
     connection: &mut PgConnection,
     config: &PostgresSink,
     identity: &Identity,
-) -> Result<Books> {
-    config.check_remembering()?;
+) -> Result<(), Failure> {
     let tombstones = version_column(&config.conflict)?.is_some();
-    let now_ms = chrono::Utc::now().timestamp_millis();
-    let mut books = Books::new(Dialect::Postgres, identity, &config.conflict, now_ms)?;
-    let made = async {
-        positions::create_tables(connection, tombstones).await?;
-        positions::create_books(connection, &mut books).await?;
-        introduce(connection, config, identity).await
-    };
-    made.await.map_err(Failure::into_error)?;
-    Ok(books)
+    positions::create_tables(connection, tombstones).await?;
+    introduce(connection, config, identity).await
 }
 
 /// Tells the database who writes in this session: to triggers, and to whoever reads its changes.

@@ -11,10 +11,11 @@ use chrono::Utc;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
-use crate::sql::connection::{Bulk, PreparedTable};
+use crate::sql::bulk::{Bulk, Load, PreparedTable};
 use crate::sql::decide::takes_resolver;
 use crate::sql::failure::Failure;
-use crate::sql::fold::{Round, fold};
+use crate::sql::fold::fold;
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
@@ -54,11 +55,10 @@ pub(crate) struct Work<T> {
 
 /// One round of a table, or its truncate.
 pub(crate) enum Step<T> {
+    /// Changes that the statement decides.
     Rows {
         prepared: Arc<T>,
-        round: Box<Round>,
-        /// The batch and row of each upsert, then of each delete.
-        places: Vec<(usize, usize)>,
+        load: Load,
     },
     /// Changes that a resolver decides.
     Contested {
@@ -88,12 +88,12 @@ impl<T> Step<T> {
 }
 
 /// Folds and prepares.
-pub(crate) async fn plan<B: Bulk>(
-    session: &mut B,
+pub(crate) async fn plan<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
-) -> Result<Work<B::Table>, Failure> {
-    let mut tables: BTreeMap<Target, Vec<Step<B::Table>>> = BTreeMap::new();
+) -> Result<Work<C::Table>, Failure> {
+    let mut tables: BTreeMap<Target, Vec<Step<C::Table>>> = BTreeMap::new();
     let mut settled = Outcome::default();
     let mut rejected = Vec::new();
     let now_ms = Utc::now().timestamp_millis();
@@ -101,6 +101,7 @@ pub(crate) async fn plan<B: Bulk>(
         let target = Target::of(&options.table, &slice.changes.table)?;
         let key = key_columns(options, &slice.changes)?;
         let prepared = session
+            .connection
             .prepare(options, &target, &slice.changes, &key)
             .await?;
         let place = |row: usize| (slice.batch, slice.first_row + row);
@@ -133,11 +134,11 @@ pub(crate) async fn plan<B: Bulk>(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 slice.changes.take(&indices).map_err(Error::configuration)?
             };
-            if takes_resolver(options, &segment, session.books().may_wait)? {
+            if takes_resolver(options, &segment, session.books.may_wait)? {
                 steps.push(Step::Contested {
                     prepared: prepared.clone(),
                     changes: Box::new(ContestedChanges {
-                        changes: prepared.place(&segment)?,
+                        changes: prepared.layout().place(&segment)?,
                         batch: slice.batch,
                         first_row: slice.first_row + rows.start,
                     }),
@@ -158,8 +159,10 @@ pub(crate) async fn plan<B: Bulk>(
                     .collect();
                 steps.push(Step::Rows {
                     prepared: prepared.clone(),
-                    round: Box::new(round),
-                    places,
+                    load: Load::Round {
+                        round: Arc::new(round),
+                        places,
+                    },
                 });
             }
         }

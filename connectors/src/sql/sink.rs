@@ -17,15 +17,18 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use crate::change::Table;
-use crate::conflict::{Resolvers, StatementsOnly};
+use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{Positions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
+use crate::sql::apply::apply;
 use crate::sql::bisect::{Found, bisect};
-use crate::sql::connection::{Bulk, Connection, Purpose, Settings};
+use crate::sql::bulk::Bulk;
+use crate::sql::connection::{Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::session::SqlSession;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -40,14 +43,14 @@ const PIECES_TIMES: u32 = 20;
 /// # Errors
 /// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
 /// conflict policy is incomplete.
-pub(crate) async fn connect<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn connect<C: Bulk>(
+    settings: &C::Settings,
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
     version_column(&settings.options().conflict)?;
-    let session = B::open(settings, identity, resolvers, Purpose::Write).await?;
-    Ok(Box::new(SqlSink::<B> {
+    let session = SqlSession::open(settings, identity, resolvers, Purpose::Write).await?;
+    Ok(Box::new(SqlSink::<C> {
         settings: settings.clone(),
         identity: identity.clone(),
         resolvers: resolvers.clone(),
@@ -103,18 +106,17 @@ async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Res
         sink: String::new(),
         source: String::new(),
     };
-    let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
-    C::open(settings, &identity, &resolvers, Purpose::ReadOnly).await
+    C::open(settings, &identity, Purpose::ReadOnly).await
 }
 
 /// One session of one lane.
-struct SqlSink<B: Bulk> {
-    settings: B::Settings,
+struct SqlSink<C: Bulk> {
+    settings: C::Settings,
     identity: Identity,
     resolvers: Arc<dyn Resolvers>,
     /// Taken out during a call and put back only where its state is known, so that a call that was
     /// dropped half-way leaves no open transaction behind.
-    session: Option<B>,
+    session: Option<SqlSession<C>>,
     /// The last write, from just before its commit until the reply to it.
     in_doubt: Option<InDoubt>,
 }
@@ -126,10 +128,10 @@ struct InDoubt {
 }
 
 #[async_trait]
-impl<B: Bulk> Sink for SqlSink<B> {
+impl<C: Bulk> Sink for SqlSink<C> {
     async fn positions(&mut self) -> Result<Option<Positions>> {
         let mut session = self.take_session().await?;
-        let read = session.positions(&self.identity);
+        let read = session.connection.positions(&self.identity);
         let positions = match self.settings.write_timeout() {
             Some((limit, setting)) => tokio::time::timeout(limit, read)
                 .await
@@ -166,14 +168,14 @@ impl<B: Bulk> Sink for SqlSink<B> {
             match failure {
                 Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
                 Failure::Error(error) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     return Err(error);
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
                 Failure::Raced(error) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     races += 1;
                     if races > RACES_MAX {
@@ -181,7 +183,7 @@ impl<B: Bulk> Sink for SqlSink<B> {
                     }
                 }
                 Failure::Data(refused) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     if in_pieces {
                         return Err(Failure::Data(refused).into_error());
@@ -194,18 +196,18 @@ impl<B: Bulk> Sink for SqlSink<B> {
 
     async fn close(mut self: Box<Self>) -> Result<()> {
         match self.session.take() {
-            Some(session) => session.close().await,
+            Some(session) => session.connection.close().await,
             None => Ok(()),
         }
     }
 }
 
-impl<B: Bulk> SqlSink<B> {
-    async fn take_session(&mut self) -> Result<B> {
+impl<C: Bulk> SqlSink<C> {
+    async fn take_session(&mut self) -> Result<SqlSession<C>> {
         match self.session.take() {
             Some(session) => Ok(session),
             None => {
-                B::open(
+                SqlSession::open(
                     &self.settings,
                     &self.identity,
                     &self.resolvers,
@@ -220,23 +222,27 @@ impl<B: Bulk> SqlSink<B> {
     /// database refuses.
     async fn attempt(
         &mut self,
-        session: &mut B,
+        session: &mut SqlSession<C>,
         write: &Write,
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
         let slices = ChangeSlice::of_write(write);
-        let early = match B::PREPARES_INSIDE {
+        let early = match C::PREPARES_INSIDE {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
         };
-        session.begin().await?;
-        if !session.advance(&self.identity, &write.spans).await? {
-            session.roll_back().await?;
+        session.connection.begin().await?;
+        if !session
+            .connection
+            .advance(&self.identity, &write.spans)
+            .await?
+        {
+            session.connection.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
         let outcome = if in_pieces {
-            match bisect(session, &self.identity, &options, &slices).await? {
+            match bisect(session, &options, &slices).await? {
                 Found::Applied(outcome) => outcome,
                 Found::Culprits(culprits) => {
                     return Err(Failure::Error(Error::Rejected(culprits)));
@@ -247,13 +253,13 @@ impl<B: Bulk> SqlSink<B> {
                 Some(work) => work,
                 None => plan(session, &options, &slices).await?,
             };
-            session.apply(&self.identity, &options, work).await?
+            apply(session, &options, &work).await?
         };
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),
         });
-        let committed = session.commit().await;
+        let committed = session.connection.commit().await;
         if !matches!(&committed, Err(Failure::Error(Error::Unavailable { .. }))) {
             self.in_doubt = None;
         }
@@ -263,8 +269,12 @@ impl<B: Bulk> SqlSink<B> {
 
     /// The positions were not where the write expects them: our own commit whose reply was lost, or
     /// another owner.
-    async fn answer_moved(&mut self, session: &mut B, write: &Write) -> Result<Outcome, Failure> {
-        let found = session.positions(&self.identity).await?;
+    async fn answer_moved(
+        &mut self,
+        session: &mut SqlSession<C>,
+        write: &Write,
+    ) -> Result<Outcome, Failure> {
+        let found = session.connection.positions(&self.identity).await?;
         let stands = |span: &Span| found.get(&span.partition).copied();
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans

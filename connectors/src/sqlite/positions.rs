@@ -6,9 +6,6 @@ use super::failure::of_statement;
 use crate::error::Result;
 use crate::record::{Partition, Positions, Span};
 use crate::sink::Identity;
-use crate::sql::books::Books;
-use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row};
 use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// Makes the tables that are not there.
@@ -23,39 +20,6 @@ pub(super) fn create_tables(connection: &Connection) -> Result<()> {
     connection
         .execute_batch(&create)
         .map_err(|error| of_statement("creating Syncline's own tables", error))
-}
-
-/// Makes the tables of the books that are not there, and looks whether a conflict waits.
-pub(super) fn create_books(connection: &Connection, books: &mut Books) -> Result<()> {
-    let create = || -> rusqlite::Result<bool> {
-        for sql in books.tables().create(Dialect::Sqlite) {
-            connection.execute_batch(&sql)?;
-        }
-        let known = connection.table_exists(None, QUEUE_TABLE)?;
-        let open = books.ledger.select_queue(false);
-        Ok(known && connection.prepare(&open)?.exists([])?)
-    };
-    let waits = create().map_err(|error| of_statement("creating Syncline's own tables", error))?;
-    books.may_wait |= waits;
-    Ok(())
-}
-
-/// Runs statements of the ledger, and gives what they return.
-pub(super) fn ledger(connection: &Connection, statements: &[String]) -> Result<Vec<Row>> {
-    let run = || -> rusqlite::Result<Vec<Row>> {
-        let mut found = Vec::new();
-        for sql in statements {
-            let mut statement = connection.prepare(sql)?;
-            let width = statement.column_count();
-            let mut rows = statement.raw_query();
-            while let Some(row) = rows.next()? {
-                let texts = (0..width).map(|column| row.get(column));
-                found.push(texts.collect::<rusqlite::Result<Row>>()?);
-            }
-        }
-        Ok(found)
-    };
-    run().map_err(|error| of_statement("keeping what is known of conflicts", error))
 }
 
 /// Where each partition stands.

@@ -159,7 +159,18 @@ impl Session {
 
     /// Runs one statement whose columns are all text, and gives its rows.
     pub(super) fn query(&self, sql: &str) -> Result<Vec<Row>> {
-        positions::ledger(&self.connection, &[sql.to_owned()])
+        let run = || -> rusqlite::Result<Vec<Row>> {
+            let mut statement = self.connection.prepare(sql)?;
+            let width = statement.column_count();
+            let mut rows = statement.raw_query();
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let texts = (0..width).map(|column| row.get(column));
+                found.push(texts.collect::<rusqlite::Result<Row>>()?);
+            }
+            Ok(found)
+        };
+        run().map_err(|error| of_statement("reading Syncline's own tables", error))
     }
 
     fn schema_version(&self) -> Result<i64> {

@@ -12,10 +12,13 @@ use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::Positions;
 use crate::sink::Identity;
-use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
+use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
+use crate::sql::connection::{Purpose, Settings};
+use crate::sql::contested::read_facts;
 use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 
@@ -23,38 +26,30 @@ use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 ///
 /// # Errors
 /// As a write.
-pub(crate) async fn explain<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn explain<C: Bulk>(
+    settings: &C::Settings,
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
 ) -> Result<(Explained, Positions)> {
-    let mut session = B::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
+    let mut session =
+        SqlSession::<C>::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
         let explained = ask(&mut session, &settings.options(), identity, changes).await?;
-        let positions = match exists(&mut session, POSITIONS_TABLE).await? {
-            true => session.positions(identity).await?,
+        let positions = match session.exists(POSITIONS_TABLE).await? {
+            true => session.connection.positions(identity).await?,
             false => Positions::new(),
         };
         Ok((explained, positions))
     };
     let answer = answer.await.map_err(Failure::into_error)?;
     // The answer is known: a goodbye that gets lost changes nothing.
-    let _ = session.close().await;
+    let _ = session.connection.close().await;
     Ok(answer)
 }
 
-/// Whether one of Syncline's own tables is there.
-async fn exists<B: Bulk>(session: &mut B, table: &str) -> Result<bool, Failure> {
-    let target = Target {
-        schema: None,
-        name: table.to_owned(),
-    };
-    Ok(session.describe(&target).await?.is_some())
-}
-
-async fn ask<B: Bulk>(
-    session: &mut B,
+async fn ask<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     identity: &Identity,
     changes: &Changes,
@@ -62,7 +57,7 @@ async fn ask<B: Bulk>(
     let target = Target::of(&options.table, &changes.table)?;
     let key = key_columns(options, changes)?;
     let name = target.to_string();
-    let found = session.describe(&target).await?;
+    let found = session.connection.describe(&target).await?;
     let mut question = Question {
         target: &name,
         changes,
@@ -81,26 +76,31 @@ async fn ask<B: Bulk>(
             ))));
         }
         let resolver = session
-            .resolvers()
+            .resolvers
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
     let reading = read_only_options(options);
-    let table = session.prepare(&reading, &target, changes, &key).await?;
-    let placed = table.place(changes)?;
+    let table = session
+        .connection
+        .prepare(&reading, &target, changes, &key)
+        .await?;
+    let layout = table.layout();
+    let placed = layout.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
     question.changes = &placed;
-    question.key = table.placed_key();
-    let groups = Groups::of(&placed, table.placed_key(), options.delete)?;
-    let resolver = table.resolver(session.resolvers(), &options.conflict)?;
-    let tombstones = exists(session, TOMBSTONES_TABLE).await?;
-    let shadow = exists(session, SHADOW_TABLE).await?;
-    session.books().has_tombstones = tombstones;
-    session.books().has_shadow = shadow;
-    session.begin().await?;
-    let facts = session
-        .facts(identity, options, &table, &placed, &groups)
-        .await?;
-    session.roll_back().await?;
+    question.key = layout.placed_key;
+    let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
+    let resolver = layout.resolver(&session.resolvers, &options.conflict)?;
+    session.books.has_shadow = session.exists(SHADOW_TABLE).await?;
+    let write = TableWrite {
+        table: &table,
+        options,
+        identity,
+        has_tombstones: session.exists(TOMBSTONES_TABLE).await?,
+    };
+    session.connection.begin().await?;
+    let (_, facts) = read_facts(session, &write, &placed, &groups).await?;
+    session.connection.roll_back().await?;
     Ok(question.answer(&facts, resolver.as_ref())?)
 }

@@ -1,135 +1,78 @@
-//! Changes that a resolver decides: rows read, decided, written; in the open transaction, which holds
-//! the file's write lock (C10).
+//! What a resolver needs to see of a table, and what it decided, row by row.
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use rusqlite::CachedStatement;
 
-use super::apply::Run;
-use super::cell::Cells;
-use super::failure::of_statement;
-use super::part::{Part, Patterns, bind, execute};
-use super::positions::ledger;
-use super::prepare::Prepared;
-use super::read::Values;
-use super::statement::Statements;
+use super::{Refusals, Rows};
 use crate::change::{Changes, Operation};
 use crate::conflict::Held;
-use crate::error::{Error, RejectedChange, Result};
+use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
-use crate::sql::books::Keys;
-use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
-use crate::sql::plan::ContestedChanges;
+use crate::sql::bulk::{Fates, Locked};
+use crate::sql::decide::Settlement;
+use crate::sqlite::cell::Cells;
+use crate::sqlite::failure::{Failure, of_row, of_statement};
+use crate::sqlite::part::{Part, Patterns, bind, execute};
+use crate::sqlite::read::Values;
+use crate::sqlite::statement::Statements;
 
-impl Run<'_> {
-    /// Decides, and deletes; [`Run::write_settled`] does the rest.
-    pub(super) fn settle(
-        &mut self,
-        contested: &ContestedChanges,
-        prepared: &Prepared,
-    ) -> Result<Settlement> {
-        let options = self.options;
-        let changes = &contested.changes;
-        let groups = Groups::of(changes, &prepared.placed_key, options.delete)?;
-        let (names, facts) = self.facts(changes, prepared, &groups)?;
-        let resolver = prepared.resolver(self.resolvers, &options.conflict)?;
-        let version = prepared.version.as_ref().map(|version| version.column);
-        let rules = Rules {
-            policy: &options.conflict,
-            delete: options.delete,
-            resolver: resolver.as_ref(),
-            version: version.filter(|_| self.buries()),
-            reports_max: self.books.reports_max(self.now_ms),
-        };
-        let settlement = decide(rules, changes, &groups, facts)?;
-        self.outcome += &settlement.outcome;
-        for row in settlement.rejected.iter().cloned() {
-            self.rejected.push(RejectedChange {
-                batch: contested.batch,
-                row: contested.first_row + row.row,
-                rule: row.rule,
-                field: row.field,
-                reason: row.reason,
-            });
+impl Rows<'_> {
+    /// The target's rows of some keys, and the versions of their deletes.
+    pub(in crate::sqlite) fn read(&self, keys: &Changes) -> Result<Locked> {
+        let part = self.part(keys, &[], true);
+        let cells = part.cells()?;
+        Ok(Locked {
+            held: self.held(&self.statements(), &cells, keys.len())?,
+            graves: self.graves(&part, &cells)?,
+        })
+    }
+
+    /// Deletes what was decided to be deleted.
+    pub(in crate::sqlite) fn decided_deletes(
+        &self,
+        settlement: &Settlement,
+        places: &[(usize, usize)],
+    ) -> Result<Fates> {
+        let mut fates = Fates::default();
+        if self.write.options.delete == DeleteMode::Soft {
+            return Ok(fates);
         }
-        let entries = self
-            .books
-            .enter(&names, changes, &settlement, self.now_ms)?;
-        ledger(self.connection, &entries)?;
-        let places = places(&settlement.deletes, contested);
-        let deletes = net_part(&settlement.deletes, prepared, &places);
-        if self.options.delete != DeleteMode::Soft && !deletes.changes.is_empty() {
-            self.run_all(&deletes, None, |statement, set| match set {
+        let part = self.part(&settlement.deletes.changes, places, true);
+        self.run_all(
+            &mut fates.refused,
+            &part,
+            None,
+            |statement, set| match set {
                 Some(_) => unreachable!("a delete names its key alone"),
                 None => statement.plain_delete(),
-            })?;
-        }
-        Ok(settlement)
+            },
+        )?;
+        Ok(fates)
     }
 
-    /// What the target says about the keys of `groups`. `changes` have the columns of
-    /// [`Prepared::placed`].
-    pub(super) fn facts<'p>(
+    /// Writes what was decided, but for the deletes, whose versions it keeps.
+    pub(in crate::sqlite) fn decided_upserts(
         &self,
-        changes: &Changes,
-        prepared: &'p Prepared,
-        groups: &Groups,
-    ) -> Result<(Keys<'p>, Facts)> {
-        let firsts = groups.firsts();
-        let keys = Part {
-            prepared,
-            changes: &changes.take(&firsts).map_err(Error::configuration)?,
-            places: &[],
-            placed: true,
-        };
-        let cells = keys.cells()?;
-        let held = self.held(&self.statements(prepared), &cells, groups.len())?;
-        let graves = if self.buries() {
-            self.graves(&keys, &cells)?
-        } else {
-            None
-        };
-        let mut facts = Facts {
-            held,
-            shadow: None,
-            graves,
-            waiting: None,
-        };
-        let names = Keys::of(&prepared.name, keys.changes, &prepared.placed_key);
-        let open = ledger(self.connection, &self.books.ask_open(&names))?;
-        let images = ledger(self.connection, &self.books.ask_shadow(&names))?;
-        self.books
-            .add_facts(&mut facts, &names, keys.changes, &open, &images)?;
-        Ok((names, facts))
-    }
-
-    /// Whether versions of deletes are kept (R12).
-    fn buries(&self) -> bool {
-        self.options.conflict.buries()
-            && self.options.delete != DeleteMode::Ignore
-            && self.books.has_tombstones
-    }
-
-    /// Writes what [`Run::settle`] decided, but for the deletes.
-    pub(super) fn write_settled(
-        &mut self,
-        contested: &ContestedChanges,
-        prepared: &Prepared,
         settlement: &Settlement,
-    ) -> Result<()> {
-        let delete_places = places(&settlement.deletes, contested);
-        let upsert_places = places(&settlement.upserts, contested);
-        let deletes = net_part(&settlement.deletes, prepared, &delete_places);
-        let upserts = net_part(&settlement.upserts, prepared, &upsert_places);
-        let statements = self.statements(prepared);
-        let mut tombstones = self.tombstones(prepared)?;
+        places: &[(usize, usize)],
+    ) -> Result<Fates> {
+        let mut fates = Fates::default();
+        let (places, delete_places) = places.split_at(settlement.upserts.rows.len());
+        let upserts = self.part(&settlement.upserts.changes, places, true);
+        let deletes = self.part(&settlement.deletes.changes, delete_places, true);
         let marked = settlement.upserts.marked.as_ref();
-        self.run_all(&upserts, marked, |statement, set| match set {
-            Some(set) => statement.plain_update(set),
-            None => statement.plain_insert(),
-        })?;
-        let Some(tombstones) = &mut tombstones else {
-            return Ok(());
+        self.run_all(
+            &mut fates.refused,
+            &upserts,
+            marked,
+            |statement, set| match set {
+                Some(set) => statement.plain_update(set),
+                None => statement.plain_insert(),
+            },
+        )?;
+        let Some(mut tombstones) = self.tombstones()? else {
+            return Ok(fates);
         };
         let any = tombstones.any;
         let fail = |error| of_statement("keeping the versions of deletes", error);
@@ -142,6 +85,7 @@ impl Run<'_> {
                 tombstones.exhume(&part.key(&cells, row)).map_err(fail)?;
             }
         }
+        let statements = self.statements();
         let cells = deletes.cells()?;
         let all = vec![true; cells.len()];
         for row in settlement.deletes.gone.set_indices() {
@@ -155,18 +99,19 @@ impl Run<'_> {
                     .map_err(fail)?;
             }
         }
-        Ok(())
+        Ok(fates)
     }
 
     /// Runs a statement for every row: of an update the one for its pattern of columns, else the one
     /// for all.
     fn run_all(
-        &mut self,
+        &self,
+        refusals: &mut Refusals,
         part: &Part<'_>,
         marked: Option<&BooleanBuffer>,
         sql: impl Fn(&Statements<'_>, Option<&[bool]>) -> String,
     ) -> Result<()> {
-        let statements = self.statements(part.prepared);
+        let statements = self.statements();
         let cells = part.cells()?;
         let width = cells.len();
         let all = vec![true; width];
@@ -194,7 +139,7 @@ impl Run<'_> {
                 .and_then(|()| bind_mark(statement, width, marked, row))
                 .and_then(|()| execute(statement, part));
             if let Err(failure) = run {
-                self.fail(part, row, failure)?;
+                self.refuse(refusals, part.places[row], failure)?;
             }
         }
         Ok(())
@@ -247,21 +192,17 @@ impl Run<'_> {
 
     /// The versions of deletes, where there are any.
     fn graves(&self, keys: &Part<'_>, cells: &[Cells]) -> Result<Option<ArrayRef>> {
-        let prepared = keys.prepared;
-        let Some(mut tombstones) = self.tombstones(prepared)?.filter(|found| found.any) else {
+        let table = self.write.table;
+        let (Some(mut tombstones), Some(version)) =
+            (self.tombstones()?.filter(|found| found.any), &table.version)
+        else {
             return Ok(None);
         };
-        let Some(version) = &prepared.version else {
-            return Ok(None);
-        };
-        let names: StringArray = (0..keys.changes.len())
-            .map(|row| Some(keys.key(cells, row)))
-            .collect();
-        let field = prepared.placed.field(version.column);
+        let field = table.placed.field(version.column);
         let mut values = Values::of(field);
-        for name in names.iter().flatten() {
+        for row in 0..keys.changes.len() {
             tombstones
-                .version(name, |value| match value {
+                .version(&keys.key(cells, row), |value| match value {
                     Some(value) => values.push(value, field),
                     None => values.push_absent(),
                 })
@@ -271,33 +212,17 @@ impl Run<'_> {
     }
 }
 
-/// The batch and row of each net change.
-fn places(net: &Net, contested: &ContestedChanges) -> Vec<(usize, usize)> {
-    let rows = net.rows.iter();
-    rows.map(|&row| (contested.batch, contested.first_row + row as usize))
-        .collect()
-}
-
-fn net_part<'a>(net: &'a Net, prepared: &'a Prepared, places: &'a [(usize, usize)]) -> Part<'a> {
-    Part {
-        prepared,
-        changes: &net.changes,
-        places,
-        placed: true,
-    }
-}
-
 /// The parameter after the last column is the mark of soft deletes.
 fn bind_mark(
     statement: &mut CachedStatement<'_>,
     width: usize,
     marked: Option<&BooleanBuffer>,
     row: usize,
-) -> Result<(), super::failure::Failure> {
+) -> Result<(), Failure> {
     let Some(marked) = marked else {
         return Ok(());
     };
     statement
         .raw_bind_parameter(width + 1, marked.value(row))
-        .map_err(|error| super::failure::of_row("", error))
+        .map_err(|error| of_row("", error))
 }
