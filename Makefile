@@ -1,19 +1,19 @@
 .PHONY: help quickstart test bench record clean
 
-help: ## this list
+help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-quickstart: ## build, then sync recorded changes into a SQLite table that people edited too
+quickstart: ## build, then write recorded changes to a SQLite table that people edited too
 	@scripts/quickstart
 
-test: ## format, lints, and every test against a real Kafka, PostgreSQL, MariaDB and Debezium
+test: ## check format and lints, and run every test against a real Kafka, PostgreSQL, MariaDB and Debezium
 	@scripts/test
 
-bench: ## every stage against its ceiling, as ratios
+bench: ## measure every stage as a ratio to its ceiling
 	@scripts/bench
 
-record: ## record the quick start's changes and the test fixtures from a real Debezium, anew
+record: ## record the quick start's changes and the test fixtures again from a real Debezium
 	@scripts/record-debezium
 
-clean: ## remove what the quick start left in state/
+clean: ## remove the folder state/ of the quick start
 	@rm -rf state

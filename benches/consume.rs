@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 use support::{Aim, compare, kafka, time};
 use syncline_connectors::record::Positions;
-use syncline_connectors::source::{self, Event, Lane, Limits, SourceConfig};
+use syncline_connectors::registry::SOURCES;
+use syncline_connectors::source::{Event, Limits, Opening, Purpose};
 use tokio::runtime::Runtime;
 
 const MESSAGES: u64 = 500_000;
@@ -38,7 +39,7 @@ fn main() {
 }
 
 async fn consume(topic: &str) -> u64 {
-    let kind = SourceConfig::KINDS
+    let kind = SOURCES
         .iter()
         .find(|kind| kind.name == "kafka")
         .expect("it exists");
@@ -46,10 +47,8 @@ async fn consume(topic: &str) -> u64 {
         "brokers": kafka::brokers(), "topics": [topic], "group": "bench", "format": "debezium-json",
     });
     let config = (kind.read)(settings).expect("settings that fit");
-    let lane = Lane { number: 0, of: 1 };
-    let mut source = source::connect(&config, lane, true, QUEUE_BYTES)
-        .await
-        .expect("the broker is there");
+    let opening = Opening::alone(Purpose::Once, QUEUE_BYTES);
+    let mut source = config.connect(opening).await.expect("the broker is there");
     let limits = Limits {
         rows: 8192,
         bytes: 4 << 20,

@@ -1,6 +1,6 @@
 //! Syncline: what happens between a source and a sink.
 //!
-//! Imports flow one way, each module from those before it: problem, function ← operator ← conflict ←
+//! Imports flow one way, each module from those before it: function ← operator ← conflict ←
 //! config ← failure, quarantine ← plan ← run ← cli.
 
 pub mod cli;
@@ -10,6 +10,7 @@ pub mod failure;
 pub mod function;
 pub mod operator;
 pub mod plan;
-pub mod problem;
 pub mod quarantine;
 pub mod run;
+
+pub use syncline_connectors::problem;

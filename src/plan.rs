@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
-use syncline_connectors::sink::{self, SinkConfig};
+use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
@@ -115,7 +115,7 @@ impl Plan {
                 continue;
             }
             for sink in &source.sinks {
-                let found = sink::catalogue(&sink.config).await;
+                let found = sink.config.catalogue().await;
                 let found = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
                 if let Some(schema) = found.and_then(|schema| source.columns_behind(sink, &schema))
                 {
@@ -217,13 +217,13 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
             });
         }
     }
-    let mut decoding = config.decoding();
+    let mut decoding = config.decoding().options();
     decoding.columns = columns(&steps, &sinks);
     decoding.before = sinks.iter().any(wants_before);
     SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
-        format: config.format(),
+        format: config.decoding().format,
         decoding,
         steps,
         sinks,

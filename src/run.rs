@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::layer::{self, Breaker, OnStatus};
 use syncline_connectors::record::Positions;
-use syncline_connectors::sink::{self, Identity, Sink};
-use syncline_connectors::source;
+use syncline_connectors::sink::{Identity, Sink};
+use syncline_connectors::source::{self, Opening, Purpose};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -256,7 +256,7 @@ impl Running {
     ) -> Result<Vec<(Lane, Vec<Writer>)>, Failure> {
         let mut counts = Vec::with_capacity(plan.sources.len());
         for source in &plan.sources {
-            let lanes = source::lanes(&source.config, options.lanes_max).await;
+            let lanes = source.config.lanes(options.lanes_max).await;
             counts.push(lanes.map_err(|error| Failure::of(&source.part(), error))?);
         }
         let lanes_count = counts.iter().sum::<usize>().max(1);
@@ -289,12 +289,18 @@ impl Running {
                     handles.push(handle);
                     writers.push(writer);
                 }
-                let place = source::Lane { number, of };
                 let part = format!("{}{at}", source_plan.part());
-                let source =
-                    source::connect(&source_plan.config, place, options.once, lane_bytes / 4)
-                        .await
-                        .map_err(|error| Failure::of(&part, error))?;
+                let opening = Opening {
+                    lane: source::Lane { number, of },
+                    purpose: if options.once {
+                        Purpose::Once
+                    } else {
+                        Purpose::Follow
+                    },
+                    memory_bytes: lane_bytes / 4,
+                };
+                let source = source_plan.config.connect(opening).await;
+                let source = source.map_err(|error| Failure::of(&part, error))?;
                 let lane = Lane {
                     part,
                     number,
@@ -328,7 +334,7 @@ impl Running {
             sink: plan.name.clone(),
             source: source.name.clone(),
         };
-        let connected = sink::connect(&plan.config, &identity, &conflict::resolvers()).await;
+        let connected = plan.config.connect(&identity, &conflict::resolvers()).await;
         let sink = connected.map_err(|error| Failure::of_sink(&plan.name, error))?;
         let (commands_in, commands) = mpsc::channel(DELIVERIES_MAX);
         let (notices, notices_out) = mpsc::channel(2 * DELIVERIES_MAX);

@@ -147,8 +147,9 @@ pub async fn sink(
     kind: &str,
     settings: serde_json::Value,
 ) -> Box<dyn syncline_connectors::sink::Sink> {
-    use syncline_connectors::sink::{Identity, SinkConfig, connect};
-    let kind = SinkConfig::KINDS
+    use syncline_connectors::registry::SINKS;
+    use syncline_connectors::sink::Identity;
+    let kind = SINKS
         .iter()
         .find(|known| known.name == kind)
         .expect("a sink that exists");
@@ -158,7 +159,8 @@ pub async fn sink(
         sink: "sink".into(),
         source: "source".into(),
     };
-    connect(&config, &identity, &resolvers())
+    config
+        .connect(&identity, &resolvers())
         .await
         .expect("the target is there")
 }

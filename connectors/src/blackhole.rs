@@ -3,13 +3,20 @@
 //! It keeps no positions: every run begins where the source says. A change is written when it was
 //! taken; duplicates, deletes and ties are all the same to it.
 
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::conflict::Resolvers;
+use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::problem::Problem;
 use crate::record::Positions;
-use crate::sink::{Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
+use crate::sql::Options;
 
 /// A sink that counts changes and forgets them.
 ///
@@ -22,9 +29,43 @@ use crate::sink::{Outcome, Sink, Write};
 #[serde(deny_unknown_fields)]
 pub struct BlackholeSink {}
 
-/// Opens it.
-pub fn connect() -> Box<dyn Sink> {
-    Box::new(Blackhole)
+#[async_trait]
+impl SinkSettings for BlackholeSink {
+    fn kind(&self) -> &'static str {
+        "blackhole"
+    }
+
+    fn options(&self) -> Option<Options> {
+        None
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        Ok(None)
+    }
+
+    async fn connect(
+        &self,
+        _identity: &Identity,
+        _resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Blackhole))
+    }
+
+    async fn open_queue(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        Ok(None)
+    }
 }
 
 struct Blackhole;

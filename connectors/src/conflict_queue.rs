@@ -13,8 +13,6 @@ use crate::conflict::{
     ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolution, Resolved, Resolvers,
 };
 use crate::error::Result;
-use crate::sink::SinkConfig;
-use crate::{mysql, postgres, sqlite};
 
 pub use crate::sql::explain::Explained;
 
@@ -78,23 +76,4 @@ pub trait ConflictQueue: Send {
         source: &str,
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Explained>;
-}
-
-/// Opens the conflict queue of the sink `sink` of `pipeline`; `None` where the sink is no database.
-///
-/// # Errors
-/// `Unavailable` where the target does not answer, `Configuration` where it refuses.
-pub async fn open(
-    config: &SinkConfig,
-    pipeline: &str,
-    sink: &str,
-) -> Result<Option<Box<dyn ConflictQueue>>> {
-    match config {
-        SinkConfig::Postgres(config) => {
-            postgres::open_queue(config, pipeline, sink).await.map(Some)
-        }
-        SinkConfig::Mysql(config) => mysql::open_queue(config, pipeline, sink).await.map(Some),
-        SinkConfig::Sqlite(config) => sqlite::open_queue(config, pipeline, sink).await.map(Some),
-        SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(None),
-    }
 }

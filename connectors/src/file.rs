@@ -4,5 +4,5 @@ mod sink;
 mod source;
 mod tail;
 
-pub use self::sink::{FileSink, connect_sink};
-pub use self::source::{FileSource, connect};
+pub use self::sink::FileSink;
+pub use self::source::FileSource;

@@ -116,6 +116,38 @@ impl JsonSchema for DeclaredSchema {
     }
 }
 
+/// What the settings of a source say of its records, whatever the source.
+#[derive(Debug, Clone, Copy)]
+pub struct Decoding<'a> {
+    /// What a value is.
+    pub format: Format,
+    /// Column types, for rows that bring none.
+    pub schema: Option<&'a DeclaredSchema>,
+    /// The key columns where records have no key.
+    pub key: Option<&'a [String]>,
+    /// The text that stands for an unavailable value, where it is not Debezium's own.
+    pub unavailable: Option<&'a str>,
+    /// Replication origins whose changes are left out.
+    pub ignore_origins: &'a [String],
+}
+
+impl Decoding<'_> {
+    /// What a decoder is told. A declared schema that is wrong is left out: it was refused when the
+    /// settings were checked.
+    pub fn options(&self) -> DecoderOptions {
+        let mut options = DecoderOptions {
+            declared: self.schema.and_then(|schema| parse_declared(schema).ok()),
+            key: self.key.map(<[String]>::to_vec),
+            ignore_origins: self.ignore_origins.to_vec(),
+            ..DecoderOptions::default()
+        };
+        if let Some(unavailable) = self.unavailable {
+            unavailable.clone_into(&mut options.unavailable);
+        }
+        options
+    }
+}
+
 /// What a decoder needs to know.
 #[derive(Debug, Clone)]
 pub struct DecoderOptions {

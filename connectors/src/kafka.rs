@@ -42,19 +42,21 @@ mod watermark;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Format};
+use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::problem::Problem;
 use crate::record::Partition;
-use crate::source::{Lane, Source};
+use crate::source::{Description, Lane, Opening, Purpose, Source, SourceSettings};
 use client::{LogOnly, Reports};
 use reader::{Reader, Task};
 
 pub use producer::{KafkaWriter, OutRecord, read_topic};
-pub use properties::check_properties;
+use properties::check_properties;
 
 /// A source that reads topics of a Kafka cluster.
 ///
@@ -186,6 +188,85 @@ pub async fn check(config: &KafkaSource) -> Result<Vec<String>> {
         .collect();
     topics.dedup();
     Ok(topics)
+}
+
+#[async_trait]
+impl SourceSettings for KafkaSource {
+    fn describe(&self) -> Description<'_> {
+        Description {
+            kind: "kafka",
+            topic: self.topics.names().first().map_or("", String::as_str),
+            local: false,
+        }
+    }
+
+    fn decoding(&self) -> Decoding<'_> {
+        Decoding {
+            format: self.format,
+            schema: self.schema.as_ref(),
+            key: self.key.as_deref(),
+            unavailable: self.unavailable.as_deref(),
+            ignore_origins: &self.ignore_origins,
+        }
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        check_settings(self)
+    }
+
+    async fn lanes(&self, lanes_max: usize) -> Result<usize> {
+        lanes(self, lanes_max).await
+    }
+
+    async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>> {
+        let Opening {
+            lane,
+            purpose,
+            memory_bytes,
+        } = opening;
+        match purpose {
+            Purpose::Follow => connect(self, lane, false, memory_bytes),
+            Purpose::Once => connect(self, lane, true, memory_bytes),
+            // Brokers may allow a group by the beginning of its name.
+            Purpose::Peek => {
+                let peek = Self {
+                    group: format!("{}-look-{}", self.group, std::process::id()),
+                    start: Start::Earliest,
+                    instance: None,
+                    ..self.clone()
+                };
+                connect(&peek, lane, true, memory_bytes)
+            }
+        }
+    }
+}
+
+/// Properties that are refused, and topics that cannot be named so; paths begin at the source's table.
+pub fn check_settings(config: &KafkaSource) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (key, message, help) in check_properties(config) {
+        let mut problem = Problem::new(&["properties", &key], message);
+        problem.help = help;
+        problems.push(problem);
+    }
+    let names = config.topics.names();
+    if names.is_empty() {
+        problems.push(Problem::new(&["topics"], "no topic is named"));
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.starts_with('^') && topic::pattern(name).is_err() {
+            let index = index.to_string();
+            let path = match config.topics {
+                Topics::One(_) => &["topics"][..],
+                Topics::Many(_) => &["topics", &index],
+            };
+            problems.push(Problem::new(
+                path,
+                "the pattern is not a regular expression",
+            ));
+        }
+    }
+    problems
 }
 
 /// Opens the consumer of one lane. Blocks for a few round trips where `once` is set. The partitions

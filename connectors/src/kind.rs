@@ -1,6 +1,6 @@
 //! One kind of component: how it is called in a pipeline file, its settings, and how they are read.
 //!
-//! The lists of kinds ([`SourceConfig::KINDS`](crate::source::SourceConfig::KINDS) and its likes)
+//! The lists of kinds ([`SOURCES`](crate::registry::SOURCES) and its likes)
 //! are the only place where components are listed: the parser, the JSON Schema, `list` and the
 //! reference all go through them. What a person reads about a kind is the doc comment of its
 //! settings, by way of their schema: the first sentence says what it is, a TOML block shows it.

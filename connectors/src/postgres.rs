@@ -44,6 +44,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -54,7 +55,8 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
-use crate::sink::{Identity, Sink};
+use crate::problem::{Problem, problems};
+use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
     self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
@@ -209,6 +211,53 @@ impl fmt::Debug for PostgresSink {
     }
 }
 
+#[async_trait]
+impl SinkSettings for PostgresSink {
+    fn kind(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        let settings = [
+            ("url", self.check_url()),
+            ("remember_deletes", self.check_remembering()),
+        ];
+        problems(settings)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::nowhere()).await
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
+        Ok(Some(queue))
+    }
+}
+
 /// Opens a session of its own for one lane, and makes the tables for positions and tombstones where
 /// they are not there.
 ///
@@ -246,18 +295,6 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
 /// As [`check`].
 pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
     sql::sink::catalogue_schema::<Session>(config, table).await
-}
-
-/// Opens the conflict queue of the sink `sink` of `pipeline`.
-///
-/// # Errors
-/// As [`connect`].
-pub(crate) async fn open_queue(
-    config: &PostgresSink,
-    pipeline: &str,
-    sink: &str,
-) -> Result<Box<dyn ConflictQueue>> {
-    sql::queue::open::<Session>(config, pipeline, sink).await
 }
 
 #[cfg(test)]

@@ -1,26 +1,22 @@
-//! The contract of a sink, the list of what exists, and [`connect`].
+//! The contract of a sink and of its settings.
 //!
 //! **One write is one transaction** (C10, R4): rows, conflict decisions and positions become
 //! durable together or nothing does. A sink that cannot keep positions says so by returning
 //! `None` from [`Sink::positions`]; it is then at-least-once.
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use schemars::JsonSchema as _;
 
-use crate::blackhole::{self, BlackholeSink};
-use crate::change::{Changes, Table};
+use crate::change::Changes;
 use crate::conflict::{ConflictCounts, Resolvers};
+use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
-use crate::file::{self, FileSink};
-use crate::kind::Kind;
-use crate::mysql::{self, MysqlSink};
-use crate::postgres::{self, PostgresSink};
+use crate::problem::Problem;
 use crate::record::{Positions, Span};
 use crate::sql::Options;
-use crate::sqlite::{self, SqliteSink};
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
 /// never share a partition.
@@ -106,108 +102,53 @@ pub trait Sink: Send {
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// The sinks that exist.
-#[derive(Clone)]
-pub enum SinkConfig {
-    /// `type = "postgres"`
-    Postgres(PostgresSink),
-    /// `type = "mysql"`
-    Mysql(MysqlSink),
-    /// `type = "sqlite"`
-    Sqlite(SqliteSink),
-    /// `type = "file"`
-    File(FileSink),
-    /// `type = "blackhole"`
-    Blackhole(BlackholeSink),
-}
+/// The settings of one sink, as a pipeline file gives them.
+pub type SinkConfig = Arc<dyn SinkSettings>;
 
-impl SinkConfig {
-    /// Every sink.
-    pub const KINDS: &[Kind<Self>] = &[
-        Kind {
-            name: "postgres",
-            schema: PostgresSink::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::Postgres),
-        },
-        Kind {
-            name: "mysql",
-            schema: MysqlSink::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::Mysql),
-        },
-        Kind {
-            name: "sqlite",
-            schema: SqliteSink::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::Sqlite),
-        },
-        Kind {
-            name: "file",
-            schema: FileSink::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::File),
-        },
-        Kind {
-            name: "blackhole",
-            schema: BlackholeSink::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::Blackhole),
-        },
-    ];
-
+/// What a sink can be asked before it is connected. `config`, `validate` and `run` know a sink by this
+/// alone, never by its kind.
+#[async_trait]
+pub trait SinkSettings: fmt::Debug + Send + Sync {
     /// The value of `type`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Postgres(_) => "postgres",
-            Self::Mysql(_) => "mysql",
-            Self::Sqlite(_) => "sqlite",
-            Self::File(_) => "file",
-            Self::Blackhole(_) => "blackhole",
-        }
-    }
+    fn kind(&self) -> &'static str;
 
     /// What every SQL sink can be told; `None` for sinks that are no database.
-    pub fn options(&self) -> Option<Options> {
-        match self {
-            Self::Postgres(config) => Some(config.options()),
-            Self::Mysql(config) => Some(config.options()),
-            Self::Sqlite(config) => Some(config.options()),
-            Self::File(_) | Self::Blackhole(_) => None,
-        }
-    }
-}
+    fn options(&self) -> Option<Options>;
 
-/// The columns of the target's table as an Arrow schema, for sources that bring none; `None` where the
-/// table does not exist, depends on the change, or the sink is no database.
-///
-/// # Errors
-/// As [`connect`].
-pub async fn catalogue(config: &SinkConfig) -> Result<Option<SchemaRef>> {
-    let nothing = Table::nowhere();
-    match config {
-        SinkConfig::Postgres(postgres) if !postgres.table.contains('{') => {
-            postgres::catalogue_schema(postgres, &nothing).await
-        }
-        SinkConfig::Mysql(mysql) if !mysql.table.contains('{') => {
-            mysql::catalogue_schema(mysql, &nothing).await
-        }
-        SinkConfig::Sqlite(sqlite) if !sqlite.table.contains('{') => {
-            sqlite::catalogue_schema(sqlite, &nothing).await
-        }
-        _ => Ok(None),
-    }
-}
+    /// Settings that are wrong by themselves or together, but for those of [`Options`]; paths begin at the
+    /// sink's own table.
+    fn check(&self) -> Vec<Problem>;
 
-/// Opens the target for one lane. `resolvers` decide what no bulk statement can.
-///
-/// # Errors
-/// `Unavailable` where the system does not answer, `Configuration` where it refuses.
-pub async fn connect(
-    config: &SinkConfig,
-    identity: &Identity,
-    resolvers: &Arc<dyn Resolvers>,
-) -> Result<Box<dyn Sink>> {
-    match config {
-        SinkConfig::Postgres(postgres) => postgres::connect(postgres, identity, resolvers).await,
-        SinkConfig::Mysql(mysql) => mysql::connect(mysql, identity, resolvers).await,
-        SinkConfig::Sqlite(sqlite) => sqlite::connect(sqlite, identity, resolvers).await,
-        SinkConfig::File(file) => file::connect_sink(file, identity),
-        SinkConfig::Blackhole(_) => Ok(blackhole::connect()),
-    }
+    /// Whether the target is there and fits the settings. Writes nothing.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Configuration`, with what to do about it.
+    async fn probe(&self) -> Result<()>;
+
+    /// The columns of the target's table, for sources that bring none; `None` where the table does not
+    /// exist, depends on the change, or the sink is no database.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn catalogue(&self) -> Result<Option<SchemaRef>>;
+
+    /// Opens the target for one lane. `resolvers` decide what no bulk statement can.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system does not answer, `Configuration` where it refuses.
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>>;
+
+    /// Opens the conflict queue of the sink `sink` of `pipeline`; `None` where the sink is no database.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>>;
 }

@@ -1,20 +1,19 @@
-//! The contract of a source, the list of what exists, and [`connect`].
+//! The contract of a source and of its settings.
 //!
 //! A source is asked for events and answers with records, or with partitions that it was given or
 //! lost. It never decides where to begin: when it is assigned partitions it waits for
 //! [`Source::assign`], because the positions stand in the sink (R4). `next` runs on the thread of
 //! a lane, which does nothing else: it may block for up to [`Limits::linger`], never longer.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use schemars::JsonSchema as _;
 
 use crate::error::Result;
-use crate::file::{self, FileSource};
-use crate::format::{DeclaredSchema, DecoderOptions, Format, parse_declared};
-use crate::kafka::{self, KafkaSource};
-use crate::kind::Kind;
+use crate::format::Decoding;
+use crate::problem::Problem;
 use crate::record::{Partition, Positions, Records, Span};
 
 /// How much one fetch may hold, and how long it may wait to fill.
@@ -96,13 +95,87 @@ pub trait Source: Send {
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
-/// The sources that exist.
-#[derive(Debug, Clone)]
-pub enum SourceConfig {
-    /// `type = "kafka"`
-    Kafka(KafkaSource),
-    /// `type = "file"`
-    File(FileSource),
+/// The settings of one source, as a pipeline file gives them.
+pub type SourceConfig = Arc<dyn SourceSettings>;
+
+/// What a source can be asked before it is connected. `config`, `validate` and `run` know a source by
+/// this alone, never by its kind.
+#[async_trait]
+pub trait SourceSettings: fmt::Debug + Send + Sync {
+    /// What the source is.
+    fn describe(&self) -> Description<'_>;
+
+    /// What its records are.
+    fn decoding(&self) -> Decoding<'_>;
+
+    /// Settings that are wrong by themselves or together; paths begin at the source's own table.
+    fn check(&self) -> Vec<Problem>;
+
+    /// How many lanes it feeds, at most `lanes_max`, at least one.
+    ///
+    /// # Errors
+    /// As [`SourceSettings::connect`].
+    async fn lanes(&self, lanes_max: usize) -> Result<usize>;
+
+    /// Opens the source of one lane.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system does not answer, `Configuration` where it refuses.
+    async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>>;
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description<'a> {
+    /// The value of `type`.
+    pub kind: &'static str,
+    /// The topic or file of a record that comes from elsewhere, as one given on the command line.
+    pub topic: &'a str,
+    /// Whether it can be read without asking another system.
+    pub local: bool,
+}
+
+/// How a source is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Which of its lanes.
+    pub lane: Lane,
+    /// What for.
+    pub purpose: Purpose,
+    /// How many bytes a client may hold ahead of the lane.
+    pub memory_bytes: u64,
+}
+
+/// What a source is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To follow it for ever.
+    Follow,
+    /// To read up to the end that it has now.
+    Once,
+    /// To look at its records from the first that is there up to the end that it has now, whatever the
+    /// pipeline has read: no group is joined, and nothing is committed under the pipeline's name.
+    Peek,
+}
+
+impl Opening {
+    /// The only lane, for whoever reads a source up to its end and is no pipeline.
+    pub fn alone(purpose: Purpose, memory_bytes: u64) -> Self {
+        Self {
+            lane: Lane { number: 0, of: 1 },
+            purpose,
+            memory_bytes,
+        }
+    }
+}
+
+/// Whether the source is there: opens it and closes it again.
+///
+/// # Errors
+/// As [`SourceSettings::connect`].
+pub async fn probe(settings: &dyn SourceSettings) -> Result<()> {
+    let source = settings.connect(Opening::alone(Purpose::Once, 0)).await?;
+    source.close().await
 }
 
 /// A lane's place among the lanes of its source.
@@ -112,118 +185,4 @@ pub struct Lane {
     pub number: usize,
     /// How many there are.
     pub of: usize,
-}
-
-impl SourceConfig {
-    /// Every source.
-    pub const KINDS: &[Kind<Self>] = &[
-        Kind {
-            name: "kafka",
-            schema: KafkaSource::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::Kafka),
-        },
-        Kind {
-            name: "file",
-            schema: FileSource::json_schema,
-            read: |value| serde_json::from_value(value).map(Self::File),
-        },
-    ];
-
-    /// The value of `type`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Kafka(_) => "kafka",
-            Self::File(_) => "file",
-        }
-    }
-
-    /// The same records for who only looks at them: from the first that is there, whatever the group
-    /// of the pipeline has committed, and by another name.
-    pub fn to_look(&self) -> Self {
-        let mut config = self.clone();
-        match &mut config {
-            Self::Kafka(kafka) => {
-                // Nothing is committed under that name; it begins with the group's own, by which
-                // brokers may allow it.
-                kafka.group = format!("{}-look-{}", kafka.group, std::process::id());
-                kafka.start = kafka::Start::Earliest;
-                kafka.instance = None;
-            }
-            Self::File(_) => {}
-        }
-        config
-    }
-
-    /// What a record is called that comes from nowhere: as one of the first topic or file.
-    pub fn topic(&self) -> &str {
-        match self {
-            Self::Kafka(kafka) => kafka.topics.names().first().map_or("", String::as_str),
-            Self::File(file) => &file.path,
-        }
-    }
-
-    /// The format of its records.
-    pub fn format(&self) -> Format {
-        match self {
-            Self::Kafka(kafka) => kafka.format,
-            Self::File(file) => file.format,
-        }
-    }
-
-    /// The types that its settings declare.
-    pub fn declared(&self) -> Option<&DeclaredSchema> {
-        match self {
-            Self::Kafka(kafka) => kafka.schema.as_ref(),
-            Self::File(file) => file.schema.as_ref(),
-        }
-    }
-
-    /// What its settings tell the decoder. A declared schema that is wrong is left out: it was
-    /// refused when the settings were checked.
-    pub fn decoding(&self) -> DecoderOptions {
-        let (key, unavailable, ignore_origins) = match self {
-            Self::Kafka(kafka) => (&kafka.key, &kafka.unavailable, &kafka.ignore_origins),
-            Self::File(file) => (&file.key, &file.unavailable, &file.ignore_origins),
-        };
-        let mut options = DecoderOptions {
-            declared: self
-                .declared()
-                .and_then(|declared| parse_declared(declared).ok()),
-            key: key.clone(),
-            ignore_origins: ignore_origins.clone(),
-            ..DecoderOptions::default()
-        };
-        if let Some(unavailable) = unavailable {
-            options.unavailable.clone_from(unavailable);
-        }
-        options
-    }
-}
-
-/// How many lanes a source feeds, at most `lanes_max`.
-///
-/// # Errors
-/// As [`connect`].
-pub async fn lanes(config: &SourceConfig, lanes_max: usize) -> Result<usize> {
-    match config {
-        SourceConfig::Kafka(kafka) => kafka::lanes(kafka, lanes_max).await,
-        SourceConfig::File(_) => Ok(1),
-    }
-}
-
-/// Opens the source of one lane. `once` ends it at the end that it has now; `memory_bytes` is what a
-/// client may hold ahead of the lane.
-///
-/// # Errors
-/// `Unavailable` where the system does not answer, `Configuration` where it refuses.
-pub async fn connect(
-    config: &SourceConfig,
-    lane: Lane,
-    once: bool,
-    memory_bytes: u64,
-) -> Result<Box<dyn Source>> {
-    match config {
-        SourceConfig::Kafka(kafka) => kafka::connect(kafka, lane, once, memory_bytes),
-        SourceConfig::File(file) => file::connect(file, once),
-    }
 }

@@ -44,6 +44,7 @@ mod tests;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +53,8 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
-use crate::sink::{Identity, Sink};
+use crate::problem::Problem;
+use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
     self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
 };
@@ -159,6 +161,49 @@ impl SqliteSink {
     }
 }
 
+#[async_trait]
+impl SinkSettings for SqliteSink {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn options(&self) -> Option<Options> {
+        Some(self.options())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        check(self).await
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        if self.table.contains('{') {
+            return Ok(None);
+        }
+        catalogue_schema(self, &Table::nowhere()).await
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect(self, identity, resolvers).await
+    }
+
+    async fn open_queue(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        let queue = sql::queue::open::<SqliteConnection>(self, pipeline, sink).await?;
+        Ok(Some(queue))
+    }
+}
+
 /// Opens a session of its own for one lane, and makes the tables for positions and tombstones where
 /// they are not there.
 ///
@@ -189,16 +234,4 @@ pub async fn check(config: &SqliteSink) -> Result<()> {
 /// As [`check`].
 pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
     sql::sink::catalogue_schema::<SqliteConnection>(config, table).await
-}
-
-/// Opens the conflict queue of the sink `sink` of `pipeline`.
-///
-/// # Errors
-/// As [`connect`].
-pub(crate) async fn open_queue(
-    config: &SqliteSink,
-    pipeline: &str,
-    sink: &str,
-) -> Result<Box<dyn ConflictQueue>> {
-    sql::queue::open::<SqliteConnection>(config, pipeline, sink).await
 }

@@ -1,6 +1,6 @@
--- The table that both databases hold. What the two-way sync needs of it:
+-- The table in both databases. The two-way sync needs:
 --   the whole row before in every event (REPLICA IDENTITY FULL), for the versions of deletes;
---   a version that grows with every change that a user makes, and that Syncline's writes leave alone.
+--   a version that grows with every change by a user. Syncline's own writes must not change it.
 CREATE TABLE clients (
     id         bigint PRIMARY KEY,
     name       text NOT NULL,
@@ -9,7 +9,7 @@ CREATE TABLE clients (
 );
 ALTER TABLE clients REPLICA IDENTITY FULL;
 
--- A row that came from the other side may be ahead of this side's clock: the next change is later still.
+-- A row from the other side may be ahead of this side's clock. The next change must be later than that row.
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.updated_at := clock_timestamp();
@@ -19,7 +19,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- Syncline says in every session which pipeline and sink write there.
+-- Syncline sets syncline.writer in its sessions, to the names of the pipeline and the sink.
 CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON clients FOR EACH ROW
     WHEN (coalesce(current_setting('syncline.writer', true), '') = '')
     EXECUTE FUNCTION touch();

@@ -1,11 +1,11 @@
-"""The quick start's clients: a legal practice's table, what happens to it, and the billing system beside it.
+"""Generates the quick start's data: a legal practice's table of clients, its changes, and the billing system's table.
 
 usage: clients.py FOLDER BILLING.db
 
-Writes FOLDER/snapshot.sql (the table as a snapshot finds it) and FOLDER/changes.sql (what happens then),
-and BILLING.db: some of the same clients as the billing system holds them, where people edited some rows
-after their last change in the practice's system (the quick start keeps those) and some before it (the
-quick start overwrites those). The seed is fixed: every run gives the same rows.
+Writes FOLDER/snapshot.sql (the table at the snapshot), FOLDER/changes.sql (the changes after it), and
+BILLING.db: some of the same clients in the billing system. People edited some of these rows after their last
+change in the practice's system (the quick start keeps those edits) and some before it (the quick start
+overwrites those). The seed is fixed: every run gives the same rows.
 """
 
 import random
@@ -214,10 +214,10 @@ def billing(before, path, seed, end):
         row["notes"] = pick.choice(["dunning letter sent", "agreed to pay in parts", "address checked by billing"])
         row["balance"] = cents(pick.randrange(0, 900_000))
         if index < EDITED_LATER:
-            # After everything that happens in the practice.
+            # After every change in the practice.
             row["updated_at"] = end + timedelta(microseconds=pick.randrange(1, 20 * 86400 * 10**6))
         elif index < EDITED_LATER + EDITED_BETWEEN:
-            # After the snapshot's version, before a change that may still come.
+            # After the version of the snapshot, before a possible later change.
             start = datetime(2026, 4, 1, tzinfo=timezone.utc)
             row["updated_at"] = start + timedelta(microseconds=pick.randrange(1, int((end - start).total_seconds() * 10**6)))
         else:

@@ -1,4 +1,4 @@
--- What streaming reads: the snapshot's rows once more under other keys, then updates and deletes.
+-- Read by streaming: the rows of the snapshot again under other keys, then updates and deletes.
 INSERT INTO types SELECT (t).* FROM (SELECT t #= hstore('id', (id + 10)::text) AS t FROM types t ORDER BY id) AS copies;
 UPDATE types SET a_text = 'updated' WHERE id = 11;
 UPDATE types SET id = 21 WHERE id = 11;
@@ -17,6 +17,6 @@ UPDATE toasted_full SET counter = 1;
 DELETE FROM toasted_full;
 TRUNCATE toasted;
 
--- What is no number, and what has no end.
+-- NaN and infinities.
 INSERT INTO numerics VALUES (1, 'NaN', NULL), (2, NULL, 'NaN');
 INSERT INTO numerics VALUES (3, 'Infinity', NULL), (4, '-Infinity', NULL);

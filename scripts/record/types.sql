@@ -1,4 +1,4 @@
--- One column of every common PostgreSQL type; the rows that a snapshot reads.
+-- One column of every common PostgreSQL type, and the rows that the snapshot reads.
 CREATE EXTENSION IF NOT EXISTS hstore;
 CREATE EXTENSION IF NOT EXISTS ltree;
 CREATE EXTENSION IF NOT EXISTS citext;
@@ -66,13 +66,13 @@ INSERT INTO types VALUES (1, true, 12, 3400, 560000, 1.5, 2.25, 1234.50, 1.00000
     'on hold', 'a fat cat', '[1,10)', '[2024-01-01 00:00+00,2024-02-01 00:00+00)', '(1.5,-2.5)');
 -- 2: nulls.
 INSERT INTO types (id) VALUES (2);
--- 3: the smallest and the earliest.
+-- 3: the smallest and earliest values.
 INSERT INTO types VALUES (3, false, -32768, -2147483648, -9223372036854775808, '-3.4028235e38', '-1.7976931348623157e308',
     -9999999999.99, -9999999999999999999999999999.9999999999, -0.00000000000000000001, -999.99, '-92233720368547758.08', '',
     '', '', '', '', '4713-01-01 BC', '00:00:00', '00:00:00', '00:00:00+14', '4713-01-01 00:00:00 BC', '0001-01-01 00:00:00',
     '4713-01-02 00:00:00+00 BC', '-178000000 years', '00000000-0000-0000-0000-000000000000', 'null', 'null', '<a/>', '0.0.0.0/0', '0.0.0.0/0',
     '00:00:00:00:00:00', B'0', B'00000000', B'', '{}', '{}', '{}', '{}', '{}', '', '', 'open', '', 'empty', 'empty', '(0,0)');
--- 4: the largest and the latest; 24:00:00, a year of five and of six digits.
+-- 4: the largest and latest values; 24:00:00; years of five and six digits.
 INSERT INTO types VALUES (4, true, 32767, 2147483647, 9223372036854775807, '3.4028235e38', '1.7976931348623157e308',
     9999999999.99, 9999999999999999999999999999.9999999999, 123456789012345678901234567890.123456789012345678901234567890, 999.99,
     '92233720368547758.07', E'line\nbreak\ttab "quote" \\ back', repeat('x', 20), 'padded', 'X', '\xffffffffffffffffff', '12345-06-07',
@@ -81,15 +81,15 @@ INSERT INTO types VALUES (4, true, 32767, 2147483647, 9223372036854775807, '3.40
     '<?xml version="1.0"?><a>é</a>', '2001:db8::ff00:42:8329', '2001:db8::/32', 'ff:ff:ff:ff:ff:ff', B'1', B'11111111', B'1111111111111111',
     '{{1,2},{3,4}}', '{"{","}"}', '{99999999.99}', '{12345-06-07 08:09:10+00}', '{ffffffff-ffff-ffff-ffff-ffffffffffff}',
     '"key with space"=>"v\"q"', 'a.b.c.d', 'closed', 'x:1A y:2,3B', '(,)', '(,)', '(1e300,-1e-300)');
--- 5: BC and the last days of what each type holds.
+-- 5: dates before Christ, and the limits of each type.
 INSERT INTO types (id, a_date, a_timestamp, a_timestamptz, a_float4, a_float8, a_numeric_12_2, a_time)
 VALUES (5, '5874897-12-31', '294276-12-31 23:59:59.999999', '294276-12-31 23:59:59.999999+00', '1e-45', '5e-324', 0.01, '23:59:59.999999');
--- 6 and 7: infinities; NaN where it is no numeric.
+-- 6 and 7: infinities, and NaN in types other than numeric.
 INSERT INTO types (id, a_float4, a_float8, a_date, a_timestamp, a_timestamp_3, a_timestamptz, a_timestamptz_array, a_tstzrange)
 VALUES (6, 'NaN', 'NaN', 'infinity', 'infinity', 'infinity', 'infinity', '{infinity}', '[2024-01-01 00:00+00,infinity]'),
     (7, '-Infinity', 'Infinity', '-infinity', '-infinity', '-infinity', '-infinity', '{-infinity}', '(-infinity,)');
 
--- Values too large for a page stand apart (TOAST): an update that does not touch them does not carry them.
+-- Values too large for a page are stored separately (TOAST). An update that does not change them does not carry them.
 CREATE TABLE toasted (
     id integer PRIMARY KEY,
     counter integer NOT NULL,
@@ -105,9 +105,9 @@ CREATE TABLE toasted (
 ALTER TABLE toasted ALTER a_text SET STORAGE EXTERNAL, ALTER a_bytea SET STORAGE EXTERNAL, ALTER a_jsonb SET STORAGE EXTERNAL,
     ALTER an_int_array SET STORAGE EXTERNAL, ALTER a_text_array SET STORAGE EXTERNAL, ALTER a_uuid_array SET STORAGE EXTERNAL,
     ALTER an_hstore SET STORAGE EXTERNAL;
--- The same, with the old row in full.
+-- The same table, with the whole old row in every event.
 CREATE TABLE toasted_full (LIKE toasted INCLUDING ALL);
 ALTER TABLE toasted_full REPLICA IDENTITY FULL;
 
--- Special numerics, alone: a connector in precise mode may refuse them.
+-- Special numerics, in a table of their own: a connector in precise mode may refuse them.
 CREATE TABLE numerics (id integer PRIMARY KEY, plain numeric, fixed numeric(12, 2));

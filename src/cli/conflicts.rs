@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use syncline_connectors::conflict::QueueEntry;
-use syncline_connectors::conflict_queue::{self, ConflictQueue};
+use syncline_connectors::conflict_queue::ConflictQueue;
 
 use super::{Exit, Global, complain, load_all};
 use crate::config::PipelineFile;
@@ -126,7 +126,7 @@ impl Files {
         for file in &files {
             for (name, sink) in &file.sinks {
                 let asked = async {
-                    match conflict_queue::open(&sink.config, &file.name, name).await? {
+                    match sink.config.open_queue(&file.name, name).await? {
                         Some(mut queue) => ask(&mut *queue).await,
                         None => Ok(Vec::new()),
                     }
@@ -159,7 +159,7 @@ async fn open_queue(
         let Some((name, sink)) = file.sinks.iter().find(|(name, _)| *name == entry.sink) else {
             continue;
         };
-        match conflict_queue::open(&sink.config, &file.name, name).await {
+        match sink.config.open_queue(&file.name, name).await {
             Ok(Some(queue)) => return Ok(queue),
             Ok(None) => {}
             Err(error) => {

@@ -65,7 +65,7 @@ impl Graph {
         };
         let mut nodes = Vec::new();
         for (name, source) in &file.sources {
-            nodes.push(node("source", name, source.kind(), &[]));
+            nodes.push(node("source", name, source.describe().kind, &[]));
         }
         for (name, operator) in &file.operators {
             let kind = crate::config::operator_kind(operator);

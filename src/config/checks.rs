@@ -1,15 +1,13 @@
 //! What a schema cannot say: settings of one component that must agree with each other, and
 //! expressions that must at least be SQL.
 
-use regex::Regex;
 use syncline_connectors::change::Table;
 use syncline_connectors::conflict::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, Strategy,
 };
 use syncline_connectors::format::parse_declared;
-use syncline_connectors::kafka::{KafkaSource, Topics, check_properties};
 use syncline_connectors::sink::SinkConfig;
-use syncline_connectors::source::SourceConfig;
+use syncline_connectors::source::{SourceConfig, SourceSettings as _};
 use syncline_connectors::sql::target::Target;
 use syncline_connectors::sql::version::duration_us;
 
@@ -23,11 +21,8 @@ const MEMORY_MIN: ByteSize = ByteSize::mebibytes(16);
 
 /// What is wrong with a source; paths begin at its own table.
 pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
-    let mut problems = match config {
-        SourceConfig::Kafka(config) => check_kafka(config),
-        SourceConfig::File(_) => Vec::new(),
-    };
-    if let Some(Err(wrong)) = config.declared().map(parse_declared) {
+    let mut problems = config.check();
+    if let Some(Err(wrong)) = config.decoding().schema.map(parse_declared) {
         let wrong = wrong.into_iter();
         problems.extend(wrong.map(|(column, message)| Problem::new(&["schema", &column], message)));
     }
@@ -36,23 +31,12 @@ pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
 
 /// What is wrong with a sink; paths begin at its own table.
 pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
+    let mut problems = Vec::new();
     let Some(options) = config.options() else {
-        return Vec::new();
+        return config.check();
     };
-    let mut problems = check_conflict(&options.conflict);
-    let url = match config {
-        SinkConfig::Postgres(sink) => sink.check_url(),
-        SinkConfig::Mysql(sink) => sink.check_url(),
-        SinkConfig::Sqlite(_) | SinkConfig::File(_) | SinkConfig::Blackhole(_) => Ok(()),
-    };
-    if let Err(error) = url {
-        problems.push(Problem::new(&["url"], error.to_string()));
-    }
-    if let SinkConfig::Postgres(sink) = config
-        && let Err(error) = sink.check_remembering()
-    {
-        problems.push(Problem::new(&["remember_deletes"], error.to_string()));
-    }
+    problems.extend(check_conflict(&options.conflict));
+    problems.extend(config.check());
     if options.key.as_ref().is_some_and(Vec::is_empty) {
         let message = "no column is named: leave `key` out to take the key that the changes carry";
         problems.push(Problem::new(&["key"], message));
@@ -75,7 +59,7 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
 pub(crate) fn check_quarantine(config: &QuarantineConfig) -> Vec<Problem> {
     match config {
         QuarantineConfig::File(_) => Vec::new(),
-        QuarantineConfig::Kafka(config) => check_kafka(&config.as_source()),
+        QuarantineConfig::Kafka(config) => config.as_source().check(),
     }
 }
 
@@ -91,33 +75,6 @@ pub(crate) fn check_settings(settings: &Settings) -> Vec<Problem> {
         let message =
             format!("expected at least 1B and at most a quarter of `memory`, which is {memory}");
         problems.push(Problem::new(&["batch", "bytes"], message));
-    }
-    problems
-}
-
-fn check_kafka(config: &KafkaSource) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (key, message, help) in check_properties(config) {
-        let mut problem = Problem::new(&["properties", &key], message);
-        problem.help = help;
-        problems.push(problem);
-    }
-    let names = config.topics.names();
-    if names.is_empty() {
-        problems.push(Problem::new(&["topics"], "no topic is named"));
-    }
-    for (index, name) in names.iter().enumerate() {
-        if name.starts_with('^') && Regex::new(name).is_err() {
-            let index = index.to_string();
-            let path = match config.topics {
-                Topics::One(_) => &["topics"][..],
-                Topics::Many(_) => &["topics", &index],
-            };
-            problems.push(Problem::new(
-                path,
-                "the pattern is not a regular expression",
-            ));
-        }
     }
     problems
 }
@@ -234,7 +191,10 @@ mod tests {
         let check = |key: &[&str], expect: bool| {
             let mut sink = syncline_connectors::postgres::PostgresSink::new("postgres://h/d");
             sink.key = Some(key.iter().map(|&name| name.to_owned()).collect());
-            assert_eq!(check_sink(&SinkConfig::Postgres(sink)).is_empty(), expect);
+            assert_eq!(
+                check_sink(&(std::sync::Arc::new(sink) as SinkConfig)).is_empty(),
+                expect
+            );
         };
         check(&["id"], true);
         check(&[], false);
@@ -244,7 +204,7 @@ mod tests {
     fn a_url_of_postgres_can_be_read() {
         let check = |url: &str, expect: bool| {
             let sink = syncline_connectors::postgres::PostgresSink::new(url);
-            let problems = check_sink(&SinkConfig::Postgres(sink));
+            let problems = check_sink(&(std::sync::Arc::new(sink) as SinkConfig));
             let wrong = problems.iter().find(|problem| problem.path == ["url"]);
             assert_eq!(wrong.is_none(), expect, "{url}");
             assert!(wrong.is_none_or(|problem| !problem.message.contains("canary")));
@@ -260,7 +220,7 @@ mod tests {
     fn a_url_of_mysql_can_be_read_and_names_a_database() {
         let check = |url: &str, expect: bool| {
             let sink = syncline_connectors::mysql::MysqlSink::new(url);
-            let problems = check_sink(&SinkConfig::Mysql(sink));
+            let problems = check_sink(&(std::sync::Arc::new(sink) as SinkConfig));
             let wrong = problems.iter().find(|problem| problem.path == ["url"]);
             assert_eq!(wrong.is_none(), expect, "{url}");
             assert!(wrong.is_none_or(|problem| !problem.message.contains("canary")));

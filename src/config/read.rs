@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use syncline_connectors::kind::Kind;
+use syncline_connectors::registry::{SINKS, SOURCES};
 use syncline_connectors::sink::SinkConfig;
-use syncline_connectors::source::SourceConfig;
 
 use super::checks::{check_quarantine, check_settings, check_sink, check_source};
 use super::document::{self, Document};
@@ -102,9 +102,9 @@ fn read_text(
         flaws,
         problems: graph::check(&graph_of(&json)),
     };
-    let sources = components.read(Section::Sources, SourceConfig::KINDS);
+    let sources = components.read(Section::Sources, SOURCES);
     let operators = components.read(Section::Operators, OPERATORS);
-    let sinks = components.read(Section::Sinks, SinkConfig::KINDS);
+    let sinks = components.read(Section::Sinks, SINKS);
     let layers = components.layers(&sinks);
     let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
     let settings = components.settings();

@@ -11,8 +11,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use syncline_connectors::kind::Kind;
-use syncline_connectors::sink::SinkConfig;
-use syncline_connectors::source::SourceConfig;
+use syncline_connectors::registry::{SINKS, SOURCES};
 
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::{Batch, ByteSize, Layers};
@@ -57,7 +56,7 @@ fn build() -> Json {
         (
             "sources",
             "Where changes come from, by name.",
-            kinds(&mut generator, SourceConfig::KINDS, &Beside::default()),
+            kinds(&mut generator, SOURCES, &Beside::default()),
         ),
         (
             "operators",
@@ -67,7 +66,7 @@ fn build() -> Json {
         (
             "sinks",
             "Where rows go, by name.",
-            kinds(&mut generator, SinkConfig::KINDS, &beside_sinks),
+            kinds(&mut generator, SINKS, &beside_sinks),
         ),
     ];
     for (section, description, kinds) in sections {

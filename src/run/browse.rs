@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::change::Changes;
 use syncline_connectors::record::{Partition, Positions, Records};
-use syncline_connectors::source::{self, Event, Lane};
+use syncline_connectors::source::{Event, Opening, Purpose};
 
 use super::chain::Chain;
 use crate::failure::Failure;
@@ -40,11 +40,8 @@ pub(crate) async fn browse(
 ) -> Result<Browsed, Failure> {
     let deadline = Instant::now() + wait_max;
     let failed = |error| Failure::of(&source.part(), error);
-    let lane = Lane { number: 0, of: 1 };
-    let config = source.config.to_look();
-    let mut reader = source::connect(&config, lane, true, plan.memory_bytes / 4)
-        .await
-        .map_err(failed)?;
+    let opening = Opening::alone(Purpose::Peek, plan.memory_bytes / 4);
+    let mut reader = source.config.connect(opening).await.map_err(failed)?;
     let mut decoder = source.decoder();
     let mut chain = Chain::new(&plan.name, source);
     let mut browsed = Browsed::default();
@@ -90,7 +87,7 @@ pub(crate) fn carry(
 ) -> Result<(Vec<Changes>, Vec<Entry>), Failure> {
     let mut records = Records::default();
     let partition = Partition {
-        topic: source.config.topic().into(),
+        topic: source.config.describe().topic.into(),
         number: 0,
     };
     let number = records.add_partition(&partition, true);

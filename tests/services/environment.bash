@@ -1,12 +1,12 @@
-# Finds or fetches what the services need; sourced by scripts/test and scripts/record-debezium.
+# Finds or downloads what the services need. Sourced by scripts/test, scripts/bench and scripts/record-debezium.
 #
 # Sets and exports
-#   SYNCLINE_CACHE               where downloads and builds live, outside the clone
+#   SYNCLINE_CACHE               folder of downloads and builds, outside the clone
 #   SYNCLINE_SERVICES_CLASSPATH  jars of Kafka, Kafka Connect and Debezium
 #   SYNCLINE_SERVICES_POSTGRES   folder of PostgreSQL's server binaries
 #   SYNCLINE_SERVICES_MARIADB    MariaDB's server binary
-# Downloads happen once per version of pom.xml. PostgreSQL and MariaDB are installed by apt where they
-# are absent; the servers that Debian then starts on ports 5432 and 3306 are neither used nor touched.
+# Jars are downloaded once for each version of pom.xml. PostgreSQL and MariaDB are installed by apt if they are
+# missing. The servers that Debian then starts on ports 5432 and 3306 are not used.
 
 SERVICES="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 export SYNCLINE_CACHE="${SYNCLINE_CACHE:-$HOME/.cache/syncline}"
@@ -14,7 +14,7 @@ export SYNCLINE_CACHE="${SYNCLINE_CACHE:-$HOME/.cache/syncline}"
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 3; }
 
-# The newest server binaries on this machine; fails where there are none.
+# Finds the newest server binaries on this machine; fails if there are none.
 find_postgres() {
   local folder best=""
   if [ -n "${SYNCLINE_SERVICES_POSTGRES:-}" ]; then
@@ -28,7 +28,7 @@ find_postgres() {
   [ -n "$best" ] && export SYNCLINE_SERVICES_POSTGRES="$best"
 }
 
-# The server binary on this machine, which Debian puts where only root looks; fails where there is none.
+# Finds the server binary on this machine, also in folders that are in root's PATH only; fails if there is none.
 find_mariadb() {
   local server
   if [ -n "${SYNCLINE_SERVICES_MARIADB:-}" ]; then
@@ -44,7 +44,7 @@ find_mariadb() {
   return 1
 }
 
-# require_server NAME FIND PACKAGE HINT: installs PACKAGE where FIND fails.
+# require_server NAME FIND PACKAGE HINT: installs PACKAGE if FIND fails.
 require_server() {
   local name="$1" find="$2" package="$3" hint="$4" root=()
   if "$find"; then return; fi
@@ -91,7 +91,7 @@ require_services() {
   require_mariadb
 }
 
-# A TCP port that nothing listens on, below the range that the kernel hands out by itself.
+# Prints a free TCP port, below the range of the kernel's automatic ports.
 free_port() {
   local port
   while :; do
@@ -146,7 +146,7 @@ start_kafka() {
   await "$KAFKA_PID" "$1/kafka.log" 120 port_open "$KAFKA_PORT"
 }
 
-# start_services: PostgreSQL, MariaDB and Kafka until the script ends, however it ends; exports where they are.
+# start_services: starts PostgreSQL, MariaDB and Kafka, stops them when the script ends in any way, and exports their addresses.
 start_services() {
   SERVICES_WORK="$(mktemp -d)"
   chmod 711 "$SERVICES_WORK"
@@ -163,13 +163,13 @@ start_services() {
   export SYNCLINE_TEST_MYSQL="mysql://syncline:syncline@127.0.0.1:$MARIADB_PORT/test"
 }
 
-# Stops what start_services and others put into SERVICES_PIDS; the script's exit code stays. The data goes
-# with the processes, so that nobody waits for an orderly shutdown.
+# Stops every process in SERVICES_PIDS and keeps the script's exit code. The data is deleted too, so there is no
+# need to wait for an orderly shutdown.
 stop_services() {
   local code=$? pid
   trap - EXIT
   for pid in "${SERVICES_PIDS[@]}"; do
-    # A killed PostgreSQL leaves its children behind for a moment; an immediate shutdown takes them along.
+    # If PostgreSQL is killed, its children stay for a moment. An immediate shutdown ends them too.
     if [ "$pid" = "${POSTGRES_PID:-}" ]; then kill -QUIT "$pid"; else kill -KILL "$pid"; fi 2>/dev/null || true
   done
   wait 2>/dev/null || true

@@ -18,16 +18,22 @@ use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::tail::failed;
 use crate::change::Changes;
+use crate::conflict::Resolvers;
+use crate::conflict_queue::ConflictQueue;
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 use crate::record::Positions;
-use crate::sink::{Identity, Outcome, Sink, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
+use crate::sql::Options;
 use crate::text::{write_json, write_string};
 
 /// Writes changes as JSON lines, to look at them or to pipe them on.
@@ -46,11 +52,50 @@ pub struct FileSink {
     pub path: String,
 }
 
+#[async_trait]
+impl SinkSettings for FileSink {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn options(&self) -> Option<Options> {
+        None
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
+        Ok(None)
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        _resolvers: &Arc<dyn Resolvers>,
+    ) -> Result<Box<dyn Sink>> {
+        connect_sink(self, identity)
+    }
+
+    async fn open_queue(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        Ok(None)
+    }
+}
+
 /// Opens the sink. A file whose name depends on the table is made with the first change for it.
 ///
 /// # Errors
 /// `Configuration` where the file cannot be made.
-pub fn connect_sink(config: &FileSink, _identity: &Identity) -> Result<Box<dyn Sink>> {
+fn connect_sink(config: &FileSink, _identity: &Identity) -> Result<Box<dyn Sink>> {
     let mut sink = Lines {
         path: config.path.clone(),
         files: BTreeMap::new(),

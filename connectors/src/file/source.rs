@@ -23,9 +23,12 @@ use serde::{Deserialize, Serialize};
 
 use super::tail::{LINE_BYTES_MAX, Tail, failed};
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Format};
+use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::problem::Problem;
 use crate::record::{Partition, Positions, Records, Span};
-use crate::source::{Event, Fetched, Limits, Source};
+use crate::source::{
+    Description, Event, Fetched, Limits, Opening, Purpose, Source, SourceSettings,
+};
 
 /// Reads the lines of files, and goes on where it stopped.
 ///
@@ -55,11 +58,44 @@ pub struct FileSource {
     pub ignore_origins: Vec<String>,
 }
 
+#[async_trait]
+impl SourceSettings for FileSource {
+    fn describe(&self) -> Description<'_> {
+        Description {
+            kind: "file",
+            topic: &self.path,
+            local: true,
+        }
+    }
+
+    fn decoding(&self) -> Decoding<'_> {
+        Decoding {
+            format: self.format,
+            schema: self.schema.as_ref(),
+            key: self.key.as_deref(),
+            unavailable: self.unavailable.as_deref(),
+            ignore_origins: &self.ignore_origins,
+        }
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn lanes(&self, _lanes_max: usize) -> Result<usize> {
+        Ok(1)
+    }
+
+    async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>> {
+        connect(self, opening.purpose != Purpose::Follow)
+    }
+}
+
 /// Opens the source; `once` ends it at the end of the files.
 ///
 /// # Errors
 /// `Configuration` where the path is no valid pattern, or where there is no such file.
-pub fn connect(config: &FileSource, once: bool) -> Result<Box<dyn Source>> {
+fn connect(config: &FileSource, once: bool) -> Result<Box<dyn Source>> {
     Ok(Box::new(Lines::open(&config.path, once, LINE_BYTES_MAX)?))
 }
 

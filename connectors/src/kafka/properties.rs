@@ -175,7 +175,7 @@ const OURS: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// What is wrong with `properties`: key, message, and what to do about it.
-pub fn check_properties(config: &KafkaSource) -> Vec<(String, String, Option<String>)> {
+pub(super) fn check_properties(config: &KafkaSource) -> Vec<(String, String, Option<String>)> {
     let mut found = Vec::new();
     for (key, value) in &config.properties {
         if let Some((_, why, help)) = OURS.iter().find(|(name, ..)| name == key) {

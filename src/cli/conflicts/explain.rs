@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 use syncline_connectors::change::{Changes, Operation};
 use syncline_connectors::conflict::KeyFilter;
-use syncline_connectors::conflict_queue::{self, ConflictQueue, Explained};
+use syncline_connectors::conflict_queue::{ConflictQueue, Explained};
 use syncline_connectors::sql::Options;
 
 use super::{exit_of, layout};
@@ -114,9 +114,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
     let config = node.map(|(_, node)| &node.config);
     let failed = |error| Failure::of_sink(&sink, error);
     let queue = match config {
-        Some(config) => conflict_queue::open(config, &file.name, &sink)
-            .await
-            .map_err(failed)?,
+        Some(config) => config.open_queue(&file.name, &sink).await.map_err(failed)?,
         None => None,
     };
     let options = config.and_then(|config| config.options());

@@ -9,7 +9,7 @@ use syncline_connectors::change::Table;
 use syncline_connectors::error::Result;
 use syncline_connectors::format::Decoder;
 use syncline_connectors::record::Positions;
-use syncline_connectors::source::{Event, Lane, Limits, SourceConfig, connect};
+use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
 
 use crate::config::{KnownRows, PipelineFile};
 
@@ -25,13 +25,9 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows {
     let mut known = KnownRows::new();
     for (name, source) in &file.sources {
-        let may_ask = match source {
-            SourceConfig::File(_) => true,
-            SourceConfig::Kafka(_) => connect,
-        };
         let mut schemas = Vec::new();
-        if may_ask {
-            match sample(source).await {
+        if connect || source.describe().local {
+            match sample(source.as_ref()).await {
                 Ok(found) => schemas = found,
                 Err(error) => {
                     let reason = file.document.redact(&error.chain());
@@ -40,7 +36,7 @@ pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows 
             }
         }
         if schemas.is_empty() {
-            schemas.extend(source.decoding().declared);
+            schemas.extend(source.decoding().options().declared);
         }
         if !schemas.is_empty() {
             known.insert(name.clone(), schemas);
@@ -50,10 +46,11 @@ pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows 
 }
 
 /// One schema for each table among the first records.
-async fn sample(config: &SourceConfig) -> Result<Vec<SchemaRef>> {
-    let lane = Lane { number: 0, of: 1 };
-    let mut source = connect(config, lane, true, BYTES_MAX as u64).await?;
-    let mut decoder = Decoder::new(config.format(), config.decoding());
+async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
+    let opening = Opening::alone(Purpose::Once, BYTES_MAX as u64);
+    let mut source = config.connect(opening).await?;
+    let decoding = config.decoding();
+    let mut decoder = Decoder::new(decoding.format, decoding.options());
     let limits = Limits {
         rows: RECORDS_MAX,
         bytes: BYTES_MAX,

@@ -18,6 +18,19 @@ pub struct Problem {
     pub help: Option<String>,
 }
 
+/// The settings whose check failed, each with what its error says.
+pub(crate) fn problems<const N: usize>(
+    checks: [(&str, crate::error::Result<()>); N],
+) -> Vec<Problem> {
+    checks
+        .into_iter()
+        .filter_map(|(setting, checked)| {
+            let error = checked.err()?;
+            Some(Problem::new(&[setting], error.to_string()))
+        })
+        .collect()
+}
+
 impl Problem {
     /// A problem with the value at `path`.
     pub fn new(path: &[&str], message: impl Into<String>) -> Self {

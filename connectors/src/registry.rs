@@ -1,0 +1,83 @@
+//! The sources and sinks that exist: the one file that names implementations.
+//!
+//! A new source or sink is a folder with its settings and one line here. The parser of pipeline files,
+//! their JSON Schema, `syncline list` and the reference go through these lists.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::blackhole::BlackholeSink;
+use crate::file::{FileSink, FileSource};
+use crate::kafka::KafkaSource;
+use crate::kind::Kind;
+use crate::mysql::MysqlSink;
+use crate::postgres::PostgresSink;
+use crate::sink::{SinkConfig, SinkSettings};
+use crate::source::{SourceConfig, SourceSettings};
+use crate::sqlite::SqliteSink;
+
+/// Every source.
+pub const SOURCES: &[Kind<SourceConfig>] =
+    &[source::<KafkaSource>("kafka"), source::<FileSource>("file")];
+
+/// Every sink.
+pub const SINKS: &[Kind<SinkConfig>] = &[
+    sink::<PostgresSink>("postgres"),
+    sink::<MysqlSink>("mysql"),
+    sink::<SqliteSink>("sqlite"),
+    sink::<FileSink>("file"),
+    sink::<BlackholeSink>("blackhole"),
+];
+
+const fn source<S>(name: &'static str) -> Kind<SourceConfig>
+where
+    S: SourceSettings + JsonSchema + DeserializeOwned + 'static,
+{
+    Kind {
+        name,
+        schema: S::json_schema,
+        read: |value| Ok(Arc::new(serde_json::from_value::<S>(value)?)),
+    }
+}
+
+const fn sink<S>(name: &'static str) -> Kind<SinkConfig>
+where
+    S: SinkSettings + JsonSchema + DeserializeOwned + 'static,
+{
+    Kind {
+        name,
+        schema: S::json_schema,
+        read: |value| Ok(Arc::new(serde_json::from_value::<S>(value)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_answer_with_the_name_under_which_they_are_listed() {
+        let source = |kind: &str, text: &str| {
+            let known = SOURCES.iter().find(|known| known.name == kind).unwrap();
+            let config = (known.read)(serde_json::from_str(text).unwrap()).unwrap();
+            assert_eq!(config.describe().kind, kind);
+        };
+        source(
+            "kafka",
+            r#"{"brokers": "h:1", "topics": "t", "group": "g", "format": "debezium-json"}"#,
+        );
+        source("file", r#"{"path": "x.jsonl", "format": "debezium-json"}"#);
+        let sink = |kind: &str, text: &str| {
+            let known = SINKS.iter().find(|known| known.name == kind).unwrap();
+            let config = (known.read)(serde_json::from_str(text).unwrap()).unwrap();
+            assert_eq!(config.kind(), kind);
+        };
+        sink("postgres", r#"{"url": "postgres://h/d"}"#);
+        sink("mysql", r#"{"url": "mysql://h/d"}"#);
+        sink("sqlite", r#"{"path": "x.db"}"#);
+        sink("file", r#"{"path": "x.jsonl"}"#);
+        sink("blackhole", "{}");
+    }
+}

@@ -1,0 +1,461 @@
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array,
+    Int32Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Field, Int32Type, Schema};
+use expect_test::{Expect, expect};
+use syncline_connectors::change::{Logical, Table};
+use syncline_connectors::record::Records;
+
+use super::super::testing::{
+    changes, changes_with_before, show_applied, show_before, show_problems,
+};
+use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
+use super::*;
+
+fn config(text: &str) -> OperatorConfig {
+    OperatorConfig::Validate(toml::from_str(text).expect(text))
+}
+
+/// Inserts of one column, `x`.
+fn column(field: Field, array: ArrayRef) -> Changes {
+    let mut records = Records::default();
+    let partition = records.add_partition(
+        &syncline_connectors::record::Partition {
+            topic: Arc::from("t"),
+            number: 0,
+        },
+        true,
+    );
+    let rows = array.len();
+    for row in 0..rows {
+        records.push(partition, row as i64, None, None, None, None);
+    }
+    let schema = Arc::new(Schema::new(vec![field.with_name("x").with_nullable(true)]));
+    Changes {
+        table: Arc::new(Table {
+            topic: Arc::from("t"),
+            database: None,
+            schema: None,
+            name: Arc::from("t"),
+        }),
+        key: None,
+        rows: RecordBatch::try_new(schema, vec![array]).expect("one column"),
+        unset: vec![None],
+        before: None,
+        operations: vec![Operation::Create; rows],
+        event_times_ms: vec![None; rows],
+        origins: (0..rows as u32).collect(),
+        records: Arc::new(records),
+    }
+}
+
+fn plain(array: ArrayRef) -> Changes {
+    let data_type = array.data_type().clone();
+    column(Field::new("x", data_type, true), array)
+}
+
+fn texts(values: &[Option<&str>]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+/// The rows that break a rule of column `x`.
+fn broken(changes: &Changes, rule: &str) -> Result<Vec<u32>, String> {
+    let settings = config(&format!("rules = [{{ field = 'x', {rule} }}]"));
+    let mut validate = compile("check", &settings, &changes.schema())
+        .map_err(|problems| show_problems(&problems))?;
+    let applied = validate.apply(changes.clone()).expect("goes on");
+    Ok(applied
+        .rejected
+        .iter()
+        .map(|rejection| rejection.origin)
+        .collect())
+}
+
+#[test]
+fn rows_before_go_with_their_changes_unseen() {
+    let changes = changes_with_before();
+    let settings = config("rules = [{ field = 'balance', min = 0 }]");
+    let mut validate = compile("check", &settings, &changes.schema()).expect("compiles");
+    let applied = validate.apply(changes).expect("goes on");
+    expect![[r#"
+            0 c | 5 | null | open | 1000000.00 | {}
+            2 d | 4 | d@x.org | draft | 5.00 | null
+            3 d | 2 | b@y | draft | -1.00 | ?
+            4 none
+            5 none
+        "#]]
+    .assert_eq(&show_before(&applied.changes));
+}
+
+#[test]
+fn every_kind_of_rule() {
+    let check = |changes: &Changes, rule: &str, expect: &[u32]| {
+        assert_eq!(broken(changes, rule).as_deref(), Ok(expect), "{rule}");
+    };
+    let words = plain(texts(&[
+        Some("open"),
+        Some(""),
+        None,
+        Some("närrisch"),
+        Some("42"),
+    ]));
+    check(&words, "required = true", &[2]);
+    check(&words, "required = false, length = { min = 0 }", &[]);
+    check(&words, "length = 4", &[1, 3, 4]);
+    check(&words, "length = 8", &[0, 1, 4]);
+    check(&words, "length = { min = 1, max = 4 }", &[1, 3]);
+    check(&words, "pattern = '^[a-z]+$'", &[1, 3, 4]);
+    check(&words, "one_of = ['open', '42']", &[1, 3]);
+    check(&words, "one_of = ['open', 42]", &[1, 3]);
+    check(&words, "type = 'integer'", &[0, 1, 3]);
+    check(&words, "type = 'string'", &[]);
+    check(&words, "type = 'json'", &[0, 1, 3]);
+    check(&words, "check = \"x <> 'open'\"", &[0]);
+    check(&words, "format = 'email'", &[0, 1, 3, 4]);
+    check(
+        &words,
+        "type = 'integer', length = 2, required = true",
+        &[0, 1, 2, 3],
+    );
+
+    let forms = plain(texts(&[
+        Some("a@b.org"),
+        Some("https://b.org"),
+        Some("123e4567-e89b-12d3-a456-426614174000"),
+        Some("2026-02-28"),
+        Some("2026-02-28T10:00:00Z"),
+        Some("::1"),
+        None,
+    ]));
+    for (index, form) in ["email", "url", "uuid", "date", "datetime", "ip"]
+        .iter()
+        .enumerate()
+    {
+        let others: Vec<u32> = (0..6).filter(|&other| other != index as u32).collect();
+        check(&forms, &format!("format = '{form}'"), &others);
+    }
+    check(&forms, "type = 'date'", &[0, 1, 2, 4, 5]);
+    check(&forms, "type = 'timestamp'", &[0, 1, 2, 3, 5]);
+    check(&forms, "type = 'uuid'", &[0, 1, 3, 4, 5]);
+
+    let numbers = plain(Arc::new(Int32Array::from(vec![
+        Some(-1),
+        Some(0),
+        Some(5),
+        None,
+    ])));
+    check(&numbers, "min = 0", &[0]);
+    check(&numbers, "max = 0", &[2]);
+    check(&numbers, "min = 0.5, max = 5", &[0, 1]);
+    check(&numbers, "min = '0'", &[0]);
+    check(&numbers, "one_of = [0, 5]", &[0]);
+    check(&numbers, "type = 'integer'", &[]);
+    check(&numbers, "check = 'x + 1 > 0'", &[0]);
+
+    let money = Decimal128Array::from(vec![Some(0), Some(1), Some(999_999_999_999), None])
+        .with_precision_and_scale(12, 2)
+        .expect("fits");
+    let money = plain(Arc::new(money));
+    check(&money, "min = 0.005", &[0]);
+    check(&money, "min = '0.005'", &[0]);
+    check(&money, "max = 0.01", &[2]);
+    check(&money, "max = 9999999999.98", &[2]);
+    check(&money, "one_of = [0, '0.01']", &[2]);
+
+    let floats = plain(Arc::new(Float64Array::from(vec![0.1, 2.5, f64::NAN])));
+    check(&floats, "max = 2.5", &[2]);
+    check(&floats, "min = 0.1", &[]);
+
+    let numeric = texts(&[
+        Some("12345678901234567890.1"),
+        Some("NaN"),
+        Some("-0.5"),
+        None,
+    ]);
+    let numeric = column(Logical::Numeric.field("x"), numeric);
+    check(&numeric, "min = 0", &[1, 2]);
+    check(&numeric, "max = '12345678901234567890'", &[0, 1]);
+    check(&numeric, "one_of = [-0.50]", &[0, 1]);
+
+    let dates = plain(Arc::new(Date32Array::from(vec![
+        Some(0),
+        Some(20_000),
+        None,
+    ])));
+    check(&dates, "min = 2000-01-01", &[0]);
+    check(&dates, "max = '2000-01-01'", &[1]);
+    let instants = TimestampMicrosecondArray::from(vec![0, i64::MAX]).with_timezone("UTC");
+    let instants = plain(Arc::new(instants));
+    check(&instants, "min = 2000-01-01T00:00:00Z", &[0]);
+    check(&instants, "max = 2000-01-01T00:00:00Z", &[1]);
+
+    let flags = plain(Arc::new(BooleanArray::from(vec![
+        Some(true),
+        Some(false),
+        None,
+    ])));
+    check(&flags, "one_of = [true]", &[1]);
+    check(&flags, "check = 'x'", &[1]);
+
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), Some(2)]),
+        Some(vec![]),
+        None,
+    ]);
+    check(&plain(Arc::new(lists)), "length = { min = 1 }", &[1]);
+    let bytes = plain(Arc::new(BinaryArray::from(vec![&b"ab"[..], b""])));
+    check(&bytes, "length = 2", &[1]);
+}
+
+#[test]
+fn a_rule_that_does_not_fit_its_column_is_told() {
+    let check = |changes: &Changes, rule: &str, expect: &str| {
+        let problem = broken(changes, rule).expect_err(rule);
+        assert_eq!(problem.trim_end(), expect, "{rule}");
+    };
+    let words = plain(texts(&[None]));
+    let numbers = plain(Arc::new(Int32Array::from(vec![1])));
+    let json = column(Logical::Json.field("x"), texts(&[None]));
+    check(
+        &words,
+        "min = 0",
+        "rules.0.min: x is text, which has no order; min needs a number, a date or a time",
+    );
+    check(
+        &json,
+        "max = 0",
+        "rules.0.max: x is json, which has no order; max needs a number, a date or a time",
+    );
+    check(
+        &numbers,
+        "format = 'email'",
+        "rules.0.format: x is int32, and this can only be asked of a text",
+    );
+    check(
+        &numbers,
+        "length = 3",
+        "rules.0.length: x is int32, which has no length",
+    );
+    check(
+        &numbers,
+        "type = 'date'",
+        "rules.0.type: x is int32, never date",
+    );
+    check(&numbers, "min = 'many'", "rules.0.min: many is no int32");
+    check(
+        &numbers,
+        "max = 3000000000",
+        "rules.0.max: 3000000000 is no int32",
+    );
+    check(
+        &numbers,
+        "one_of = [1.5]",
+        "rules.0.one_of: 1.5 is no int32",
+    );
+    check(
+        &numbers,
+        "min = 1.23456789012345678",
+        "rules.0.min: a number of more than fifteen digits is not exact: write it in quotes",
+    );
+}
+
+#[test]
+fn all_problems_of_the_rules_are_told_at_once() {
+    let text = r#"
+        rules = [
+          { field = "emial", format = "email" },
+          { min = 0 },
+          { field = "id" },
+          { field = "email", pattern = "(" },
+          { field = "id", min = 5, max = 1 },
+          { field = "email", length = { min = 5, max = 1 }, one_of = [] },
+          { check = "balance" },
+          { check = "lower(balance) = 'x'" },
+        ]
+        "#;
+    let Err(problems) = compile("check", &config(text), &changes().schema()) else {
+        panic!("compiles");
+    };
+    expect![[r#"
+            rules.1.min: min needs a field that it is about
+            rules.2: the rule asks for nothing (give it required, type, format, min, max, length, pattern, one_of or check)
+            rules.3.pattern: the pattern is no regular expression: unclosed group
+            rules.4.min: min is greater than max
+            rules.5.length: min is greater than max
+            rules.5.one_of: no value is allowed
+            rules.0.field: no column emial (did you mean email?)
+            rules.6.check 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
+            rules.7.check 6..13: lower does not take decimal(12, 2) here (it takes lower(String))
+        "#]].assert_eq(&show_problems(&problems));
+    let problems = check_without_schema(&config("rules = [{ check = 'a b' }, { max = 1 }]"));
+    expect![[r#"
+            rules.1.max: max needs a field that it is about
+            rules.0.check 2..3: expected the end of the expression, found b
+        "#]]
+    .assert_eq(&show_problems(&problems));
+    let problems = check_without_schema(&config("rules = []"));
+    expect![[r#"
+            rules: there are no rules (add one, as in { field = "email", format = "email" })
+        "#]]
+    .assert_eq(&show_problems(&problems));
+}
+
+fn check(text: &str, expect: Expect) {
+    let changes = changes();
+    let mut validate = match compile("check", &config(text), &changes.schema()) {
+        Ok(validate) => validate,
+        Err(problems) => panic!("{}", show_problems(&problems)),
+    };
+    let count = changes.len();
+    let shown = match validate.apply(changes) {
+        Ok(applied) => show_applied(count, &applied),
+        Err(error) => format!("{error}\n"),
+    };
+    expect.assert_eq(&shown);
+}
+
+#[test]
+fn a_row_is_rejected_once_with_all_reasons() {
+    check(
+        r#"rules = [
+              { field = "email", format = "email" },
+              { field = "balance", min = 0 },
+              { check = "balance < 1000000", message = "balance over the firm's limit" },
+            ]"#,
+        expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                rejected 0 Some("email") format = "email": email is not an e-mail address
+                rejected 1 Some("email") format = "email": email is not an e-mail address; balance is less than 0
+                rejected 5 None check = "balance < 1000000": balance over the firm's limit
+                filtered 0 warned 0
+            "#]],
+    );
+}
+
+#[test]
+fn the_hardest_fate_is_the_rows() {
+    let rules = |fates: [&str; 2]| {
+        format!(
+            r#"rules = [
+                  {{ field = "email", format = "email", on_failure = "{}" }},
+                  {{ field = "balance", min = 0, on_failure = "{}" }},
+                ]"#,
+            fates[0], fates[1]
+        )
+    };
+    check(
+        &rules(["warn", "drop"]),
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            filtered 1 warned 1
+        "#]],
+    );
+    check(
+        &rules(["drop", "quarantine"]),
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            rejected 1 Some("balance") min = 0: email is not an e-mail address; balance is less than 0
+            filtered 1 warned 0
+        "#]],
+    );
+    check(
+        &rules(["warn", "warn"]),
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            filtered 0 warned 2
+        "#]],
+    );
+    check(
+        &rules(["warn", "stop"]),
+        expect![[r#"
+            operator check stops at crm.public.clients[3] offset 101: email is not an e-mail address; balance is less than 0 (min = 0): mend the row at its source, or set another on_failure
+        "#]],
+    );
+}
+
+#[test]
+fn on_failure_stands_for_the_rules_that_do_not_say() {
+    check(
+        "on_failure = 'drop'\nrules = [{ field = 'balance', min = 0 }]",
+        expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                r | 5 | null | open | 1000000.00 | {}
+                filtered 1 warned 0
+            "#]],
+    );
+}
+
+#[test]
+fn deletes_truncates_and_unset_values_pass() {
+    check(
+        r#"rules = [
+              { field = "notes", required = true },
+              { field = "status", one_of = ["open"], on_failure = "warn" },
+              { check = "notes is not null" },
+              { check = "_op <> 'd'" },
+            ]"#,
+        expect![[r#"
+                key Some(["id"]): id | email | status | balance | notes
+                c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+                u | 2 | b@y | draft | -1.00 | ?
+                d | 3 | ? | ? | ? | ?
+                d | 4 | d@x.org | draft | 5.00 | null
+                t | ? | ? | ? | ? | ?
+                r | 5 | null | open | 1000000.00 | {}
+                filtered 0 warned 1
+            "#]],
+    );
+}
+
+#[test]
+fn a_check_that_cannot_be_computed_is_broken() {
+    check(
+        "rules = [{ check = '10 / (id - 5) < 100' }]",
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            rejected 5 None check = "10 / (id - 5) < 100": the check cannot be computed: division by zero
+            filtered 0 warned 0
+        "#]],
+    );
+}
+
+#[test]
+fn what_it_looks_at_is_decoded() {
+    let settings = config("rules = [{ field = 'a', required = true }, { check = 'b < a' }]");
+    let wanted = ["c".to_owned()];
+    let required = required_columns(&settings, Some(&wanted));
+    assert_eq!(
+        required,
+        Some(vec!["c".to_owned(), "a".to_owned(), "b".to_owned()])
+    );
+}
