@@ -231,8 +231,7 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
-    /// for strategies that compare versions, which it still has.
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent.
     fn upsert_applies(&self, set: &[bool]) -> String {
         let sides = self.sides(set);
         let predicates = self.predicates(self.sets_version(set));
@@ -250,12 +249,7 @@ impl Statements<'_> {
         let Some(mark) = &self.prepared.mark else {
             return format!("({differs} AND {wins})");
         };
-        match self.policy.strategy {
-            Strategy::NewestWins | Strategy::Merge => {
-                format!("((t.{mark} IS TRUE OR {differs}) AND {wins})")
-            }
-            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
-        }
+        format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))")
     }
 
     /// The change's version is ahead of the row's.

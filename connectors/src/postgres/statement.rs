@@ -424,8 +424,7 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
-    /// for strategies that compare versions, which it still has.
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent.
     fn upsert_applies(&self, set: &[bool], from: From) -> String {
         let sides = self.sides(set, from);
         let predicates = self.predicates(from, self.sets_version(set));
@@ -443,13 +442,7 @@ impl Statements<'_> {
         let Some(mark) = &self.prepared.mark else {
             return format!("({differs} AND {wins})");
         };
-        match self.policy.strategy {
-            Strategy::NewestWins | Strategy::Merge => {
-                let revives = predicates.revives();
-                format!("CASE WHEN t.{mark} IS TRUE THEN {revives} ELSE {differs} AND {wins} END")
-            }
-            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
-        }
+        format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))")
     }
 
     /// A conflict that the change lost.

@@ -120,17 +120,6 @@ impl<'a> Predicates<'a> {
         }
     }
 
-    /// A create, read or update brings back a row that a soft delete marked. It counts as absent, but
-    /// for its version: what is not ahead of it comes too late (R12).
-    pub fn revives(&self) -> String {
-        match (&self.policy.strategy, &self.version) {
-            (Strategy::NewestWins | Strategy::Merge, Some(version)) => {
-                format!("({} IS NULL OR {})", version.target, self.source_is_ahead())
-            }
-            _ => "TRUE".to_owned(),
-        }
-    }
-
     /// A delete applies although the target's row is not the one that the source deleted.
     pub fn delete_wins(&self) -> String {
         match self.policy.strategy {

@@ -35,7 +35,7 @@ impl<'a> Rows<'a> {
         let mut tombstones = self.tombstones()?;
         let mut patterns = Patterns::default();
         let mut fates = Fates::default();
-        for row in 0..changes.len() {
+        for (row, &place) in places.iter().take(changes.len()).enumerate() {
             let set = part.set(row);
             let (set, statement) = patterns.of(
                 set,
@@ -54,7 +54,7 @@ impl<'a> Rows<'a> {
                 execute(statement, &part)
             });
             if let Err(failure) = run {
-                self.refuse(&mut fates.refused, places[row], failure)?;
+                self.refuse(&mut fates.refused, place, failure)?;
                 continue;
             }
             let seen = self.memory.take();
@@ -83,7 +83,7 @@ impl<'a> Rows<'a> {
         let mut tombstones = self.tombstones()?.filter(|tombstones| tombstones.any);
         let mut patterns = Patterns::default();
         let mut fates = Fates::default();
-        for row in 0..changes.len() {
+        for (row, &place) in places.iter().take(changes.len()).enumerate() {
             let counts = match changes.operations[row] {
                 Operation::Update => &mut fates.updates,
                 _ => &mut fates.inserts,
@@ -118,12 +118,12 @@ impl<'a> Rows<'a> {
             let seen = match run {
                 Ok(()) => self.memory.take(),
                 Err(failure) => {
-                    self.refuse(&mut fates.refused, places[row], failure)?;
+                    self.refuse(&mut fates.refused, place, failure)?;
                     continue;
                 }
             };
             if !seen.met && set.contains(&false) {
-                fates.refused.push((places[row], Refused::incomplete()));
+                fates.refused.push((place, Refused::incomplete()));
             } else {
                 count(counts, seen);
             }
@@ -195,11 +195,6 @@ impl<'a> Rows<'a> {
 /// Counts what was seen of a row.
 fn count(counts: &mut Counts, seen: Seen) {
     let fate = match seen {
-        Seen {
-            met: false,
-            lost: true,
-            ..
-        } => &mut counts.outdated,
         Seen { met: false, .. } => &mut counts.missing,
         Seen { lost: true, .. } => &mut counts.lost,
         Seen { conflict: true, .. } => &mut counts.replaced,
