@@ -6,6 +6,7 @@
 
 pub mod identifier;
 pub mod target;
+pub(crate) mod words;
 
 pub(crate) mod bulk;
 pub(crate) mod connection;
