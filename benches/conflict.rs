@@ -26,6 +26,7 @@ fn main() {
     let source = rows("the source called it that", 1, 5);
     let target = rows("the target called it this", 2, 3);
     let changes = Changes {
+        not_carried: Vec::new(),
         operations: vec![Operation::Update; ROWS],
         ..events::changes(source.clone(), events::records(0, ROWS as u64))
     };

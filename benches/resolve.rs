@@ -162,6 +162,7 @@ fn writes(source: &[RecordBatch], before: Option<&[RecordBatch]>) -> Vec<Write> 
             present: BooleanBuffer::new_set(rows.num_rows()),
         });
         let changes = Changes {
+            not_carried: Vec::new(),
             operations: vec![Operation::Update; rows.num_rows()],
             before: image,
             ..events::changes(rows.clone(), events::records(0, BATCH))

@@ -13,6 +13,7 @@ use crate::problem::Problem;
 pub mod filter;
 pub mod literal;
 pub mod map;
+mod refuse;
 mod scope;
 #[cfg(test)]
 mod testing;
@@ -104,10 +105,25 @@ pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
 
 /// Compiles the operator `name` for rows of `schema`.
 ///
+/// Where no schema declares a column and the values at hand are of a kind that an expression or a rule
+/// cannot take, their rows are refused and not the configuration: other rows have other kinds.
+///
 /// # Errors
 /// Every problem of its configuration, each with a path from the operator's own table
 /// (`["fields", "email"]`).
 pub fn compile(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
+    compile_for(name, config, schema).or_else(|problems| {
+        let Some(nothing) = refuse::without_values(schema) else {
+            return Err(problems);
+        };
+        match compile_for(name, config, &nothing) {
+            Ok(inner) => Ok(refuse::refuse(name, inner, nothing, &problems)),
+            Err(_) => Err(problems),
+        }
+    })
+}
+
+fn compile_for(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
     let clock = Clock::system();
     match config {
         OperatorConfig::Map(config) => map::compile(config, schema, clock),
@@ -124,6 +140,29 @@ pub fn check_without_schema(config: &OperatorConfig) -> Vec<Problem> {
         OperatorConfig::Filter(config) => filter::check_without_schema(config),
         OperatorConfig::Validate(config) => validate::check_without_schema(config),
     }
+}
+
+/// The columns of the rows that come in of which an operator computes something: where no schema declares
+/// them, each of their values keeps a type of its own.
+pub fn computed_columns(config: &OperatorConfig) -> Vec<String> {
+    let mut names = match config {
+        OperatorConfig::Map(config) => map::computed_columns(config),
+        OperatorConfig::Filter(config) => filter::computed_columns(config),
+        OperatorConfig::Validate(config) => validate::computed_columns(config),
+    };
+    // A fact of the change is no column, unless a row carries one of that name.
+    names.retain(|name| !scope::is_fact(name));
+    names
+}
+
+/// The columns of the rows that come in which an operator names in any way: it can be compiled only for
+/// rows that have them.
+pub fn named_columns(config: &OperatorConfig) -> Vec<String> {
+    let mut names = computed_columns(config);
+    if let OperatorConfig::Map(config) = config {
+        names.extend(map::passed_columns(config));
+    }
+    names
 }
 
 /// The columns that must come in for the columns `wanted` to go out, `None` for all of them, each

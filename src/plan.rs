@@ -3,15 +3,11 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
-use std::sync::Arc;
-
-use arrow::datatypes::{Field, Schema, SchemaRef};
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
-use crate::failure::Failure;
 use crate::operator::{self, OperatorConfig};
 
 /// Where rejected changes go when a file says nothing.
@@ -104,29 +100,6 @@ impl Plan {
         }
     }
 
-    /// Where a source brings no schema and none is declared, the columns of the target that its rows
-    /// reach unchanged give their types. Asks the targets.
-    ///
-    /// # Errors
-    /// Where a target does not answer or refuses.
-    pub async fn take_catalogues(&mut self) -> Result<(), Failure> {
-        for source in &mut self.sources {
-            if source.decoding.declared.is_some() {
-                continue;
-            }
-            for sink in &source.sinks {
-                let found = sink.config.catalogue().await;
-                let found = found.map_err(|error| Failure::of_sink(&sink.name, error))?;
-                if let Some(schema) = found.and_then(|schema| source.columns_behind(sink, &schema))
-                {
-                    source.decoding.catalogue = Some(schema);
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The names of all sinks, each once, in the order in which sources reach them.
     pub fn sink_names(&self) -> impl Iterator<Item = &str> {
         let mut names: Vec<&str> = Vec::new();
@@ -143,37 +116,6 @@ impl SourcePlan {
     /// `source NAME`, for status and log.
     pub fn part(&self) -> String {
         format!("source {}", self.name)
-    }
-
-    /// The source's columns that reach `sink` unchanged, with the types that the target has for them.
-    fn columns_behind(&self, sink: &SinkPlan, target: &SchemaRef) -> Option<SchemaRef> {
-        let mut fields: Vec<Field> = Vec::new();
-        for field in target.fields() {
-            let behind = sink
-                .inputs
-                .iter()
-                .find_map(|&input| self.column_behind(input, field.name()));
-            if let Some(column) =
-                behind.filter(|column| fields.iter().all(|known| known.name() != column))
-            {
-                fields.push(field.as_ref().clone().with_name(column));
-            }
-        }
-        (!fields.is_empty()).then(|| Arc::new(Schema::new(fields)))
-    }
-
-    fn column_behind(&self, input: Input, output: &str) -> Option<String> {
-        let Input::Step(index) = input else {
-            return Some(output.to_owned());
-        };
-        let step = &self.steps[index];
-        let column = match &step.config {
-            OperatorConfig::Map(map) => map.column_behind(output)?,
-            OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => output.to_owned(),
-        };
-        step.inputs
-            .iter()
-            .find_map(|&input| self.column_behind(input, &column))
     }
 
     /// A decoder of its own for a lane.
@@ -219,6 +161,8 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     }
     let mut decoding = config.decoding().options();
     decoding.columns = columns(&steps, &sinks);
+    decoding.expected = named(&steps, operator::named_columns);
+    decoding.computed = named(&steps, operator::computed_columns);
     decoding.before = sinks.iter().any(wants_before);
     SourcePlan {
         name: name.to_owned(),
@@ -263,6 +207,35 @@ fn resolve_all(source: &str, steps: &[StepPlan], names: &[String]) -> Vec<Input>
         .iter()
         .filter_map(|name| resolve(source, steps, name))
         .collect()
+}
+
+/// The source's columns that operators name, as `of` says, by the names under which they leave the
+/// source.
+fn named(steps: &[StepPlan], of: fn(&OperatorConfig) -> Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for step in steps {
+        for column in of(&step.config) {
+            for &input in &step.inputs {
+                let behind = column_behind(steps, input, &column);
+                names.extend(behind.filter(|name| !names.contains(name)));
+            }
+        }
+    }
+    names
+}
+
+/// The source's column that reaches `input` unchanged as `output`.
+fn column_behind(steps: &[StepPlan], input: Input, output: &str) -> Option<String> {
+    let Input::Step(index) = input else {
+        return Some(output.to_owned());
+    };
+    let step = &steps[index];
+    let column = match &step.config {
+        OperatorConfig::Map(map) => map.column_behind(output)?,
+        OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => output.to_owned(),
+    };
+    let mut inputs = step.inputs.iter();
+    inputs.find_map(|&input| column_behind(steps, input, &column))
 }
 
 /// The columns that anyone asks the decoder for; `None` for all of them.

@@ -149,6 +149,7 @@ pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
         unset: vec![None; rows.num_columns()],
         rows,
         before: None,
+        not_carried: Vec::new(),
         operations: vec![Operation::Create; count],
         event_times_ms: vec![Some(0); count],
         origins: (0..count as u32).collect(),

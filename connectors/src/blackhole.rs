@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,10 +44,6 @@ impl SinkSettings for BlackholeSink {
 
     async fn probe(&self) -> Result<()> {
         Ok(())
-    }
-
-    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
-        Ok(None)
     }
 
     async fn connect(

@@ -3,8 +3,11 @@
 //! A change is one row-level event. A batch holds changes of one table with one Arrow schema, in
 //! source order. What a row means by operation:
 //!
-//! - create, read, update: the row after. A value that the source did not send (R14) is null in
-//!   the column and set in [`Changes::unset`]: it means "unchanged" and is left out of the update.
+//! - create, read, update: the row after. A value that the source did not send is null in the column
+//!   and set in [`Changes::unset`]: it means "unchanged" and is left out of the update. Where the
+//!   target has no such row, a column that the change does not carry ([`Changes::not_carried`], R19)
+//!   is left out of the insert too and gets its default; a value that the source withheld as
+//!   unavailable (R14) makes the change incomplete.
 //! - delete: the row before where the source sent a full image; else only the key columns hold
 //!   values and every other column is unset.
 //! - truncate: all columns null and unset; it concerns the whole table (R13).
@@ -12,6 +15,9 @@
 //! Types that Arrow cannot say travel as text with a [`Logical`] type in the field's metadata, so
 //! that nothing becomes a float or loses digits (R3). Timestamps `i64::MAX` and `i64::MIN` are
 //! `infinity` and `-infinity`; a time of 24:00:00 is one unit past the last of the day.
+//!
+//! A column whose type no schema declares is *undeclared* ([`is_undeclared`]): its Arrow type is that
+//! of the JSON values at hand, and the sink reads each value as the type of the target's column.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -90,6 +96,10 @@ pub struct Changes {
     /// For each column, the rows in which the source did not send it (R14); `None` for a column
     /// that is set in every row.
     pub unset: Vec<Option<BooleanBuffer>>,
+    /// For each column, those of its unset rows whose change does not carry the column at all (R19);
+    /// the others hold a value that the source withheld as unavailable (R14). Empty where every unset
+    /// value is unavailable.
+    pub not_carried: Vec<Option<BooleanBuffer>>,
     /// The rows before, where someone asked for them and the source sent any.
     pub before: Option<Image>,
     /// What happened to each row.
@@ -155,6 +165,7 @@ impl Changes {
             key: self.key.clone(),
             rows: take_rows(&self.rows, indices)?,
             unset: take_masks(&self.unset, indices),
+            not_carried: take_masks(&self.not_carried, indices),
             before: self
                 .before
                 .as_ref()
@@ -203,7 +214,8 @@ impl Changes {
             return Ok(self.clone());
         }
         let masks = |masks: &[Option<BooleanBuffer>]| -> Vec<Option<BooleanBuffer>> {
-            indices.iter().map(|&index| masks[index].clone()).collect()
+            let mask = |&index: &usize| masks.get(index).cloned().flatten();
+            indices.iter().map(mask).collect()
         };
         let before = match &self.before {
             Some(before) => Some(Image {
@@ -216,16 +228,59 @@ impl Changes {
         Ok(Self {
             rows: self.rows.project(indices)?,
             unset: masks(&self.unset),
+            not_carried: masks(&self.not_carried),
             before,
             ..self.clone()
         })
     }
 
-    /// Whether column `column` of row `row` was not sent by the source (R14).
+    /// Whether column `column` of row `row` was not sent by the source (R14, R19).
     pub fn is_unset(&self, column: usize, row: usize) -> bool {
         self.unset[column]
             .as_ref()
             .is_some_and(|mask| mask.value(row))
+    }
+
+    /// The rows of a column whose value the source withheld as unavailable (R14); `None` where there
+    /// are none.
+    pub fn unavailable(&self, column: usize) -> Option<BooleanBuffer> {
+        let unset = self.unset[column].as_ref()?;
+        let unavailable = match self.not_carried.get(column).and_then(Option::as_ref) {
+            Some(not_carried) => unset & &!not_carried,
+            None => unset.clone(),
+        };
+        (unavailable.count_set_bits() > 0).then_some(unavailable)
+    }
+
+    /// The rows in which a value of `columns` is unavailable (R14): without a row in the target they
+    /// are incomplete. `None` where there are none.
+    pub fn incomplete(&self, columns: impl Iterator<Item = usize>) -> Option<BooleanBuffer> {
+        columns
+            .filter_map(|column| self.unavailable(column))
+            .reduce(|all, mask| &all | &mask)
+    }
+
+    /// The rows that say too little to be compared with the target's: those with an unavailable value
+    /// in `columns`, which are all but the key's, and those in which none of them is set (C1). `None`
+    /// where there are none.
+    pub fn blind(&self, columns: &[usize]) -> Option<BooleanBuffer> {
+        let incomplete = self.incomplete(columns.iter().copied());
+        let masks: Option<Vec<&BooleanBuffer>> = columns
+            .iter()
+            .map(|&column| self.unset[column].as_ref())
+            .collect();
+        let masks = masks.unwrap_or_default();
+        let nothing = masks
+            .into_iter()
+            .fold(None, |all: Option<BooleanBuffer>, mask| {
+                Some(all.map_or_else(|| mask.clone(), |all| &all & mask))
+            });
+        let blind = match (incomplete, nothing) {
+            (Some(incomplete), Some(nothing)) => &incomplete | &nothing,
+            (Some(mask), None) | (None, Some(mask)) => mask,
+            (None, None) => return None,
+        };
+        (blind.count_set_bits() > 0).then_some(blind)
     }
 
     /// The column of this name.
@@ -289,6 +344,21 @@ pub enum Logical {
     Interval,
     /// Utf8: an XML document.
     Xml,
+}
+
+/// The metadata key that marks a column as undeclared.
+const UNDECLARED: &str = "syncline.undeclared";
+
+/// The field as one whose type no schema declares.
+pub fn undeclared(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(UNDECLARED.to_owned(), "true".to_owned());
+    field.with_metadata(metadata)
+}
+
+/// Whether no schema declares the type of the column: it is that of the values at hand.
+pub fn is_undeclared(field: &Field) -> bool {
+    field.metadata().contains_key(UNDECLARED)
 }
 
 /// The metadata key of [`Logical`].

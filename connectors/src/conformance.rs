@@ -12,6 +12,7 @@ pub mod cells;
 pub mod histories;
 pub mod rows;
 pub mod shadow;
+pub mod shape;
 pub mod sink;
 pub mod source;
 pub mod truth;

@@ -1,15 +1,20 @@
 //! Bytes to Arrow: raw records in, batches of changes out.
 //!
 //! `debezium-json` accepts envelopes with and without their schema, flat rows as the unwrapping
-//! transform makes them, and tombstones (R1). A schema that comes with the data is used; else the
-//! declared one, else the catalogue's, else one is guessed from the rows.
+//! transform makes them, and tombstones (R1). A schema that comes with the data is used, else the
+//! declared one. Without either the columns are those that the rows carry, undeclared
+//! ([`crate::change::is_undeclared`]): each has the type of the value at hand, by its JSON kind.
 //!
 //! Guarantees: every record ends as one change, as a delete and a create where its key changed (R10),
 //! as rejected, as filtered, or as superseded (R17). A bad message costs only itself. Changes of one
-//! table keep their order; where its schema changes, a new batch begins.
+//! table keep their order; where its schema changes, a new batch begins. So it does where the values of
+//! an undeclared column turn to another kind (boolean, whole number, number, text, document); nulls and
+//! columns that are not carried turn nothing, and whole numbers share a batch with fractions unless an
+//! operator computes with the column.
 //!
 //! - a flat row without `__op` is an update: it says what the row is now, there or not
-//! - null, and a field that a row lacks, is null
+//! - null is null
+//! - a column that a row does not carry is null, unset and not carried, in every form (R19)
 //! - the placeholder of Debezium for unavailable values is null and unset (R14)
 //! - delete: the image before where it holds more than the key, else all but the key is unset; of
 //!   a column that is `NOT NULL` at the source, a zero says nothing
@@ -30,10 +35,10 @@ pub(crate) mod image;
 mod images;
 mod keys;
 mod layout;
+mod observed;
 mod origin;
 mod reading;
 mod record_key;
-mod sample;
 mod scan;
 mod schema;
 mod source;
@@ -52,7 +57,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-pub(crate) use self::cells::{fit, read_cells};
+pub(crate) use self::cells::{fit, is_document, read_cells, read_exact};
 use self::debezium::Debezium;
 pub use self::declared::parse_declared;
 use crate::change::Changes;
@@ -153,8 +158,11 @@ impl Decoding<'_> {
 pub struct DecoderOptions {
     /// The schema of the TOML, for rows that come without one; see [`parse_declared`].
     pub declared: Option<SchemaRef>,
-    /// The schema of the target, for rows that come without one where none is declared.
-    pub catalogue: Option<SchemaRef>,
+    /// Columns that rows without a schema have, whether one carries them or not: those that an operator
+    /// names.
+    pub expected: Vec<String>,
+    /// Columns that an expression reads: where nobody declares them, each number keeps a type of its own.
+    pub computed: Vec<String>,
     /// The key columns where a record key names none (R2).
     pub key: Option<Vec<String>>,
     /// The columns that anyone asks for; `None` means all. Key columns are always decoded.
@@ -173,7 +181,8 @@ impl Default for DecoderOptions {
     fn default() -> Self {
         Self {
             declared: None,
-            catalogue: None,
+            expected: Vec::new(),
+            computed: Vec::new(),
             key: None,
             columns: None,
             unavailable: "__debezium_unavailable_value".to_owned(),
@@ -185,8 +194,7 @@ impl Default for DecoderOptions {
 }
 
 /// Turns records into changes. It learns from what it reads, so one decoder should read a partition
-/// from one end to the other; what it learnt never changes a result, except that a sampled schema
-/// only widens.
+/// from one end to the other; what it learnt never changes a result.
 #[derive(Debug)]
 pub struct Decoder {
     debezium: Debezium,

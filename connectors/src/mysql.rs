@@ -55,13 +55,11 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::session::Session;
-use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
@@ -208,13 +206,6 @@ impl SinkSettings for MysqlSink {
         check(self).await
     }
 
-    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
-        if self.table.contains('{') {
-            return Ok(None);
-        }
-        catalogue_schema(self, &Table::nowhere()).await
-    }
-
     async fn connect(
         &self,
         identity: &Identity,
@@ -254,15 +245,6 @@ pub async fn connect(
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &MysqlSink) -> Result<()> {
     sql::sink::check::<Session>(config).await
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &MysqlSink, table: &Table) -> Result<Option<SchemaRef>> {
-    sql::sink::catalogue_schema::<Session>(config, table).await
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +50,6 @@ use serde::Deserialize;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::session::Session;
-use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
@@ -233,13 +231,6 @@ impl SinkSettings for PostgresSink {
         check(self).await
     }
 
-    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
-        if self.table.contains('{') {
-            return Ok(None);
-        }
-        catalogue_schema(self, &Table::nowhere()).await
-    }
-
     async fn connect(
         &self,
         identity: &Identity,
@@ -286,15 +277,6 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
             .map_err(Failure::into_error)?;
     }
     sql::sink::check::<Session>(config).await
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &PostgresSink, table: &Table) -> Result<Option<SchemaRef>> {
-    sql::sink::catalogue_schema::<Session>(config, table).await
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use crate::change::Changes;
@@ -61,6 +60,9 @@ pub struct Outcome {
     pub superseded: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
+    /// Values of columns that the target does not have, which `evolution = "ignore"` leaves out; no
+    /// part of the others.
+    pub left_out: u64,
     /// Waiting for a person (C9), the changes behind an open conflict among them; a part of `kept`.
     pub queued: u64,
     /// Conflicts by type, whoever won.
@@ -72,6 +74,7 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.written += other.written;
         self.superseded += other.superseded;
         self.kept += other.kept;
+        self.left_out += other.left_out;
         self.queued += other.queued;
         self.conflicts += &other.conflicts;
     }
@@ -124,13 +127,6 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` or `Configuration`, with what to do about it.
     async fn probe(&self) -> Result<()>;
-
-    /// The columns of the target's table, for sources that bring none; `None` where the table does not
-    /// exist, depends on the change, or the sink is no database.
-    ///
-    /// # Errors
-    /// As [`SinkSettings::connect`].
-    async fn catalogue(&self) -> Result<Option<SchemaRef>>;
 
     /// Opens the target for one lane. `resolvers` decide what no bulk statement can.
     ///

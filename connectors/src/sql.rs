@@ -42,6 +42,7 @@ pub mod catalogue;
 pub mod conflict;
 pub mod ledger;
 pub mod types;
+pub(crate) mod undeclared;
 pub mod version;
 
 use schemars::JsonSchema;
@@ -77,6 +78,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// The mark of soft deletes, where they are on.
+    pub(crate) fn mark(&self) -> Option<&str> {
+        (self.delete == DeleteMode::Soft).then_some(self.soft_delete_column.as_str())
+    }
+
+    /// Whether the policy lets tables and columns be made.
+    pub(crate) fn evolves(&self) -> bool {
+        matches!(self.evolution, Evolution::Evolve | Evolution::Lenient)
+    }
+
     /// The same, but that every change applies, whatever the target's row is.
     pub(crate) fn forced(&self) -> Self {
         Self {

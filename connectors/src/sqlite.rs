@@ -43,13 +43,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
-use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
@@ -179,13 +177,6 @@ impl SinkSettings for SqliteSink {
         check(self).await
     }
 
-    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
-        if self.table.contains('{') {
-            return Ok(None);
-        }
-        catalogue_schema(self, &Table::nowhere()).await
-    }
-
     async fn connect(
         &self,
         identity: &Identity,
@@ -225,13 +216,4 @@ pub async fn connect(
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &SqliteSink) -> Result<()> {
     sql::sink::check::<SqliteConnection>(config).await
-}
-
-/// The columns of the table that changes of `table` go to, as an Arrow schema; `None` where it does
-/// not exist. For sources that bring no schema.
-///
-/// # Errors
-/// As [`check`].
-pub async fn catalogue_schema(config: &SqliteSink, table: &Table) -> Result<Option<SchemaRef>> {
-    sql::sink::catalogue_schema::<SqliteConnection>(config, table).await
 }

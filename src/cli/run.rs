@@ -135,9 +135,7 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -
 
 /// The plan of a file, with what only the outside knows (the sinks' catalogues).
 async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
-    let mut plan = Plan::new(file);
-    plan.take_catalogues().await?;
-    Ok(plan)
+    Ok(Plan::new(file))
 }
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {

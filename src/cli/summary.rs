@@ -95,6 +95,16 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
             ),
         );
     }
+    if balance.left_out > 0 {
+        line(
+            text,
+            format_args!(
+                "    {:<12} {:>14}  (values of columns that the target does not have, evolution = \"ignore\")",
+                "left out",
+                grouped(balance.left_out)
+            ),
+        );
+    }
     if balance.warned > 0 {
         line(
             text,
@@ -180,6 +190,7 @@ mod tests {
             filtered: 200,
             ignored: 150,
             kept: 900,
+            left_out: 0,
             queued: 0,
             quarantined: 100,
             in_flight: 0,

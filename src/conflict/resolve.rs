@@ -123,11 +123,11 @@ impl<'a> Resolution<'a> {
             }
             upserts = without(&upserts, &kept_out);
         }
-        let partial = &self.sides.partial(self.rules.compared()) & &upserts;
-        let reason = "the source did not send every column, and the target has no such row";
+        let incomplete = &self.sides.incomplete(self.rules.compared()) & &upserts;
+        let reason = "the source did not send every value, and the target has no such row";
         self.outcome
-            .refuse(&partial, "R14 incomplete", None, reason);
-        let inserted = without(&upserts, &partial);
+            .refuse(&incomplete, "R14 incomplete", None, reason);
+        let inserted = without(&upserts, &incomplete);
         self.outcome.rule(&inserted, Verdict::Write);
         for row in inserted.set_indices() {
             if self.sides.changes.operations[row] == Operation::Update {
@@ -136,10 +136,8 @@ impl<'a> Resolution<'a> {
                     .conflict(row, ConflictType::UpdateMissing, Winner::Source, reason);
             }
         }
-        for column in self.rules.compared() {
-            let take = &mut self.outcome.columns[column].take;
-            *take = &*take | &inserted;
-        }
+        // A column that a change does not carry gets its default (R19).
+        self.take_all(&inserted);
         Ok(())
     }
 
@@ -179,7 +177,7 @@ impl<'a> Resolution<'a> {
 
     /// Deletes that meet a row.
     fn decide_deletes(&mut self, deletes: &Mask) -> Result<(), ArrowError> {
-        let blind = &self.sides.partial(self.rules.compared()) & deletes;
+        let blind = &self.sides.blind(self.rules.compared()) & deletes;
         let differs = self.any_difference();
         if self.rules.detect == Detect::Version {
             self.refuse_foreign_versions(deletes);

@@ -58,11 +58,17 @@ impl<'a> Sides<'a> {
         self.changes.unset[column].is_none()
     }
 
-    /// The rows in which the source did not send one of `columns`.
-    pub(super) fn partial(&self, columns: impl Iterator<Item = usize>) -> Mask {
-        columns
-            .filter_map(|column| self.changes.unset[column].as_ref())
-            .fold(no_rows(self.rows), |all, unset| &all | unset)
+    /// The rows in which the source withheld one of `columns` as unavailable (R14).
+    pub(super) fn incomplete(&self, columns: impl Iterator<Item = usize>) -> Mask {
+        let incomplete = self.changes.incomplete(columns);
+        incomplete.unwrap_or_else(|| no_rows(self.rows))
+    }
+
+    /// The rows that say too little of `columns` to be compared (C1).
+    pub(super) fn blind(&self, columns: impl Iterator<Item = usize>) -> Mask {
+        let columns: Vec<usize> = columns.collect();
+        let blind = self.changes.blind(&columns);
+        blind.unwrap_or_else(|| no_rows(self.rows))
     }
 
     /// What the base holds in a column, null where that is not known; `None` where it holds no values.

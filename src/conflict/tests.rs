@@ -109,6 +109,7 @@ pub(super) fn changes(rows: &[Row], operations: &[Operation]) -> Changes {
         rows: batch(rows),
         unset: signed(rows, "?"),
         before: None,
+        not_carried: Vec::new(),
         operations: operations.to_vec(),
         event_times_ms: vec![None; rows.len()],
         origins: vec![0; rows.len()],

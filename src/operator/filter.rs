@@ -7,8 +7,9 @@
 //! - A truncate passes: it has no row to ask.
 //! - A delete is asked about its image. Where the answer depends on what the source did not send
 //!   (R14), the delete passes: deleting a missing row is harmless, losing a delete is not.
-//! - An insert or update whose answer depends on what the source did not send is rejected: neither
-//!   answer would be safe. A part of the condition, joined by `and`, that is known not to hold drops
+//! - An insert or update whose answer depends on a value that is unavailable (R14) is rejected, and so is
+//!   an update whose answer depends on a column that it does not carry (R19): neither answer would be
+//!   safe. A column that an insert does not carry is null. A part of the condition, joined by `and`, that is known not to hold drops
 //!   either.
 //! - A row for which the condition cannot be computed is rejected.
 
@@ -97,6 +98,10 @@ pub(super) fn check_without_schema(config: &FilterConfig) -> Vec<Problem> {
         Ok(_) => Vec::new(),
         Err(error) => vec![problem(&["where"], *error)],
     }
+}
+
+pub(super) fn computed_columns(config: &FilterConfig) -> Vec<String> {
+    function::references(&config.r#where).unwrap_or_default()
 }
 
 pub(super) fn required_columns(

@@ -2,7 +2,10 @@
 //!
 //! - A column that is only taken along or renamed keeps its array and its type, also one that Arrow
 //!   cannot say ([`Logical`](syncline_connectors::change::Logical)).
-//! - A value that depends on one that the source did not send is not sent either (R14).
+//! - A value that depends on one that the source did not send is not sent either (R14, R19): an
+//!   unavailable one makes it unavailable, a column that an update does not carry makes it a column that
+//!   the update does not carry. A column that an insert does not carry is null.
+//! - A value that is computed from columns that no schema declares is undeclared, too, unless it is cast.
 //! - Deletes are mapped as well: their image is what the target's row is compared with.
 //! - A row for which an expression has no value is rejected; the rest goes on.
 //! - The row before of a change is mapped by the same expressions; one for which an expression has no
@@ -17,10 +20,10 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syncline_connectors::change::Changes;
+use syncline_connectors::change::{Changes, is_undeclared, undeclared};
 
 use super::literal::Texts;
 use super::scope::{Scope, Values};
@@ -165,10 +168,30 @@ fn compile_output(
         }
         None => {
             let field = Field::new(name, expression.data_type().clone(), true);
+            let field = match follows_values(schema, &expression, text) {
+                true => undeclared(field),
+                false => field,
+            };
             let rule = format!("{setting}.{name} = \"{text}\"");
             (field, Output::Computed { expression, rule })
         }
     })
+}
+
+/// Whether the type of an expression is no more than that of the values at hand: it is computed from
+/// columns that no schema declares, and not cast.
+fn follows_values(schema: &SchemaRef, expression: &Expression, text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    let is_cast = text.starts_with("cast(") || text.starts_with("try_cast(") || text.contains("::");
+    let is_plain = matches!(
+        expression.data_type(),
+        DataType::Null | DataType::Boolean | DataType::Int64 | DataType::Float64 | DataType::Utf8
+    );
+    let mut columns = expression.columns().iter();
+    let fields = schema.fields();
+    !is_cast
+        && is_plain
+        && columns.any(|&index| fields.get(index).is_some_and(|field| is_undeclared(field)))
 }
 
 /// The columns that go on by `keep`, `drop` and `rename`.
@@ -267,6 +290,23 @@ pub(super) fn check_without_schema(config: &MapConfig) -> Vec<Problem> {
     problems
 }
 
+/// The columns that expressions read, but for those that they only pass on.
+pub(super) fn computed_columns(config: &MapConfig) -> Vec<String> {
+    let texts = config.fields.iter().chain(config.set.iter());
+    let computed = texts.filter(|(name, _)| config.column_behind(name).is_none());
+    let references = |(_, text): (&str, &str)| function::references(text).unwrap_or_default();
+    computed.flat_map(references).collect()
+}
+
+/// The columns that are named to be passed on, renamed or left out.
+pub(super) fn passed_columns(config: &MapConfig) -> Vec<String> {
+    let texts = config.fields.iter().chain(config.set.iter());
+    let behind = texts.filter_map(|(name, _)| config.column_behind(name));
+    let listed = config.keep.iter().chain(&config.drop).cloned();
+    let renamed = config.rename.iter().map(|(old, _)| old.to_owned());
+    behind.chain(listed).chain(renamed).collect()
+}
+
 pub(super) fn required_columns(
     config: &MapConfig,
     wanted: Option<&[String]>,
@@ -311,14 +351,15 @@ impl Operator for Map {
     fn apply(&mut self, changes: Changes) -> Result<Applied, OperatorError> {
         let mut rejected: BTreeMap<usize, Rejection> = BTreeMap::new();
         let values = self.scope.enter(&changes);
-        let (rows, unset) = self.outputs(&changes, &values, |field, rule, failure| {
-            rejected.entry(failure.row).or_insert_with(|| Rejection {
-                origin: changes.origins[failure.row],
-                rule: rule.to_owned(),
-                field: Some(field.name().clone()),
-                reason: failure.reason.to_owned(),
-            });
-        })?;
+        let (rows, [unset, not_carried]) =
+            self.outputs(&changes, &values, |field, rule, failure| {
+                rejected.entry(failure.row).or_insert_with(|| Rejection {
+                    origin: changes.origins[failure.row],
+                    rule: rule.to_owned(),
+                    field: Some(field.name().clone()),
+                    reason: failure.reason.to_owned(),
+                });
+            })?;
         let before = match &changes.before {
             Some(image) => self.image(&changes, image)?,
             None => None,
@@ -327,6 +368,7 @@ impl Operator for Map {
             key: self.key(&changes),
             rows,
             unset,
+            not_carried,
             before,
             ..changes
         };
@@ -341,26 +383,29 @@ impl Operator for Map {
 }
 
 impl Map {
-    /// The rows that go out and where they are not sent. `failed` is told of every value that an
+    /// The rows that go out, where they are not sent, and where they are not carried. `failed` is told of every value that an
     /// expression does not have: its column, its rule and its row.
     fn outputs(
         &self,
         changes: &Changes,
         values: &Values<'_>,
         mut failed: impl FnMut(&Field, &str, &Failure),
-    ) -> Result<(RecordBatch, Vec<Option<BooleanBuffer>>), OperatorError> {
+    ) -> Result<(RecordBatch, [Vec<Option<BooleanBuffer>>; 2]), OperatorError> {
         let mut columns = Vec::with_capacity(self.outputs.len());
         let mut unset = Vec::with_capacity(self.outputs.len());
+        let mut not_carried = Vec::with_capacity(self.outputs.len());
         for (field, output) in self.schema.fields().iter().zip(&self.outputs) {
             match output {
                 Output::Column(index) => {
                     columns.push(changes.rows.column(*index).clone());
                     unset.push(changes.unset[*index].clone());
+                    not_carried.push(changes.not_carried.get(*index).cloned().flatten());
                 }
                 Output::Computed { expression, rule } => {
                     let known = values.evaluate(expression);
                     columns.push(known.array);
                     unset.push(known.unset);
+                    not_carried.push(known.not_carried);
                     for failure in &known.failures {
                         failed(field, rule, failure);
                     }
@@ -370,7 +415,7 @@ impl Map {
         let options = RecordBatchOptions::new().with_row_count(Some(changes.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|error| OperatorError::Stop(format!("map cannot build its rows: {error}")))?;
-        Ok((rows, unset))
+        Ok((rows, [unset, not_carried]))
     }
 
     /// The names under which the key's columns go out; `None` where one of them does not.

@@ -4,8 +4,9 @@
 //! `_table`; a column of the row that has such a name hides the fact. A fact is built only where an
 //! expression names it, once a batch.
 //!
-//! A value that depends on a column that the source did not send is itself not sent (R14): null, with
-//! its bit set. Nothing of a truncate is known.
+//! A value that depends on a column that the source did not send is itself not sent (R14, R19): null,
+//! with its bit set. A column that an insert does not carry is null: there is nothing else that it could
+//! be. Nothing of a truncate is known.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -102,6 +103,11 @@ impl Fact {
     }
 }
 
+/// Whether a name is that of a fact.
+pub(super) fn is_fact(name: &str) -> bool {
+    Fact::ALL.iter().any(|fact| fact.name() == name)
+}
+
 /// Bytes that are no text are null.
 fn texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
     let mut builder = StringBuilder::new();
@@ -182,8 +188,10 @@ pub(super) struct Values<'a> {
 pub(super) struct Known {
     /// One value a row; null where it failed or is not known.
     pub(super) array: ArrayRef,
-    /// The rows whose value depends on what the source did not send (R14).
+    /// The rows whose value depends on what the source did not send (R14, R19).
     pub(super) unset: Option<BooleanBuffer>,
+    /// Those of them that depend on nothing but columns that their change does not carry.
+    pub(super) not_carried: Option<BooleanBuffer>,
     /// The rows that failed on what the source did send, ascending.
     pub(super) failures: Vec<Failure>,
 }
@@ -197,6 +205,7 @@ impl Values<'_> {
             return Known {
                 array: evaluated.array,
                 unset,
+                not_carried: None,
                 failures: evaluated.failures,
             };
         };
@@ -204,8 +213,13 @@ impl Values<'_> {
             .expect("the mask is as long as the batch");
         let mut failures = evaluated.failures;
         failures.retain(|failure| !mask.value(failure.row));
+        let not_carried = match self.unavailable(expression) {
+            Some(unavailable) => mask & &!&unavailable,
+            None => mask.clone(),
+        };
         Known {
             array,
+            not_carried: (not_carried.count_set_bits() > 0).then_some(not_carried),
             unset,
             failures,
         }
@@ -213,18 +227,31 @@ impl Values<'_> {
 
     /// The rows in which `expression` depends on a column that the source did not send.
     pub(super) fn unset(&self, expression: &Expression) -> Option<BooleanBuffer> {
+        let known = inserts(self.changes);
         let columns = expression.columns().iter();
         columns
             .filter(|&&index| index < self.scope.width)
-            .filter_map(|&index| self.changes.unset[index].as_ref())
-            .chain(truncates(self.changes).as_ref())
-            .fold(None, |union: Option<BooleanBuffer>, mask| {
-                Some(match union {
-                    Some(union) => &union | mask,
-                    None => mask.clone(),
-                })
-            })
+            .filter_map(|&index| self.unknown(index, &known))
+            .chain(truncates(self.changes))
+            .reduce(|union, mask| &union | &mask)
             .filter(|mask| mask.count_set_bits() > 0)
+    }
+
+    /// The rows in which a column is not known; `inserts` are those in which one that is not carried is
+    /// null.
+    fn unknown(&self, index: usize, inserts: &BooleanBuffer) -> Option<BooleanBuffer> {
+        let unset = self.changes.unset[index].as_ref()?;
+        match self.changes.not_carried.get(index).and_then(Option::as_ref) {
+            Some(not_carried) => Some(unset & &!&(not_carried & inserts)),
+            None => Some(unset.clone()),
+        }
+    }
+
+    /// The rows in which `expression` depends on an unavailable value.
+    fn unavailable(&self, expression: &Expression) -> Option<BooleanBuffer> {
+        let columns = expression.columns().iter().copied();
+        let columns = columns.filter(|&index| index < self.scope.width);
+        self.changes.incomplete(columns)
     }
 
     fn column(&self, index: usize) -> ArrayRef {
@@ -235,6 +262,14 @@ impl Values<'_> {
                 .clone(),
         }
     }
+}
+
+/// The rows that are inserted, or read as they are.
+fn inserts(changes: &Changes) -> BooleanBuffer {
+    let operations = &changes.operations;
+    BooleanBuffer::collect_bool(operations.len(), |row| {
+        matches!(operations[row], Operation::Create | Operation::Read)
+    })
 }
 
 /// The rows that are truncates, where there are any.

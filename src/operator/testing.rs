@@ -105,6 +105,7 @@ pub(super) fn changes() -> Changes {
             mask(&[1, 2, 4]),
         ],
         before: None,
+        not_carried: Vec::new(),
         operations: vec![
             Operation::Create,
             Operation::Update,

@@ -152,6 +152,19 @@ pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
     problems
 }
 
+pub(super) fn computed_columns(config: &ValidateConfig) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in &config.rules {
+        names.extend(rule.field.clone());
+        let text = rule.check.as_deref();
+        names.extend(
+            text.and_then(|text| function::references(text).ok())
+                .unwrap_or_default(),
+        );
+    }
+    names
+}
+
 pub(super) fn required_columns(
     config: &ValidateConfig,
     wanted: Option<&[String]>,

@@ -49,6 +49,7 @@ pub struct Account {
     filtered: AtomicU64,
     ignored: AtomicU64,
     kept: AtomicU64,
+    left_out: AtomicU64,
     queued: AtomicU64,
     quarantined: AtomicU64,
     in_flight: AtomicU64,
@@ -79,6 +80,9 @@ pub struct Balance {
     pub ignored: u64,
     /// Lost against the target's row by the strategy.
     pub kept: u64,
+    /// Values of columns that the target does not have, left out by `evolution = "ignore"`; not a part
+    /// of `in`.
+    pub left_out: u64,
     /// Waiting for a person to decide a conflict; a part of `kept`.
     pub queued: u64,
     /// Put into quarantine.
@@ -120,6 +124,7 @@ impl Default for Account {
             filtered: AtomicU64::default(),
             ignored: AtomicU64::default(),
             kept: AtomicU64::default(),
+            left_out: AtomicU64::default(),
             queued: AtomicU64::default(),
             quarantined: AtomicU64::default(),
             in_flight: AtomicU64::default(),
@@ -164,6 +169,7 @@ impl Account {
         self.filtered.fetch_add(tally.filtered, Relaxed);
         self.ignored.fetch_add(tally.ignored, Relaxed);
         self.kept.fetch_add(outcome.kept, Relaxed);
+        self.left_out.fetch_add(outcome.left_out, Relaxed);
         self.queued.fetch_add(outcome.queued, Relaxed);
         self.quarantined.fetch_add(quarantined, Relaxed);
         self.warned.fetch_add(tally.warned, Relaxed);
@@ -187,6 +193,7 @@ impl Account {
             filtered: self.filtered.load(Relaxed),
             ignored: self.ignored.load(Relaxed),
             kept: self.kept.load(Relaxed),
+            left_out: self.left_out.load(Relaxed),
             queued: self.queued.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
@@ -223,6 +230,7 @@ mod tests {
             written: 3,
             superseded: 1,
             kept: 1,
+            left_out: 0,
             queued: 0,
             conflicts: ConflictCounts::default(),
         };

@@ -10,6 +10,7 @@ use syncline_connectors::conflict::Resolvers;
 use syncline_connectors::conformance::cells::Types;
 use syncline_connectors::conformance::histories::check_histories;
 use syncline_connectors::conformance::shadow::check_shadow;
+use syncline_connectors::conformance::shape::{check_shape, check_streams};
 use syncline_connectors::conformance::sink::{Bench, check_sink};
 use syncline_connectors::conformance::truth::check_truth;
 use syncline_connectors::error::Result;
@@ -39,6 +40,28 @@ async fn mariadb_keeps_the_contract_of_a_sink() {
 #[tokio::test]
 async fn sqlite_keeps_the_contract_of_a_sink() {
     check_sink(&Sqlite::new()).await;
+}
+
+#[tokio::test]
+async fn sqlite_takes_the_shape_of_a_row_from_the_row_r19() {
+    check_shape(&Sqlite::new()).await;
+}
+
+#[tokio::test]
+async fn postgresql_takes_the_shape_of_a_row_from_the_row_r19() {
+    check_shape(&Postgres::new("shape").await).await;
+}
+
+#[tokio::test]
+async fn mariadb_takes_the_shape_of_a_row_from_the_row_r19() {
+    check_shape(&mariadb("shape").await).await;
+}
+
+#[tokio::test]
+async fn streams_end_the_same_in_one_process_and_after_every_restart_r19() {
+    check_streams(&Sqlite::new(), 30).await;
+    check_streams(&Postgres::new("streams").await, 2).await;
+    check_streams(&mariadb("streams").await, 2).await;
 }
 
 #[tokio::test]
@@ -125,6 +148,9 @@ impl Bench for Postgres {
     fn types(&self) -> Types {
         Types {
             json: "jsonb",
+            columns: "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute AS a \
+                      JOIN pg_class AS c ON c.oid = a.attrelid WHERE c.relname = 't' AND a.attnum > 0 \
+                      AND NOT a.attisdropped AND pg_table_is_visible(c.oid)",
             ..Types::default()
         }
     }
@@ -162,6 +188,9 @@ impl Bench for Mariadb {
     fn types(&self) -> Types {
         Types {
             json: "json",
+            instant: "datetime(6)",
+            columns: "SELECT column_name, column_type FROM information_schema.columns \
+                      WHERE table_schema = database() AND table_name = 't'",
             ..Types::default()
         }
     }

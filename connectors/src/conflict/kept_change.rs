@@ -31,6 +31,9 @@ struct Head {
     event_time_ms: Option<i64>,
     /// The columns that are unset.
     unset: Vec<usize>,
+    /// Those of them that the change does not carry.
+    #[serde(default)]
+    not_carried: Vec<usize>,
     /// The columns that are not known in the row before; `None` where there is no such row at all.
     before: Option<BeforeHead>,
     topic: String,
@@ -83,6 +86,7 @@ pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
             .unwrap_or('?'),
         event_time_ms: changes.event_times_ms[row],
         unset: columns_set(&changes.unset, row),
+        not_carried: columns_set(&changes.not_carried, row),
         before: changes.before.as_ref().map(|before| BeforeHead {
             present: before.present.value(row),
             unset: columns_set(&before.unset, row),
@@ -182,6 +186,7 @@ fn read(bytes: &[u8]) -> Result<Changes, Cause> {
         key: head.key.map(Into::into),
         rows,
         unset: masks(&head.unset, columns),
+        not_carried: masks(&head.not_carried, columns),
         before,
         operations: vec![operation],
         event_times_ms: vec![head.event_time_ms],

@@ -130,7 +130,11 @@ impl Resolution {
             columns.push(rows.column(column).clone());
             unset.push(is_unset.then(|| BooleanBuffer::new_set(1)));
         }
+        // Where the row is gone, what the change did not carry still gets its default.
+        let carried = change.not_carried.iter().zip(&unset);
+        let not_carried = carried.map(|(mask, unset)| mask.clone().filter(|_| unset.is_some()));
         Ok(Some(Changes {
+            not_carried: not_carried.collect(),
             rows: RecordBatch::try_new(schema, columns).map_err(Error::configuration)?,
             unset,
             before: None,

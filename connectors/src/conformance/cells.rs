@@ -23,6 +23,10 @@ pub struct Types {
     pub decimal: &'static str,
     /// A JSON document.
     pub json: &'static str,
+    /// An instant without a time zone.
+    pub instant: &'static str,
+    /// The query for the names and the types of the columns of table `t`.
+    pub columns: &'static str,
 }
 
 impl Default for Types {
@@ -32,6 +36,8 @@ impl Default for Types {
             text: "text",
             decimal: "numeric(12, 2)",
             json: "text",
+            instant: "timestamp",
+            columns: "SELECT name, type FROM pragma_table_info('t')",
         }
     }
 }
@@ -293,6 +299,7 @@ pub fn changes(columns: &[Column], events: &[Event], with_before: bool) -> Chang
         rows: batch(columns, &ids, &rows),
         unset: unset(columns, &rows),
         before: with_before.then(|| images(columns, events)),
+        not_carried: Vec::new(),
         operations: events.iter().map(|event| event.operation).collect(),
         event_times_ms: vec![None; events.len()],
         origins: (0..events.len() as u32).collect(),

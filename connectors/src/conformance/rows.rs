@@ -98,6 +98,7 @@ pub fn changes(rows: &[Row], single: bool) -> Changes {
             mask(&|row| row.version.is_none()),
         ],
         before: None,
+        not_carried: Vec::new(),
         operations: rows.iter().map(|row| row.operation).collect(),
         event_times_ms: vec![None; rows.len()],
         origins: (0..rows.len() as u32).collect(),

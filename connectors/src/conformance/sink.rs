@@ -313,6 +313,7 @@ fn outcome((ending, row): (&Ending, &Row)) -> Outcome {
         written: u64::from(!stays),
         kept: u64::from(stays),
         queued: 0,
+        left_out: 0,
         superseded: 0,
         conflicts,
     }

@@ -20,7 +20,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,10 +67,6 @@ impl SinkSettings for FileSink {
 
     async fn probe(&self) -> Result<()> {
         Ok(())
-    }
-
-    async fn catalogue(&self) -> Result<Option<SchemaRef>> {
-        Ok(None)
     }
 
     async fn connect(
@@ -262,6 +257,7 @@ mod tests {
             .unwrap(),
             unset: vec![None, Some(BooleanBuffer::from(vec![false, true]))],
             before: None,
+            not_carried: Vec::new(),
             operations: vec![Operation::Create, Operation::Delete],
             event_times_ms: vec![None; 2],
             origins: vec![0; 2],

@@ -20,7 +20,37 @@ pub(crate) fn read_cells<'a>(
     field: &Field,
     values: impl Iterator<Item = Option<std::borrow::Cow<'a, [u8]>>>,
 ) -> Result<(ArrayRef, Option<BooleanBuffer>)> {
-    let reading = Reading::of(field);
+    read_with(&Reading::of(field), field, values)
+}
+
+/// As [`read_cells`], but that a float takes only numbers that it holds exactly.
+///
+/// # Errors
+/// As [`read_cells`].
+pub(crate) fn read_exact<'a>(
+    field: &Field,
+    values: impl Iterator<Item = Option<std::borrow::Cow<'a, [u8]>>>,
+) -> Result<(ArrayRef, Option<BooleanBuffer>)> {
+    let reading = match Reading::of(field) {
+        Reading::Float64 => Reading::ExactFloat64,
+        Reading::Float32 => Reading::ExactFloat32,
+        reading => reading,
+    };
+    read_with(&reading, field, values)
+}
+
+/// Whether a text is one JSON document.
+pub(crate) fn is_document(text: &[u8]) -> bool {
+    let mut cursor = Cursor::new(text);
+    cursor.skip_space();
+    cursor.skip_checked().and_then(|()| cursor.end()).is_ok()
+}
+
+fn read_with<'a>(
+    reading: &Reading,
+    field: &Field,
+    values: impl Iterator<Item = Option<std::borrow::Cow<'a, [u8]>>>,
+) -> Result<(ArrayRef, Option<BooleanBuffer>)> {
     let natural = reading.field(field.name());
     let placeholder = Placeholder::new("");
     let mut column = Column::new(natural.data_type());
@@ -39,9 +69,10 @@ pub(crate) fn read_cells<'a>(
         }
     }
     let len = column.len();
-    let (array, _) = column
+    let array = column
         .take(natural.data_type())
-        .map_err(|cause| unreadable(field, cause))?;
+        .map_err(|cause| unreadable(field, cause))?
+        .array;
     let mut bits = arrow::array::BooleanBufferBuilder::new(len);
     bits.append_n(len, false);
     for row in unfit {

@@ -5,7 +5,7 @@
 //! made once, at the end.
 
 use arrow::array::{
-    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, make_array,
+    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, make_array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, DataType, i256};
@@ -46,8 +46,19 @@ pub(super) struct Column {
     len: usize,
     /// Set where valid; made at the first null.
     valid: Option<BooleanBufferBuilder>,
-    /// Set where the source did not send the value (R14); made at the first.
+    /// Set where the source did not send the value (R14, R19); made at the first.
     unset: Option<BooleanBufferBuilder>,
+    /// Set where the row does not carry the column at all (R19), a part of `unset`; made at the first.
+    not_carried: Option<BooleanBufferBuilder>,
+}
+
+/// What [`Column::take`] gives.
+pub(super) struct Taken {
+    pub(super) array: ArrayRef,
+    /// Where the source did not send the value.
+    pub(super) unset: Option<BooleanBuffer>,
+    /// Where the row does not carry the column, a part of `unset`.
+    pub(super) not_carried: Option<BooleanBuffer>,
 }
 
 impl Values {
@@ -73,7 +84,7 @@ impl Values {
                 ends: vec![0],
                 items: Box::new(Column::new(item.data_type())),
             },
-            // Int64, Time64, Timestamp and Duration.
+            // Int64, Time64, Timestamp and Duration, and what only ever is null.
             _ => Self::Int64(Vec::new()),
         }
     }
@@ -115,6 +126,7 @@ impl Column {
             len: 0,
             valid: None,
             unset: None,
+            not_carried: None,
         }
     }
 
@@ -136,7 +148,8 @@ impl Column {
                 items.truncate(ends[len].as_usize());
             }
         );
-        for mask in [&mut self.valid, &mut self.unset].into_iter().flatten() {
+        let masks = [&mut self.valid, &mut self.unset, &mut self.not_carried];
+        for mask in masks.into_iter().flatten() {
             mask.truncate(len);
         }
         self.len = self.len.min(len);
@@ -150,18 +163,24 @@ impl Column {
             Values::List { ends, items } => ends.push(items.len() as i32),
             _ => {}
         }
-        self.mark(true, false);
+        self.mark_valid();
     }
 
     pub(super) fn append_null(&mut self) {
         self.append_default();
-        self.mark(false, false);
+        self.mark_bits(false, false, false);
     }
 
-    /// A value that the source did not send (R14).
+    /// A value that the source withheld as unavailable (R14).
     pub(super) fn append_unset(&mut self) {
         self.append_default();
-        self.mark(false, true);
+        self.mark_bits(false, true, false);
+    }
+
+    /// A column that the row does not carry (R19).
+    pub(super) fn append_not_carried(&mut self) {
+        self.append_default();
+        self.mark_bits(false, true, true);
     }
 
     fn append_default(&mut self) {
@@ -174,18 +193,20 @@ impl Column {
     }
 
     #[inline]
-    fn mark(&mut self, valid: bool, unset: bool) {
-        if valid && self.valid.is_none() && self.unset.is_none() {
+    fn mark_valid(&mut self) {
+        // What is not carried is unset.
+        if self.valid.is_none() && self.unset.is_none() {
             self.len += 1;
             return;
         }
-        self.mark_bits(valid, unset);
+        self.mark_bits(true, false, false);
     }
 
-    fn mark_bits(&mut self, valid: bool, unset: bool) {
+    fn mark_bits(&mut self, valid: bool, unset: bool, not_carried: bool) {
         for (mask, bit, rest) in [
             (&mut self.valid, valid, true),
             (&mut self.unset, unset, false),
+            (&mut self.not_carried, not_carried, false),
         ] {
             match mask {
                 Some(mask) => mask.append(bit),
@@ -243,15 +264,20 @@ impl Column {
     ///
     /// # Errors
     /// Where Arrow finds the values broken: a text that is not UTF-8.
-    pub(super) fn take(
-        &mut self,
-        data_type: &DataType,
-    ) -> Result<(ArrayRef, Option<BooleanBuffer>), ArrowError> {
+    pub(super) fn take(&mut self, data_type: &DataType) -> Result<Taken, ArrowError> {
         let nulls = self.valid.take().map(|bits| NullBuffer::new(bits.build()));
         let unset = self.unset.take().map(BooleanBufferBuilder::build);
+        let not_carried = self.not_carried.take().map(BooleanBufferBuilder::build);
         let len = std::mem::take(&mut self.len);
         let fresh = Values::of(data_type);
         let values = std::mem::replace(&mut self.values, fresh);
+        if *data_type == DataType::Null {
+            return Ok(Taken {
+                array: new_null_array(data_type, len),
+                unset,
+                not_carried,
+            });
+        }
         let plain = |buffer: Buffer, nulls: Option<NullBuffer>| {
             let data = ArrayData::builder(data_type.clone());
             data.len(len).add_buffer(buffer).nulls(nulls)
@@ -272,12 +298,16 @@ impl Column {
                 let DataType::List(item) = data_type else {
                     return Err(ArrowError::SchemaError("a list has a list type".to_owned()));
                 };
-                let (values, _) = items.take(item.data_type())?;
+                let values = items.take(item.data_type())?.array;
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
                 std::sync::Arc::new(ListArray::try_new(item.clone(), offsets, values, nulls)?)
             }
         );
-        Ok((array, unset))
+        Ok(Taken {
+            array,
+            unset,
+            not_carried,
+        })
     }
 
     /// Room for as much as the batch before held.
@@ -342,7 +372,7 @@ mod tests {
         column.append_null();
         push(&mut column, "b");
         assert!(!column.same(0, 3) && column.same(1, 2));
-        let (array, unset) = column.take(&DataType::Utf8).unwrap();
+        let Taken { array, unset, .. } = column.take(&DataType::Utf8).unwrap();
         let texts: Vec<_> = array.as_string::<i32>().iter().collect();
         assert_eq!(texts, [Some("a"), None, None, Some("b")]);
         assert_eq!(
@@ -376,7 +406,7 @@ mod tests {
                 column.truncate(0);
             }
         }
-        let (array, unset) = column.take(&list).unwrap();
+        let Taken { array, unset, .. } = column.take(&list).unwrap();
         let lists = array.as_list::<i32>();
         assert_eq!(
             lists

@@ -9,8 +9,7 @@
 //! - null: a null value is a delete by the record key.
 //! - delete: the image before, else the key alone with everything else unset (R14).
 //! - key change: a delete of the old and a create of the new, from one record (R10).
-//! - update: the row before goes along where it is asked for; it never costs the change. In a sampled
-//!   schema it widens the columns as a row after does.
+//! - update: the row before goes along where it is asked for; it never costs the change.
 //! - an ignored origin: filtered, whatever the operation; a tombstone says nothing of its origin and
 //!   is then always taken for the end of a delete.
 
@@ -46,7 +45,10 @@ const SCHEMAS_MAX: usize = 4096;
 /// See the module docs.
 #[derive(Debug)]
 pub(super) struct Debezium {
-    given: Option<Vec<Described>>,
+    declared: Option<Vec<Described>>,
+    /// Columns that are there without a schema, too.
+    expected: Vec<String>,
+    computed: Arc<[String]>,
     key: Option<Arc<[String]>>,
     projection: Option<Vec<String>>,
     placeholder: Placeholder,
@@ -84,9 +86,10 @@ enum Done {
 
 impl Debezium {
     pub(super) fn new(options: DecoderOptions) -> Self {
-        let given = options.declared.or(options.catalogue);
         Self {
-            given: given.map(|schema| Described::all(&schema)),
+            declared: options.declared.map(|schema| Described::all(&schema)),
+            expected: options.expected,
+            computed: options.computed.into(),
             key: options.key.map(Into::into),
             projection: options.columns,
             placeholder: Placeholder::new(&options.unavailable),

@@ -312,6 +312,11 @@ pub(super) fn plain(text: &[u8]) -> Parsed<std::borrow::Cow<'_, [u8]>> {
 
 /// Whether the nearest double, written out again, is this number.
 pub(super) fn is_exact_float(text: &[u8], value: f64) -> bool {
+    same(text, format!("{value:e}").as_bytes())
+}
+
+/// Whether two texts are one number; false where one is none.
+pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
     let significant = |parts: &Parts<'_>| -> (Vec<u8>, i64) {
         let mut digits: Vec<u8> = parts.digits().skip_while(|&digit| digit == b'0').collect();
         let mut shift = parts.shift(0);
@@ -321,9 +326,12 @@ pub(super) fn is_exact_float(text: &[u8], value: f64) -> bool {
         let shift = if digits.is_empty() { 0 } else { shift };
         (digits, shift)
     };
-    let shortest = format!("{value:e}");
-    match (Parts::of(text), Parts::of(shortest.as_bytes())) {
-        (Some(text), Some(shortest)) => significant(&text) == significant(&shortest),
+    match (Parts::of(left), Parts::of(right)) {
+        (Some(left), Some(right)) => {
+            let (left_value, right_value) = (significant(&left), significant(&right));
+            let signs = left.negative == right.negative || left_value.0.is_empty();
+            signs && left_value == right_value
+        }
         _ => false,
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn read_rows(
         }
         for column in &mut columns {
             if column.len() == row {
-                column.append_unset();
+                column.append_not_carried();
             }
         }
     }
@@ -77,7 +77,7 @@ pub(crate) fn read_rows(
     for ((column, reading), field) in columns.iter_mut().zip(&readings).zip(schema.fields()) {
         let (array, unset) = column
             .take(&reading.data_type())
-            .and_then(|(array, unset)| Ok((dress(field, array)?, unset)))
+            .and_then(|taken| Ok((dress(field, taken.array)?, taken.unset)))
             .map_err(|error| format!("column {:?}: {error}", field.name()))?;
         read.0.push(array);
         read.1.push(unset.filter(|mask| mask.count_set_bits() > 0));

@@ -98,7 +98,7 @@ impl Images {
         }
         self.fill(rows);
         let present = self.present.finish();
-        let (rows, unset) = layout.take(&mut self.columns, rows);
+        let (rows, unset, _) = layout.take(&mut self.columns, rows);
         Some(Image {
             rows,
             unset,

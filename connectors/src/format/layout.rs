@@ -1,8 +1,8 @@
 //! The columns of a stream, and how a JSON object becomes a row of them.
 //!
-//! One layout reads the rows after and the rows before, each into columns of their own. A field that
-//! a row lacks is null; a field that stands twice counts the last time; a field that is no column is
-//! passed over, or makes a sampled schema wider.
+//! One layout reads the rows after and the rows before, each into columns of their own. A column that
+//! a row does not carry is unset and never null (R19); a field that stands twice counts the last time;
+//! a field that is no column is passed over, or is a new column where no schema declares them.
 
 use std::sync::Arc;
 
@@ -33,8 +33,14 @@ pub(super) struct Layout {
     shape: Vec<Shape>,
     keys: KeyOrder,
     /// A key that is no column is a new column.
-    strangers_widen: bool,
+    strangers_count: bool,
 }
+
+/// Rows of columns, and of each column the rows in which it is unset, and those in which it is not carried.
+pub(super) type Rows = (RecordBatch, Masks, Masks);
+
+/// For each column the rows of which something holds; `None` where it holds of none.
+type Masks = Vec<Option<BooleanBuffer>>;
 
 #[derive(Debug)]
 struct Shape {
@@ -52,7 +58,7 @@ impl Layout {
             schema: Arc::new(Schema::empty()),
             shape: Vec::new(),
             keys: KeyOrder::default(),
-            strangers_widen: false,
+            strangers_count: false,
         }
     }
 
@@ -61,7 +67,7 @@ impl Layout {
         described: &[&Described],
         form: Form,
         key: Option<&Arc<[String]>>,
-        strangers_widen: bool,
+        strangers_count: bool,
     ) -> Self {
         let has = |name: &String| described.iter().any(|column| column.name == *name);
         let key = key
@@ -86,7 +92,7 @@ impl Layout {
             schema: Arc::new(Schema::new(fields)),
             shape,
             keys: KeyOrder::new(names.chain(meta.iter().copied())),
-            strangers_widen,
+            strangers_count,
             key,
         }
     }
@@ -137,7 +143,7 @@ impl Layout {
                 filled += 1;
             } else if target != STRANGER {
                 head.read(target - columns.len(), cursor)?;
-            } else if self.strangers_widen {
+            } else if self.strangers_count {
                 return Err(Fault::value("found a field that no row had before"));
             } else {
                 cursor.skip()?;
@@ -147,7 +153,7 @@ impl Layout {
         if filled < columns.len() {
             for column in columns {
                 if column.len() == row {
-                    column.append_null();
+                    column.append_not_carried();
                 }
             }
         }
@@ -207,23 +213,20 @@ impl Layout {
     }
 
     /// The rows of columns of `len` entries, which are empty afterwards, and where they are unset.
-    pub(super) fn take(
-        &self,
-        columns: &mut [Column],
-        len: usize,
-    ) -> (RecordBatch, Vec<Option<BooleanBuffer>>) {
-        let taken: Result<Vec<_>, _> = columns
-            .iter_mut()
-            .zip(self.schema.fields())
-            .map(|(column, field)| column.take(field.data_type()))
-            .collect();
-        let (arrays, unset): (Vec<ArrayRef>, _) = taken
-            .expect("messages are checked for UTF-8 before they are read")
-            .into_iter()
-            .unzip();
+    pub(super) fn take(&self, columns: &mut [Column], len: usize) -> Rows {
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+        let (mut unset, mut not_carried) = (Vec::new(), Vec::new());
+        for (column, field) in columns.iter_mut().zip(self.schema.fields()) {
+            let taken = column
+                .take(field.data_type())
+                .expect("messages are checked for UTF-8 before they are read");
+            arrays.push(taken.array);
+            unset.push(taken.unset);
+            not_carried.push(taken.not_carried);
+        }
         let options = RecordBatchOptions::new().with_row_count(Some(len));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .expect("every column has the type of its field and one entry a row");
-        (rows, unset)
+        (rows, unset, not_carried)
     }
 }

@@ -1,10 +1,12 @@
 //! How a JSON value becomes a value of a column (R3), and when it means "unchanged" (R14).
 //!
-//! One [`Reading`] serves columns that a Connect schema describes and columns that the TOML, a
-//! catalogue or a sample describes: a number of days and an ISO date are both read as a date.
+//! One [`Reading`] serves columns that a Connect schema describes, columns that the TOML describes, and
+//! values that the sink reads as the target's type: a number of days and an ISO date are both read as
+//! a date. A column that nothing describes is read as what its values are ([`Found`]).
 //! What cannot be represented exactly is a fault. `null` is null. The placeholder for unavailable
 //! values, as text, as base64, or as the items of an array, is unset.
 
+mod found;
 mod value;
 
 use std::sync::Arc;
@@ -13,6 +15,9 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+pub(super) use self::found::{Found, Kind};
+use super::fault::Parsed;
+use super::scan::Cursor;
 use crate::change::Logical;
 
 /// The field metadata that says that a declared decimal comes as base64.
@@ -24,15 +29,19 @@ const BITS_MAX: u32 = 1 << 16;
 /// See the module docs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Nothing but nulls was seen so far: any value is a fault, and the sample is widened.
+    /// Nothing but nulls: any value is a fault.
     Nothing,
+    /// Of a column that nobody declared.
+    Found(Found),
     Boolean,
     /// One of the eight integer types.
     Integer(DataType),
     Float32,
     Float64,
-    /// A double that a sample proposed: a number that it cannot hold exactly is a fault.
-    SampledFloat64,
+    /// A number that a double cannot hold exactly is a fault.
+    ExactFloat64,
+    /// The same of a float of 32 bits.
+    ExactFloat32,
     Text,
     Binary,
     /// Days since the epoch, or ISO text.
@@ -97,10 +106,35 @@ impl Placeholder {
         let forms = [&self.text, &self.base64, &self.map];
         !self.text.is_empty() && forms.iter().any(|form| text == form.as_slice())
     }
+
+    /// Whether a JSON text is it: in quotes, as an object, or as the only item of an array.
+    fn is_document(&self, text: &[u8]) -> bool {
+        let between = |open: &[u8], close: &[u8]| text.strip_prefix(open)?.strip_suffix(close);
+        let forms = [Some(text), between(b"\"", b"\""), between(b"[\"", b"\"]")];
+        forms.into_iter().flatten().any(|text| self.is(text))
+    }
+
+    /// Passes the value that stands next where it is the placeholder, and says whether it was.
+    pub(super) fn take(&self, cursor: &mut Cursor<'_>) -> Parsed<bool> {
+        if self.text.is_empty() || !matches!(cursor.peek(), b'"' | b'[' | b'{') {
+            return Ok(false);
+        }
+        let mut ahead = cursor.clone();
+        let is_it = if ahead.peek() == b'"' {
+            self.is(&ahead.string()?.unescape()?)
+        } else {
+            ahead.skip_checked()?;
+            self.is_document(ahead.since(cursor.at()))
+        };
+        if is_it {
+            *cursor = ahead;
+        }
+        Ok(is_it)
+    }
 }
 
 impl Reading {
-    /// Of a declared or catalogued field. Types that no JSON value fits are read as JSON text.
+    /// Of a declared field, or one of the target's. Types that no JSON value fits are read as JSON text.
     pub(super) fn of(field: &Field) -> Self {
         match (Logical::of(field), field.data_type()) {
             (Some(Logical::Json), _) => Self::Json,
@@ -151,6 +185,7 @@ impl Reading {
             Self::Interval => Logical::Interval,
             Self::Xml => Logical::Xml,
             Self::Json | Self::RawJson | Self::KeptJson => Logical::Json,
+            Self::Found(found) => return found.field(name),
             _ => return Field::new(name, self.data_type(), true),
         };
         logical.field(name)
@@ -160,8 +195,8 @@ impl Reading {
         match self {
             Self::Boolean => DataType::Boolean,
             Self::Integer(data_type) => data_type.clone(),
-            Self::Float32 => DataType::Float32,
-            Self::Float64 | Self::SampledFloat64 => DataType::Float64,
+            Self::Float32 | Self::ExactFloat32 => DataType::Float32,
+            Self::Float64 | Self::ExactFloat64 => DataType::Float64,
             Self::Binary => DataType::Binary,
             Self::Date => DataType::Date32,
             Self::Time(TimeUnit::Second | TimeUnit::Millisecond) => {
@@ -178,6 +213,8 @@ impl Reading {
                 precision, scale, ..
             } => DataType::Decimal256(*precision, *scale),
             Self::List(item) => DataType::List(Arc::new(item.field("item"))),
+            Self::Nothing => DataType::Null,
+            Self::Found(found) => found.data_type(),
             _ => DataType::Utf8,
         }
     }
@@ -186,10 +223,11 @@ impl Reading {
     fn expected(&self) -> String {
         match self {
             Self::Nothing => "null".to_owned(),
+            Self::Found(_) => "a value".to_owned(),
             Self::Boolean => "boolean".to_owned(),
             Self::Integer(data_type) => data_type.to_string().to_lowercase(),
-            Self::Float32 => "float32".to_owned(),
-            Self::Float64 | Self::SampledFloat64 => "float64".to_owned(),
+            Self::Float32 | Self::ExactFloat32 => "float32".to_owned(),
+            Self::Float64 | Self::ExactFloat64 => "float64".to_owned(),
             Self::Text => "string".to_owned(),
             Self::Binary => "base64 of binary".to_owned(),
             Self::Date => "date".to_owned(),

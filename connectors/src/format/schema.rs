@@ -29,7 +29,7 @@ impl Described {
         }
     }
 
-    /// Of every field of a declared or catalogued schema.
+    /// Of every field of a declared schema.
     pub(super) fn all(schema: &Schema) -> Vec<Self> {
         schema
             .fields()

@@ -1,18 +1,20 @@
 //! The rows of one table that are being decoded, with one schema at a time.
 //!
 //! A row is appended, looked at, and then either committed with its operation or rolled back, in
-//! all columns. A field that a row lacks is null; a field that stands twice counts the last time.
-//! When the schema changes, what was committed is flushed as a batch of its own.
+//! all columns. A column that a row does not carry is unset; a field that stands twice counts the last
+//! time. When the schema changes, what was committed is flushed as a batch of its own: so does a column
+//! that nobody declared whose values turn to another kind.
 
 use std::sync::Arc;
 
 use super::column::Column;
+use super::decimal;
 use super::envelope::Head;
 use super::fault::Parsed;
 use super::images::Images;
 use super::layout::{ABSENT, Layout, Span};
+use super::observed::Observed;
 use super::reading::Placeholder;
-use super::sample::Sample;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
 use crate::change::{Changes, Operation, Table};
@@ -51,8 +53,8 @@ impl PartialEq for Basis {
 pub(super) struct Stream {
     pub(super) table: Arc<Table>,
     pub(super) form: Form,
-    /// Set where the schema is guessed from the rows.
-    pub(super) sample: Option<Sample>,
+    /// Set where nothing but the rows themselves describes them.
+    pub(super) observed: Option<Observed>,
     /// `None` until the columns are known.
     basis: Option<Basis>,
     layout: Layout,
@@ -79,7 +81,7 @@ impl Stream {
         Self {
             table: Arc::new(table),
             form: Form::Envelope,
-            sample: None,
+            observed: None,
             basis: None,
             layout: Layout::empty(),
             columns: Vec::new(),
@@ -126,8 +128,8 @@ impl Stream {
         let wanted =
             |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
         let described: Vec<&Described> = described.iter().filter(wanted).collect();
-        let strangers_widen = self.sample.is_some() && projection.is_none();
-        self.layout = Layout::new(&described, form, basis.key.as_ref(), strangers_widen);
+        let strangers_count = self.observed.is_some() && projection.is_none();
+        self.layout = Layout::new(&described, form, basis.key.as_ref(), strangers_count);
         self.columns = self.layout.columns();
         let has_images = self.wants_images && form == Form::Envelope;
         self.images = has_images.then(|| Images::new(&self.layout));
@@ -203,6 +205,16 @@ impl Stream {
             .any(|(before, after)| {
                 *before != ABSENT && *after != ABSENT && text(before) != text(after)
             })
+    }
+
+    /// Whether the key fields of the row before and the row just read, in their message, are the same
+    /// values: for columns that nobody declared, whose two rows may have no batch in common.
+    pub(super) fn same_observed_key(&self, bytes: &[u8]) -> bool {
+        let same = |(before, after): (&Span, &Span)| {
+            let text = |span: &Span| &bytes[span.0..span.1];
+            before == after || text(before) == text(after) || same_value(text(before), text(after))
+        };
+        self.before_key.iter().zip(&self.row_key).all(same)
     }
 
     /// Whether rows `a` and `b` hold the same key.
@@ -314,7 +326,7 @@ impl Stream {
         if len == 0 {
             return None;
         }
-        let (rows, unset) = self.layout.take(&mut self.columns, len);
+        let (rows, unset, not_carried) = self.layout.take(&mut self.columns, len);
         let images = self.images.as_mut();
         let before = images.and_then(|images| images.take(&self.layout, len));
         Some(Changes {
@@ -322,12 +334,25 @@ impl Stream {
             key: self.layout.key.clone(),
             rows,
             unset,
+            not_carried,
             before,
             operations: std::mem::take(&mut self.operations),
             event_times_ms: std::mem::take(&mut self.event_times_ms),
             origins: std::mem::take(&mut self.origins),
             records: records.clone(),
         })
+    }
+}
+
+/// Whether two JSON texts are one value: numbers by what they are, strings without their escapes.
+fn same_value(left: &[u8], right: &[u8]) -> bool {
+    match (left.first(), right.first()) {
+        (Some(b'"'), Some(b'"')) => {
+            let text = |bytes| Cursor::new(bytes).string().and_then(|text| text.unescape());
+            matches!((text(left), text(right)), (Ok(left), Ok(right)) if left == right)
+        }
+        (Some(b'-' | b'0'..=b'9'), Some(b'-' | b'0'..=b'9')) => decimal::same(left, right),
+        _ => false,
     }
 }
 

@@ -120,6 +120,7 @@ mod tests {
                 .unwrap(),
             unset: Vec::new(),
             before: None,
+            not_carried: Vec::new(),
             operations: vec![Operation::Create; count],
             event_times_ms: vec![None; count],
             origins: vec![0; count],

@@ -7,20 +7,23 @@ use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
 use super::failure::Failure;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::read::{Found, Reader, read};
 use super::session::{Session, integer};
-use super::stage::{DELETES, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys};
+use super::stage::{
+    DELETES, Partial, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys,
+};
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use crate::change::Changes;
 use crate::conflict::Held;
 use crate::error::Error;
 use crate::sql::bulk::{
-    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite,
+    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
 };
 use crate::sql::decide::Settlement;
 use crate::sql::failure::Refused;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 use crate::sql::{DeleteMode, Options};
 
 /// A load in the staging table.
@@ -52,14 +55,20 @@ impl<'a> Statements<'a> {
     }
 }
 
-impl Bulk for Session {
+impl Tables for Session {
     type Table = Prepared;
-
-    type Staged = StagedLoad;
 
     const PREPARES_INSIDE: bool = false;
 
-    const CHECK_DEFERRED: Option<&'static str> = None;
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>, Failure> {
+        lend(self, options, target, changes, may_wait).await
+    }
 
     async fn prepare(
         &mut self,
@@ -70,6 +79,12 @@ impl Bulk for Session {
     ) -> Result<Arc<Prepared>, Failure> {
         Prepared::of(self, options, target, changes, key).await
     }
+}
+
+impl Bulk for Session {
+    type Staged = StagedLoad;
+
+    const CHECK_DEFERRED: Option<&'static str> = None;
 
     async fn lock(
         &mut self,
@@ -166,6 +181,7 @@ impl PreparedTable for Prepared {
             placed: &self.placed,
             placed_key: &self.placed_key,
             version: self.version.as_ref().map(|version| version.column),
+            left_out: &self.left_out,
             resolver: &self.resolver,
         }
     }
@@ -215,7 +231,12 @@ async fn delete(
     staged: &StagedRound,
 ) -> Result<Counts, Failure> {
     let step = staged.step;
-    session.execute(&statements.decide_deletes(step)).await?;
+    let whole = vec![true; write.table.columns.len()];
+    let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+    for (pattern, set) in sets.enumerate() {
+        let sql = statements.decide_deletes(step, set, pattern as i32);
+        session.execute(&sql).await?;
+    }
     let mut counts = Counts::default();
     for decided in decided(session, statements, step, DELETES).await? {
         match decided.outcome {
@@ -248,16 +269,19 @@ async fn upsert(
     if write.keeps_tombstones() && (staged.full != [0; 2] || !staged.partial.is_empty()) {
         drop_outdated(session, statements, &mut staged, &mut counts).await?;
     }
-    let whole = vec![true; write.table.columns.len()];
-    let mut patterns = vec![(whole, staged.full)];
+    let mut patterns = vec![Partial {
+        set: vec![true; write.table.columns.len()],
+        incomplete: false,
+        counts: staged.full,
+    }];
     patterns.append(&mut staged.partial);
-    for (pattern, (set, wanted)) in patterns.iter().enumerate() {
-        if *wanted != [0; 2] {
-            let sql = statements.decide(step, set, pattern as i32);
+    for (number, pattern) in patterns.iter().enumerate() {
+        if pattern.counts != [0; 2] {
+            let sql = statements.decide(step, &pattern.set, number as i32);
             session.execute(&sql).await?;
         }
     }
-    let mut missing: Vec<[u64; 2]> = patterns.iter().map(|(_, wanted)| *wanted).collect();
+    let mut missing: Vec<[u64; 2]> = patterns.iter().map(|pattern| pattern.counts).collect();
     let mut applied = vec![0; patterns.len()];
     for decided in decided(session, statements, step, UPSERTS).await? {
         missing[decided.pattern][decided.operation] -= decided.count;
@@ -273,30 +297,32 @@ async fn upsert(
         }
     }
     let mut fates = Fates::default();
-    for (pattern, _) in missing
-        .iter()
-        .enumerate()
-        .skip(1)
-        .filter(|(_, m)| **m != [0; 2])
-    {
-        let sql = statements.incomplete(step, pattern as i32);
-        for row in session.rows(&sql).await? {
-            let place = staged.places[integer(&row, 0)? as usize];
-            fates.refused.push((place, Refused::incomplete()));
+    for (number, pattern) in patterns.iter().enumerate() {
+        // Rows with unavailable values that the target does not have cannot be made up (R14).
+        if pattern.incomplete && missing[number] != [0; 2] {
+            let sql = statements.incomplete(step, number as i32);
+            for row in session.rows(&sql).await? {
+                let place = staged.places[integer(&row, 0)? as usize];
+                fates.refused.push((place, Refused::incomplete()));
+            }
+            missing[number] = [0; 2];
         }
     }
-    for (pattern, (set, _)) in patterns.iter().enumerate() {
-        if applied[pattern] > 0
-            && let Some(sql) = statements.update(step, set, pattern as i32)
+    for (number, pattern) in patterns.iter().enumerate() {
+        if applied[number] > 0
+            && let Some(sql) = statements.update(step, &pattern.set, number as i32)
         {
             session.execute(&sql).await?;
         }
     }
-    if missing[0] != [0; 2] {
-        insert(session, write.table, &statements.insert(step)).await?;
-    }
-    for (counts, missing) in counts.iter_mut().zip(missing[0]) {
-        counts.missing += missing;
+    for (number, pattern) in patterns.iter().enumerate() {
+        if missing[number] != [0; 2] {
+            let sql = statements.insert(step, &pattern.set, number as i32);
+            insert(session, write.table, &sql).await?;
+        }
+        for (counts, missing) in counts.iter_mut().zip(missing[number]) {
+            counts.missing += missing;
+        }
     }
     [fates.inserts, fates.updates] = counts;
     Ok(fates)
@@ -319,7 +345,7 @@ async fn drop_outdated(
         let (operation, count) = (integer(row, 0)? as usize, integer(row, 2)? as u64);
         match integer(row, 1)? {
             0 => staged.full[operation] -= count,
-            pattern => staged.partial[pattern as usize - 1].1[operation] -= count,
+            pattern => staged.partial[pattern as usize - 1].counts[operation] -= count,
         }
         counts[operation].outdated += count;
     }

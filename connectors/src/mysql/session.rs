@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::sql::connection::Purpose;
 use crate::sql::ledger;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
 
 /// Staging tables that one session keeps; past it all are dropped and made again as needed.
@@ -60,6 +61,8 @@ pub(super) struct Session {
     pub(super) server: Server,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
+    /// What is remembered of targets for columns that no schema declares.
+    pub(super) lender: Lender,
     stages_made: usize,
     step: u32,
     /// Staging tables that hold rows.
@@ -79,6 +82,7 @@ impl Session {
             server,
             prepared: HashMap::new(),
             prepared_count: 0,
+            lender: Lender::default(),
             stages_made: 0,
             step: 0,
             filled: HashSet::new(),

@@ -48,13 +48,27 @@ pub(super) struct StagedRound {
     pub(super) step: u32,
     /// Full rows by operation: inserts and snapshot rows, updates.
     pub(super) full: [u64; 2],
-    /// Partial rows: which of [`Prepared::columns`] are set, and how many rows by operation. Their
-    /// pattern is the index here plus one.
-    pub(super) partial: Vec<(Vec<bool>, [u64; 2])>,
+    /// Partial rows. Their pattern is the index here plus one.
+    pub(super) partial: Vec<Partial>,
     /// Deletes.
     pub(super) deletes: u64,
     /// The batch and row of each upsert, then of each delete.
     pub(super) places: Arc<[(usize, usize)]>,
+    /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
+    /// the index here plus one.
+    pub(super) delete_sets: Vec<Vec<bool>>,
+}
+
+/// Rows of one pattern.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// Which of [`Prepared::columns`] are set.
+    pub(super) set: Vec<bool>,
+    /// A value is unavailable: the rows are incomplete where the target has none (R14). Else they merely
+    /// do not carry the other columns (R19).
+    pub(super) incomplete: bool,
+    /// How many, by operation.
+    pub(super) counts: [u64; 2],
 }
 
 /// Stages a round. `places` gives for each upsert, then for each delete, its batch and row.
@@ -355,35 +369,43 @@ const NULL_IS_NOW: Unfit = Unfit {
     reason: "the target's column takes no null and would hold the time of the write instead",
 };
 
+/// Which of `columns` are set in a row.
+fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
+    columns
+        .map(|column| !changes.is_unset(column, row))
+        .collect()
+}
+
 fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    let partial = prepared
-        .columns
-        .iter()
-        .any(|column| changes.unset[column.index].is_some());
-    let mut patterns: HashMap<Vec<bool>, i32> = HashMap::new();
+    let columns = || prepared.columns.iter().map(|column| column.index);
+    let partial = columns().any(|column| changes.unset[column].is_some());
+    let incomplete = changes.incomplete(columns());
+    let mut patterns: HashMap<(Vec<bool>, bool), i32> = HashMap::new();
     (0..changes.len())
         .map(|row| {
             let operation = match changes.operations[row] {
                 Operation::Update => UPDATE,
                 _ => INSERT,
             };
-            let set = |row| -> Vec<bool> {
-                prepared
-                    .columns
-                    .iter()
-                    .map(|column| !changes.is_unset(column.index, row))
-                    .collect()
+            let set = match partial {
+                true => set_columns(changes, columns(), row),
+                false => Vec::new(),
             };
-            let set = if partial { set(row) } else { Vec::new() };
             if set.iter().all(|&set| set) {
                 staged.full[operation as usize] += 1;
                 return (operation, 0);
             }
-            let pattern = *patterns.entry(set).or_insert_with_key(|set| {
-                staged.partial.push((set.clone(), [0; 2]));
+            let incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
+            let entry = patterns.entry((set, incomplete));
+            let pattern = *entry.or_insert_with_key(|(set, incomplete)| {
+                staged.partial.push(Partial {
+                    set: set.clone(),
+                    incomplete: *incomplete,
+                    counts: [0; 2],
+                });
                 staged.partial.len() as i32
             });
-            staged.partial[pattern as usize - 1].1[operation as usize] += 1;
+            staged.partial[pattern as usize - 1].counts[operation as usize] += 1;
             (operation, pattern)
         })
         .collect()
@@ -391,13 +413,35 @@ fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound)
 
 fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     staged.deletes += changes.len() as u64;
+    let columns = || prepared.columns.iter().map(|column| column.index);
+    let beside_key: Vec<usize> = prepared
+        .columns
+        .iter()
+        .filter(|column| !column.key)
+        .map(|column| column.index)
+        .collect();
+    let partial = beside_key
+        .iter()
+        .any(|&column| changes.unset[column].is_some());
+    let blind = changes.blind(&beside_key);
     (0..changes.len())
         .map(|row| {
-            let blind = prepared
-                .columns
-                .iter()
-                .any(|column| changes.is_unset(column.index, row));
-            (if blind { BLIND_DELETE } else { DELETE }, 0)
+            if blind.as_ref().is_some_and(|blind| blind.value(row)) {
+                return (BLIND_DELETE, 0);
+            }
+            if !partial {
+                return (DELETE, 0);
+            }
+            let set = set_columns(changes, columns(), row);
+            if set.iter().all(|&set| set) {
+                return (DELETE, 0);
+            }
+            let known = staged.delete_sets.iter().position(|known| *known == set);
+            let index = known.unwrap_or_else(|| {
+                staged.delete_sets.push(set);
+                staged.delete_sets.len() - 1
+            });
+            (DELETE, index as i32 + 1)
         })
         .collect()
 }

@@ -85,22 +85,30 @@ impl Statements<'_> {
         })
     }
 
-    /// Inserts the full rows that the target does not have.
-    pub(super) fn insert(&self, step: u32) -> String {
-        let columns = self.prepared.columns.iter();
-        let mut names: Vec<&str> = columns.clone().map(|column| column.name.as_str()).collect();
-        let mut values: Vec<String> = columns.map(staged).collect();
+    /// Inserts the rows of one pattern of set columns that the target does not have; the other columns
+    /// get their defaults (R19).
+    pub(super) fn insert(&self, step: u32, set: &[bool], pattern: i32) -> String {
+        let (mut names, mut values) = self.inserted(set);
         if let Some(mark) = &self.prepared.mark {
             names.push(mark);
             values.push("FALSE".to_owned());
         }
         format!(
-            "INSERT INTO {} ({}) SELECT {} FROM {} AND s.pattern = 0 ORDER BY s.number",
+            "INSERT INTO {} ({}) SELECT {} FROM {} AND s.pattern = {pattern} ORDER BY s.number",
             self.prepared.target,
             names.join(", "),
             values.join(", "),
             self.missing(step),
         )
+    }
+
+    /// Columns and values of an insert that sets some of the columns.
+    fn inserted(&self, set: &[bool]) -> (Vec<&str>, Vec<String>) {
+        let columns = self.prepared.columns.iter().zip(set);
+        columns
+            .filter(|(column, set)| **set || column.key)
+            .map(|(column, _)| (column.name.as_str(), staged(column)))
+            .unzip()
     }
 
     /// Numbers of the staged rows of a pattern that the target does not have (R14).
@@ -111,10 +119,10 @@ impl Statements<'_> {
         )
     }
 
-    /// Locks the rows that the staged deletes meet, and decides. The flag is a row that is not what
-    /// the source deleted. A row that is marked as deleted is none.
-    pub(super) fn decide_deletes(&self, step: u32) -> String {
-        let conflict = self.delete_conflict();
+    /// Locks the rows that the staged deletes of one pattern of set columns meet, and decides. The flag
+    /// is a row that is not what the source deleted. A row that is marked as deleted is none.
+    pub(super) fn decide_deletes(&self, step: u32, set: &[bool], pattern: i32) -> String {
+        let conflict = self.delete_conflict(set);
         let applies = match self.policy.strategy {
             Strategy::SourceWins => "TRUE".to_owned(),
             _ => format!(
@@ -130,7 +138,7 @@ impl Statements<'_> {
             "INSERT INTO {DECISIONS} (step, number, outcome, flag) SELECT s.step, s.number, \
              CASE WHEN {applies} THEN {APPLIES} ELSE {LOST} END, CASE WHEN {conflict} THEN 1 ELSE 0 END \
              FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
-             WHERE s.step = {step} AND s.side = {DELETES}{alive} FOR UPDATE",
+             WHERE s.step = {step} AND s.side = {DELETES} AND s.pattern = {pattern}{alive} FOR UPDATE",
             self.prepared.stage,
             self.target_row(),
         )
@@ -263,9 +271,8 @@ impl Statements<'_> {
     }
 
     /// The target's row is not what the source deleted, or the source does not say what that was.
-    fn delete_conflict(&self) -> String {
-        let all = vec![true; self.prepared.columns.len()];
-        let conflicts = self.predicates(true).delete_conflicts(&self.sides(&all));
+    fn delete_conflict(&self, set: &[bool]) -> String {
+        let conflicts = self.predicates(true).delete_conflicts(&self.sides(set));
         format!("(s.op = {BLIND_DELETE} OR {conflicts})")
     }
 

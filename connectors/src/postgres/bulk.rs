@@ -9,10 +9,10 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::failure::{Failure, failure};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::read::{Found, Reader, read};
 use super::session::Session;
-use super::stage::{INSERT, StagedRound, UPDATE, stage, stage_decided, stage_keys};
+use super::stage::{INSERT, StagedRound, UPDATE, insert_sets, stage, stage_decided, stage_keys};
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::conflict::{Detect, Held, Strategy};
@@ -20,11 +20,12 @@ use crate::error::Error;
 use crate::sql::DeleteMode;
 use crate::sql::Options;
 use crate::sql::bulk::{
-    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite,
+    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
 };
 use crate::sql::decide::Settlement;
 use crate::sql::failure::Refused;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 /// A load in the staging table.
 pub(super) enum StagedLoad {
@@ -51,15 +52,20 @@ impl<'a> Statements<'a> {
     }
 }
 
-impl Bulk for Session {
+impl Tables for Session {
     type Table = Prepared;
-
-    type Staged = StagedLoad;
 
     const PREPARES_INSIDE: bool = false;
 
-    const CHECK_DEFERRED: Option<&'static str> =
-        Some("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED");
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>, Failure> {
+        lend(self, options, target, changes, may_wait).await
+    }
 
     async fn prepare(
         &mut self,
@@ -70,6 +76,13 @@ impl Bulk for Session {
     ) -> Result<Arc<Prepared>, Failure> {
         Prepared::of(self, options, target, changes, key).await
     }
+}
+
+impl Bulk for Session {
+    type Staged = StagedLoad;
+
+    const CHECK_DEFERRED: Option<&'static str> =
+        Some("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED");
 
     async fn lock(
         &mut self,
@@ -113,7 +126,7 @@ impl Bulk for Session {
         let mut fates = Fates::default();
         match staged {
             StagedLoad::Round(round) => {
-                fates.deletes = delete(self, write, &statements, round.deletes).await?;
+                fates.deletes = delete(self, write, &statements, round).await?;
             }
             StagedLoad::Decided(_) if write.options.delete == DeleteMode::Soft => {}
             StagedLoad::Decided(_) => self.execute(&statements.settled_deletes()).await?,
@@ -154,6 +167,7 @@ impl PreparedTable for Prepared {
             placed: &self.placed,
             placed_key: &self.placed_key,
             version: self.version.as_ref().map(|version| version.column),
+            left_out: &self.left_out,
             resolver: &self.resolver,
         }
     }
@@ -171,9 +185,18 @@ async fn delete(
     session: &mut Session,
     write: &TableWrite<'_, Prepared>,
     statements: &Statements<'_>,
-    staged: u64,
+    staged: &StagedRound,
 ) -> Result<Counts, Failure> {
-    let [applied, replaced] = counts(session, &statements.delete(), false).await?;
+    let whole = vec![true; write.table.columns.len()];
+    let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+    let (mut applied, mut replaced) = (0, 0);
+    for (pattern, set) in sets.enumerate() {
+        let sql = statements.delete(set, pattern as i16);
+        let [deleted, differed] = counts(session, &sql, false).await?;
+        applied += deleted;
+        replaced += differed;
+    }
+    let staged = staged.deletes;
     let mut lost = 0;
     if applied < staged && write.options.conflict.strategy != Strategy::SourceWins {
         let [survivors, _] = counts(session, &statements.survivors(), false).await?;
@@ -207,27 +230,14 @@ impl Upsert<'_> {
             self.drop_outdated(&mut staged).await?;
         }
         let whole = vec![true; self.write.table.columns.len()];
-        let mut revived = self.count_marked(0).await?;
-        let mut rest = [0, 0];
-        for operation in [INSERT, UPDATE] {
-            let place = operation as usize;
-            let count = staged.full[place];
-            if count == 0 {
+        self.upsert(&whole, 0, staged.full, staged.first).await?;
+        for (index, partial) in staged.partial.iter().enumerate() {
+            let pattern = index as i16 + 1;
+            let (set, wanted) = (&partial.set, &partial.counts);
+            if !partial.incomplete {
+                self.upsert(set, pattern, *wanted, staged.first).await?;
                 continue;
             }
-            let sql = self.statements.upsert(operation);
-            let [inserted, updated] = counts(self.session, &sql, true).await?;
-            // A row that was marked as deleted counts as absent.
-            let revived = std::mem::take(&mut revived[place]).min(updated);
-            let counts = self.counts(place);
-            counts.missing += inserted;
-            counts.revived += revived;
-            counts.replaced += updated - revived;
-            rest[place] = count.saturating_sub(inserted + updated);
-        }
-        self.count_rest(&whole, 0, rest, staged.first).await?;
-        for (index, (set, wanted)) in staged.partial.iter().enumerate() {
-            let pattern = index as i16 + 1;
             let revived = self.count_marked(pattern).await?;
             let sql = self.statements.update(set, pattern);
             let updated = counts(self.session, &sql, false).await?;
@@ -250,6 +260,48 @@ impl Upsert<'_> {
             self.count_rest(set, pattern, rest, staged.first).await?;
         }
         Ok(())
+    }
+
+    /// Rows that need none in the target: every value is known that the change carries.
+    async fn upsert(
+        &mut self,
+        set: &[bool],
+        pattern: i16,
+        wanted: [u64; 2],
+        first: bool,
+    ) -> Result<(), Failure> {
+        if wanted == [0, 0] {
+            return Ok(());
+        }
+        let mut revived = self.count_marked(pattern).await?;
+        let mut rest = [0, 0];
+        // An insert of a row that is there fails where a column that takes no null is not among its own.
+        let updates_first = pattern > 0 || self.write.table.requires_more;
+        let mut met = [0, 0];
+        if updates_first {
+            let sql = self.statements.update(set, pattern);
+            met = counts(self.session, &sql, false).await?;
+        }
+        for operation in [INSERT, UPDATE] {
+            let place = operation as usize;
+            let wanted = wanted[place];
+            if wanted == 0 {
+                continue;
+            }
+            let sql = self
+                .statements
+                .upsert(operation, set, pattern, updates_first);
+            let [inserted, updated] = counts(self.session, &sql, pattern == 0).await?;
+            let updated = updated + met[place];
+            // A row that was marked as deleted counts as absent.
+            let revived = std::mem::take(&mut revived[place]).min(updated);
+            let counts = self.counts(place);
+            counts.missing += inserted;
+            counts.revived += revived;
+            counts.replaced += updated - revived;
+            rest[place] = wanted.saturating_sub(inserted + updated);
+        }
+        self.count_rest(set, pattern, rest, first).await
     }
 
     /// Of inserts, then of updates.
@@ -311,7 +363,7 @@ impl Upsert<'_> {
             let (place, count) = (operation as usize, count as u64);
             match pattern {
                 0 => staged.full[place] -= count,
-                pattern => staged.partial[pattern as usize - 1].1[place] -= count,
+                pattern => staged.partial[pattern as usize - 1].counts[place] -= count,
             }
             self.counts(place).outdated += count;
         }
@@ -333,8 +385,12 @@ async fn write_decided(
     let is_insert = |&&operation: &&Operation| operation != Operation::Update;
     let inserts = operations.clone().filter(is_insert).count();
     if inserts > 0 {
-        let rows = session.rows(&statements.settled_inserts(), true).await?;
-        let inserted: i64 = one(&rows, 0)?;
+        let sets = insert_sets(&upserts.changes, write.table.columns.len());
+        let mut inserted = 0;
+        for (pattern, set) in sets.iter().enumerate() {
+            let sql = statements.settled_inserts(set, pattern);
+            inserted += counts(session, &sql, true).await?[0];
+        }
         // Fewer may come of a trigger that suppresses rows, which are then written as far as they
         // can be.
         if (inserted as usize) < inserts {

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 
 use super::catalogue::{self, Found};
 use super::copy::staged_type;
@@ -18,9 +18,11 @@ use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
+use crate::sql::decide::takes_resolver;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::types::split_type;
+use crate::sql::undeclared::{Lent, Undeclared};
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
@@ -37,6 +39,10 @@ pub(super) struct Prepared {
     pub(super) references: Vec<i64>,
     /// The columns that are written, the key among them.
     pub(super) columns: Vec<Column>,
+    /// The columns of the changes that `evolution = "ignore"` leaves out.
+    pub(super) left_out: Vec<usize>,
+    /// The target has a column that takes no null, has no default and is not among `columns`.
+    pub(super) requires_more: bool,
     /// The quoted mark of soft deletes, where they are on.
     pub(super) mark: Option<String>,
     /// How versions are compared, where the strategy does.
@@ -111,9 +117,24 @@ impl Prepared {
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        let (found, plan) = evolve(session, options, target, &schema, key).await?;
+        let names: Vec<String> = key
+            .iter()
+            .map(|&column| schema.field(column).name().clone())
+            .collect();
+        let name = target.to_string();
+        let wanted = Wanted {
+            target: &name,
+            schema: &schema,
+            key: &names,
+            soft_delete_column: options.mark(),
+            kinds: &[],
+        };
+        let (found, plan) = evolve(session, options, target, &wanted).await?;
+        let left_out = plan.left_out.iter();
+        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
+        session.lender.warn_left_out(&name, left_out);
         let number = session.next_stage();
-        let prepared = Self::build(options, target, schema, key, &found, &plan, number)?;
+        let prepared = Self::build(options, target, schema.clone(), key, &found, &plan, number)?;
         session.execute(&prepared.create_stage()).await?;
         let prepared = Arc::new(prepared);
         session.keep(target, prepared.clone()).await?;
@@ -198,6 +219,8 @@ impl Prepared {
             oid: found.oid,
             references: found.references.clone(),
             columns,
+            left_out: plan.left_out.clone(),
+            requires_more: found.table.requires_more(&plan.columns, options),
             mark,
             version,
             stage_number,
@@ -321,30 +344,59 @@ fn rounds(data_type: &DataType, sql_type: &str) -> bool {
     }
 }
 
+/// The changes with the target's types for the columns that no schema declares (R19), where there are
+/// any; `None` where they are truncates of a table that does not exist.
+pub(super) async fn lend(
+    session: &mut Session,
+    options: &Options,
+    target: &Target,
+    changes: &Changes,
+    may_wait: bool,
+) -> Result<Option<Lent>, Failure> {
+    let Some(given) = Undeclared::of(options, changes)? else {
+        return Ok(Some(Lent::declared(changes)));
+    };
+    let rejected = given.keyless();
+    if !rejected.is_empty() {
+        return Ok(Some(Lent::refused(changes, rejected)));
+    }
+    if given.is_rowless()
+        && catalogue::read(&mut session.connection, target)
+            .await?
+            .is_none()
+    {
+        return Ok(None);
+    }
+    let name = target.to_string();
+    let schema = given.changes().schema();
+    let wanted = given.wanted(&name, &schema, options);
+    let dialect = Dialect::Postgres;
+    let (table, planned) = match session.lender.known(dialect, target, &wanted, options) {
+        Some(known) => known,
+        None => {
+            let (found, planned) = evolve(session, options, target, &wanted).await?;
+            (session.lender.remember(target, &found.table), planned)
+        }
+    };
+    let whole = takes_resolver(options, changes, may_wait)?;
+    let lent = given.lend(dialect, options, &table, &planned, whole)?;
+    let left_out = lent.left_out_columns.iter().map(String::as_str);
+    session.lender.warn_left_out(&name, left_out);
+    Ok(Some(lent))
+}
+
 /// Brings the target to what the changes need, as far as the policy allows.
 async fn evolve(
     session: &mut Session,
     options: &Options,
     target: &Target,
-    schema: &Schema,
-    key: &[usize],
+    wanted: &Wanted<'_>,
 ) -> Result<(Found, Plan), Failure> {
-    let key: Vec<String> = key
-        .iter()
-        .map(|&column| schema.field(column).name().clone())
-        .collect();
-    let name = target.to_string();
-    let wanted = Wanted {
-        target: &name,
-        schema,
-        key: &key,
-        soft_delete_column: (options.delete == DeleteMode::Soft)
-            .then_some(options.soft_delete_column.as_str()),
-    };
+    let name = wanted.target;
     let look = |found: &Option<Found>| {
         plan(
             Dialect::Postgres,
-            &wanted,
+            wanted,
             found.as_ref().map(|found| &found.table),
             options.evolution,
         )

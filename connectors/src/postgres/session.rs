@@ -25,6 +25,7 @@ use crate::sql::connection::Purpose;
 use crate::sql::identifier::literal;
 use crate::sql::ledger;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
 
 /// Staging tables that one session keeps; past it all are dropped and made again as needed.
@@ -40,6 +41,8 @@ pub(super) struct Session {
     remembers: Option<(Identity, ConflictPolicy)>,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
+    /// What is remembered of targets for columns that no schema declares.
+    pub(super) lender: Lender,
     stages_made: usize,
     /// Staging tables that hold rows of the open transaction, or held some that were rolled back.
     pub(super) filled: HashSet<usize>,
@@ -76,6 +79,7 @@ impl Session {
             remembers,
             prepared: HashMap::new(),
             prepared_count: 0,
+            lender: Lender::default(),
             stages_made: 0,
             filled: HashSet::new(),
             probed: HashSet::new(),

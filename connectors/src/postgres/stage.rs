@@ -35,15 +35,29 @@ pub(super) const BLIND_DELETE: i16 = 3;
 pub(super) struct StagedRound {
     /// Full rows by operation: inserts and snapshot rows, updates.
     pub(super) full: [u64; 2],
-    /// Partial rows: which of [`Prepared::columns`] are set, and how many rows by operation. Their
-    /// pattern is the index here plus one.
-    pub(super) partial: Vec<(Vec<bool>, [u64; 2])>,
+    /// Partial rows. Their pattern is the index here plus one.
+    pub(super) partial: Vec<Partial>,
     /// Deletes.
     pub(super) deletes: u64,
     /// The batch and row of each upsert, then of each delete.
     pub(super) places: Arc<[(usize, usize)]>,
     /// Whether nothing of this transaction was written to the table before, but deletes.
     pub(super) first: bool,
+    /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
+    /// the index here plus one.
+    pub(super) delete_sets: Vec<Vec<bool>>,
+}
+
+/// Rows of one pattern.
+#[derive(Debug)]
+pub(super) struct Partial {
+    /// Which of [`Prepared::columns`] are set.
+    pub(super) set: Vec<bool>,
+    /// A value is unavailable: the rows are incomplete where the target has none (R14). Else they merely
+    /// do not carry the other columns (R19).
+    pub(super) incomplete: bool,
+    /// How many, by operation.
+    pub(super) counts: [u64; 2],
 }
 
 /// Copies a round. `places` gives for each upsert, then for each delete, its batch and row.
@@ -90,19 +104,28 @@ pub(super) async fn stage_decided(
     let Settlement {
         deletes, upserts, ..
     } = settlement;
-    let tag = |operation: &Operation| match operation {
-        Operation::Update => (UPDATE, 0),
-        _ => (INSERT, 0),
-    };
-    let upsert_tags: Vec<Tag> = upserts.changes.operations.iter().map(tag).collect();
-    let blind = |row: usize| {
-        let mut unset = deletes.changes.unset.iter().flatten();
-        unset.any(|mask| mask.value(row))
-    };
-    let delete_tags: Vec<Tag> = (0..deletes.changes.len())
-        .map(|row| (if blind(row) { BLIND_DELETE } else { DELETE }, 0))
-        .collect();
     let width = prepared.columns.len();
+    let insert_sets = insert_sets(&upserts.changes, width);
+    let upsert_tags: Vec<Tag> = (0..upserts.changes.len())
+        .map(|row| match upserts.changes.operations[row] {
+            Operation::Update => (UPDATE, 0),
+            _ => {
+                let set = set_columns(&upserts.changes, 0..width, row);
+                let pattern = insert_sets.iter().position(|known| *known == set);
+                (INSERT, pattern.unwrap_or_default() as i16)
+            }
+        })
+        .collect();
+    let beside_key: Vec<usize> = (0..width)
+        .filter(|place| !prepared.placed_key.contains(place))
+        .collect();
+    let blind = deletes.changes.blind(&beside_key);
+    let delete_tags: Vec<Tag> = (0..deletes.changes.len())
+        .map(|row| {
+            let blind = blind.as_ref().is_some_and(|blind| blind.value(row));
+            (if blind { BLIND_DELETE } else { DELETE }, 0)
+        })
+        .collect();
     // A bit for every column whose value stays, one for the mark, one for tombstones that go.
     let kept = |sheet: usize, row: usize| {
         let mut bits = vec![0_u8; (width + 2).div_ceil(8)];
@@ -127,6 +150,28 @@ pub(super) async fn stage_decided(
         (&delete_sheet, &delete_tags[..]),
     ];
     copy(session, prepared, &sheets, &kept, places).await
+}
+
+/// The different sets of columns that inserts set, the whole one first; a row's pattern is the index.
+pub(super) fn insert_sets(changes: &Changes, width: usize) -> Vec<Vec<bool>> {
+    let mut sets = vec![vec![true; width]];
+    if changes.unset.iter().any(Option::is_some) {
+        let inserts = changes.operations.iter().enumerate();
+        for (row, _) in inserts.filter(|(_, operation)| **operation != Operation::Update) {
+            let set = set_columns(changes, 0..width, row);
+            if !sets.contains(&set) {
+                sets.push(set);
+            }
+        }
+    }
+    sets
+}
+
+/// Which of `columns` are set in a row.
+fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
+    columns
+        .map(|column| !changes.is_unset(column, row))
+        .collect()
 }
 
 /// Copies the keys of `changes`, whose columns are those of [`Prepared::placed`].
@@ -361,34 +406,35 @@ impl<'a> Sheet<'a> {
 }
 
 fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    let partial = prepared
-        .columns
-        .iter()
-        .any(|column| changes.unset[column.index].is_some());
-    let mut patterns: HashMap<Vec<bool>, i16> = HashMap::new();
+    let columns = || prepared.columns.iter().map(|column| column.index);
+    let partial = columns().any(|column| changes.unset[column].is_some());
+    let incomplete = changes.incomplete(columns());
+    let mut patterns: HashMap<(Vec<bool>, bool), i16> = HashMap::new();
     (0..changes.len())
         .map(|row| {
             let operation = match changes.operations[row] {
                 Operation::Update => UPDATE,
                 _ => INSERT,
             };
-            let set = |row| -> Vec<bool> {
-                prepared
-                    .columns
-                    .iter()
-                    .map(|column| !changes.is_unset(column.index, row))
-                    .collect()
+            let set = match partial {
+                true => set_columns(changes, columns(), row),
+                false => Vec::new(),
             };
-            let set = if partial { set(row) } else { Vec::new() };
             if set.iter().all(|&set| set) {
                 staged.full[operation as usize] += 1;
                 return (operation, 0);
             }
-            let pattern = *patterns.entry(set).or_insert_with_key(|set| {
-                staged.partial.push((set.clone(), [0; 2]));
+            let incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
+            let entry = patterns.entry((set, incomplete));
+            let pattern = *entry.or_insert_with_key(|(set, incomplete)| {
+                staged.partial.push(Partial {
+                    set: set.clone(),
+                    incomplete: *incomplete,
+                    counts: [0; 2],
+                });
                 staged.partial.len() as i16
             });
-            staged.partial[pattern as usize - 1].1[operation as usize] += 1;
+            staged.partial[pattern as usize - 1].counts[operation as usize] += 1;
             (operation, pattern)
         })
         .collect()
@@ -396,13 +442,35 @@ fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound)
 
 fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     staged.deletes += changes.len() as u64;
+    let columns = || prepared.columns.iter().map(|column| column.index);
+    let beside_key: Vec<usize> = prepared
+        .columns
+        .iter()
+        .filter(|column| !column.key)
+        .map(|column| column.index)
+        .collect();
+    let partial = beside_key
+        .iter()
+        .any(|&column| changes.unset[column].is_some());
+    let blind = changes.blind(&beside_key);
     (0..changes.len())
         .map(|row| {
-            let blind = prepared
-                .columns
-                .iter()
-                .any(|column| changes.is_unset(column.index, row));
-            (if blind { BLIND_DELETE } else { DELETE }, 0)
+            if blind.as_ref().is_some_and(|blind| blind.value(row)) {
+                return (BLIND_DELETE, 0);
+            }
+            if !partial {
+                return (DELETE, 0);
+            }
+            let set = set_columns(changes, columns(), row);
+            if set.iter().all(|&set| set) {
+                return (DELETE, 0);
+            }
+            let known = staged.delete_sets.iter().position(|known| *known == set);
+            let index = known.unwrap_or_else(|| {
+                staged.delete_sets.push(set);
+                staged.delete_sets.len() - 1
+            });
+            (DELETE, index as i16 + 1)
         })
         .collect()
 }

@@ -55,26 +55,38 @@ impl Statements<'_> {
         })
     }
 
-    /// Inserts or updates the full rows of one operation. Returns how many were inserted and how
-    /// many updated; a row that is in neither was left as it is.
-    pub(super) fn upsert(&self, operation: i16) -> String {
+    /// Inserts or updates the rows of one operation and of one pattern of set columns; the others get
+    /// their defaults (R19). Returns how many were inserted and how many updated; a row that is in
+    /// neither was left as it is. `absent`: rows that the target has are left out.
+    pub(super) fn upsert(
+        &self,
+        operation: i16,
+        set: &[bool],
+        pattern: i16,
+        absent: bool,
+    ) -> String {
         let Prepared { target, stage, .. } = self.prepared;
-        let columns = &self.prepared.columns;
-        let (names, values) = self.inserted();
-        let all = vec![true; columns.len()];
-        let assignments = self.assignments(&all, From::Excluded);
+        let (names, values) = self.inserted(set);
+        let assignments = self.assignments(set, From::Excluded);
         let action = if assignments.is_empty() {
             "NOTHING".to_owned()
         } else {
             format!(
                 "UPDATE SET {assignments} WHERE {}",
-                self.upsert_applies(&all, From::Excluded)
+                self.upsert_applies(set, From::Excluded)
             )
         };
         let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
+        let absent = match absent {
+            true => format!(
+                " AND NOT EXISTS (SELECT FROM {target} AS t WHERE {})",
+                self.same_key()
+            ),
+            false => String::new(),
+        };
         format!(
             "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
-             WHERE s.op = {operation} AND s.pattern = 0 ORDER BY s.row ON CONFLICT ({}) DO {action} \
+             WHERE s.op = {operation} AND s.pattern = {pattern}{absent} ORDER BY s.row ON CONFLICT ({}) DO {action} \
              RETURNING t.xmax = 0 AS inserted) \
              SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM done",
             names.join(", "),
@@ -144,11 +156,11 @@ impl Statements<'_> {
         )
     }
 
-    /// Deletes, or marks, what the staged deletes name. Returns how many rows, and how many of them
-    /// were not what the source deleted.
-    pub(super) fn delete(&self) -> String {
+    /// Deletes, or marks, what the staged deletes of one pattern of set columns name. Returns how many
+    /// rows, and how many of them were not what the source deleted.
+    pub(super) fn delete(&self, set: &[bool], pattern: i16) -> String {
         let Prepared { target, stage, .. } = self.prepared;
-        let conflict = self.delete_conflict();
+        let conflict = self.delete_conflict(set);
         let wins = self.predicates(From::Staged, true).delete_wins();
         let applies = match self.policy.strategy {
             Strategy::SourceWins => String::new(),
@@ -161,7 +173,7 @@ impl Statements<'_> {
             None => format!("DELETE FROM {target} AS t USING {stage} AS s WHERE"),
         };
         format!(
-            "WITH done AS ({write} s.op >= {DELETE} AND {}{applies} RETURNING {conflict} AS conflict) \
+            "WITH done AS ({write} s.op >= {DELETE} AND s.pattern = {pattern} AND {}{applies} RETURNING {conflict} AS conflict) \
              SELECT count(*), count(*) FILTER (WHERE conflict) FROM done",
             self.same_key(),
         )
@@ -275,10 +287,10 @@ impl Statements<'_> {
         )
     }
 
-    /// Inserts what was decided to be inserted; returns how many rows.
-    pub(super) fn settled_inserts(&self) -> String {
+    /// Inserts what was decided to be inserted, of one pattern of set columns; returns how many rows.
+    pub(super) fn settled_inserts(&self, set: &[bool], pattern: usize) -> String {
         let Prepared { target, stage, .. } = self.prepared;
-        let (names, mut values) = self.inserted();
+        let (names, mut values) = self.inserted(set);
         let marked = format!("get_bit(s.kept, {}) = 1", self.prepared.columns.len());
         if self.prepared.mark.is_some() {
             values.pop();
@@ -287,7 +299,7 @@ impl Statements<'_> {
         let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
         format!(
             "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
-             WHERE s.op = {INSERT} ORDER BY s.row ON CONFLICT ({}) DO NOTHING RETURNING 1) SELECT count(*) FROM done",
+             WHERE s.op = {INSERT} AND s.pattern = {pattern} ORDER BY s.row ON CONFLICT ({}) DO NOTHING RETURNING 1) SELECT count(*) FROM done",
             names.join(", "),
             values.join(", "),
             key.join(", "),
@@ -345,14 +357,13 @@ impl Statements<'_> {
         )
     }
 
-    /// Columns and values of an insert.
-    fn inserted(&self) -> (Vec<&str>, Vec<&str>) {
-        let columns = &self.prepared.columns;
-        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let mut values: Vec<&str> = columns
-            .iter()
-            .map(|column| column.assigned.as_str())
-            .collect();
+    /// Columns and values of an insert that sets some of the columns.
+    fn inserted(&self, set: &[bool]) -> (Vec<&str>, Vec<&str>) {
+        let columns = self.prepared.columns.iter().zip(set);
+        let (mut names, mut values): (Vec<&str>, Vec<&str>) = columns
+            .filter(|(column, set)| **set || column.key)
+            .map(|(column, _)| (column.name.as_str(), column.assigned.as_str()))
+            .unzip();
         if let Some(mark) = &self.prepared.mark {
             names.push(mark);
             values.push("false");
@@ -457,11 +468,10 @@ impl Statements<'_> {
     }
 
     /// The target's row is not what the source deleted, or the source does not say what that was.
-    fn delete_conflict(&self) -> String {
-        let all = vec![true; self.prepared.columns.len()];
+    fn delete_conflict(&self, set: &[bool]) -> String {
         let conflicts = self
             .predicates(From::Staged, true)
-            .delete_conflicts(&self.sides(&all, From::Staged));
+            .delete_conflicts(&self.sides(set, From::Staged));
         format!("(s.op = {BLIND_DELETE} OR {conflicts})")
     }
 

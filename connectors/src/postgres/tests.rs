@@ -244,6 +244,7 @@ fn table(name: &str, columns: Vec<(Field, ArrayRef)>, operations: &str) -> Chang
         event_times_ms: vec![None; operations.len()],
         origins: (0..operations.len() as u32).collect(),
         before: None,
+        not_carried: Vec::new(),
         operations,
         records: Arc::new(records),
     }

@@ -19,21 +19,27 @@ use crate::sql::decide::Settlement;
 use crate::sql::failure::{Failure, Refused};
 use crate::sql::fold::Round;
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 use crate::sql::{DeleteMode, Options};
 
-/// Prepared tables, and how changes are written to them.
-pub(crate) trait Bulk: Transaction {
+/// The tables of the target, evolved and prepared.
+pub(crate) trait Tables: Transaction {
     /// A target and a schema, ready to be written.
     type Table: PreparedTable;
-
-    /// A load that was staged.
-    type Staged: Staged;
 
     /// Whether tables are prepared inside the transaction of a write, and not before it begins.
     const PREPARES_INSIDE: bool;
 
-    /// Makes the database check deferred constraints at once, where it has such.
-    const CHECK_DEFERRED: Option<&'static str>;
+    /// The changes with the target's types for columns that no schema declares; evolves the target for
+    /// them. `None` where all of them truncate a table that does not exist. `may_wait`: whether a
+    /// conflict may be open.
+    fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> impl Future<Output = Result<Option<Lent>, Failure>> + Send;
 
     /// The prepared form of the target of `changes`: from the session, or made now.
     fn prepare(
@@ -43,6 +49,15 @@ pub(crate) trait Bulk: Transaction {
         changes: &Changes,
         key: &[usize],
     ) -> impl Future<Output = Result<Arc<Self::Table>, Failure>> + Send;
+}
+
+/// How changes are written to a prepared table.
+pub(crate) trait Bulk: Tables {
+    /// A load that was staged.
+    type Staged: Staged;
+
+    /// Makes the database check deferred constraints at once, where it has such.
+    const CHECK_DEFERRED: Option<&'static str>;
 
     /// The target's rows of `keys`, locked until the transaction ends, and the versions of deletes.
     /// `keys` holds one change a key, in the columns of the prepared table.
@@ -103,6 +118,8 @@ pub(crate) struct Layout<'a> {
     pub(crate) placed_key: &'a [usize],
     /// Which of them is the version, where the strategy compares versions.
     pub(crate) version: Option<usize>,
+    /// Columns of the changes that the policy `ignore` leaves out.
+    pub(crate) left_out: &'a [usize],
     /// Who decides what no statement can, once it is compiled.
     pub(crate) resolver: &'a OnceLock<Arc<dyn Resolver>>,
 }

@@ -4,14 +4,17 @@
 //! schema finds its columns in a table that has more of them, or wider ones, and writes those. Under
 //! `lenient` a type change renames the old column to `NAME_v1` and adds a new one; rows of the older
 //! schema then go into `NAME_v1`.
+//!
+//! What a column needs whose type no schema declares, its values say ([`Kinds`]).
 
-use arrow::datatypes::{Field, Fields, Schema, SchemaRef};
-use std::sync::Arc;
+use arrow::datatypes::{Field, Schema};
 
+use crate::change::is_undeclared;
 use crate::error::{Error, Result};
-use crate::sql::Evolution;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
+use crate::sql::undeclared::{Kinds, Suit, is_lent, suit};
+use crate::sql::{Evolution, Options};
 
 /// A table that exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,15 +58,25 @@ impl TargetTable {
         )))
     }
 
-    /// The Arrow schema of the rows, for sources that bring none.
-    pub fn arrow_schema(&self, dialect: Dialect) -> SchemaRef {
-        let fields: Fields = self
-            .columns
-            .iter()
-            .filter(|column| !column.generated)
-            .map(|column| arrow_field(dialect, &column.name, &column.sql_type))
-            .collect();
-        Arc::new(Schema::new(fields))
+    /// The first column that takes no null, has no default and is not among `written`: a row that does
+    /// not set it cannot be inserted. `mark` is set by the sink itself.
+    fn required_beside(
+        &self,
+        written: &[Option<String>],
+        mark: Option<&str>,
+    ) -> Option<&TargetColumn> {
+        self.columns.iter().find(|column| {
+            !column.nullable
+                && !column.has_default
+                && !column.generated
+                && !written.iter().flatten().any(|name| *name == column.name)
+                && Some(column.name.as_str()) != mark
+        })
+    }
+
+    /// Whether rows that set the columns `written` alone cannot be inserted, though they may update one.
+    pub fn requires_more(&self, written: &[Option<String>], options: &Options) -> bool {
+        self.required_beside(written, options.mark()).is_some()
     }
 }
 
@@ -122,6 +135,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// For each column of the changes, the target's column; `None` where it is left out.
     pub columns: Vec<Option<String>>,
+    /// The columns of the changes that the policy leaves out, though they hold values.
+    pub left_out: Vec<usize>,
 }
 
 /// What the changes need of a table.
@@ -133,8 +148,18 @@ pub struct Wanted<'a> {
     pub schema: &'a Schema,
     /// The key columns.
     pub key: &'a [String],
-    /// The mark of soft deletes, where they are on.
+    /// The mark of soft deletes, where they are on. The sink sets it, whatever the changes hold.
     pub soft_delete_column: Option<&'a str>,
+    /// For each column, what its values are where it is undeclared; empty where none is.
+    pub(crate) kinds: &'a [Kinds],
+}
+
+impl Wanted<'_> {
+    /// Whether changes may carry other columns than these.
+    fn is_open(&self) -> bool {
+        let mut fields = self.schema.fields().iter();
+        fields.any(|field| is_undeclared(field) || is_lent(field))
+    }
 }
 
 /// Plans how `wanted` is written to `found`; `None` where the table does not exist.
@@ -154,6 +179,7 @@ pub fn plan(
             table,
             evolution,
             actions: Vec::new(),
+            left_out: Vec::new(),
         }
         .plan(),
         None => create(dialect, wanted, evolution),
@@ -218,31 +244,74 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
             wanted.target
         )));
     }
-    let mut columns = Vec::new();
-    for field in wanted.schema.fields() {
-        let sql_type = if wanted.key.contains(field.name()) {
-            key_type(dialect, field)?
-        } else {
-            default_type(dialect, field)?
+    // In the order in which a row first has a value, as if the rows had come one by one.
+    let mut made: Vec<(usize, String, String)> = Vec::new();
+    let mut placed = Vec::new();
+    for (index, field) in wanted.schema.fields().iter().enumerate() {
+        let name = field.name();
+        let is_key = wanted.key.contains(name);
+        let made_of = match (is_undeclared(field), wanted.kinds.get(index)) {
+            (true, Some(kinds)) => kinds.first.zip(kinds.made(dialect, name)),
+            _ => Some(((0, super::undeclared::Kind::Text), field.as_ref().clone())),
         };
-        columns.push((field.name().clone(), sql_type));
+        let made_of = made_of.filter(|_| Some(name.as_str()) != wanted.soft_delete_column);
+        placed.push(made_of.as_ref().map(|_| name.clone()));
+        let Some(((row, _), field)) = made_of else {
+            if is_key {
+                return Err(Error::configuration(format!(
+                    "the key column {name:?} is not among the columns of the changes for table {:?}: correct key = […] in the sink",
+                    wanted.target
+                )));
+            }
+            continue;
+        };
+        let sql_type = match is_key {
+            true => key_type(dialect, &field)?,
+            false => default_type(dialect, &field)?,
+        };
+        made.push((row, name.clone(), sql_type));
     }
-    if let Some(mark) = wanted.soft_delete_column
-        && wanted.schema.index_of(mark).is_err()
-    {
+    made.sort_by_key(|(row, ..)| *row);
+    let mut columns: Vec<(String, String)> = made
+        .into_iter()
+        .map(|(_, name, sql_type)| (name, sql_type))
+        .collect();
+    if let Some(mark) = wanted.soft_delete_column {
         columns.push((mark.to_owned(), MARK_TYPE.to_owned()));
     }
     Ok(Plan {
-        columns: columns
-            .iter()
-            .take(wanted.schema.fields().len())
-            .map(|(name, _)| Some(name.clone()))
-            .collect(),
+        columns: placed,
+        left_out: Vec::new(),
         actions: vec![Action::Create {
             columns,
             key: wanted.key.to_vec(),
         }],
     })
+}
+
+/// The table that would be made for `wanted`.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn would_make(dialect: Dialect, wanted: &Wanted<'_>) -> Result<TargetTable> {
+    let plan = create(dialect, wanted, Evolution::Evolve)?;
+    let mut table = TargetTable::default();
+    for action in plan.actions {
+        if let Action::Create { columns, key } = action {
+            table.columns = columns
+                .into_iter()
+                .map(|(name, sql_type)| TargetColumn {
+                    nullable: !key.contains(&name),
+                    name,
+                    sql_type,
+                    has_default: false,
+                    generated: false,
+                })
+                .collect();
+            table.unique.push(key);
+        }
+    }
+    Ok(table)
 }
 
 struct Planner<'a> {
@@ -251,17 +320,21 @@ struct Planner<'a> {
     table: &'a TargetTable,
     evolution: Evolution,
     actions: Vec<Action>,
+    left_out: Vec<usize>,
 }
 
 impl Planner<'_> {
     fn plan(mut self) -> Result<Plan> {
-        let columns = self
-            .wanted
-            .schema
-            .fields()
-            .iter()
-            .map(|field| self.place(field))
-            .collect::<Result<Vec<_>>>()?;
+        let wanted = self.wanted;
+        let fields = wanted.schema.fields();
+        let mut columns: Vec<Option<String>> = vec![None; fields.len()];
+        // In the order in which a row first has a value, as if the rows had come one by one.
+        let first = |index: usize| wanted.kinds.get(index).and_then(|kinds| kinds.first);
+        let mut order: Vec<usize> = (0..fields.len()).collect();
+        order.sort_by_key(|&index| first(index).map_or(0, |(row, _)| row));
+        for index in order {
+            columns[index] = self.place(index, &fields[index])?;
+        }
         if let Some(mark) = self.wanted.soft_delete_column
             && self.table.column(mark).is_none()
         {
@@ -277,21 +350,42 @@ impl Planner<'_> {
             });
         }
         self.table.check_key(self.wanted.target, self.wanted.key)?;
-        self.check_required(&columns)?;
+        if !self.wanted.is_open() {
+            self.check_required(&columns)?;
+        }
         Ok(Plan {
             actions: self.actions,
             columns,
+            left_out: self.left_out,
         })
     }
 
     /// Where one column of the changes goes.
-    fn place(&mut self, field: &Field) -> Result<Option<String>> {
+    fn place(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
+        if Some(name.as_str()) == self.wanted.soft_delete_column {
+            return Ok(None);
+        }
+        let wanted = self.wanted;
+        let kinds = wanted.kinds.get(index).filter(|_| is_undeclared(field));
         let Some(column) = self.table.column(name) else {
-            return self.place_new(field);
+            return match kinds {
+                Some(kinds) => match kinds.made(self.dialect, name) {
+                    Some(made) => self.place_new(index, &made),
+                    // What only ever is null has no type.
+                    None => Ok(None),
+                },
+                None => self.place_new(index, field),
+            };
         };
         if column.generated {
             return Ok(None);
+        }
+        if is_lent(field) {
+            return Ok(Some(column.name.clone()));
+        }
+        if let Some(kinds) = kinds {
+            return self.place_undeclared(name, column, kinds);
         }
         match (fit(self.dialect, field, &column.sql_type), self.evolution) {
             (Fit::Fits, _)
@@ -307,7 +401,12 @@ impl Planner<'_> {
             (Fit::Checked, Evolution::Lenient) if is_foreign(self.dialect, column) => {
                 Ok(Some(name.clone()))
             }
-            (Fit::Checked | Fit::Mismatch, Evolution::Lenient) => self.rename_and_add(field),
+            (Fit::Checked | Fit::Mismatch, Evolution::Lenient) => {
+                let dialect = self.dialect;
+                let suits =
+                    |older: &TargetColumn| fit(dialect, field, &older.sql_type) == Fit::Fits;
+                self.rename_and_add(field, suits)
+            }
             (Fit::Mismatch, _) => Err(self.refusal(
                 name,
                 &format!(
@@ -319,10 +418,44 @@ impl Planner<'_> {
         }
     }
 
-    fn place_new(&mut self, field: &Field) -> Result<Option<String>> {
+    /// Where the values of an undeclared column go that the table has. What its type does not hold is
+    /// refused value by value.
+    fn place_undeclared(
+        &mut self,
+        name: &str,
+        column: &TargetColumn,
+        kinds: &Kinds,
+    ) -> Result<Option<String>> {
+        match suit(self.dialect, kinds, &column.sql_type) {
+            Suit::Widen(sql_type) if evolves(self.evolution) => {
+                self.actions.push(Action::Widen {
+                    column: column.name.clone(),
+                    sql_type,
+                });
+            }
+            Suit::Never
+                if self.evolution == Evolution::Lenient
+                    && !self.wanted.key.iter().any(|key| key == name) =>
+            {
+                let made = kinds.made(self.dialect, name);
+                let made = made.expect("values that do not fit are there");
+                let dialect = self.dialect;
+                let suits =
+                    |older: &TargetColumn| suit(dialect, kinds, &older.sql_type) == Suit::Reads;
+                return self.rename_and_add(&made, suits);
+            }
+            Suit::Reads | Suit::Widen(_) | Suit::Never => {}
+        }
+        Ok(Some(column.name.clone()))
+    }
+
+    fn place_new(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
         match self.evolution {
-            Evolution::Ignore => Ok(None),
+            Evolution::Ignore => {
+                self.left_out.push(index);
+                Ok(None)
+            }
             Evolution::Fail => Err(self.refusal(
                 name,
                 "is missing: add it, drop it in a map operator, or write evolution = \"evolve\" or \"ignore\"",
@@ -337,8 +470,13 @@ impl Planner<'_> {
         }
     }
 
-    /// A type change. Rows of an older schema find the column that was renamed for them.
-    fn rename_and_add(&mut self, field: &Field) -> Result<Option<String>> {
+    /// A type change. Rows of an older schema find the column that was renamed for them, which `suits`
+    /// them.
+    fn rename_and_add(
+        &mut self,
+        field: &Field,
+        suits: impl Fn(&TargetColumn) -> bool,
+    ) -> Result<Option<String>> {
         let name = field.name();
         if self.wanted.key.contains(name) {
             return Err(self.refusal(
@@ -361,7 +499,7 @@ impl Planner<'_> {
                     });
                     return Ok(Some(name.clone()));
                 }
-                Some(column) if fit(self.dialect, field, &column.sql_type) == Fit::Fits => {
+                Some(column) if suits(column) => {
                     return Ok(Some(older));
                 }
                 Some(_) => number += 1,
@@ -369,17 +507,11 @@ impl Planner<'_> {
         }
     }
 
-    /// An upsert needs a unique index over exactly the key.
-    /// A column that must have a value and gets none would refuse every insert.
+    /// A column that must have a value and gets none would refuse every insert. Where other changes may
+    /// carry it, each row is refused by itself.
     fn check_required(&self, columns: &[Option<String>]) -> Result<()> {
-        let required = self.table.columns.iter().find(|column| {
-            !column.nullable
-                && !column.has_default
-                && !column.generated
-                && !columns.iter().flatten().any(|name| *name == column.name)
-                && Some(column.name.as_str()) != self.wanted.soft_delete_column
-        });
-        match required {
+        let mark = self.wanted.soft_delete_column;
+        match self.table.required_beside(columns, mark) {
             Some(column) => Err(self.refusal(
                 &column.name,
                 "takes no null, has no default and is not among the changes: give it a default, or compute it in a map operator",
@@ -426,7 +558,7 @@ mod tests {
         columns: Option<&[(&str, &str)]>,
         expect: Result<(&[&str], &str), &str>,
     ) {
-        let fields: Fields = fields
+        let fields: arrow::datatypes::Fields = fields
             .iter()
             .map(|(name, data_type)| Field::new(*name, data_type.clone(), true))
             .collect();
@@ -444,6 +576,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            kinds: &[],
         };
         let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
         match (plan, expect) {
@@ -547,6 +680,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            kinds: &[],
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(
@@ -579,6 +713,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: Some("_deleted"),
+            kinds: &[],
         };
         let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();
         assert_eq!(planned.actions.len(), 1);

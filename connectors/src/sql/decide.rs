@@ -386,6 +386,10 @@ impl<'a> Bout<'a> {
             for foreign in &mut self.held.foreign {
                 *foreign = foreign.take().and_then(|mask| any(&mask & &!&deleted));
             }
+            // A row that comes after it begins anew.
+            for untouched in &mut self.untouched {
+                *untouched = &*untouched | &deleted;
+            }
         }
         self.held.exists = BooleanBuffer::collect_bool(count, |key| self.keys[key].exists);
         if self.rules.delete == DeleteMode::Soft {

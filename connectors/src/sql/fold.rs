@@ -6,10 +6,11 @@
 //! folded into one change; what cannot takes a further round, and one change a round *is*
 //! one-at-a-time. By strategy:
 //!
-//! - `source_wins`: the last image wins. A partial update (R14) folds onto the images before it,
+//! - `source_wins`: the last image wins. A partial update (R14, R19) folds onto the images before it,
 //!   column by column. An upsert after a delete takes a second round, since a delete also resets
-//!   the columns that only the target has. A partial update after a delete is incomplete. Under
-//!   soft deletes the row stays, so only what a full image overwrites is folded away.
+//!   the columns that only the target has. An update with unavailable values after a delete is
+//!   incomplete; one that merely does not carry a column makes a row. Under soft deletes the row stays,
+//!   so only what a full image overwrites is folded away.
 //! - `newest_wins`, `oldest_wins` without a threshold, where every change of the key is a full
 //!   upsert: the highest or lowest version survives. A null version loses (C4); of equal versions
 //!   the first survives where ties go to the target, else the last (C3).

@@ -17,6 +17,7 @@ use crate::sql::failure::Failure;
 use crate::sql::fold::fold;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared::count_values;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
 
@@ -99,12 +100,45 @@ pub(crate) async fn plan<C: Bulk>(
     let now_ms = Utc::now().timestamp_millis();
     for slice in slices {
         let target = Target::of(&options.table, &slice.changes.table)?;
+        let place = |row: usize| (slice.batch, slice.first_row + row);
+        let Some(lent) = session
+            .connection
+            .lend(options, &target, &slice.changes, session.books.may_wait)
+            .await?
+        else {
+            // The table to truncate does not exist.
+            for row in 0..slice.changes.len() {
+                match truncates(options, &slice.changes, row) {
+                    Ok(true) => settled.written += 1,
+                    Ok(false) => settled.kept += 1,
+                    Err((rule, reason)) => {
+                        let (batch, at) = place(row);
+                        rejected.push(rejection(batch, at, rule, None, reason));
+                    }
+                }
+            }
+            continue;
+        };
+        if !lent.rejected.is_empty() {
+            for row in lent.rejected {
+                let (batch, at) = place(row.row);
+                rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
+            }
+            continue;
+        }
+        settled.left_out += lent.left_out;
+        let slice = &ChangeSlice {
+            changes: lent.changes,
+            ..*slice
+        };
         let key = key_columns(options, &slice.changes)?;
         let prepared = session
             .connection
             .prepare(options, &target, &slice.changes, &key)
             .await?;
-        let place = |row: usize| (slice.batch, slice.first_row + row);
+        for &column in prepared.layout().left_out {
+            settled.left_out += count_values(&slice.changes, column);
+        }
         for row in refuse_skewed(&slice.changes, &options.conflict, now_ms)? {
             let (batch, at) = place(row.row);
             rejected.push(rejection(batch, at, row.rule, row.field, row.reason));

@@ -13,7 +13,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use crate::change::Table;
@@ -82,21 +81,6 @@ pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// The columns of the table that the sink names, as an Arrow schema; `None` where it does not exist.
-///
-/// # Errors
-/// As [`check`].
-pub(crate) async fn catalogue_schema<C: Connection>(
-    settings: &C::Settings,
-    table: &Table,
-) -> Result<Option<SchemaRef>> {
-    let target = Target::of(&settings.options().table, table)?;
-    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
-    let found = connection.describe(&target).await;
-    let found = found.map_err(Failure::into_error)?;
-    Ok(found.map(|found| found.arrow_schema(C::DIALECT)))
 }
 
 /// A session that writes nothing and decides nothing.

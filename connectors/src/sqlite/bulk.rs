@@ -13,8 +13,11 @@ use crate::change::Changes;
 use crate::error::Result;
 use crate::sink::Identity;
 use crate::sql::Options;
-use crate::sql::bulk::{Bulk, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite};
+use crate::sql::bulk::{
+    Bulk, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
+};
 use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
 
 impl Staged for Load {
     fn has_deletes(&self) -> bool {
@@ -73,15 +76,23 @@ impl SqliteConnection {
     }
 }
 
-impl Bulk for SqliteConnection {
+impl Tables for SqliteConnection {
     type Table = Prepared;
-
-    type Staged = Load;
 
     // A file has one writer at a time, and takes back with a transaction what it did to the schema.
     const PREPARES_INSIDE: bool = true;
 
-    const CHECK_DEFERRED: Option<&'static str> = None;
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>, Failure> {
+        let (options, target, changes) = (options.clone(), target.clone(), changes.clone());
+        let lend = self.call(move |session| session.lend(&options, &target, &changes, may_wait));
+        Ok(lend.await??)
+    }
 
     async fn prepare(
         &mut self,
@@ -95,6 +106,12 @@ impl Bulk for SqliteConnection {
         let prepare = self.call(move |session| session.prepare(&options, &target, &schema, &key));
         Ok(prepare.await??)
     }
+}
+
+impl Bulk for SqliteConnection {
+    type Staged = Load;
+
+    const CHECK_DEFERRED: Option<&'static str> = None;
 
     async fn lock(
         &mut self,
@@ -147,6 +164,7 @@ impl PreparedTable for Prepared {
             placed: &self.placed,
             placed_key: &self.placed_key,
             version: self.version.as_ref().map(|version| version.column),
+            left_out: &self.left_out,
             resolver: &self.resolver,
         }
     }

@@ -1,5 +1,6 @@
 //! The changes of one half of a round, row by row: what they set, and the statements that they need.
 
+use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::TimeUnit;
 use rusqlite::CachedStatement;
 
@@ -48,6 +49,23 @@ impl Part<'_> {
                 .map(|place| !self.changes.is_unset(self.index(place), row))
                 .collect(),
         )
+    }
+
+    /// The changes with an unavailable value, which need their row in the target (R14).
+    pub(super) fn incomplete(&self) -> Option<BooleanBuffer> {
+        let places = 0..self.prepared.columns.len();
+        self.changes
+            .incomplete(places.map(|place| self.index(place)))
+    }
+
+    /// The deletes that say too little to be compared with their row (C1).
+    pub(super) fn blind(&self) -> Option<BooleanBuffer> {
+        let columns = self.prepared.columns.iter().enumerate();
+        let beside_key: Vec<usize> = columns
+            .filter(|(_, column)| !column.key)
+            .map(|(place, _)| self.index(place))
+            .collect();
+        self.changes.blind(&beside_key)
     }
 
     pub(super) fn event_time(&self, row: usize) -> Option<String> {

@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef};
 use rusqlite::{Connection, params};
 
 use super::failure::of_statement;
-use crate::change::Logical;
+use crate::change::{Changes, Logical};
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
-use crate::sql::catalogue::{TargetColumn, TargetTable, Wanted, plan, statement};
+use crate::sql::catalogue::{Plan, TargetColumn, TargetTable, Wanted, plan, statement};
+use crate::sql::decide::takes_resolver;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
+use crate::sql::undeclared::{Lent, Undeclared};
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
@@ -25,6 +27,10 @@ pub(super) struct Prepared {
     pub(super) target: String,
     /// The columns that are written, the key among them.
     pub(super) columns: Vec<Column>,
+    /// The columns of the changes that `evolution = "ignore"` leaves out.
+    pub(super) left_out: Vec<usize>,
+    /// The target has a column that takes no null, has no default and is not among `columns`.
+    pub(super) requires_more: bool,
     /// The quoted mark of soft deletes, where they are on.
     pub(super) mark: Option<String>,
     /// How versions are compared, where the strategy does.
@@ -113,8 +119,21 @@ impl Prepared {
         schema: &SchemaRef,
         key: &[usize],
     ) -> Result<Arc<Self>> {
-        let (table, placed) = evolve(connection, options, target, schema, key)?;
+        let names: Vec<String> = key
+            .iter()
+            .map(|&column| schema.field(column).name().clone())
+            .collect();
+        let wanted = Wanted {
+            target: &target.to_string(),
+            schema,
+            key: &names,
+            soft_delete_column: options.mark(),
+            kinds: &[],
+        };
+        let (table, plan) = evolve(connection, options, target, &wanted)?;
+        let placed = plan.columns;
         let version_name = version_column(&options.conflict)?;
+        let requires_more = table.requires_more(&placed, options);
         let mut columns = Vec::new();
         let mut version = None;
         for (index, placed) in placed.iter().enumerate() {
@@ -174,39 +193,29 @@ impl Prepared {
             name: target.to_string(),
             target: target.quoted(Dialect::Sqlite)?,
             columns,
+            left_out: plan.left_out,
+            requires_more,
             mark,
             version,
         }))
     }
 }
 
-/// Brings the target to what the changes need, as far as the policy allows; the table and where each
-/// column of the changes goes.
+/// Brings the target to what the changes need, as far as the policy allows; the table and the plan
+/// for it.
 fn evolve(
     connection: &Connection,
     options: &Options,
     target: &Target,
-    schema: &Schema,
-    key: &[usize],
-) -> Result<(TargetTable, Vec<Option<String>>)> {
-    let key: Vec<String> = key
-        .iter()
-        .map(|&column| schema.field(column).name().clone())
-        .collect();
-    let name = target.to_string();
-    let wanted = Wanted {
-        target: &name,
-        schema,
-        key: &key,
-        soft_delete_column: (options.delete == DeleteMode::Soft)
-            .then_some(options.soft_delete_column.as_str()),
-    };
+    wanted: &Wanted<'_>,
+) -> Result<(TargetTable, Plan)> {
+    let name = wanted.target;
     let look =
-        |found: Option<&TargetTable>| plan(Dialect::Sqlite, &wanted, found, options.evolution);
+        |found: Option<&TargetTable>| plan(Dialect::Sqlite, wanted, found, options.evolution);
     let found = read_table(connection, target)?;
     let planned = look(found.as_ref())?;
     if let (Some(found), true) = (found, planned.actions.is_empty()) {
-        return Ok((found, planned.columns));
+        return Ok((found, planned));
     }
     let quoted = target.quoted(Dialect::Sqlite)?;
     for action in &planned.actions {
@@ -218,7 +227,36 @@ fn evolve(
         Error::configuration(format!("table {name:?} is not there after it was created"))
     })?;
     let planned = look(Some(&found))?;
-    Ok((found, planned.columns))
+    Ok((found, planned))
+}
+
+/// The changes with the target's types for the columns that no schema declares (R19), where there are
+/// any; `None` where they are truncates of a table that does not exist. Within the open transaction.
+pub(super) fn lend(
+    connection: &Connection,
+    options: &Options,
+    target: &Target,
+    changes: &Changes,
+    may_wait: bool,
+) -> Result<Option<Lent>> {
+    let Some(given) = Undeclared::of(options, changes)? else {
+        return Ok(Some(Lent::declared(changes)));
+    };
+    let rejected = given.keyless();
+    if !rejected.is_empty() {
+        return Ok(Some(Lent::refused(changes, rejected)));
+    }
+    if given.is_rowless() && read_table(connection, target)?.is_none() {
+        return Ok(None);
+    }
+    let name = target.to_string();
+    let schema = given.changes().schema();
+    let wanted = given.wanted(&name, &schema, options);
+    let (table, planned) = evolve(connection, options, target, &wanted)?;
+    let whole = takes_resolver(options, changes, may_wait)?;
+    given
+        .lend(Dialect::Sqlite, options, &table, &planned, whole)
+        .map(Some)
 }
 
 /// What the table looks like; `None` where there is none.

@@ -33,13 +33,18 @@ impl<'a> Rows<'a> {
         let statements = self.statements();
         let cells = part.cells()?;
         let mut tombstones = self.tombstones()?;
-        let mut patterns = Patterns::default();
+        let mut patterns = [Patterns::default(), Patterns::default()];
+        let blind = part.blind();
         let mut fates = Fates::default();
         for (row, &place) in places.iter().take(changes.len()).enumerate() {
             let set = part.set(row);
-            let (set, statement) = patterns.of(
+            let blind = blind.as_ref().is_some_and(|blind| blind.value(row));
+            let (set, statement) = patterns[usize::from(blind)].of(
                 set,
-                |set| self.connection.prepare_cached(&statements.delete(set)),
+                |set| {
+                    let sql = statements.delete(set, blind);
+                    self.connection.prepare_cached(&sql)
+                },
                 &part,
             )?;
             let event_time = part.event_time(row);
@@ -81,7 +86,9 @@ impl<'a> Rows<'a> {
         let statements = self.statements();
         let cells = part.cells()?;
         let mut tombstones = self.tombstones()?.filter(|tombstones| tombstones.any);
-        let mut patterns = Patterns::default();
+        let mut upserts = Patterns::default();
+        let mut updates = Patterns::default();
+        let incomplete = part.incomplete();
         let mut fates = Fates::default();
         for (row, &place) in places.iter().take(changes.len()).enumerate() {
             let counts = match changes.operations[row] {
@@ -101,28 +108,36 @@ impl<'a> Rows<'a> {
                     continue;
                 }
             }
-            let (set, statement) = patterns.of(
-                set,
-                |set| {
-                    let whole = set.iter().all(|&set| set);
-                    let sql = if whole {
-                        statements.upsert()
-                    } else {
-                        statements.update(set)
-                    };
+            // An insert of a row that is there fails where a column that takes no null is not among its
+            // own.
+            let whole = set.as_ref().is_none_or(|set| !set.contains(&false));
+            let updates_first = !whole || self.write.table.requires_more;
+            let is_incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
+            let mut seen = Seen::default();
+            let mut run = Ok(());
+            if updates_first {
+                let update = |set: &[bool]| {
+                    let sql = statements.update(set);
                     self.connection.prepare_cached(&sql)
-                },
-                &part,
-            )?;
-            let run = bind(statement, set, &cells, row).and_then(|()| execute(statement, &part));
-            let seen = match run {
-                Ok(()) => self.memory.take(),
-                Err(failure) => {
-                    self.refuse(&mut fates.refused, place, failure)?;
-                    continue;
-                }
-            };
-            if !seen.met && set.contains(&false) {
+                };
+                let (set, statement) = updates.of(set.clone(), update, &part)?;
+                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, &part));
+                seen = self.memory.take();
+            }
+            // A row that is marked as deleted is not met, but written.
+            let written = updates_first && self.connection.changes() > 0;
+            if run.is_ok() && !seen.met && !written && !is_incomplete {
+                let upsert = |set: &[bool]| {
+                    let sql = statements.upsert(set);
+                    self.connection.prepare_cached(&sql)
+                };
+                let (set, statement) = upserts.of(set, upsert, &part)?;
+                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, &part));
+                seen = self.memory.take();
+            }
+            if let Err(failure) = run {
+                self.refuse(&mut fates.refused, place, failure)?;
+            } else if !seen.met && is_incomplete {
                 fates.refused.push((place, Refused::incomplete()));
             } else {
                 count(counts, seen);

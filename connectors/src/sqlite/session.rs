@@ -11,13 +11,15 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::of_statement;
 use super::function::{Memory, register};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, lend};
 use super::{SqliteSink, Synchronous, positions};
+use crate::change::Changes;
 use crate::error::{Error, Result};
 use crate::sql::Options;
 use crate::sql::connection::Purpose;
 use crate::sql::ledger::Row;
 use crate::sql::target::Target;
+use crate::sql::undeclared::{Lender, Lent};
 
 /// Statements that one connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
@@ -34,6 +36,7 @@ pub(super) struct Session {
     pub(super) memory: Memory,
     purpose: Purpose,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
+    lender: Lender,
     /// The file's schema when they were prepared.
     schema_version: i64,
 }
@@ -96,6 +99,7 @@ impl Session {
             memory,
             purpose,
             prepared: HashMap::new(),
+            lender: Lender::default(),
             schema_version: -1,
         })
     }
@@ -117,6 +121,22 @@ impl Session {
             return Ok(());
         }
         self.run("ROLLBACK")
+    }
+
+    /// The changes with the target's types for columns that no schema declares.
+    pub(super) fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>> {
+        let lent = lend(&self.connection, options, target, changes, may_wait)?;
+        if let Some(lent) = &lent {
+            let left_out = lent.left_out_columns.iter().map(String::as_str);
+            self.lender.warn_left_out(&target.to_string(), left_out);
+        }
+        Ok(lent)
     }
 
     /// The prepared form of a target: from before, or made now.
@@ -145,6 +165,9 @@ impl Session {
             return Ok(known.clone());
         }
         let prepared = Prepared::build(&self.connection, options, target, schema, key)?;
+        let left_out = prepared.left_out.iter();
+        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
+        self.lender.warn_left_out(&prepared.name, left_out);
         let after = self.schema_version()?;
         if after != version {
             self.prepared.clear();

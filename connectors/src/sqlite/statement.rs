@@ -16,29 +16,35 @@ pub(super) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Inserts or updates a row of which every column is set.
-    pub(super) fn upsert(&self) -> String {
-        let columns = &self.prepared.columns;
-        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let mut values: Vec<String> = (0..columns.len()).map(parameter).collect();
+    /// Inserts or updates a row; a new one gets the defaults of the columns that are not set (R19).
+    pub(super) fn upsert(&self, set: &[bool]) -> String {
+        let (mut names, mut values) = self.inserted(set);
         if let Some(mark) = &self.prepared.mark {
             names.push(mark);
             values.push("0".to_owned());
         }
         let key: Vec<&str> = self.key().map(|(_, column)| column.name.as_str()).collect();
-        let all = vec![true; columns.len()];
         format!(
             "INSERT INTO {} AS t ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {} WHERE {}",
             self.prepared.target,
             names.join(", "),
             values.join(", "),
             key.join(", "),
-            self.assignments(&all),
-            self.upsert_applies(&all)
+            self.assignments(set),
+            self.upsert_applies(set)
         )
     }
 
-    /// Updates the columns that are set of a row that exists (R14).
+    /// Columns and values of an insert that sets some of the columns.
+    fn inserted(&self, set: &[bool]) -> (Vec<&str>, Vec<String>) {
+        let columns = self.prepared.columns.iter().zip(set).enumerate();
+        columns
+            .filter(|(_, (column, set))| **set || column.key)
+            .map(|(place, (column, _))| (column.name.as_str(), parameter(place)))
+            .unzip()
+    }
+
+    /// Updates the columns that are set of a row that exists (R14, R19).
     pub(super) fn update(&self, set: &[bool]) -> String {
         format!(
             "UPDATE {} AS t SET {} WHERE {} AND {}",
@@ -49,18 +55,19 @@ impl Statements<'_> {
         )
     }
 
-    /// Deletes a row, or marks it. `set` are the columns that the image before has.
-    pub(super) fn delete(&self, set: &[bool]) -> String {
+    /// Deletes a row, or marks it. `set` are the columns that the image before has; a `blind` one says
+    /// too little to be compared with the row.
+    pub(super) fn delete(&self, set: &[bool], blind: bool) -> String {
         let (source, target) = (self.delete_version(set), self.target_version());
         let version = source
             .zip(target)
             .map(|(source, target)| self.sides(source, target));
         let predicates = Predicates::new(Dialect::Sqlite, self.policy, version);
-        // An image that is not whole cannot say that the row is the one that was deleted (C1).
-        let conflicts = if set.iter().all(|&set| set) {
-            predicates.delete_conflicts(&self.columns(set))
-        } else {
+        // Such an image cannot say that the row is the one that was deleted (C1).
+        let conflicts = if blind {
             "TRUE".to_owned()
+        } else {
+            predicates.delete_conflicts(&self.columns(set))
         };
         let marked = self.marked();
         let applies = format!(
@@ -94,13 +101,11 @@ impl Statements<'_> {
     }
 
     /// Inserts a row, whatever was decided; the parameter after the last column is the mark.
-    pub(super) fn plain_insert(&self) -> String {
-        let columns = &self.prepared.columns;
-        let mut names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-        let mut values: Vec<String> = (0..columns.len()).map(parameter).collect();
+    pub(super) fn plain_insert(&self, set: &[bool]) -> String {
+        let (mut names, mut values) = self.inserted(set);
         if let Some(mark) = &self.prepared.mark {
             names.push(mark);
-            values.push(parameter(columns.len()));
+            values.push(parameter(self.prepared.columns.len()));
         }
         format!(
             "INSERT INTO {} ({}) VALUES ({})",

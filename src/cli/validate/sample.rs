@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use syncline_connectors::change::Table;
 use syncline_connectors::error::Result;
 use syncline_connectors::format::Decoder;
@@ -58,7 +58,7 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     };
     let deadline = Instant::now() + WAIT_MAX;
     let (mut records, mut bytes) = (0, 0);
-    // A schema that was guessed widens with every batch: the last one of a table knows most.
+    // Where no schema declares a column, batches may know different columns, and more or less of them.
     let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
     while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
         match source.next(&limits).await? {
@@ -67,7 +67,9 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
                 records += fetched.records.len();
                 bytes += fetched.records.bytes.len();
                 for changes in decoder.decode(&Arc::new(fetched.records)).changes {
-                    schemas.insert(changes.table.as_ref().clone(), changes.schema());
+                    let table = changes.table.as_ref().clone();
+                    let known = schemas.remove(&table);
+                    schemas.insert(table, merged(known, changes.schema()));
                 }
             }
             Event::End => break,
@@ -76,4 +78,20 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     }
     source.close().await?;
     Ok(schemas.into_values().collect())
+}
+
+/// A schema with what was known before of the columns that it knows nothing of.
+fn merged(known: Option<SchemaRef>, schema: SchemaRef) -> SchemaRef {
+    let Some(known) = known else {
+        return schema;
+    };
+    let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
+    for field in known.fields() {
+        match fields.iter_mut().find(|other| other.name() == field.name()) {
+            Some(other) if *other.data_type() == DataType::Null => *other = field.clone(),
+            Some(_) => {}
+            None => fields.push(field.clone()),
+        }
+    }
+    Arc::new(Schema::new(fields))
 }

@@ -23,6 +23,7 @@ impl Map {
         let mut images = Changes {
             rows: image.rows.clone(),
             unset: image.unset.clone(),
+            not_carried: Vec::new(),
             before: None,
             ..changes.clone()
         };
@@ -32,7 +33,7 @@ impl Map {
         }
         let mut failed = vec![false; places.len()];
         let values = self.scope.enter_again(&images);
-        let (rows, unset) = self.outputs(&images, &values, |_, _, failure| {
+        let (rows, [unset, _]) = self.outputs(&images, &values, |_, _, failure| {
             failed[failure.row] = true;
         })?;
         if places.len() == len && !failed.contains(&true) {

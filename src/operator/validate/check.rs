@@ -50,6 +50,7 @@ impl Check {
         match self {
             Self::Required => match column.nulls() {
                 Some(nulls) => !nulls.inner(),
+                None if *column.data_type() == DataType::Null => BooleanBuffer::new_set(rows),
                 None => BooleanBuffer::new_unset(rows),
             },
             Self::Text(holds) => {
@@ -103,6 +104,8 @@ fn true_bits(compared: Result<BooleanArray, arrow::error::ArrowError>) -> Boolea
 pub(super) fn compile(rule: &Rule, field: &Field, problems: &mut Vec<Problem>) -> Vec<Stated> {
     let name = field.name();
     let mut stated = Vec::new();
+    // Nothing but nulls, which pass whatever is said of values.
+    let has_values = *field.data_type() != DataType::Null;
     let mut add = |setting: &str, made: Result<Option<Stated>, String>| match made {
         Ok(made) => stated.extend(made),
         Err(message) => problems.push(Problem::new(&[setting], message)),
@@ -116,6 +119,9 @@ pub(super) fn compile(rule: &Rule, field: &Field, problems: &mut Vec<Problem>) -
                 reason: format!("{name} is null"),
             })),
         );
+    }
+    if !has_values {
+        return stated;
     }
     if let Some(value_type) = rule.r#type {
         add("type", typed(value_type, field));

@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
-use syncline_connectors::change::Changes;
+use syncline_connectors::change::{Changes, Operation};
 
 use super::Rule;
 use super::check::{self, Stated};
@@ -53,8 +53,21 @@ impl Part {
         match self {
             Self::Column { index, stated } => {
                 let rows = stated.check.broken(changes.rows.column(*index));
-                match &changes.unset[*index] {
-                    Some(unset) => (&rows & &!unset, Vec::new()),
+                // What an insert does not carry is null.
+                let unknown = match (&changes.unset[*index], changes.not_carried.get(*index)) {
+                    (Some(unset), Some(Some(not_carried))) => {
+                        let is_insert = |row: usize| {
+                            let operation = changes.operations[row];
+                            not_carried.value(row)
+                                && matches!(operation, Operation::Create | Operation::Read)
+                        };
+                        let nulls = BooleanBuffer::collect_bool(changes.len(), is_insert);
+                        Some(unset & &!&nulls)
+                    }
+                    (unset, _) => unset.clone(),
+                };
+                match unknown {
+                    Some(unknown) => (&rows & &!&unknown, Vec::new()),
                     None => (rows, Vec::new()),
                 }
             }

@@ -45,6 +45,7 @@ fn column(field: Field, array: ArrayRef) -> Changes {
         rows: RecordBatch::try_new(schema, vec![array]).expect("one column"),
         unset: vec![None],
         before: None,
+        not_carried: Vec::new(),
         operations: vec![Operation::Create; rows],
         event_times_ms: vec![None; rows],
         origins: (0..rows as u32).collect(),

@@ -76,6 +76,7 @@ fn changes(with_before: bool) -> Changes {
             mask([true, false, true]),
             None,
         ],
+        not_carried: vec![None; 4],
         operations: vec![Operation::Create, Operation::Update, Operation::Delete],
         event_times_ms: vec![Some(1), Some(-2), None],
         origins: vec![0, 1, 1],

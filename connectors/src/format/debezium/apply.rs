@@ -57,14 +57,14 @@ impl Debezium {
                     .at_field("after"));
                 }
                 Part::Appended(start) if in_place => Ok(start),
-                Part::Failed(_, fault) if in_place && self.streams[target].sample.is_none() => {
+                Part::Failed(_, fault) if in_place && self.streams[target].observed.is_none() => {
                     return Err(fault);
                 }
                 part => Err(part.start().unwrap_or_default()),
             },
             Operation::Delete | Operation::Truncate => Err(before.unwrap_or_default()),
         };
-        let sampled_row = appended.unwrap_or_else(|start| start);
+        let own_row = appended.unwrap_or_else(|start| start);
         let has_row =
             before.is_some() || operation != Operation::Delete && operation != Operation::Truncate;
         let form = Form::Envelope;
@@ -73,7 +73,7 @@ impl Debezium {
             target,
             basis,
             form,
-            has_row.then_some((value, sampled_row)),
+            has_row.then_some((value, own_row)),
         );
         let time = self.event_time(job, head);
         match operation {
@@ -112,11 +112,11 @@ impl Debezium {
                         // Where the row did not fit at first, its stream may have forgotten the keys.
                         let scanned = in_place && appended.is_ok();
                         if self.changes_key(target, value, start, scanned)?
-                            && self.split(job, target, value, start, sampled_row, time)?
+                            && self.split(job, target, value, start, own_row, time)?
                         {
                             return Ok(Done::Rows { deleted: false });
                         }
-                        self.append_image(job, target, value, (start, sampled_row))?;
+                        self.append_image(job, target, value, (start, own_row))?;
                     }
                     // What else holds a row before has no image, nor does one that stands again as null.
                     _ => self.streams[target].drop_image(),
@@ -155,9 +155,20 @@ impl Debezium {
         after: usize,
         time: Option<i64>,
     ) -> Parsed<bool> {
-        // The row after was appended already, so that a sampled schema fits it. After the row
-        // before is in, too, the schema fits both.
+        let observed = self.streams[target].observed.is_some();
+        if observed && self.streams[target].same_observed_key(value) {
+            return Ok(false);
+        }
         self.rollback(Some(target));
+        if observed {
+            // Where the two rows have values of other kinds, the batch ends between them.
+            self.append(job, target, value, before)?;
+            self.streams[target].reduce_to_key();
+            self.streams[target].commit(Operation::Delete, time, job.index as u32, value.len());
+            self.append(job, target, value, after)?;
+            self.commit(job, target, Operation::Create, time, value.len());
+            return Ok(true);
+        }
         self.append(job, target, value, before)?;
         let stream = &mut self.streams[target];
         let rows = stream.len();

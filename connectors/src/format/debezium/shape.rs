@@ -1,22 +1,18 @@
 //! Which stream a message belongs to, and which columns the stream has.
 //!
-//! A stream takes on the schema that comes with its rows, else the one that was given, else one that
-//! is sampled: from the row at hand and from those behind it, so that it need not widen row by row.
+//! A stream takes on the schema that comes with its rows, else the one that is declared. Without either
+//! its columns are those that the rows carry, each of the kind of the value at hand (R19).
 
 use std::sync::Arc;
 
 use super::{Debezium, Job};
 use crate::change::Table;
-use crate::format::envelope::{EnvelopeReader, Head, Part};
-use crate::format::fault::{Fault, Parsed};
-use crate::format::record_key::Payload;
+use crate::format::envelope::Head;
+use crate::format::fault::Parsed;
+use crate::format::observed::Observed;
 use crate::format::scan::Cursor;
 use crate::format::schema::Form;
 use crate::format::stream::{Basis, Stream, is_wanted};
-
-/// How many records a first guess at a schema looks at, and a later one.
-const SAMPLE_RECORDS: usize = 1000;
-const SAMPLE_AGAIN_RECORDS: usize = 100;
 
 impl Debezium {
     /// The stream of the table that the message names.
@@ -48,7 +44,7 @@ impl Debezium {
         stream
     }
 
-    /// Makes the stream fit a message of this schema and key. `row` is a row of it, for a sample.
+    /// Makes the stream fit a message of this schema and key. `row` is a row of it.
     #[inline]
     pub(super) fn prepare(
         &mut self,
@@ -76,30 +72,32 @@ impl Debezium {
         let stream = &mut self.streams[target];
         job.decoded.changes.extend(stream.flush(job.records));
         let projection = self.projection.as_deref();
-        match (&basis.connect, &self.given) {
+        match (&basis.connect, &self.declared) {
             (Some(connect), _) => {
-                stream.sample = None;
+                stream.observed = None;
                 let connect = connect.clone();
                 stream.reshape(&connect.columns, form, basis, projection);
             }
-            (None, Some(given)) => stream.reshape(given, form, basis, projection),
+            (None, Some(declared)) => stream.reshape(declared, form, basis, projection),
             (None, None) => {
-                let sample = stream.sample.get_or_insert_default();
-                if let Some(asked) = projection {
-                    // Then a field that is no column is one that nobody asked for.
-                    let key = basis.key.as_deref().unwrap_or_default();
-                    asked.iter().chain(key).for_each(|name| sample.expect(name));
-                }
-                let columns = sample.columns();
+                let observed = stream
+                    .observed
+                    .get_or_insert_with(|| Observed::new(self.computed.clone()));
+                // A column that an operator names is there, whether a row carries it or not.
+                let key = basis.key.as_deref().unwrap_or_default();
+                let expected = self.expected.iter().chain(key);
+                expected.for_each(|name| observed.expect(name));
+                let columns = observed.columns();
                 stream.reshape(&columns, form, basis, projection);
                 if let Some((bytes, start)) = row {
-                    self.widen(job, target, bytes, start);
+                    self.adapt(job, target, bytes, start);
                 }
             }
         }
     }
 
-    /// Appends the row that begins at `start`, widening a sampled schema where it does not fit.
+    /// Appends the row that begins at `start`. Where nobody declared the columns, they take on the
+    /// kinds of its values first.
     pub(super) fn append(
         &mut self,
         job: &mut Job<'_>,
@@ -116,16 +114,17 @@ impl Debezium {
             return Ok(());
         };
         self.rollback(Some(target));
-        if self.widen(job, target, bytes, start) {
+        if self.adapt(job, target, bytes, start) {
             return read(self);
         }
         Err(fault)
     }
 
     /// Appends the row that begins at `before` as the image of the one that begins at `after` and was
-    /// appended last. Where it cannot be read there is none.
+    /// appended last. Where it cannot be read there is none, nor where its values are of other kinds
+    /// than those of the row after.
     ///
-    /// A fault is one of the row after, which is read again where a sampled schema has to widen.
+    /// A fault is one of the row after, which is read again where the columns had to change.
     pub(super) fn append_image(
         &mut self,
         job: &mut Job<'_>,
@@ -139,7 +138,7 @@ impl Debezium {
         };
         if self.streams[target].lacks_image()
             && !read(self)
-            && self.widen(job, target, bytes, before)
+            && self.adapt(job, target, bytes, before)
         {
             self.append(job, target, bytes, after)?;
             read(self);
@@ -147,52 +146,28 @@ impl Debezium {
         Ok(())
     }
 
-    /// Widens the schema of a sampled stream to fit this row, and the next ones of its topic so that
-    /// it need not be done for each. False where nothing came of it.
+    /// Gives the columns that nobody declared the kinds of the values of this row; what was committed
+    /// becomes a batch of its own. False where nothing changes.
     #[cold]
-    fn widen(&mut self, job: &mut Job<'_>, target: usize, bytes: &[u8], start: usize) -> bool {
+    fn adapt(&mut self, job: &mut Job<'_>, target: usize, bytes: &[u8], start: usize) -> bool {
         let stream = &mut self.streams[target];
-        let (Some(mut sample), Some(basis)) = (stream.sample.take(), stream.basis().cloned())
+        let (Some(mut observed), Some(basis)) = (stream.observed.take(), stream.basis().cloned())
         else {
             return false;
         };
         let form = stream.form;
         let projection = self.projection.as_deref();
         let wanted = |name: &str| is_wanted(name, form, basis.key.as_deref(), projection);
-        let records = job.records.clone();
-        let ahead = if sample.is_fresh() {
-            SAMPLE_RECORDS
-        } else {
-            SAMPLE_AGAIN_RECORDS
-        };
-        let read = sample.add(&mut Cursor::from(bytes, start), wanted);
-        let entries = records
-            .entries
-            .iter()
-            .enumerate()
-            .skip(job.index + 1)
-            .take(ahead);
-        for (index, entry) in entries.filter(|_| read.is_ok()) {
-            let topic = &self.topics[job.topic];
-            if *records.partitions[entry.partition as usize].partition.topic == *topic.name
-                && let Some(value) = records.value(index)
-                && let Ok(rows) = rows_of(value, form, &self.streams[target].table, &topic.table)
-            {
-                for row in rows {
-                    // A bad row is refused when its turn comes.
-                    let _ = sample.add(&mut Cursor::from(value, row), wanted);
-                }
-            }
-        }
-        let changed = sample.take_changed();
-        let stream = &mut self.streams[target];
+        // A bad row is refused as it is read.
+        let _ = observed.add(&mut Cursor::from(bytes, start), &self.placeholder, wanted);
+        let changed = observed.take_changed();
         if changed {
-            job.decoded.changes.extend(stream.flush(&records));
+            job.decoded.changes.extend(stream.flush(job.records));
         }
-        let columns = sample.columns();
-        stream.sample = Some(sample);
+        let columns = observed.columns();
+        stream.observed = Some(observed);
         if changed {
-            stream.reshape(&columns, form, basis, self.projection.as_deref());
+            stream.reshape(&columns, form, basis, projection);
         }
         changed
     }
@@ -231,31 +206,4 @@ pub(super) fn scan_flat<'a>(cursor: &mut Cursor<'a>, head: &mut Head<'a>) -> Par
         more = cursor.more(b'}')?;
     }
     Ok(())
-}
-
-/// Where the rows of a message begin, if they are rows of this table and in this form.
-fn rows_of(value: &[u8], form: Form, table: &Table, default: &str) -> Parsed<Vec<usize>> {
-    let payload = Payload::open(value)?;
-    let mut cursor = Cursor::from(value, payload.at);
-    let mut head = Head::default();
-    std::str::from_utf8(value).map_err(|_| Fault::form("the message is not UTF-8"))?;
-    let rows = if form == Form::Flat {
-        scan_flat(&mut cursor, &mut head)?;
-        vec![payload.at]
-    } else {
-        let envelope = EnvelopeReader::new().read(&mut cursor, &mut head, |cursor, _| {
-            let start = cursor.at();
-            cursor.skip()?;
-            Ok(Part::At(start))
-        })?;
-        [envelope.before.start(), envelope.after.start()]
-            .into_iter()
-            .flatten()
-            .collect()
-    };
-    Ok(if is_table(table, &head, default) {
-        rows
-    } else {
-        Vec::new()
-    })
 }

@@ -31,6 +31,7 @@ impl Reading {
                 let text = cursor.string()?;
                 append_text(text, column, placeholder)
             }
+            Self::Found(found) => found.read(next, cursor, column, placeholder),
             Self::RawJson => read_document(cursor, column, placeholder),
             Self::Json | Self::KeptJson if next != b'"' => {
                 read_document(cursor, column, placeholder)
@@ -81,23 +82,26 @@ impl Reading {
                     return Err(self.out_of_range());
                 }
             }
-            Self::Float32 => {
-                let value: f32 = self.read_float(cursor.number()?)?;
+            Self::Float32 | Self::ExactFloat32 => {
+                let text = cursor.number()?;
+                let value: f32 = self.read_float(text)?;
                 let Values::Float32(values) = &mut column.values else {
                     unreachable!("a float32 column holds float32")
                 };
-                if value.is_infinite() {
+                let inexact = *self == Self::ExactFloat32
+                    && !decimal::same(text, format!("{value:e}").as_bytes());
+                if value.is_infinite() || inexact {
                     return Err(self.out_of_range());
                 }
                 values.push(value);
             }
-            Self::Float64 | Self::SampledFloat64 => {
+            Self::Float64 | Self::ExactFloat64 => {
                 let text = cursor.number()?;
                 let value: f64 = self.read_float(text)?;
                 let Values::Float64(values) = &mut column.values else {
                     unreachable!("a float64 column holds float64")
                 };
-                let inexact = *self == Self::SampledFloat64
+                let inexact = *self == Self::ExactFloat64
                     && text.len() > 15
                     && !decimal::is_exact_float(text, value);
                 if value.is_infinite() || inexact {
@@ -219,7 +223,7 @@ impl Reading {
                     .decode_vec(text, bytes)
                     .map_err(|_| self.unreadable())?;
             }
-            Self::Float32 | Self::Float64
+            Self::Float32 | Self::ExactFloat32 | Self::Float64 | Self::ExactFloat64
                 if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") =>
             {
                 let value: f64 = self.read_float(text)?;
@@ -333,7 +337,11 @@ impl Reading {
 
 /// The common string path: no unescaping into a buffer of its own.
 #[inline]
-fn append_text(text: Text<'_>, column: &mut Column, placeholder: &Placeholder) -> Parsed<()> {
+pub(super) fn append_text(
+    text: Text<'_>,
+    column: &mut Column,
+    placeholder: &Placeholder,
+) -> Parsed<()> {
     let Values::Bytes { bytes, .. } = &mut column.values else {
         unreachable!("a text column holds bytes")
     };
@@ -348,7 +356,7 @@ fn append_text(text: Text<'_>, column: &mut Column, placeholder: &Placeholder) -
     Ok(())
 }
 
-fn push_bytes(column: &mut Column, text: &[u8]) {
+pub(super) fn push_bytes(column: &mut Column, text: &[u8]) {
     let Values::Bytes { bytes, .. } = &mut column.values else {
         unreachable!("a text column holds bytes")
     };
@@ -357,7 +365,7 @@ fn push_bytes(column: &mut Column, text: &[u8]) {
 
 /// False where the column's type does not hold the value.
 #[inline]
-fn push_integer(values: &mut Values, value: i128) -> bool {
+pub(super) fn push_integer(values: &mut Values, value: i128) -> bool {
     macro_rules! push {
         ($vector:expr) => {
             value.try_into().map(|value| $vector.push(value)).is_ok()
@@ -417,7 +425,7 @@ fn read_list(
 }
 
 /// The text of whatever stands next, checked.
-fn read_document(
+pub(super) fn read_document(
     cursor: &mut Cursor<'_>,
     column: &mut Column,
     placeholder: &Placeholder,
@@ -425,9 +433,7 @@ fn read_document(
     let start = cursor.at();
     cursor.skip_checked()?;
     let text = cursor.since(start);
-    let between = |open: &[u8], close: &[u8]| text.strip_prefix(open)?.strip_suffix(close);
-    let forms = [Some(text), between(b"\"", b"\""), between(b"[\"", b"\"]")];
-    if forms.into_iter().flatten().any(|text| placeholder.is(text)) {
+    if placeholder.is_document(text) {
         column.append_unset();
         return Ok(());
     }

@@ -84,9 +84,12 @@ pub(in crate::mysql) async fn stage_decided(
         let numbers = order[stretch.numbers.clone()].iter();
         rows.extend(numbers.map(|&row| (&upsert_sheet, row, (operation, fate(upserts, row)))));
     }
+    let beside_key: Vec<usize> = (0..prepared.columns.len())
+        .filter(|place| !prepared.placed_key.contains(place))
+        .collect();
+    let blind = deletes.changes.blind(&beside_key);
     for row in 0..deletes.changes.len() {
-        let mut unset = deletes.changes.unset.iter().flatten();
-        let blind = unset.any(|mask| mask.value(row));
+        let blind = blind.as_ref().is_some_and(|blind| blind.value(row));
         let operation = if blind { BLIND_DELETE } else { DELETE };
         rows.push((&delete_sheet, row, (operation, fate(deletes, row))));
     }

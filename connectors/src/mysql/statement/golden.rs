@@ -59,6 +59,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
             .iter()
             .map(|(name, ..)| Some((*name).to_owned()))
             .collect(),
+        left_out: Vec::new(),
     };
     let target = Target {
         schema: Some("shop".to_owned()),
@@ -98,9 +99,12 @@ fn texts_of_statements() {
             ("decided", statements.decided(3, UPSERTS)),
             ("update", statements.update(3, &[true; 6], 0).unwrap()),
             ("update partial", statements.update(3, &set, 1).unwrap()),
-            ("insert", statements.insert(3)),
+            ("insert", statements.insert(3, &[true; 6], 0)),
             ("incomplete", statements.incomplete(3, 1)),
-            ("decide deletes", statements.decide_deletes(3)),
+            (
+                "decide deletes",
+                statements.decide_deletes(3, &[true; 6], 0),
+            ),
             ("delete", statements.delete(3)),
             ("held", statements.held(3)),
             ("decided deletes", statements.settled_deletes(3)),

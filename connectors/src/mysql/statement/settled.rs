@@ -44,9 +44,7 @@ impl Statements<'_> {
         let rows = format!("s.step = {step} AND s.number >= {first} AND s.number < {end}");
         let marked = if stretch.marked { "TRUE" } else { "FALSE" };
         if stretch.inserts {
-            let columns = self.prepared.columns.iter();
-            let mut names: Vec<&str> = columns.clone().map(|column| column.name.as_str()).collect();
-            let mut values: Vec<String> = columns.map(staged).collect();
+            let (mut names, mut values) = self.inserted(&stretch.set);
             if let Some(mark) = &self.prepared.mark {
                 names.push(mark);
                 values.push(marked.to_owned());

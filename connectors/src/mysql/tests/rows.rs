@@ -360,16 +360,6 @@ async fn a_table_can_be_looked_at_before_a_run() {
     .await;
     fixture.config.key = Some(vec!["id".to_owned()]);
     super::super::check(&fixture.config).await.unwrap();
-    let of = changes(&[row(Create, 1, "a", 1)], true).table;
-    let schema = super::super::catalogue_schema(&fixture.config, &of);
-    let schema = schema.await.unwrap().unwrap();
-    let types: Vec<&DataType> = schema
-        .fields()
-        .iter()
-        .map(|field| field.data_type())
-        .collect();
-    let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
-    assert_eq!(types, [&DataType::Int64, &DataType::Utf8, &micros]);
     // An index over a part of a column tells no rows apart.
     fixture.config.key = Some(vec!["name".to_owned()]);
     let error = super::super::check(&fixture.config).await.unwrap_err();

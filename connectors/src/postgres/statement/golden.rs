@@ -56,6 +56,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
             .iter()
             .map(|(name, ..)| Some((*name).to_owned()))
             .collect(),
+        left_out: Vec::new(),
     };
     let target = Target {
         schema: Some("public".to_owned()),
@@ -84,17 +85,24 @@ fn texts_of_statements() {
         let set = [true, true, true, false, true, false];
         let mut texts = vec![
             ("create stage", prepared.create_stage()),
-            ("upsert inserts", statements.upsert(INSERT)),
-            ("upsert updates", statements.upsert(UPDATE)),
+            (
+                "upsert inserts",
+                statements.upsert(INSERT, &[true; 6], 0, false),
+            ),
+            (
+                "upsert updates",
+                statements.upsert(UPDATE, &[true; 6], 0, false),
+            ),
+            ("upsert partial", statements.upsert(UPDATE, &set, 1, true)),
             ("update partial", statements.update(&set, 1)),
             ("incomplete", statements.incomplete(1)),
             ("kept", statements.kept(&[true; 6], 0, true)),
             ("kept partial", statements.kept(&set, 1, false)),
-            ("delete", statements.delete()),
+            ("delete", statements.delete(&[true; 6], 0)),
             ("survivors", statements.survivors()),
             ("held", statements.held()),
             ("decided deletes", statements.settled_deletes()),
-            ("decided inserts", statements.settled_inserts()),
+            ("decided inserts", statements.settled_inserts(&[true; 6], 0)),
             ("raced", statements.raced()),
             ("decided updates", statements.settled_updates()),
             ("truncate", Statements::truncate(&prepared)),

@@ -10,8 +10,8 @@ use crate::sql::DeleteMode;
 /// Net changes, one a key.
 #[derive(Debug)]
 pub(crate) struct Net {
-    /// Of an update, columns whose value in the target stays are unset. Without event times where
-    /// nothing needs them.
+    /// Of an update, columns whose value in the target stays are unset; of an insert, those that no
+    /// change carried. Without event times where nothing needs them.
     pub(crate) changes: Changes,
     /// The change that each stands for: the last one that was applied.
     pub(crate) rows: Vec<u32>,
@@ -57,12 +57,8 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
             false => Operation::Create,
         })
         .collect();
-    let is_update = BooleanBuffer::collect_bool(bout.keys.len(), |key| updates(&bout.keys[key]));
-    let untouched: Vec<Option<BooleanBuffer>> = bout
-        .untouched
-        .iter()
-        .map(|untouched| Some(untouched & &is_update))
-        .collect();
+    let untouched: Vec<Option<BooleanBuffer>> = bout.untouched.iter().cloned().map(Some).collect();
+    let unset = take_masks(&untouched, &upserts);
     let marked = soft.then(|| {
         BooleanBuffer::collect_bool(upserts.len(), |i| bout.keys[upserts[i] as usize].marked)
     });
@@ -72,7 +68,8 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
         table: of.table.clone(),
         key: of.key.clone(),
         rows: take_rows(&bout.held.rows, &upserts).map_err(broken)?,
-        unset: take_masks(&untouched, &upserts),
+        not_carried: unset.clone(),
+        unset,
         before: None,
         operations,
         event_times_ms: rows.iter().map(|row| of.event_times_ms[at(row)]).collect(),

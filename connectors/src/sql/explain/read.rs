@@ -20,6 +20,7 @@ use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
+use crate::sql::undeclared;
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 
 /// What would become of the one change of `changes`, and where the partitions stand.
@@ -55,9 +56,12 @@ async fn ask<C: Bulk>(
     changes: &Changes,
 ) -> Result<Explained, Failure> {
     let target = Target::of(&options.table, &changes.table)?;
-    let key = key_columns(options, changes)?;
     let name = target.to_string();
     let found = session.connection.describe(&target).await?;
+    let reading = read_only_options(options);
+    let lent = undeclared::to_look(C::DIALECT, &reading, &name, changes, found.as_ref())?;
+    let changes = &lent;
+    let key = key_columns(options, changes)?;
     let mut question = Question {
         target: &name,
         changes,
@@ -80,7 +84,6 @@ async fn ask<C: Bulk>(
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let reading = read_only_options(options);
     let table = session
         .connection
         .prepare(&reading, &target, changes, &key)

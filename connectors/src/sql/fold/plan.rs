@@ -31,6 +31,8 @@ pub(super) struct Planner<'a> {
     delete: DeleteMode,
     /// The rows with an unset value; `None` where there are none.
     partial: Option<BooleanBuffer>,
+    /// Those of them with an unavailable value, which need their row in the target (R14).
+    incomplete: Option<BooleanBuffer>,
     versions: Option<Versions>,
     pub(super) drafts: Vec<Draft>,
     pub(super) superseded: u64,
@@ -59,6 +61,7 @@ impl<'a> Planner<'a> {
                 .flatten()
                 .cloned()
                 .reduce(|left, right| &left | &right),
+            incomplete: changes.incomplete(0..changes.rows.num_columns()),
             versions,
             drafts: Vec::new(),
             superseded: 0,
@@ -112,9 +115,17 @@ impl<'a> Planner<'a> {
             None if after == 0 => {
                 self.emit_merged(0, rows[0], rows, start);
             }
-            None => self
-                .rejected
-                .extend(rows[after..].iter().map(|&row| incomplete(row))),
+            None => {
+                // The first of them that needs no row makes one, for those behind it too.
+                let mut incomplete_rows = rows[after..].iter();
+                let first = incomplete_rows.position(|&row| !self.is_incomplete(row));
+                let first = first.map_or(rows.len(), |first| after + first);
+                let refused = rows[after..first].iter().map(|&row| incomplete(row));
+                self.rejected.extend(refused);
+                if first < rows.len() {
+                    self.emit_merged(1, rows[first], &rows[first..], start + first);
+                }
+            }
         }
         self.superseded += superseded as u64;
     }
@@ -181,10 +192,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Folds upserts onto the first of `rows`; `first` is the change that the fold began with.
-    /// Gives the number of rounds taken: partial updates that only together make a full image
-    /// stay apart, since each of them alone is incomplete where the row is absent.
+    /// Gives the number of rounds taken: where the first is incomplete without a row and the fold of
+    /// all would not be, they stay apart.
     fn emit_merged(&mut self, round: usize, first: u32, rows: &[u32], start: usize) -> usize {
-        if self.is_partial(rows[0]) && self.cover(rows) {
+        if self.is_incomplete(rows[0]) && self.completes(rows) {
             for (index, &row) in rows.iter().enumerate() {
                 self.emit(round + index, row, self.operation(row));
             }
@@ -225,13 +236,21 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether every column is set in one of the rows.
-    fn cover(&self, rows: &[u32]) -> bool {
-        self.changes
-            .unset
-            .iter()
-            .flatten()
-            .all(|mask| rows.iter().any(|&row| !mask.value(row as usize)))
+    /// Whether a row that follows an incomplete one needs no row in the target, or all of them together
+    /// set every value that one of them holds unavailable.
+    fn completes(&self, rows: &[u32]) -> bool {
+        let alone = rows.iter().any(|&row| !self.is_incomplete(row));
+        let changes = self.changes;
+        alone
+            || (0..changes.unset.len()).all(|column| {
+                let unset = |&row: &u32| changes.is_unset(column, row as usize);
+                changes.unavailable(column).is_none() || !rows.iter().all(unset)
+            })
+    }
+
+    fn is_incomplete(&self, row: u32) -> bool {
+        let mask = self.incomplete.as_ref();
+        mask.is_some_and(|mask| mask.value(row as usize))
     }
 
     fn is_partial(&self, row: u32) -> bool {

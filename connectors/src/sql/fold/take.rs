@@ -41,7 +41,9 @@ pub(super) fn pick(changes: &Changes, rows: &[u32]) -> Result<Changes, ArrowErro
     }
 }
 
-/// Like [`pick`], but each column takes its value from the last row of the fold that set it.
+/// Like [`pick`], but each column takes its value from the last row of the fold that set it. A column
+/// that none of them set is unavailable only where the fold as a whole is incomplete without a row in
+/// the target, which its first row says.
 fn merge(
     changes: &Changes,
     nets: &[Net],
@@ -51,10 +53,24 @@ fn merge(
     let plain = UInt32Array::from(rows.to_vec());
     let mut columns = Vec::with_capacity(changes.unset.len());
     let mut unset = Vec::with_capacity(changes.unset.len());
-    for (column, mask) in changes.rows.columns().iter().zip(&changes.unset) {
+    let mut not_carried = Vec::with_capacity(changes.unset.len());
+    let incomplete = changes.incomplete(0..changes.unset.len());
+    let begins_complete = |net: &Net| {
+        let first = members.get(net.merge.0).filter(|_| net.merge.1 > 0);
+        let first = *first.unwrap_or(&net.row) as usize;
+        incomplete.as_ref().is_none_or(|mask| !mask.value(first))
+    };
+    for (index, (column, mask)) in changes
+        .rows
+        .columns()
+        .iter()
+        .zip(&changes.unset)
+        .enumerate()
+    {
         let Some(mask) = mask else {
             columns.push(arrow::compute::take(column, &plain, None)?);
             unset.push(None);
+            not_carried.push(None);
             continue;
         };
         let chosen: Vec<u32> = nets
@@ -69,6 +85,23 @@ fn merge(
             })
             .collect();
         let still = BooleanBuffer::collect_bool(chosen.len(), |i| mask.value(chosen[i] as usize));
+        let unavailable = changes.unavailable(index);
+        let is_unavailable = |net: &Net| {
+            let rows = match net.merge {
+                (_, 0) => std::slice::from_ref(&net.row),
+                (start, end) => &members[start..end],
+            };
+            let is = |&row: &u32| {
+                unavailable
+                    .as_ref()
+                    .is_some_and(|mask| mask.value(row as usize))
+            };
+            rows.iter().any(is)
+        };
+        let missing = BooleanBuffer::collect_bool(nets.len(), |i| {
+            still.value(i) && (begins_complete(&nets[i]) || !is_unavailable(&nets[i]))
+        });
+        not_carried.push((missing.count_set_bits() > 0).then_some(missing));
         unset.push((still.count_set_bits() > 0).then_some(still));
         columns.push(arrow::compute::take(
             column,
@@ -82,6 +115,7 @@ fn merge(
         key: changes.key.clone(),
         rows: RecordBatch::try_new(changes.rows.schema(), columns)?,
         unset,
+        not_carried,
         // Only the statement's way merges partial updates, and a statement looks at no image.
         before: None,
         operations: nets.iter().map(|net| net.operation).collect(),

@@ -18,6 +18,14 @@ struct Event {
     operation: Operation,
     key: Option<i64>,
     values: [Option<Option<i64>>; 3],
+    /// Of unset values, those that are not carried (R19); the others are unavailable (R14).
+    absent: [bool; 3],
+}
+
+impl Event {
+    fn is_unavailable(&self, column: usize) -> bool {
+        self.values[column].is_none() && !self.absent[column]
+    }
 }
 
 /// A row of the model's target: version, two values, and a column that only the target has.
@@ -36,7 +44,7 @@ struct Target {
 }
 
 impl Target {
-    /// The rules C1 to C6 and R12, R14, one change at a time.
+    /// The rules C1 to C6 and R12, R14, R19, one change at a time.
     fn apply(&mut self, event: &Event, policy: &ConflictPolicy, delete: DeleteMode) {
         let Some(key) = event.key else { return };
         let held = self.rows.get(&key).cloned();
@@ -56,9 +64,9 @@ impl Target {
         let version = event.values[0].flatten();
         if event.operation == Operation::Delete {
             let Some(mut held) = held else { return };
-            let conflict = policy.detect == Some(Detect::Key)
-                || event.values.contains(&None)
-                || differs(&held);
+            let blind = (0..3).any(|column| event.is_unavailable(column))
+                || event.values.iter().all(Option::is_none);
+            let conflict = policy.detect == Some(Detect::Key) || blind || differs(&held);
             if delete == DeleteMode::Ignore || (conflict && !wins(version, held.values[0])) {
                 return;
             }
@@ -75,11 +83,10 @@ impl Target {
             let buried = self.tombstones.get(&key).copied();
             let alive = policy.strategy != Wins::NewestWins
                 || buried.is_none_or(|buried| wins(version, buried));
-            if let [Some(v), Some(a), Some(b)] = event.values
-                && alive
-            {
+            let complete = !(0..3).any(|column| event.is_unavailable(column));
+            if complete && alive {
                 let stored = Stored {
-                    values: [v, a, b],
+                    values: event.values.map(Option::flatten),
                     own: false,
                     marked: false,
                 };
@@ -140,6 +147,15 @@ fn batch(events: &[Event]) -> Changes {
         key: None,
         unset: unset.collect(),
         before: None,
+        not_carried: (0..4)
+            .map(|column| {
+                let mask = BooleanBuffer::collect_bool(events.len(), |row| {
+                    let event = &events[row];
+                    column > 0 && event.values[column - 1].is_none() && event.absent[column - 1]
+                });
+                (mask.count_set_bits() > 0).then_some(mask)
+            })
+            .collect(),
         operations: events.iter().map(|event| event.operation).collect(),
         event_times_ms: vec![None; events.len()],
         origins: (0..events.len() as u32).collect(),
@@ -158,6 +174,10 @@ fn events(changes: &Changes) -> Vec<Event> {
             operation: changes.operations[row],
             key: value(0, row),
             values: [1, 2, 3].map(|i| (!changes.is_unset(i, row)).then(|| value(i, row))),
+            absent: [1, 2, 3].map(|i| {
+                let mask = changes.not_carried.get(i).and_then(Option::as_ref);
+                mask.is_some_and(|mask| mask.value(row))
+            }),
         })
         .collect()
 }
@@ -215,10 +235,13 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Just(Operation::Delete),
     ];
     let key = prop_oneof![30 => (0..3_i64).prop_map(Some), 1 => Just(None)];
-    (operation, key, [value(), value(), value()]).prop_map(|(operation, key, values)| Event {
+    let absent = [any::<bool>(), any::<bool>(), any::<bool>()];
+    let values = [value(), value(), value()];
+    (operation, key, values, absent).prop_map(|(operation, key, values, absent)| Event {
         operation,
         key,
         values,
+        absent,
     })
 }
 
@@ -286,6 +309,7 @@ fn event(operation: Operation, key: i64, version: i64) -> Event {
             Some(Some(version)),
             Some(Some(version)),
         ],
+        absent: [false; 3],
     }
 }
 

@@ -39,15 +39,9 @@ impl Rows<'_> {
             return Ok(fates);
         }
         let part = self.part(&settlement.deletes.changes, places, true);
-        self.run_all(
-            &mut fates.refused,
-            &part,
-            None,
-            |statement, set| match set {
-                Some(_) => unreachable!("a delete names its key alone"),
-                None => statement.plain_delete(),
-            },
-        )?;
+        self.run_all(&mut fates.refused, &part, None, |statement, _, _| {
+            statement.plain_delete()
+        })?;
         Ok(fates)
     }
 
@@ -66,9 +60,12 @@ impl Rows<'_> {
             &mut fates.refused,
             &upserts,
             marked,
-            |statement, set| match set {
-                Some(set) => statement.plain_update(set),
-                None => statement.plain_insert(),
+            |statement, is_update, set| {
+                if is_update {
+                    statement.plain_update(set)
+                } else {
+                    statement.plain_insert(set)
+                }
             },
         )?;
         let Some(mut tombstones) = self.tombstones()? else {
@@ -102,14 +99,13 @@ impl Rows<'_> {
         Ok(fates)
     }
 
-    /// Runs a statement for every row: of an update the one for its pattern of columns, else the one
-    /// for all.
+    /// Runs a statement for every row: the one for its pattern of columns, of a delete the one for all.
     fn run_all(
         &self,
         refusals: &mut Refusals,
         part: &Part<'_>,
         marked: Option<&BooleanBuffer>,
-        sql: impl Fn(&Statements<'_>, Option<&[bool]>) -> String,
+        sql: impl Fn(&Statements<'_>, bool, &[bool]) -> String,
     ) -> Result<()> {
         let statements = self.statements();
         let cells = part.cells()?;
@@ -121,7 +117,7 @@ impl Rows<'_> {
             let is_update = part.changes.operations[row] == Operation::Update;
             let mut set = part
                 .set(row)
-                .filter(|_| is_update)
+                .filter(|_| part.changes.operations[row] != Operation::Delete)
                 .unwrap_or_else(|| all.clone());
             for &place in &part.prepared.placed_key {
                 set[place] = true;
@@ -130,7 +126,7 @@ impl Rows<'_> {
             let (set, statement) = patterns.of(
                 Some(set),
                 |set| {
-                    let text = sql(&statements, is_update.then_some(set));
+                    let text = sql(&statements, is_update, set);
                     self.connection.prepare_cached(&text)
                 },
                 part,

@@ -1,0 +1,482 @@
+//! Columns whose type no schema declares: the target lends them its types (R19).
+//!
+//! A step between the operators and the fold, the same for every database, so that keys and versions
+//! have their types too. What it does with a value depends on the type of the target's column and on
+//! the kind of the value alone, row by row: one process, a restart after every record and every size
+//! of a batch end the same.
+//!
+//! - a column that the target has: each value is read as its type; one that does not fit costs its own
+//!   row. Under `evolve` and `lenient` an integer column that meets a fraction, or a number too large for
+//!   it, becomes wider first; under `lenient` a column that meets another kind is renamed, and a new one
+//!   is added
+//! - a column that the target lacks: the evolution policy decides at the first value that is not null;
+//!   null makes no column. The first kind gives the type
+//! - null: is null in any type
+//! - delete: its row makes no column; its values are compared as far as they fit
+//! - a column that no row of a batch carries is left out of it, but for those that the key, the version
+//!   and a resolver look at
+
+mod kinds;
+mod read;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+
+pub(crate) use self::kinds::{Kind, Kinds, Suit, suit};
+use self::read::read_as;
+use super::Options;
+use super::catalogue::{Plan, TargetTable, Wanted};
+use super::decide::null_key;
+use super::identifier::Dialect;
+use super::target::Target;
+use super::types::arrow_field;
+use super::version::version_column;
+use crate::change::{Changes, Image, Operation, is_undeclared, undeclared};
+use crate::error::{Error, RejectedRow, Result};
+
+/// The field metadata that says that a column has the type of the target's.
+const LENT: &str = "syncline.lent";
+
+/// Whether a column has the type of the target's: it fits, and its changes may carry others.
+pub(crate) fn is_lent(field: &Field) -> bool {
+    field.metadata().contains_key(LENT)
+}
+
+fn lent_field(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(LENT.to_owned(), "true".to_owned());
+    field.with_metadata(metadata)
+}
+
+/// Changes of which some columns are undeclared.
+pub(crate) struct Undeclared {
+    changes: Changes,
+    key: Vec<String>,
+    kinds: Vec<Kinds>,
+}
+
+/// Changes in the target's types.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    /// As many rows as before.
+    pub(crate) changes: Changes,
+    /// The rows with a value that its column does not hold.
+    pub(crate) rejected: Vec<RejectedRow>,
+    /// Values that the policy `ignore` leaves out.
+    pub(crate) left_out: u64,
+    /// The columns that they stand in.
+    pub(crate) left_out_columns: Vec<String>,
+}
+
+impl Lent {
+    /// Changes whose columns a schema declares.
+    pub(crate) fn declared(changes: &Changes) -> Self {
+        Self::refused(changes, Vec::new())
+    }
+
+    /// Changes of which some rows cannot be written, as they came.
+    pub(crate) fn refused(changes: &Changes, rejected: Vec<RejectedRow>) -> Self {
+        Self {
+            changes: changes.clone(),
+            rejected,
+            left_out: 0,
+            left_out_columns: Vec::new(),
+        }
+    }
+}
+
+/// What a session remembers of its targets.
+#[derive(Debug, Default)]
+pub(crate) struct Lender {
+    /// The tables as they were when a plan was made for them last.
+    tables: HashMap<Target, Arc<TargetTable>>,
+    warned: HashSet<(String, String)>,
+}
+
+impl Lender {
+    /// The table as far as it is known to need no change for `wanted`, with the plan for it.
+    pub(crate) fn known(
+        &self,
+        dialect: Dialect,
+        target: &Target,
+        wanted: &Wanted<'_>,
+        options: &Options,
+    ) -> Option<(Arc<TargetTable>, Plan)> {
+        let table = self.tables.get(target)?;
+        let planned =
+            super::catalogue::plan(dialect, wanted, Some(table), options.evolution).ok()?;
+        let is_current = planned.actions.is_empty() && planned.left_out.is_empty();
+        is_current.then(|| (table.clone(), planned))
+    }
+
+    /// Remembers what the table looks like.
+    pub(crate) fn remember(&mut self, target: &Target, table: &TargetTable) -> Arc<TargetTable> {
+        let table = Arc::new(table.clone());
+        self.tables.insert(target.clone(), table.clone());
+        table
+    }
+
+    /// Warns of columns that `evolution = "ignore"` leaves out, of each once.
+    pub(crate) fn warn_left_out<'a>(
+        &mut self,
+        target: &str,
+        columns: impl IntoIterator<Item = &'a str>,
+    ) {
+        for column in columns {
+            if self.warned.insert((target.to_owned(), column.to_owned())) {
+                tracing::warn!(
+                    table = target,
+                    column,
+                    "the changes carry a column that the table does not have: evolution = \"ignore\" leaves it out"
+                );
+            }
+        }
+    }
+}
+
+/// How many values of a column the changes would write, were it there.
+pub(crate) fn count_values(changes: &Changes, column: usize) -> u64 {
+    let array = changes.rows.column(column);
+    let writes = |row: usize| {
+        !matches!(
+            changes.operations[row],
+            Operation::Delete | Operation::Truncate
+        )
+    };
+    (0..changes.len())
+        .filter(|&row| array.is_valid(row) && writes(row))
+        .count() as u64
+}
+
+impl Undeclared {
+    /// Of changes with an undeclared column; `None` where a schema declares them all.
+    ///
+    /// # Errors
+    /// Where Arrow cannot put the rows together.
+    pub(crate) fn of(options: &Options, changes: &Changes) -> Result<Option<Self>> {
+        let schema = changes.schema();
+        let truncates = |operation: &Operation| *operation == Operation::Truncate;
+        let is_one = schema.fields().iter().any(|field| is_undeclared(field));
+        if !is_one && !(schema.fields().is_empty() && changes.operations.iter().all(truncates)) {
+            return Ok(None);
+        }
+        let names = options.key.as_deref().or(changes.key.as_deref());
+        let key = names.unwrap_or_default().to_vec();
+        let missing = key.iter().filter(|name| schema.index_of(name).is_err());
+        let fields: Vec<FieldRef> = missing
+            .map(|name| Arc::new(undeclared(Field::new(name, DataType::Null, true))))
+            .collect();
+        let changes = with_columns(changes, fields)?;
+        let schema = changes.schema();
+        let kinds = schema.fields().iter().enumerate();
+        let kinds = kinds
+            .map(|(index, field)| match is_undeclared(field) {
+                true => Kinds::of(&changes, index, key.contains(field.name())),
+                false => Kinds::default(),
+            })
+            .collect();
+        Ok(Some(Self {
+            changes,
+            key,
+            kinds,
+        }))
+    }
+
+    /// Whether every change is a truncate: it needs no table.
+    pub(crate) fn is_rowless(&self) -> bool {
+        let operations = &self.changes.operations;
+        operations
+            .iter()
+            .all(|operation| *operation == Operation::Truncate)
+    }
+
+    /// The rows whose key holds no value, where others have one: no table is made for them (R2).
+    pub(crate) fn keyless(&self) -> Vec<RejectedRow> {
+        let schema = self.changes.schema();
+        let key: Vec<usize> = self
+            .key
+            .iter()
+            .filter_map(|name| schema.index_of(name).ok())
+            .collect();
+        let carried = |&column: &usize| {
+            let not_carried = self
+                .changes
+                .not_carried
+                .get(column)
+                .and_then(Option::as_ref);
+            not_carried.is_none_or(|mask| mask.count_set_bits() < self.changes.len())
+        };
+        if !key.iter().all(carried) {
+            return Vec::new();
+        }
+        (0..self.changes.len())
+            .filter(|&row| self.changes.operations[row] != Operation::Truncate)
+            .filter_map(|row| null_key(&self.changes, &key, row))
+            .collect()
+    }
+
+    /// What the changes need of a table.
+    pub(crate) fn wanted<'a>(
+        &'a self,
+        target: &'a str,
+        schema: &'a Schema,
+        options: &'a Options,
+    ) -> Wanted<'a> {
+        Wanted {
+            target,
+            schema,
+            key: &self.key,
+            soft_delete_column: options.mark(),
+            kinds: &self.kinds,
+        }
+    }
+
+    /// The changes as they came, but that every column of the key is there.
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The changes in the types of `table`, for which `plan` was made. `whole`: a resolver looks at
+    /// every column.
+    ///
+    /// # Errors
+    /// `Configuration` where a type of the target cannot be read.
+    pub(crate) fn lend(
+        &self,
+        dialect: Dialect,
+        options: &Options,
+        table: &TargetTable,
+        plan: &Plan,
+        whole: bool,
+    ) -> Result<Lent> {
+        let changes = &self.changes;
+        let schema = changes.schema();
+        let needed = self.needed(options)?;
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        let mut images: Vec<ArrayRef> = Vec::new();
+        let mut image_unset = Vec::new();
+        let mut indices = Vec::new();
+        let mut refused: Vec<Option<RejectedRow>> = vec![None; changes.len()];
+        let (mut left_out, mut left_out_columns) = (0, Vec::new());
+        for (index, field) in schema.fields().iter().enumerate() {
+            let before = changes.before.as_ref();
+            let image = before.map(|image| (image.rows.column(index), image.unset[index].clone()));
+            if !is_undeclared(field) {
+                fields.push(field.clone());
+                columns.push(changes.rows.column(index).clone());
+                if let Some((column, unset)) = image {
+                    images.push(column.clone());
+                    image_unset.push(unset);
+                }
+                indices.push(index);
+                continue;
+            }
+            let placed = plan.columns[index].as_deref();
+            let column = placed.and_then(|name| table.column(name));
+            let Some(column) = column else {
+                if plan.left_out.contains(&index) {
+                    left_out += count_values(changes, index);
+                    left_out_columns.push(field.name().clone());
+                }
+                continue;
+            };
+            if self.is_not_carried(index) && !whole && !needed.contains(&field.name().as_str()) {
+                continue;
+            }
+            // A column that was renamed for an older type goes under its new name.
+            let name = match column.name.eq_ignore_ascii_case(field.name()) {
+                true => field.name(),
+                false => &column.name,
+            };
+            let widens = options.evolves();
+            let lent = read::target_field(dialect, name, column, &self.kinds[index], widens);
+            let read = read_as(dialect, field, changes.rows.column(index), &lent, column)?;
+            if let Some(unfit) = read.unfit {
+                for row in unfit.set_indices() {
+                    refused[row].get_or_insert_with(|| RejectedRow {
+                        row,
+                        rule: format!("type {}", column.sql_type),
+                        field: Some(field.name().clone()),
+                        reason: read.reason.clone(),
+                    });
+                }
+            }
+            if let Some((values, unset)) = image {
+                // What an image holds and the column does not is not known.
+                let read = read_as(dialect, field, values, &lent, column)?;
+                let unknown = match (unset, read.unfit) {
+                    (Some(unset), Some(unfit)) => Some(&unset | &unfit),
+                    (unset, unfit) => unset.or(unfit),
+                };
+                images.push(read.array);
+                image_unset.push(unknown);
+            }
+            fields.push(Arc::new(lent_field(lent)));
+            columns.push(read.array);
+            indices.push(index);
+        }
+        let masks = |masks: &[Option<BooleanBuffer>]| -> Vec<Option<BooleanBuffer>> {
+            let mask = |&index: &usize| masks.get(index).cloned().flatten();
+            indices.iter().map(mask).collect()
+        };
+        let schema = Arc::new(Schema::new(fields));
+        let row_count = RecordBatchOptions::new().with_row_count(Some(changes.len()));
+        let build = |columns| {
+            RecordBatch::try_new_with_options(schema.clone(), columns, &row_count)
+                .map_err(Error::configuration)
+        };
+        let before = match &changes.before {
+            Some(image) => Some(Image {
+                rows: build(images)?,
+                unset: image_unset,
+                present: image.present.clone(),
+            }),
+            None => None,
+        };
+        let lent = Changes {
+            rows: build(columns)?,
+            unset: masks(&changes.unset),
+            not_carried: masks(&changes.not_carried),
+            before,
+            ..changes.clone()
+        };
+        let added = self.added(dialect, &lent, table, options, &needed, whole);
+        Ok(Lent {
+            changes: with_columns(&lent, added)?,
+            rejected: refused.into_iter().flatten().collect(),
+            left_out,
+            left_out_columns,
+        })
+    }
+
+    /// Whether no row carries the column.
+    fn is_not_carried(&self, index: usize) -> bool {
+        let mask = self.changes.not_carried.get(index).and_then(Option::as_ref);
+        mask.is_some_and(|mask| mask.count_set_bits() == self.changes.len())
+    }
+
+    /// The columns that have to be there, whether a row carries them or not.
+    fn needed<'a>(&'a self, options: &'a Options) -> Result<Vec<&'a str>> {
+        let version = version_column(&options.conflict)?;
+        let key = self.key.iter().map(String::as_str);
+        Ok(key.chain(version).collect())
+    }
+
+    /// Columns of the target that no row carries and that have to be there.
+    fn added(
+        &self,
+        dialect: Dialect,
+        lent: &Changes,
+        table: &TargetTable,
+        options: &Options,
+        needed: &[&str],
+        whole: bool,
+    ) -> Vec<FieldRef> {
+        let schema = lent.schema();
+        let beside_key = |name: &str| !self.key.iter().any(|key| key == name);
+        let deletes = lent.operations.contains(&Operation::Delete);
+        // A delete that knows nothing but its key differs from one whose table has nothing else (C1).
+        let mut compares =
+            !deletes || (schema.fields().iter()).any(|field| beside_key(field.name()));
+        let mut added: Vec<FieldRef> = Vec::new();
+        for column in &table.columns {
+            let name = column.name.as_str();
+            let is_there = schema.fields().iter().any(|field| field.name() == name);
+            if is_there || column.generated || options.mark() == Some(name) {
+                continue;
+            }
+            let first_beside_key = !compares && beside_key(name);
+            if whole || needed.contains(&name) || first_beside_key {
+                compares |= beside_key(name);
+                let field = arrow_field(dialect, name, &column.sql_type);
+                added.push(Arc::new(lent_field(field)));
+            }
+        }
+        added
+    }
+}
+
+/// The changes with more columns, which no row carries.
+fn with_columns(changes: &Changes, fields: Vec<FieldRef>) -> Result<Changes> {
+    if fields.is_empty() {
+        return Ok(changes.clone());
+    }
+    let count = changes.len();
+    let schema = changes.schema();
+    let all: Vec<FieldRef> = schema
+        .fields()
+        .iter()
+        .cloned()
+        .chain(fields.clone())
+        .collect();
+    let schema = Arc::new(Schema::new(all));
+    let nulls = || {
+        fields
+            .iter()
+            .map(|field| new_null_array(field.data_type(), count))
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    let widen = |rows: &RecordBatch| {
+        let columns = rows.columns().iter().cloned().chain(nulls()).collect();
+        RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+            .map_err(Error::configuration)
+    };
+    let more = || fields.iter().map(|_| Some(BooleanBuffer::new_set(count)));
+    let mut not_carried = changes.not_carried.clone();
+    not_carried.resize(changes.unset.len(), None);
+    not_carried.extend(more());
+    let before = match &changes.before {
+        Some(image) => Some(Image {
+            rows: widen(&image.rows)?,
+            unset: image.unset.iter().cloned().chain(more()).collect(),
+            present: image.present.clone(),
+        }),
+        None => None,
+    };
+    Ok(Changes {
+        rows: widen(&changes.rows)?,
+        unset: changes.unset.iter().cloned().chain(more()).collect(),
+        not_carried,
+        before,
+        ..changes.clone()
+    })
+}
+
+/// The changes as `explain` looks at them: in the types of the table that is there, else of the one that
+/// would be made.
+///
+/// # Errors
+/// As a write.
+pub(crate) fn to_look(
+    dialect: Dialect,
+    options: &Options,
+    target: &str,
+    changes: &Changes,
+    table: Option<&TargetTable>,
+) -> Result<Changes> {
+    let Some(given) = Undeclared::of(options, changes)? else {
+        return Ok(changes.clone());
+    };
+    let schema = given.changes.schema();
+    let wanted = given.wanted(target, &schema, options);
+    let made;
+    let table = match table {
+        Some(table) => table,
+        None => {
+            made = super::catalogue::would_make(dialect, &wanted)?;
+            &made
+        }
+    };
+    let planned = super::catalogue::plan(dialect, &wanted, Some(table), options.evolution)?;
+    given
+        .lend(dialect, options, table, &planned, true)
+        .map(|lent| lent.changes)
+}
+
+#[cfg(test)]
+mod tests;
