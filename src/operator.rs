@@ -113,13 +113,9 @@ pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
 /// (`["fields", "email"]`).
 pub fn compile(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
     compile_for(name, config, schema).or_else(|problems| {
-        let Some(nothing) = refuse::without_values(schema) else {
-            return Err(problems);
-        };
-        match compile_for(name, config, &nothing) {
-            Ok(inner) => Ok(refuse::refuse(name, inner, nothing, &problems)),
-            Err(_) => Err(problems),
-        }
+        let computed = computed_columns(config);
+        let compile = |schema: &SchemaRef| compile_for(name, config, schema).ok();
+        refuse::compile(name, schema, &computed, &problems, compile).ok_or(problems)
     })
 }
 

@@ -92,11 +92,10 @@ impl Plan {
                 .iter()
                 .map(|(name, config)| source(file, name, config))
                 .collect(),
-            quarantine: file.quarantine.clone().unwrap_or_else(|| {
-                QuarantineConfig::File(FileQuarantine {
-                    path: QUARANTINE_PATH.into(),
-                })
-            }),
+            quarantine: file
+                .quarantine
+                .clone()
+                .unwrap_or_else(|| QuarantineConfig::File(FileQuarantine::new(QUARANTINE_PATH))),
         }
     }
 
@@ -116,6 +115,18 @@ impl SourcePlan {
     /// `source NAME`, for status and log.
     pub fn part(&self) -> String {
         format!("source {}", self.name)
+    }
+
+    /// The columns that the source's settings declare.
+    pub(crate) fn declared_columns(&self) -> Vec<String> {
+        let declared = self.config.decoding().schema;
+        let columns = declared.into_iter().flat_map(|schema| &schema.0);
+        columns.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether its records are the lines of files.
+    pub(crate) fn of_files(&self) -> bool {
+        self.config.describe().local
     }
 
     /// A decoder of its own for a lane.

@@ -349,16 +349,30 @@ pub enum Logical {
 /// The metadata key that marks a column as undeclared.
 const UNDECLARED: &str = "syncline.undeclared";
 
+/// Its value where no value is at hand.
+const NO_KIND: &str = "nothing";
+
 /// The field as one whose type no schema declares.
 pub fn undeclared(field: Field) -> Field {
     let mut metadata = field.metadata().clone();
-    metadata.insert(UNDECLARED.to_owned(), "true".to_owned());
+    metadata.insert(UNDECLARED.to_owned(), "values".to_owned());
     field.with_metadata(metadata)
 }
 
 /// Whether no schema declares the type of the column: it is that of the values at hand.
 pub fn is_undeclared(field: &Field) -> bool {
     field.metadata().contains_key(UNDECLARED)
+}
+
+/// An undeclared column of which no value is at hand: nothing but nulls, as text.
+pub fn without_kind(name: impl Into<String>) -> Field {
+    let metadata = HashMap::from([(UNDECLARED.to_owned(), NO_KIND.to_owned())]);
+    Field::new(name, DataType::Utf8, true).with_metadata(metadata)
+}
+
+/// Whether no value of an undeclared column is at hand.
+pub fn has_no_kind(field: &Field) -> bool {
+    field.metadata().get(UNDECLARED).map(String::as_str) == Some(NO_KIND)
 }
 
 /// The metadata key of [`Logical`].

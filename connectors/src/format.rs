@@ -38,6 +38,7 @@ mod layout;
 mod observed;
 mod origin;
 mod reading;
+pub mod recognize;
 mod record_key;
 mod scan;
 mod schema;

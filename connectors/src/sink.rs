@@ -13,8 +13,9 @@ use crate::change::Changes;
 use crate::conflict::{ConflictCounts, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sql::Options;
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
@@ -30,12 +31,13 @@ pub struct Identity {
 }
 
 /// What one transaction makes durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Write {
     /// Batches in source order; two of one table keep their order.
     pub changes: Vec<Changes>,
     /// The positions to move, by compare-and-set from `from` to `next`. May move past records that
-    /// left no change.
+    /// left no change. An incarnation is kept beside its position; one that is absent leaves what is
+    /// kept.
     pub spans: Vec<Span>,
 }
 
@@ -88,7 +90,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// `Unavailable` or `Configuration`.
-    async fn positions(&mut self) -> Result<Option<Positions>>;
+    async fn positions(&mut self) -> Result<Option<HeldPositions>>;
 
     /// Makes a write durable, wholly or not at all. After `Unavailable` the same write may be tried
     /// again on the same sink, which connects anew by itself: where the reply to a commit was lost,
@@ -147,4 +149,15 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
         pipeline: &str,
         sink: &str,
     ) -> Result<Option<Box<dyn ConflictQueue>>>;
+
+    /// Opens the positions of the sink `sink` of `pipeline`, for a person; `None` where the sink keeps
+    /// none.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>>;
 }

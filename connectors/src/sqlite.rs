@@ -26,13 +26,16 @@ mod cell;
 mod failure;
 mod function;
 
+mod lock;
 mod positions;
 mod prepare;
 mod statement;
+mod store;
 mod tombstone;
 
 mod bulk;
 mod connection;
+mod equality;
 mod part;
 mod read;
 mod rows;
@@ -51,10 +54,12 @@ use self::connection::SqliteConnection;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a SQLite file, exactly once.
@@ -78,6 +83,10 @@ pub struct SqliteSink {
     pub table: String,
     /// Columns that identify a row, in the target. Default: the key that the changes carry.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -125,6 +134,7 @@ impl SqliteSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -135,6 +145,7 @@ impl SqliteSink {
             path: path.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -150,6 +161,7 @@ impl SqliteSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -192,6 +204,14 @@ impl SinkSettings for SqliteSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<SqliteConnection>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        Ok(Some(store::open_positions(self, pipeline, sink)))
     }
 }
 

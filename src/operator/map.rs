@@ -18,12 +18,12 @@ mod image;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syncline_connectors::change::{Changes, is_undeclared, undeclared};
+use syncline_connectors::change::{Changes, has_no_kind, is_undeclared, undeclared, without_kind};
 
 use super::literal::Texts;
 use super::scope::{Scope, Values};
@@ -168,9 +168,10 @@ fn compile_output(
         }
         None => {
             let field = Field::new(name, expression.data_type().clone(), true);
-            let field = match follows_values(schema, &expression, text) {
-                true => undeclared(field),
-                false => field,
+            let field = match (follows_values(schema, &expression, text), field.data_type()) {
+                (true, DataType::Null) => without_kind(name),
+                (true, _) => undeclared(field),
+                (false, _) => field,
             };
             let rule = format!("{setting}.{name} = \"{text}\"");
             (field, Output::Computed { expression, rule })
@@ -403,7 +404,10 @@ impl Map {
                 }
                 Output::Computed { expression, rule } => {
                     let known = values.evaluate(expression);
-                    columns.push(known.array);
+                    columns.push(match has_no_kind(field) {
+                        true => new_null_array(field.data_type(), changes.len()),
+                        false => known.array,
+                    });
                     unset.push(known.unset);
                     not_carried.push(known.not_carried);
                     for failure in &known.failures {

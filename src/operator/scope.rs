@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray, StringBuilder,
-    TimestampMillisecondArray,
+    TimestampMillisecondArray, new_null_array,
 };
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use syncline_connectors::change::{Changes, Operation};
+use syncline_connectors::change::{Changes, Operation, has_no_kind};
 
 use crate::function::{Clock, Expression, ExpressionError, Failure};
 
@@ -137,7 +137,11 @@ impl Scope {
         let fields: Vec<Field> = rows
             .fields()
             .iter()
-            .map(|field| field.as_ref().clone())
+            .map(|field| match has_no_kind(field) {
+                // It fits whatever an expression does with it.
+                true => Field::new(field.name(), DataType::Null, true),
+                false => field.as_ref().clone(),
+            })
             .chain(
                 facts
                     .iter()
@@ -209,8 +213,11 @@ impl Values<'_> {
                 failures: evaluated.failures,
             };
         };
-        let array = nullif(&evaluated.array, &BooleanArray::new(mask.clone(), None))
-            .expect("the mask is as long as the batch");
+        let array = match evaluated.array.data_type() {
+            DataType::Null => evaluated.array,
+            _ => nullif(&evaluated.array, &BooleanArray::new(mask.clone(), None))
+                .expect("the mask is as long as the batch"),
+        };
         let mut failures = evaluated.failures;
         failures.retain(|failure| !mask.value(failure.row));
         let not_carried = match self.unavailable(expression) {
@@ -256,6 +263,9 @@ impl Values<'_> {
 
     fn column(&self, index: usize) -> ArrayRef {
         match index.checked_sub(self.scope.width) {
+            None if *self.scope.schema.field(index).data_type() == DataType::Null => {
+                new_null_array(&DataType::Null, self.changes.len())
+            }
             None => self.changes.rows.column(index).clone(),
             Some(fact) => self.facts[fact]
                 .get_or_init(|| self.scope.facts[fact].column(self.changes))

@@ -127,6 +127,7 @@ impl Bench for Postgres {
         let config = PostgresSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -167,6 +168,7 @@ impl Bench for Mariadb {
         let config = MysqlSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -233,6 +235,7 @@ impl Bench for Sqlite {
         let config = SqliteSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,

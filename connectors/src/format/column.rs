@@ -5,7 +5,7 @@
 //! made once, at the end.
 
 use arrow::array::{
-    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, make_array, new_null_array,
+    ArrayData, ArrayRef, BooleanArray, BooleanBufferBuilder, ListArray, make_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowNativeType, DataType, i256};
@@ -84,7 +84,7 @@ impl Values {
                 ends: vec![0],
                 items: Box::new(Column::new(item.data_type())),
             },
-            // Int64, Time64, Timestamp and Duration, and what only ever is null.
+            // Int64, Time64, Timestamp and Duration.
             _ => Self::Int64(Vec::new()),
         }
     }
@@ -271,13 +271,6 @@ impl Column {
         let len = std::mem::take(&mut self.len);
         let fresh = Values::of(data_type);
         let values = std::mem::replace(&mut self.values, fresh);
-        if *data_type == DataType::Null {
-            return Ok(Taken {
-                array: new_null_array(data_type, len),
-                unset,
-                not_carried,
-            });
-        }
         let plain = |buffer: Buffer, nulls: Option<NullBuffer>| {
             let data = ArrayData::builder(data_type.clone());
             data.len(len).add_buffer(buffer).nulls(nulls)

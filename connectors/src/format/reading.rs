@@ -213,7 +213,6 @@ impl Reading {
                 precision, scale, ..
             } => DataType::Decimal256(*precision, *scale),
             Self::List(item) => DataType::List(Arc::new(item.field("item"))),
-            Self::Nothing => DataType::Null,
             Self::Found(found) => found.data_type(),
             _ => DataType::Utf8,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
+use super::equality;
 use super::failure::Failure;
 use super::prepare::{Prepared, lend};
 use super::read::{Found, Reader, read};
@@ -21,6 +22,7 @@ use crate::sql::bulk::{
     Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
 };
 use crate::sql::decide::Settlement;
+use crate::sql::equality::Equality;
 use crate::sql::failure::Refused;
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lent;
@@ -78,6 +80,15 @@ impl Tables for Session {
         key: &[usize],
     ) -> Result<Arc<Prepared>, Failure> {
         Prepared::of(self, options, target, changes, key).await
+    }
+
+    async fn normal_texts(
+        &mut self,
+        table: &Arc<Prepared>,
+        place: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        equality::ask(self, &table.columns[place], texts).await
     }
 }
 
@@ -184,6 +195,10 @@ impl PreparedTable for Prepared {
             left_out: &self.left_out,
             resolver: &self.resolver,
         }
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn refers_to(&self, other: &Self) -> bool {

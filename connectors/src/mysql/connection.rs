@@ -6,13 +6,14 @@ use super::failure::Failure;
 use super::session::Session;
 use super::{MysqlSink, catalogue, positions};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::Identity;
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::positions::read;
 use crate::sql::target::Target;
 
 impl Settings for MysqlSink {
@@ -32,7 +33,7 @@ impl Connection for Session {
     const DIALECT: Dialect = Dialect::Mysql;
 
     async fn open(settings: &MysqlSink, _: &Identity, purpose: Purpose) -> Result<Self> {
-        Self::open(settings, purpose).await
+        Self::open(settings, identity, purpose).await
     }
 
     async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
@@ -76,11 +77,16 @@ impl Transaction for Session {
         Self::roll_back(self).await
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
-        positions::read(self, identity).await
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
+        read(&mut self.connection, identity).await
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        positions::advance(self, identity, spans).await
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        Self::advance(self, identity, table, write).await
     }
 }

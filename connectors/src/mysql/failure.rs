@@ -124,9 +124,9 @@ fn class(number: u16, state: &str) -> Class {
         // A column or a table that is no longer there, or there already.
         1050 | 1051 | 1054 | 1060 | 1072 | 1091 | 1146 | 1615 => Class::Stale,
         // Values, keys, checks; a trigger that signals; no partition for a value.
-        1048 | 1062 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1300 | 1366 | 1367 | 1369
-        | 1406 | 1411 | 1416 | 1441 | 1451 | 1452 | 1525 | 1526 | 1586 | 1644 | 1690 | 1748
-        | 1761 | 1762 | 3140 | 3141 | 3156 | 3819 | 3854 | 3903 | 3988 => Class::Data,
+        1048 | 1062 | 1364 | 1169 | 1216 | 1217 | 1264 | 1265 | 1292 | 1300 | 1366 | 1367
+        | 1369 | 1406 | 1411 | 1416 | 1441 | 1451 | 1452 | 1525 | 1526 | 1586 | 1644 | 1690
+        | 1748 | 1761 | 1762 | 3140 | 3141 | 3156 | 3819 | 3854 | 3903 | 3988 => Class::Data,
         4025 if state == "23000" => Class::Data,
         _ => match state.get(..2).unwrap_or_default() {
             "22" | "23" | "44" | "45" => Class::Data,
@@ -141,6 +141,7 @@ fn name(number: u16) -> Option<&'static str> {
     Some(match number {
         1048 => "column_cannot_be_null",
         1062 => "duplicate_entry",
+        1364 => "no_default_for_field",
         1216 | 1452 => "no_referenced_row",
         1217 | 1451 => "row_is_referenced",
         1264 => "out_of_range",

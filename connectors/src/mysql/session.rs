@@ -16,8 +16,12 @@ use super::failure::{Failure, failure};
 use super::positions;
 use super::prepare::Prepared;
 use crate::error::{Error, Result};
+use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
 use crate::sql::ledger;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{advance, create_tables};
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
@@ -59,6 +63,8 @@ impl Server {
 pub(super) struct Session {
     pub(super) connection: MySqlConnection,
     pub(super) server: Server,
+    /// The tables that the target knows to be written.
+    written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     /// What is remembered of targets for columns that no schema declares.
@@ -80,6 +86,7 @@ impl Session {
         let mut session = Self {
             connection,
             server,
+            written: WrittenTables::default(),
             prepared: HashMap::new(),
             prepared_count: 0,
             lender: Lender::default(),
@@ -92,15 +99,23 @@ impl Session {
         if purpose == Purpose::Write {
             let tombstones = version_column(&config.conflict)?.is_some();
             session
-                .prepare_own_tables(tombstones)
+                .prepare_own_tables(config, identity, tombstones)
                 .await
                 .map_err(Failure::into_error)?;
         }
         Ok(session)
     }
 
-    async fn prepare_own_tables(&mut self, tombstones: bool) -> Result<(), Failure> {
-        positions::create_tables(self, tombstones).await?;
+    async fn prepare_own_tables(
+        &mut self,
+        config: &MysqlSink,
+        identity: &Identity,
+        tombstones: bool,
+    ) -> Result<(), Failure> {
+        create_tables(&mut self.connection, tombstones).await?;
+        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        lock.share(&mut self.connection).await?;
+        self.written = targets::check(&mut self.connection, identity, &config.table, None).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"
@@ -194,6 +209,7 @@ impl Session {
             sql.push_str(&format!("TRUNCATE TABLE {DECISIONS}; "));
         }
         self.step = 0;
+        self.written.begin();
         sql.push_str("START TRANSACTION");
         self.writing = true;
         self.execute(&sql).await
@@ -208,10 +224,26 @@ impl Session {
         Ok(())
     }
 
+    /// Moves positions and keeps which tables are written.
+    pub(super) async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let connection = &mut self.connection;
+        Ok(advance(connection, identity, &write.spans).await?
+            && self
+                .written
+                .keep(connection, identity, table, write)
+                .await?)
+    }
+
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.execute("COMMIT").await?;
         self.writing = false;
+        self.written.committed();
         Ok(())
     }
 
@@ -242,7 +274,7 @@ pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failu
 }
 
 /// Every value of these rows as text.
-fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
     let row = |row: &MySqlRow| {
         (0..row.len())
             .map(|column| row.try_get_unchecked(column))
@@ -352,7 +384,7 @@ fn settings(config: &MysqlSink, server: &Server) -> String {
 }
 
 /// The first words of a statement, for messages.
-fn describe(sql: &str) -> String {
+pub(super) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
 }

@@ -6,13 +6,14 @@ use super::failure::Failure;
 use super::session::Session;
 use super::{PostgresSink, catalogue, positions};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::Identity;
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::positions::read;
 use crate::sql::target::Target;
 
 impl Settings for PostgresSink {
@@ -73,18 +74,23 @@ impl Transaction for Session {
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        self.execute("COMMIT").await
+        Self::commit(self).await
     }
 
     async fn roll_back(&mut self) -> Result<()> {
         Self::roll_back(self).await
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
-        positions::read(&mut self.connection, identity).await
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
+        read(&mut self.connection, identity).await
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        positions::advance(&mut self.connection, identity, spans).await
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        Self::advance(self, identity, table, write).await
     }
 }

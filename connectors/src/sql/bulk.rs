@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::connection::Transaction;
 use crate::sql::decide::Settlement;
+use crate::sql::equality::Equality;
 use crate::sql::failure::{Failure, Refused};
 use crate::sql::fold::Round;
 use crate::sql::target::Target;
@@ -49,6 +50,16 @@ pub(crate) trait Tables: Transaction {
         changes: &Changes,
         key: &[usize],
     ) -> impl Future<Output = Result<Arc<Self::Table>, Failure>> + Send;
+
+    /// How the target writes these texts of a key column, at `place` among the columns of the table: keys
+    /// that it takes for one are one text (R22). A text that it cannot hold stays as it is. Only asked where
+    /// [`Equality`] does not know it.
+    fn normal_texts(
+        &mut self,
+        table: &Arc<Self::Table>,
+        place: usize,
+        texts: &[String],
+    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
 }
 
 /// How changes are written to a prepared table.
@@ -99,6 +110,9 @@ pub(crate) trait Staged: Send {
 pub(crate) trait PreparedTable: Send + Sync + 'static {
     /// What the engine needs to know of it.
     fn layout(&self) -> Layout<'_>;
+
+    /// How the target tells the values of a placed column apart.
+    fn equality(&self, place: usize) -> Equality;
 
     /// Whether a foreign key of the table points to another one.
     fn refers_to(&self, other: &Self) -> bool;

@@ -12,6 +12,7 @@ use arrow::datatypes::{Field, Schema};
 use crate::change::is_undeclared;
 use crate::error::{Error, Result};
 use crate::sql::identifier::{Dialect, quote};
+use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
 use crate::sql::undeclared::{Kinds, Suit, is_lent, suit};
 use crate::sql::{Evolution, Options};
@@ -31,13 +32,23 @@ impl TargetTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The column that this name means.
+    pub fn named(&self, name: &str, case: Case) -> Option<&TargetColumn> {
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        case.find(name, names).map(|place| &self.columns[place])
+    }
+
     /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.
     ///
     /// # Errors
     /// `Configuration` where they are not: names the keys that the table has.
-    pub fn check_key(&self, target: &str, key: &[String]) -> Result<()> {
+    pub fn check_key(&self, target: &str, key: &[String], case: Case) -> Result<()> {
         let same = |unique: &Vec<String>| {
-            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
+            let among = |column: &String| {
+                let names = unique.iter().map(String::as_str);
+                case.find(column, names).is_some()
+            };
+            unique.len() == key.len() && key.iter().all(among)
         };
         if self.unique.iter().any(same) {
             return Ok(());
@@ -76,7 +87,10 @@ impl TargetTable {
 
     /// Whether rows that set the columns `written` alone cannot be inserted, though they may update one.
     pub fn requires_more(&self, written: &[Option<String>], options: &Options) -> bool {
-        self.required_beside(written, options.mark()).is_some()
+        let mark = options.mark();
+        let mark = mark.and_then(|mark| self.named(mark, options.case));
+        let mark = mark.map(|column| column.name.as_str());
+        self.required_beside(written, mark).is_some()
     }
 }
 
@@ -128,6 +142,40 @@ pub enum Action {
     },
 }
 
+impl TargetTable {
+    /// The table as it will be after an action.
+    pub(crate) fn after(&mut self, action: &Action) {
+        let added = |name: &str, sql_type: &str, nullable: bool| TargetColumn {
+            name: name.to_owned(),
+            sql_type: sql_type.to_owned(),
+            nullable,
+            has_default: false,
+            generated: false,
+        };
+        let mut columns = self.columns.iter_mut();
+        match action {
+            Action::Create { columns, key } => {
+                let made = columns.iter();
+                self.columns = made
+                    .map(|(name, sql_type)| added(name, sql_type, !key.contains(name)))
+                    .collect();
+                self.unique.push(key.clone());
+            }
+            Action::Add { column, sql_type } => self.columns.push(added(column, sql_type, true)),
+            Action::Widen { column, sql_type } => {
+                if let Some(column) = columns.find(|known| known.name == *column) {
+                    column.sql_type.clone_from(sql_type);
+                }
+            }
+            Action::Rename { column, to } => {
+                if let Some(column) = columns.find(|known| known.name == *column) {
+                    column.name.clone_from(to);
+                }
+            }
+        }
+    }
+}
+
 /// What to do before the changes can be written, and where each of their columns goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -150,6 +198,8 @@ pub struct Wanted<'a> {
     pub key: &'a [String],
     /// The mark of soft deletes, where they are on. The sink sets it, whatever the changes hold.
     pub soft_delete_column: Option<&'a str>,
+    /// Whether the case of a name counts.
+    pub case: Case,
     /// For each column, what its values are where it is undeclared; empty where none is.
     pub(crate) kinds: &'a [Kinds],
 }
@@ -237,6 +287,39 @@ fn evolves(evolution: Evolution) -> bool {
     matches!(evolution, Evolution::Evolve | Evolution::Lenient)
 }
 
+/// Two columns of the changes that would be one column of the target.
+fn check_apart(
+    dialect: Dialect,
+    wanted: &Wanted<'_>,
+    table: Option<&TargetTable>,
+    columns: &[Option<String>],
+) -> Result<()> {
+    let folds = wanted.case == Case::Fold || dialect.folds_names();
+    let exists = |name: &str| table.is_some_and(|table| table.column(name).is_some());
+    let names = wanted.schema.fields().iter().map(|field| field.name());
+    let mut seen: Vec<(&String, &String)> = Vec::new();
+    for (name, column) in names.zip(columns) {
+        let Some(column) = column else { continue };
+        let one = |other: &str| {
+            other == column
+                || (folds && same_but_case(other, column) && !(exists(other) && exists(column)))
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, other)| one(other)) {
+            let exact = if dialect.folds_names() {
+                ""
+            } else {
+                ", or write case = \"exact\" in the sink"
+            };
+            return Err(Error::configuration(format!(
+                "columns {other:?} and {name:?} of the changes would both be column {column:?} of table {:?}: drop or rename one of them in a map operator{exact}",
+                wanted.target
+            )));
+        }
+        seen.push((name, column));
+    }
+    Ok(())
+}
+
 fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
     if !evolves(evolution) {
         return Err(Error::configuration(format!(
@@ -279,6 +362,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
     if let Some(mark) = wanted.soft_delete_column {
         columns.push((mark.to_owned(), MARK_TYPE.to_owned()));
     }
+    check_apart(dialect, wanted, None, &placed)?;
     Ok(Plan {
         columns: placed,
         left_out: Vec::new(),
@@ -296,21 +380,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
 pub(crate) fn would_make(dialect: Dialect, wanted: &Wanted<'_>) -> Result<TargetTable> {
     let plan = create(dialect, wanted, Evolution::Evolve)?;
     let mut table = TargetTable::default();
-    for action in plan.actions {
-        if let Action::Create { columns, key } = action {
-            table.columns = columns
-                .into_iter()
-                .map(|(name, sql_type)| TargetColumn {
-                    nullable: !key.contains(&name),
-                    name,
-                    sql_type,
-                    has_default: false,
-                    generated: false,
-                })
-                .collect();
-            table.unique.push(key);
-        }
-    }
+    plan.actions.iter().for_each(|action| table.after(action));
     Ok(table)
 }
 
@@ -335,8 +405,9 @@ impl Planner<'_> {
         for index in order {
             columns[index] = self.place(index, &fields[index])?;
         }
+        check_apart(self.dialect, self.wanted, Some(self.table), &columns)?;
         if let Some(mark) = self.wanted.soft_delete_column
-            && self.table.column(mark).is_none()
+            && self.table.named(mark, self.wanted.case).is_none()
         {
             if !evolves(self.evolution) {
                 return Err(self.refusal(
@@ -349,7 +420,9 @@ impl Planner<'_> {
                 sql_type: MARK_TYPE.to_owned(),
             });
         }
-        self.table.check_key(self.wanted.target, self.wanted.key)?;
+        let key = self.key(&columns);
+        self.table
+            .check_key(self.wanted.target, &key, Case::Exact)?;
         if !self.wanted.is_open() {
             self.check_required(&columns)?;
         }
@@ -360,6 +433,17 @@ impl Planner<'_> {
         })
     }
 
+    /// The key by the names that it has in the table.
+    fn key(&self, columns: &[Option<String>]) -> Vec<String> {
+        let placed = |name: &String| {
+            let place = self.wanted.schema.index_of(name).ok()?;
+            columns.get(place)?.clone()
+        };
+        let key = self.wanted.key.iter();
+        key.map(|name| placed(name).unwrap_or_else(|| name.clone()))
+            .collect()
+    }
+
     /// Where one column of the changes goes.
     fn place(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
@@ -368,7 +452,7 @@ impl Planner<'_> {
         }
         let wanted = self.wanted;
         let kinds = wanted.kinds.get(index).filter(|_| is_undeclared(field));
-        let Some(column) = self.table.column(name) else {
+        let Some(column) = self.table.named(name, self.wanted.case) else {
             return match kinds {
                 Some(kinds) => match kinds.made(self.dialect, name) {
                     Some(made) => self.place_new(index, &made),
@@ -378,6 +462,8 @@ impl Planner<'_> {
                 None => self.place_new(index, field),
             };
         };
+        let name = &column.name;
+        tell(self.wanted.target, field.name(), name);
         if column.generated {
             return Ok(None);
         }
@@ -405,7 +491,7 @@ impl Planner<'_> {
                 let dialect = self.dialect;
                 let suits =
                     |older: &TargetColumn| fit(dialect, field, &older.sql_type) == Fit::Fits;
-                self.rename_and_add(field, suits)
+                self.rename_and_add(field, name, suits)
             }
             (Fit::Mismatch, _) => Err(self.refusal(
                 name,
@@ -442,7 +528,7 @@ impl Planner<'_> {
                 let dialect = self.dialect;
                 let suits =
                     |older: &TargetColumn| suit(dialect, kinds, &older.sql_type) == Suit::Reads;
-                return self.rename_and_add(&made, suits);
+                return self.rename_and_add(&made, &column.name, suits);
             }
             Suit::Reads | Suit::Widen(_) | Suit::Never => {}
         }
@@ -451,6 +537,15 @@ impl Planner<'_> {
 
     fn place_new(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
+        let alike = |column: &&TargetColumn| same_but_case(&column.name, name);
+        if self.dialect.folds_names()
+            && let Some(column) = self.table.columns.iter().find(alike)
+        {
+            return Err(self.refusal(
+                &column.name,
+                &format!("differs from {name:?} of the changes in its case alone, which the database does not count: write case = \"fold\" in the sink, or rename it in a map operator"),
+            ));
+        }
         match self.evolution {
             Evolution::Ignore => {
                 self.left_out.push(index);
@@ -471,14 +566,14 @@ impl Planner<'_> {
     }
 
     /// A type change. Rows of an older schema find the column that was renamed for them, which `suits`
-    /// them.
+    /// them. `name` is the column's in the table.
     fn rename_and_add(
         &mut self,
         field: &Field,
+        name: &str,
         suits: impl Fn(&TargetColumn) -> bool,
     ) -> Result<Option<String>> {
-        let name = field.name();
-        if self.wanted.key.contains(name) {
+        if self.wanted.key.contains(field.name()) {
             return Err(self.refusal(
                 name,
                 "is part of the key and its type changed: a key column cannot be renamed, alter it by hand",
@@ -490,14 +585,14 @@ impl Planner<'_> {
             match self.table.column(&older) {
                 None => {
                     self.actions.push(Action::Rename {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         to: older,
                     });
                     self.actions.push(Action::Add {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         sql_type: default_type(self.dialect, field)?,
                     });
-                    return Ok(Some(name.clone()));
+                    return Ok(Some(name.to_owned()));
                 }
                 Some(column) if suits(column) => {
                     return Ok(Some(older));
@@ -511,6 +606,9 @@ impl Planner<'_> {
     /// carry it, each row is refused by itself.
     fn check_required(&self, columns: &[Option<String>]) -> Result<()> {
         let mark = self.wanted.soft_delete_column;
+        let mark = mark
+            .and_then(|mark| self.table.named(mark, self.wanted.case))
+            .map(|column| column.name.as_str());
         match self.table.required_beside(columns, mark) {
             Some(column) => Err(self.refusal(
                 &column.name,
@@ -576,6 +674,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
             kinds: &[],
         };
         let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
@@ -680,6 +779,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
             kinds: &[],
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
@@ -713,6 +813,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: Some("_deleted"),
+            case: Case::Fold,
             kinds: &[],
         };
         let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();

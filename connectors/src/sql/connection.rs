@@ -6,8 +6,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::Identity;
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::failure::Failure;
@@ -95,13 +95,15 @@ pub(crate) trait Transaction: SchemaLock {
     fn positions(
         &mut self,
         identity: &Identity,
-    ) -> impl Future<Output = Result<Positions, Failure>> + Send;
+    ) -> impl Future<Output = Result<HeldPositions, Failure>> + Send;
 
-    /// Moves every span from its `from` to its `next`; `false` where one of them stands elsewhere.
-    /// A second owner waits until the transaction ends, and then fails.
+    /// Moves every span of `write` from its `from` to its `next`, and keeps which tables are written;
+    /// `false` where one of the partitions stands elsewhere. A second owner waits until the transaction
+    /// ends, and then fails. `table` is the sink's setting.
     fn advance(
         &mut self,
         identity: &Identity,
-        spans: &[Span],
+        table: &str,
+        write: &Write,
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
 }

@@ -40,7 +40,7 @@ pub(crate) async fn decide_contested<C: Bulk>(
         version: layout.version.filter(|_| write.keeps_tombstones()),
         reports_max: session.books.reports_max(now_ms),
     };
-    let settlement = decide(rules, changes, &groups, facts)?;
+    let mut settlement = decide(rules, changes, &groups, facts)?;
     let change_index = |row: usize| (contested.batch, contested.first_row + row);
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|refused| {
@@ -55,6 +55,7 @@ pub(crate) async fn decide_contested<C: Bulk>(
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
     }
+    contested.restore_spelling(&mut settlement)?;
     let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
     session.execute_all(&entries).await?;
     let rows = settlement.upserts.rows.iter();

@@ -38,6 +38,14 @@ impl Dialect {
             _ => None,
         }
     }
+
+    /// Whether two names of columns that differ in their case alone are one.
+    pub(crate) fn folds_names(self) -> bool {
+        match self {
+            Self::Postgres => false,
+            Self::Sqlite | Self::Mysql => true,
+        }
+    }
 }
 
 /// `name` as a quoted identifier of `dialect`.

@@ -11,10 +11,12 @@ use chrono::Utc;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
-use crate::sql::bulk::{Bulk, Load, PreparedTable};
-use crate::sql::decide::takes_resolver;
+use crate::sql::bulk::{Load, PreparedTable, Tables};
+use crate::sql::decide::{Settlement, takes_resolver};
+use crate::sql::equality::{Spelling, with_normal_keys};
 use crate::sql::failure::Failure;
 use crate::sql::fold::fold;
+use crate::sql::names::spelled;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared::count_values;
@@ -33,14 +35,19 @@ pub(crate) struct ChangeSlice {
 
 impl ChangeSlice {
     /// All batches, whole.
-    pub(crate) fn of_write(write: &Write) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// As [`spelled`].
+    pub(crate) fn of_write(options: &Options, write: &Write) -> Result<Vec<Self>, Error> {
         let batches = write.changes.iter().enumerate();
         batches
             .filter(|(_, changes)| !changes.is_empty())
-            .map(|(batch, changes)| Self {
-                batch,
-                first_row: 0,
-                changes: changes.clone(),
+            .map(|(batch, changes)| {
+                Ok(Self {
+                    batch,
+                    first_row: 0,
+                    changes: spelled(options, changes.clone())?,
+                })
             })
             .collect()
     }
@@ -73,9 +80,25 @@ pub(crate) enum Step<T> {
 pub(crate) struct ContestedChanges {
     /// In the columns of the prepared table.
     pub(crate) changes: Changes,
+    /// How their keys were written.
+    pub(crate) spelling: Option<Spelling>,
     /// The batch, and its row that the changes begin with.
     pub(crate) batch: usize,
     pub(crate) first_row: usize,
+}
+
+impl ContestedChanges {
+    /// Gives the rows that are to be written the spelling of their keys.
+    ///
+    /// # Errors
+    /// As [`Spelling::restore`].
+    pub(crate) fn restore_spelling(&self, settlement: &mut Settlement) -> Result<(), Error> {
+        let upserts = &mut settlement.upserts;
+        match &self.spelling {
+            Some(spelling) => spelling.restore(&mut upserts.changes, &upserts.rows),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<T> Step<T> {
@@ -89,7 +112,7 @@ impl<T> Step<T> {
 }
 
 /// Folds and prepares.
-pub(crate) async fn plan<C: Bulk>(
+pub(crate) async fn plan<C: Tables>(
     session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
@@ -127,7 +150,7 @@ pub(crate) async fn plan<C: Bulk>(
             continue;
         }
         settled.left_out += lent.left_out;
-        let slice = &ChangeSlice {
+        let mut slice = ChangeSlice {
             changes: lent.changes,
             ..*slice
         };
@@ -138,6 +161,11 @@ pub(crate) async fn plan<C: Bulk>(
             .await?;
         for &column in prepared.layout().left_out {
             settled.left_out += count_values(&slice.changes, column);
+            // What is not written makes no change incomplete (R14).
+            slice.changes.unset[column] = None;
+            if let Some(mask) = slice.changes.not_carried.get_mut(column) {
+                *mask = None;
+            }
         }
         for row in refuse_skewed(&slice.changes, &options.conflict, now_ms)? {
             let (batch, at) = place(row.row);
@@ -168,11 +196,17 @@ pub(crate) async fn plan<C: Bulk>(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 slice.changes.take(&indices).map_err(Error::configuration)?
             };
+            let connection = &mut session.connection;
+            let (segment, spelling) =
+                with_normal_keys(connection, options, &prepared, segment).await?;
             if takes_resolver(options, &segment, session.books.may_wait)? {
+                let layout = prepared.layout();
+                let spelling = spelling.map(|spelling| spelling.placed(&layout.indices));
                 steps.push(Step::Contested {
                     prepared: prepared.clone(),
                     changes: Box::new(ContestedChanges {
-                        changes: prepared.layout().place(&segment)?,
+                        changes: layout.place(&segment)?,
+                        spelling,
                         batch: slice.batch,
                         first_row: slice.first_row + rows.start,
                     }),
@@ -186,7 +220,10 @@ pub(crate) async fn plan<C: Bulk>(
                 let (batch, at) = place(rows.start + row.row);
                 rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
             }
-            for round in folded.rounds {
+            for mut round in folded.rounds {
+                if let Some(spelling) = &spelling {
+                    spelling.restore(&mut round.upserts, &round.upsert_rows)?;
+                }
                 let numbers = round.upsert_rows.iter().chain(&round.delete_rows);
                 let places = numbers
                     .map(|&row| place(rows.start + row as usize))

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use crate::change::Table;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
 use crate::sql::apply::apply;
@@ -27,6 +27,7 @@ use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::positions::{fence, is_done};
 use crate::sql::session::SqlSession;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
@@ -74,7 +75,7 @@ pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
     let found = connection.describe(&target).await;
     let creates = matches!(options.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found.map_err(Failure::into_error)?, &options.key) {
-        (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+        (Some(found), Some(key)) => found.check_key(&target.to_string(), key, options.case),
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
@@ -113,7 +114,7 @@ struct InDoubt {
 
 #[async_trait]
 impl<C: Bulk> Sink for SqlSink<C> {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         let mut session = self.take_session().await?;
         let read = session.connection.positions(&self.identity);
         let positions = match self.settings.write_timeout() {
@@ -211,7 +212,7 @@ impl<C: Bulk> SqlSink<C> {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
-        let slices = ChangeSlice::of_write(write);
+        let slices = ChangeSlice::of_write(&options, write)?;
         let early = match C::PREPARES_INSIDE {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
@@ -219,7 +220,7 @@ impl<C: Bulk> SqlSink<C> {
         session.connection.begin().await?;
         if !session
             .connection
-            .advance(&self.identity, &write.spans)
+            .advance(&self.identity, &options.table, write)
             .await?
         {
             session.connection.roll_back().await?;
@@ -259,28 +260,13 @@ impl<C: Bulk> SqlSink<C> {
         write: &Write,
     ) -> Result<Outcome, Failure> {
         let found = session.connection.positions(&self.identity).await?;
-        let stands = |span: &Span| found.get(&span.partition).copied();
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
-            && write
-                .spans
-                .iter()
-                .all(|span| stands(span) == Some(span.next))
+            && is_done(&found, &write.spans)
         {
             return Ok(in_doubt.outcome.clone());
         }
-        let other = write.spans.iter().find(|span| stands(span) != span.from);
-        Err(Failure::Error(match other {
-            Some(span) => Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found: stands(span),
-            },
-            None => Error::Unavailable {
-                message: "the positions moved while they were compared: try again".to_owned(),
-                cause: None,
-            },
-        }))
+        Err(Failure::Error(fence(&found, &write.spans)))
     }
 }
 

@@ -12,7 +12,8 @@
 //! - a column that the target lacks: the evolution policy decides at the first value that is not null;
 //!   null makes no column. The first kind gives the type
 //! - null: is null in any type
-//! - delete: its row makes no column; its values are compared as far as they fit
+//! - delete: its row makes no column and is never refused for a value; one that does not fit makes the
+//!   image one that says too little to be compared (C1)
 //! - a column that no row of a batch carries is left out of it, but for those that the key, the version
 //!   and a resolver look at
 
@@ -24,18 +25,18 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use arrow::datatypes::{Field, FieldRef, Schema};
 
 pub(crate) use self::kinds::{Kind, Kinds, Suit, suit};
 use self::read::read_as;
 use super::Options;
-use super::catalogue::{Plan, TargetTable, Wanted};
+use super::catalogue::{Plan, TargetTable, Wanted, plan};
 use super::decide::null_key;
 use super::identifier::Dialect;
 use super::target::Target;
 use super::types::arrow_field;
 use super::version::version_column;
-use crate::change::{Changes, Image, Operation, is_undeclared, undeclared};
+use crate::change::{Changes, Image, Operation, is_undeclared, without_kind};
 use crate::error::{Error, RejectedRow, Result};
 
 /// The field metadata that says that a column has the type of the target's.
@@ -107,8 +108,7 @@ impl Lender {
         options: &Options,
     ) -> Option<(Arc<TargetTable>, Plan)> {
         let table = self.tables.get(target)?;
-        let planned =
-            super::catalogue::plan(dialect, wanted, Some(table), options.evolution).ok()?;
+        let planned = plan(dialect, wanted, Some(table), options.evolution).ok()?;
         let is_current = planned.actions.is_empty() && planned.left_out.is_empty();
         is_current.then(|| (table.clone(), planned))
     }
@@ -167,23 +167,71 @@ impl Undeclared {
         let names = options.key.as_deref().or(changes.key.as_deref());
         let key = names.unwrap_or_default().to_vec();
         let missing = key.iter().filter(|name| schema.index_of(name).is_err());
-        let fields: Vec<FieldRef> = missing
-            .map(|name| Arc::new(undeclared(Field::new(name, DataType::Null, true))))
-            .collect();
+        let fields: Vec<FieldRef> = missing.map(|name| Arc::new(without_kind(name))).collect();
         let changes = with_columns(changes, fields)?;
-        let schema = changes.schema();
-        let kinds = schema.fields().iter().enumerate();
-        let kinds = kinds
-            .map(|(index, field)| match is_undeclared(field) {
-                true => Kinds::of(&changes, index, key.contains(field.name())),
-                false => Kinds::default(),
-            })
-            .collect();
+        let kinds = kinds(&changes, &key, &[]);
         Ok(Some(Self {
             changes,
             key,
             kinds,
         }))
+    }
+
+    /// The rows with a value that its column does not hold, where the table has to change first. A row
+    /// that is refused changes nothing, so that others do not depend on it.
+    ///
+    /// # Errors
+    /// As a plan for the table.
+    pub(crate) fn refused(
+        &self,
+        dialect: Dialect,
+        options: &Options,
+        target: &str,
+        table: Option<&TargetTable>,
+    ) -> Result<Vec<RejectedRow>> {
+        let mut refused: Vec<RejectedRow> = Vec::new();
+        let schema = self.changes.schema();
+        loop {
+            let mut is_refused = vec![false; self.changes.len()];
+            refused.iter().for_each(|row| is_refused[row.row] = true);
+            let given = Self {
+                changes: self.changes.clone(),
+                key: self.key.clone(),
+                kinds: kinds(&self.changes, &self.key, &is_refused),
+            };
+            let wanted = given.wanted(target, &schema, options);
+            if given.kinds.iter().all(|kinds| kinds.first.is_none()) {
+                return Ok(refused);
+            }
+            let planned = plan(dialect, &wanted, table, options.evolution)?;
+            if planned.actions.is_empty() && refused.is_empty() {
+                // What is refused is said as the values are read.
+                return Ok(refused);
+            }
+            let mut changed = table.cloned().unwrap_or_default();
+            planned
+                .actions
+                .iter()
+                .for_each(|action| changed.after(action));
+            let planned = plan(dialect, &wanted, Some(&changed), options.evolution)?;
+            let lent = given.lend(dialect, options, &changed, &planned, false)?;
+            let found: Vec<RejectedRow> = (lent.rejected.into_iter())
+                .filter(|row| !is_refused[row.row])
+                .collect();
+            let Some(first) = found.first().map(|row| row.row) else {
+                return Ok(refused);
+            };
+            // A column that only the changes made has its type from a row that may be refused itself.
+            let is_certain = |row: &RejectedRow| {
+                let name = row.field.as_deref().unwrap_or_default();
+                let index = schema.index_of(name).ok();
+                let made_by = index.and_then(|index| given.kinds[index].first);
+                let stands = table.is_some_and(|table| table.column(name).is_some());
+                let is_found = |at: usize| found.iter().any(|row| row.row == at);
+                row.row == first || stands || made_by.is_some_and(|(at, _)| !is_found(at))
+            };
+            refused.extend(found.iter().filter(|row| is_certain(row)).cloned());
+        }
     }
 
     /// Whether every change is a truncate: it needs no table.
@@ -231,6 +279,7 @@ impl Undeclared {
             schema,
             key: &self.key,
             soft_delete_column: options.mark(),
+            case: options.case,
             kinds: &self.kinds,
         }
     }
@@ -261,6 +310,7 @@ impl Undeclared {
         let mut images: Vec<ArrayRef> = Vec::new();
         let mut image_unset = Vec::new();
         let mut indices = Vec::new();
+        let mut unset = changes.unset.clone();
         let mut refused: Vec<Option<RejectedRow>> = vec![None; changes.len()];
         let (mut left_out, mut left_out_columns) = (0, Vec::new());
         for (index, field) in schema.fields().iter().enumerate() {
@@ -294,10 +344,22 @@ impl Undeclared {
                 false => &column.name,
             };
             let widens = options.evolves();
-            let lent = read::target_field(dialect, name, column, &self.kinds[index], widens);
+            let lent = read::target_field(dialect, name, column, field, widens);
             let read = read_as(dialect, field, changes.rows.column(index), &lent, column)?;
             if let Some(unfit) = read.unfit {
-                for row in unfit.set_indices() {
+                let is_key = self.key.iter().any(|key| key == field.name());
+                let is_image = |row: usize| changes.operations[row] == Operation::Delete && !is_key;
+                // No row of the target is like that: the image says no more than its key (C1).
+                let unknown = BooleanBuffer::collect_bool(changes.len(), |row| {
+                    unfit.value(row) && is_image(row)
+                });
+                if unknown.count_set_bits() > 0 {
+                    unset[index] = Some(match &changes.unset[index] {
+                        Some(unset) => unset | &unknown,
+                        None => unknown,
+                    });
+                }
+                for row in unfit.set_indices().filter(|&row| !is_image(row)) {
                     refused[row].get_or_insert_with(|| RejectedRow {
                         row,
                         rule: format!("type {}", column.sql_type),
@@ -340,7 +402,7 @@ impl Undeclared {
         };
         let lent = Changes {
             rows: build(columns)?,
-            unset: masks(&changes.unset),
+            unset: masks(&unset),
             not_carried: masks(&changes.not_carried),
             before,
             ..changes.clone()
@@ -386,8 +448,12 @@ impl Undeclared {
         let mut added: Vec<FieldRef> = Vec::new();
         for column in &table.columns {
             let name = column.name.as_str();
-            let is_there = schema.fields().iter().any(|field| field.name() == name);
-            if is_there || column.generated || options.mark() == Some(name) {
+            let means = |other: &str| {
+                let meant = table.named(other, options.case);
+                meant.is_some_and(|meant| meant.name == name)
+            };
+            let is_there = schema.fields().iter().any(|field| means(field.name()));
+            if is_there || column.generated || options.mark().is_some_and(means) {
                 continue;
             }
             let first_beside_key = !compares && beside_key(name);
@@ -399,6 +465,18 @@ impl Undeclared {
         }
         added
     }
+}
+
+/// What the values of each column are, but for those of the rows for which `without` is true.
+fn kinds(changes: &Changes, key: &[String], without: &[bool]) -> Vec<Kinds> {
+    let schema = changes.schema();
+    let columns = schema.fields().iter().enumerate();
+    columns
+        .map(|(index, field)| match is_undeclared(field) {
+            true => Kinds::of(changes, index, key.contains(field.name()), without),
+            false => Kinds::default(),
+        })
+        .collect()
 }
 
 /// The changes with more columns, which no row carries.
@@ -472,7 +550,7 @@ pub(crate) fn to_look(
             &made
         }
     };
-    let planned = super::catalogue::plan(dialect, &wanted, Some(table), options.evolution)?;
+    let planned = plan(dialect, &wanted, Some(table), options.evolution)?;
     given
         .lend(dialect, options, table, &planned, true)
         .map(|lent| lent.changes)

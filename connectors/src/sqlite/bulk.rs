@@ -16,6 +16,7 @@ use crate::sql::Options;
 use crate::sql::bulk::{
     Bulk, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
 };
+use crate::sql::equality::Equality;
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lent;
 
@@ -106,6 +107,16 @@ impl Tables for SqliteConnection {
         let prepare = self.call(move |session| session.prepare(&options, &target, &schema, &key));
         Ok(prepare.await??)
     }
+
+    async fn normal_texts(
+        &mut self,
+        _: &Arc<Prepared>,
+        _: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        // All of it is known without asking.
+        Ok(texts.to_vec())
+    }
 }
 
 impl Bulk for SqliteConnection {
@@ -167,6 +178,10 @@ impl PreparedTable for Prepared {
             left_out: &self.left_out,
             resolver: &self.resolver,
         }
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn refers_to(&self, _: &Self) -> bool {

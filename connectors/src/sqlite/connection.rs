@@ -12,8 +12,8 @@ use super::prepare::read_table;
 use super::session::Session;
 use super::{SqliteSink, positions};
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
-use crate::sink::Identity;
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
@@ -67,10 +67,11 @@ impl Connection for SqliteConnection {
     async fn open(settings: &SqliteSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel(1);
         let (opened, wait) = oneshot::channel();
-        let settings = settings.clone();
+        let (settings, identity) = (settings.clone(), identity.clone());
+        let name = format!("sqlite {}", identity.sink);
         let thread = std::thread::Builder::new()
-            .name(format!("sqlite {}", identity.sink))
-            .spawn(move || match Session::open(&settings, purpose) {
+            .name(name)
+            .spawn(move || match Session::open(&settings, &identity, purpose) {
                 Ok(session) => {
                     // Where the caller is gone, the inbox is closed and the loop ends at once.
                     drop(opened.send(Ok(())));
@@ -121,27 +122,31 @@ impl SchemaLock for SqliteConnection {
 
 impl Transaction for SqliteConnection {
     async fn begin(&mut self) -> Result<(), Failure> {
-        Ok(self.call(|session| session.begin()).await??)
+        Ok(self.call(Session::begin).await??)
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        Ok(self.call(|session| session.run("COMMIT")).await??)
+        Ok(self.call(Session::commit).await??)
     }
 
     async fn roll_back(&mut self) -> Result<()> {
         self.call(Session::roll_back).await?
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
         let identity = identity.clone();
-        let read = self.call(move |session| positions::read(&session.connection, &identity));
+        let read = self.call(move |session| session.positions(&identity));
         Ok(read.await??)
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        let (identity, spans) = (identity.clone(), spans.to_vec());
-        let advance =
-            self.call(move |session| positions::advance(&session.connection, &identity, &spans));
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let (identity, table, write) = (identity.clone(), table.to_owned(), write.clone());
+        let advance = self.call(move |session| session.advance(&identity, &table, &write));
         Ok(advance.await??)
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
-use syncline_connectors::change::Table;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use syncline_connectors::assignment::from_the_start;
+use syncline_connectors::change::{Table, has_no_kind};
 use syncline_connectors::error::Result;
 use syncline_connectors::format::Decoder;
-use syncline_connectors::record::Positions;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
 
 use crate::config::{KnownRows, PipelineFile};
@@ -62,7 +62,9 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
     while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
         match source.next(&limits).await? {
-            Event::Assigned(partitions) => source.assign(&Positions::new(), &partitions).await?,
+            Event::Assigned(partitions) => {
+                source.assign(&from_the_start(&partitions)).await?;
+            }
             Event::Records(fetched) => {
                 records += fetched.records.len();
                 bytes += fetched.records.bytes.len();
@@ -88,7 +90,7 @@ fn merged(known: Option<SchemaRef>, schema: SchemaRef) -> SchemaRef {
     let mut fields: Vec<FieldRef> = schema.fields().iter().cloned().collect();
     for field in known.fields() {
         match fields.iter_mut().find(|other| other.name() == field.name()) {
-            Some(other) if *other.data_type() == DataType::Null => *other = field.clone(),
+            Some(other) if has_no_kind(other) => *other = field.clone(),
             Some(_) => {}
             None => fields.push(field.clone()),
         }

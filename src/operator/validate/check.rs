@@ -9,7 +9,7 @@ use arrow::compute::kernels::cmp;
 use arrow::compute::{cast, or};
 use arrow::datatypes::{DataType, Field};
 use regex::Regex;
-use syncline_connectors::change::Logical;
+use syncline_connectors::change::{Logical, has_no_kind};
 
 use super::bound::{self, Rounding};
 use super::length::Bounds;
@@ -50,7 +50,6 @@ impl Check {
         match self {
             Self::Required => match column.nulls() {
                 Some(nulls) => !nulls.inner(),
-                None if *column.data_type() == DataType::Null => BooleanBuffer::new_set(rows),
                 None => BooleanBuffer::new_unset(rows),
             },
             Self::Text(holds) => {
@@ -105,7 +104,7 @@ pub(super) fn compile(rule: &Rule, field: &Field, problems: &mut Vec<Problem>) -
     let name = field.name();
     let mut stated = Vec::new();
     // Nothing but nulls, which pass whatever is said of values.
-    let has_values = *field.data_type() != DataType::Null;
+    let has_values = !has_no_kind(field);
     let mut add = |setting: &str, made: Result<Option<Stated>, String>| match made {
         Ok(made) => stated.extend(made),
         Err(message) => problems.push(Problem::new(&[setting], message)),

@@ -83,15 +83,19 @@ impl Debezium {
                 let observed = stream
                     .observed
                     .get_or_insert_with(|| Observed::new(self.computed.clone()));
+                let key = basis.key.as_deref();
+                if let Some((bytes, start)) = row {
+                    let wanted = |name: &str| is_wanted(name, form, key, projection);
+                    // A bad row is refused as it is read.
+                    let cursor = &mut Cursor::from(bytes, start);
+                    let _ = observed.add(cursor, &self.placeholder, wanted);
+                }
                 // A column that an operator names is there, whether a row carries it or not.
-                let key = basis.key.as_deref().unwrap_or_default();
-                let expected = self.expected.iter().chain(key);
+                let expected = self.expected.iter().chain(key.unwrap_or_default());
                 expected.for_each(|name| observed.expect(name));
+                observed.take_changed();
                 let columns = observed.columns();
                 stream.reshape(&columns, form, basis, projection);
-                if let Some((bytes, start)) = row {
-                    self.adapt(job, target, bytes, start);
-                }
             }
         }
     }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::value::{append_text, push_bytes, push_integer, read_document};
 use super::{Placeholder, Reading};
-use crate::change::{Logical, undeclared};
+use crate::change::{Logical, undeclared, without_kind};
 use crate::format::column::{Column, Values};
 use crate::format::decimal;
 use crate::format::fault::{Fault, Parsed};
@@ -90,16 +90,18 @@ impl Found {
 
     pub(super) fn data_type(self) -> DataType {
         match self.kind {
-            Kind::Nothing => DataType::Null,
             Kind::Boolean => DataType::Boolean,
             Kind::Integer => DataType::Int64,
             Kind::Float => DataType::Float64,
-            Kind::Number | Kind::Text | Kind::Document => DataType::Utf8,
+            Kind::Nothing | Kind::Number | Kind::Text | Kind::Document => DataType::Utf8,
         }
     }
 
     /// The field, marked as undeclared.
     pub(super) fn field(self, name: &str) -> Field {
+        if self.kind == Kind::Nothing {
+            return without_kind(name);
+        }
         undeclared(match self.kind {
             Kind::Number => Logical::Numeric.field(name),
             Kind::Document => Logical::Json.field(name),

@@ -10,14 +10,17 @@ use super::{Explained, Question, makes_tables, nothing_held, read_only_options};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::contested::read_facts;
 use crate::sql::decide::Groups;
+use crate::sql::equality::with_normal_keys;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::names::spelled;
+use crate::sql::positions::read_offsets;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared;
@@ -32,14 +35,14 @@ pub(crate) async fn explain<C: Bulk>(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, Positions)> {
+) -> Result<(Explained, HeldPositions)> {
     let mut session =
         SqlSession::<C>::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
         let explained = ask(&mut session, &settings.options(), identity, changes).await?;
         let positions = match session.exists(POSITIONS_TABLE).await? {
-            true => session.connection.positions(identity).await?,
-            false => Positions::new(),
+            true => read_offsets(&mut session.connection, identity).await?,
+            false => HeldPositions::new(),
         };
         Ok((explained, positions))
     };
@@ -55,6 +58,7 @@ async fn ask<C: Bulk>(
     identity: &Identity,
     changes: &Changes,
 ) -> Result<Explained, Failure> {
+    let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
     let found = session.connection.describe(&target).await?;
@@ -88,6 +92,9 @@ async fn ask<C: Bulk>(
         .connection
         .prepare(&reading, &target, changes, &key)
         .await?;
+    let connection = &mut session.connection;
+    let (changes, _) = with_normal_keys(connection, options, &table, changes.clone()).await?;
+    let changes = &changes;
     let layout = table.layout();
     let placed = layout.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);

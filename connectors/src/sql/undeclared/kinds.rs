@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
-use crate::change::{Changes, Logical, Operation};
+use crate::change::{Changes, Logical, Operation, has_no_kind};
 use crate::sql::identifier::Dialect;
 use crate::sql::types::{Fit, arrow_field, default_type, fit};
 
@@ -24,8 +24,10 @@ pub(crate) enum Kind {
 impl Kind {
     /// The kind of the values of a column: of one of numbers as text, that of the number `text`.
     fn of(field: &Field, text: impl FnOnce() -> Kind) -> Option<Self> {
+        if has_no_kind(field) {
+            return None;
+        }
         Some(match (Logical::of(field), field.data_type()) {
-            (_, DataType::Null) => return None,
             (Some(Logical::Numeric), _) => text(),
             (Some(Logical::Json), _) => Self::Document,
             (_, DataType::Boolean) => Self::Boolean,
@@ -69,7 +71,8 @@ pub(crate) struct Kinds {
 }
 
 impl Kinds {
-    pub(super) fn of(changes: &Changes, column: usize, is_key: bool) -> Self {
+    /// Of a column, but for the rows for which `without` is true.
+    pub(super) fn of(changes: &Changes, column: usize, is_key: bool, without: &[bool]) -> Self {
         let array = changes.rows.column(column);
         let schema = changes.schema();
         let field = schema.field(column);
@@ -78,7 +81,9 @@ impl Kinds {
             Operation::Delete => is_key,
             _ => true,
         };
-        let rows = (0..changes.len()).filter(|&row| array.is_valid(row) && counts(row));
+        let rows = (0..changes.len())
+            .filter(|&row| array.is_valid(row) && counts(row))
+            .filter(|&row| !without.get(row).copied().unwrap_or_default());
         let Some(first) = rows.clone().next() else {
             return Self::default();
         };
@@ -102,7 +107,7 @@ impl Kinds {
             kinds.fraction = true;
         } else if *field.data_type() == DataType::Int64 {
             let values = array.as_primitive::<Int64Type>();
-            if changes.operations.contains(&Operation::Delete) {
+            if !without.is_empty() || changes.operations.contains(&Operation::Delete) {
                 rows.for_each(|row| kinds.widen(values.value(row), values.value(row)));
             } else if let (Some(least), Some(most)) = (min(values), max(values)) {
                 kinds.widen(least, most);
@@ -117,7 +122,7 @@ impl Kinds {
     }
 
     /// Whether a number is not a whole one of 64 bits.
-    pub(super) fn needs_digits(&self) -> bool {
+    fn needs_digits(&self) -> bool {
         self.fraction || self.large
     }
 

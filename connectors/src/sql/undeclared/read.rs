@@ -8,8 +8,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
-use super::kinds::Kinds;
-use crate::change::Logical;
+use crate::change::{Logical, has_no_kind};
 use crate::error::{Error, Result};
 use crate::format::{fit, is_document, read_exact};
 use crate::sql::catalogue::TargetColumn;
@@ -30,16 +29,14 @@ pub(super) fn target_field(
     dialect: Dialect,
     name: &str,
     column: &TargetColumn,
-    kinds: &Kinds,
+    values: &Field,
     widens: bool,
 ) -> Field {
     let field = arrow_field(dialect, name, &column.sql_type);
+    let fractions =
+        Logical::of(values) == Some(Logical::Numeric) || values.data_type().is_floating();
     // SQLite keeps a fraction in a column of integers, which it cannot make wider.
-    if dialect == Dialect::Sqlite
-        && widens
-        && kinds.needs_digits()
-        && field.data_type().is_integer()
-    {
+    if dialect == Dialect::Sqlite && widens && fractions && field.data_type().is_integer() {
         return Logical::Numeric.field(name);
     }
     field
@@ -90,8 +87,10 @@ pub(super) fn read_as(
             reason,
         });
     }
+    if has_no_kind(field) {
+        return done(new_null_array(target.data_type(), values.len()));
+    }
     match (found, wanted) {
-        ((_, DataType::Null), _) => done(new_null_array(target.data_type(), values.len())),
         (found, wanted) if found == wanted => done(values.clone()),
         // A text keeps a document as its JSON, a number as its digits.
         ((Some(_), DataType::Utf8), (None, DataType::Utf8)) => done(values.clone()),

@@ -148,7 +148,7 @@ fn evolved(
             let planned = plan(dialect, &wanted, Some(table), evolution).unwrap();
             for action in &planned.actions {
                 all.push(statement(dialect, "t", action).unwrap());
-                apply(table, action);
+                table.after(action);
             }
         }
         all
@@ -161,32 +161,6 @@ fn evolved(
         statements(&[row], &mut single);
     }
     assert_eq!(whole, single, "{rows:?}");
-}
-
-fn apply(table: &mut TargetTable, action: &crate::sql::catalogue::Action) {
-    use crate::sql::catalogue::Action;
-    let at = |table: &TargetTable, name: &str| {
-        let mut columns = table.columns.iter();
-        columns.position(|column| column.name == name).unwrap()
-    };
-    match action {
-        Action::Create { .. } => panic!("the table is there"),
-        Action::Add { column, sql_type } => table.columns.push(TargetColumn {
-            name: column.clone(),
-            sql_type: sql_type.clone(),
-            nullable: true,
-            has_default: false,
-            generated: false,
-        }),
-        Action::Widen { column, sql_type } => {
-            let at = at(table, column);
-            table.columns[at].sql_type.clone_from(sql_type);
-        }
-        Action::Rename { column, to } => {
-            let at = at(table, column);
-            table.columns[at].name.clone_from(to);
-        }
-    }
 }
 
 #[test]
