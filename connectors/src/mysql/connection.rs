@@ -32,7 +32,7 @@ impl Connection for Session {
 
     const DIALECT: Dialect = Dialect::Mysql;
 
-    async fn open(settings: &MysqlSink, _: &Identity, purpose: Purpose) -> Result<Self> {
+    async fn open(settings: &MysqlSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         Self::open(settings, identity, purpose).await
     }
 

@@ -1,10 +1,10 @@
-//! Syncline's own tables in MySQL: how their statements run, and the tables of the books.
+//! Syncline's own tables in MySQL: how their statements run.
 
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::failure::{Failure, failure};
 use super::session::{Session, describe, integer, rows, texts};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::positions::{Execute, MYSQL_DDL_LOCK, MYSQL_DDL_LOCK_SECONDS, busy};
 

@@ -13,7 +13,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
 use super::MysqlSink;
 use super::failure::{Failure, failure};
-use super::positions;
 use super::prepare::Prepared;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
@@ -81,7 +80,11 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects; to write, makes Syncline's own tables where they are not there.
-    pub(super) async fn open(config: &MysqlSink, purpose: Purpose) -> Result<Self> {
+    pub(super) async fn open(
+        config: &MysqlSink,
+        identity: &Identity,
+        purpose: Purpose,
+    ) -> Result<Self> {
         let (connection, server) = open_connection(config).await?;
         let mut session = Self {
             connection,

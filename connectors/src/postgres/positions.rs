@@ -1,4 +1,4 @@
-//! Syncline's own tables in PostgreSQL: how their statements run, and the tables of the books.
+//! Syncline's own tables in PostgreSQL: how their statements run.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 

@@ -13,7 +13,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 use super::PostgresSink;
 use super::failure::{Failure, failure};
 use super::origin;
-use super::positions;
 use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::SqliteSink;
 use super::failure::Failure;
 use super::prepare::read_table;
 use super::session::Session;
-use super::{SqliteSink, positions};
 use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
