@@ -1,11 +1,11 @@
-//! The suite of a source.
+//! The test suite for sources.
 
 use std::time::Duration;
 
 use crate::record::{Partition, Positions};
 use crate::source::{Event, Limits, Source};
 
-/// A record with where it came from.
+/// A record with its partition and offset.
 type Seen = (Partition, i64, Option<Vec<u8>>);
 
 fn limits(rows: usize) -> Limits {
@@ -16,8 +16,8 @@ fn limits(rows: usize) -> Limits {
     }
 }
 
-/// Passes where a source that was opened to end by itself hands over `count` records, each once and
-/// in order, whatever the batch and wherever it resumes.
+/// Checks that a source that ends by itself delivers `count` records, each once and in order, for
+/// every batch size and every position from which it resumes.
 pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
     let mut steps = Vec::new();
     let all = read(open(), 1, &Positions::new(), &mut steps).await;
@@ -26,7 +26,7 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
         let again = read(open(), rows, &Positions::new(), &mut Vec::new()).await;
         assert_eq!(again, all, "batches of {rows} rows");
     }
-    // From each place where a sink may have stopped: no loss, no repetition.
+    // Resume from each position at which a sink may have stopped: no loss and no repetition.
     for held in &steps {
         let rest = read(open(), 3, held, &mut Vec::new()).await;
         let expect: Vec<Seen> = all
@@ -39,7 +39,7 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
     holds_back(open()).await;
 }
 
-/// Reads to the end; notes the positions after every fetch.
+/// Reads to the end; records the positions after every fetch.
 async fn read(
     mut source: Box<dyn Source>,
     rows: usize,
@@ -75,7 +75,7 @@ async fn read(
     seen
 }
 
-/// With no room for records the source hands over none, and loses none.
+/// If no more records are allowed, the source delivers none and loses none.
 async fn holds_back(mut source: Box<dyn Source>) {
     let mut idle = 0;
     while idle < 3 {

@@ -17,7 +17,7 @@ use super::session::Session;
 use super::stage::{Stretch, stage_keys, stage_settled};
 use super::statement::Statements;
 use crate::change::Changes;
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Rules, Settlement, decide};
@@ -154,7 +154,7 @@ async fn held(
     statements: &Statements<'_>,
     step: u32,
     count: usize,
-) -> Result<Held, Failure> {
+) -> Result<TargetRows, Failure> {
     let prepared = statements.prepared;
     let mut readers = prepared.readers.clone();
     if let Some(mark) = &prepared.mark {
@@ -178,7 +178,7 @@ async fn held(
     let (columns, foreign) = columns.into_iter().unzip();
     let rows =
         RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
-    Ok(Held {
+    Ok(TargetRows {
         rows,
         exists,
         marked,

@@ -17,7 +17,7 @@ use super::session::Session;
 use super::stage::{stage_keys, stage_settled};
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::{Error, RejectedChange};
 use crate::sql::books::Keys;
 use crate::sql::decide::{Facts, Groups, Net, Rules, Settlement, decide};
@@ -163,7 +163,7 @@ async fn held(
     session: &mut Session,
     statements: &Statements<'_>,
     count: usize,
-) -> Result<Held, Failure> {
+) -> Result<TargetRows, Failure> {
     let prepared: &Prepared = statements.prepared;
     let mut readers = prepared.readers.clone();
     if let Some(mark) = &prepared.mark {
@@ -190,7 +190,7 @@ async fn held(
     let (columns, foreign) = columns.into_iter().unzip();
     let rows = arrow::array::RecordBatch::try_new(prepared.placed.clone(), columns)
         .map_err(Error::configuration)?;
-    Ok(Held {
+    Ok(TargetRows {
         rows,
         exists,
         marked,

@@ -14,7 +14,7 @@ use super::prepare::Prepared;
 use super::read::Values;
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::DeleteMode;
 use crate::sql::books::Keys;
@@ -200,7 +200,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn held(&self, statements: &Statements<'_>, cells: &[Cells], count: usize) -> Result<Held> {
+    fn held(
+        &self,
+        statements: &Statements<'_>,
+        cells: &[Cells],
+        count: usize,
+    ) -> Result<TargetRows> {
         let prepared = statements.prepared;
         let schema = &prepared.placed;
         let fail = |error| of_statement(&format!("reading table {:?}", prepared.name), error);
@@ -237,7 +242,7 @@ impl Run<'_> {
             .map(|(values, field)| values.finish(field))
             .collect::<Result<Vec<_>>>()?;
         let (columns, foreign) = columns.into_iter().unzip();
-        Ok(Held {
+        Ok(TargetRows {
             rows: RecordBatch::try_new(schema.clone(), columns).map_err(Error::configuration)?,
             exists: BooleanBuffer::from(exists),
             marked: marked.contains(&true).then(|| BooleanBuffer::from(marked)),
