@@ -1,4 +1,5 @@
-//! Consuming 300-byte messages, against a bare rdkafka loop. The broker is that of `SYNCLINE_TEST_KAFKA`.
+//! Measures the consumption of 300-byte messages, compared with a bare rdkafka loop. The broker is
+//! that of `SYNCLINE_TEST_KAFKA`.
 
 mod support;
 

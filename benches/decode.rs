@@ -1,4 +1,4 @@
-//! Debezium JSON → Arrow, against arrow-json on the nested schema.
+//! Measures the decoding of Debezium JSON to Arrow, compared with arrow-json on the nested schema.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn main() {
         || decode(&creates, &options),
         || ceiling(&creates),
     );
-    // The ceiling reads both rows of every event here, too.
+    // The ceiling also reads both rows of every event.
     let updates = batches(events::update);
     let options = DecoderOptions {
         before: true,

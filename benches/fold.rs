@@ -1,4 +1,5 @@
-//! Folding a batch to one net change a key (R8), against hashing the keys alone.
+//! Measures folding a batch to one net change for each key (R8), compared with hashing the keys
+//! only.
 
 mod support;
 

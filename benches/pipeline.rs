@@ -1,5 +1,6 @@
-//! Whole pipelines, each against its own narrowest part in the same run, with peak memory at the end.
-//! Kafka and PostgreSQL are those of `SYNCLINE_TEST_KAFKA` and `SYNCLINE_TEST_POSTGRES`.
+//! Measures whole pipelines, each compared with its slowest part in the same run, and peak memory
+//! at the end. Kafka and PostgreSQL are those of `SYNCLINE_TEST_KAFKA` and
+//! `SYNCLINE_TEST_POSTGRES`.
 
 mod support;
 
@@ -149,7 +150,8 @@ fn sqlite_text(path: &str) -> String {
 fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    // A group of its own: where the sink keeps no positions, the group's offsets are where to begin.
+    // A new consumer group: if the sink stores no positions, the group's offsets say where to
+    // begin.
     let group = format!("bench-{}-{number}", std::process::id());
     let source = source.replace("GROUP", &group);
     let mut text = format!(
@@ -192,7 +194,7 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     run
 }
 
-/// Writes the same rows straight into a sink.
+/// Writes the same rows directly to a sink.
 fn feed(runtime: &Runtime, kind: &str, settings: serde_json::Value) -> Run {
     let mut decoder = Decoder::new(
         Format::DebeziumJson,

@@ -1,8 +1,8 @@
-//! Conflicts from end to end: what it costs to decide them, against the plain upsert of the same rows.
+//! Measures the decision of conflicts in a database, compared with a plain upsert of the same rows.
 //!
-//! 100,000 rows of ten columns in PostgreSQL, changed in batches of 10,000 over one connection. Every
-//! row of the source differs from the target's, so that nothing is saved by not writing; before each
-//! round the table is filled anew, outside of the time.
+//! The table has 100,000 rows of ten columns in PostgreSQL and gets batches of 10,000 changes over
+//! one connection. Every row of the source differs from the target's, so every row is written.
+//! Before each round the table is filled again, which is not measured.
 //!
 //! PostgreSQL is the server of `SYNCLINE_TEST_POSTGRES` (`make bench` starts it).
 
@@ -39,7 +39,7 @@ fn main() {
     let newest = json!({"strategy": "newest_wins", "version": "updated_at"});
     let merge = json!({"strategy": "merge", "version": "updated_at"});
 
-    // Newer in every second row, older in the others: half of the changes lose.
+    // Newer in every second row, older in the others, so half of the changes lose.
     let table = Table::new(&runtime, &url, &base);
     let source = edited(&base, |rows| {
         rows.set_notes(source_note);
@@ -99,14 +99,14 @@ fn main() {
     );
 }
 
-/// A table and what it holds before each round.
+/// A table with its rows before each round.
 struct Table<'a> {
     runtime: &'a Runtime,
     url: &'a str,
 }
 
 impl<'a> Table<'a> {
-    /// Fills the copy that each round begins with.
+    /// Creates the copy that each round starts from.
     fn new(runtime: &'a Runtime, url: &'a str, held: &[RecordBatch]) -> Self {
         psql(
             url,
@@ -121,7 +121,7 @@ impl<'a> Table<'a> {
         table
     }
 
-    /// Times the writes under a policy. `conflicts` and `kept` are how many there must be.
+    /// Measures the writes under a policy. `conflicts` and `kept` are the expected numbers.
     fn run(&self, writes: &[Write], policy: &Value, conflicts: u64, kept: u64) -> Run {
         psql(
             self.url,
@@ -153,7 +153,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// One write a batch, all updates, with the rows before where there are any.
+/// One write for each batch, all updates; with the rows before if they are given.
 fn writes(source: &[RecordBatch], before: Option<&[RecordBatch]>) -> Vec<Write> {
     let write = |(batch, rows): (usize, &RecordBatch)| {
         let image = before.map(|before| Image {
@@ -175,7 +175,7 @@ fn writes(source: &[RecordBatch], before: Option<&[RecordBatch]>) -> Vec<Write> 
     source.iter().enumerate().map(write).collect()
 }
 
-/// The batches with some columns changed.
+/// The batches after an edit of some columns.
 fn edited(batches: &[RecordBatch], edit: impl Fn(&mut Edit)) -> Vec<RecordBatch> {
     let edited = |batch: &RecordBatch| {
         let mut columns = Edit(batch.columns().to_vec());
@@ -185,7 +185,7 @@ fn edited(batches: &[RecordBatch], edit: impl Fn(&mut Edit)) -> Vec<RecordBatch>
     batches.iter().map(edited).collect()
 }
 
-/// The columns of a batch of [`events::rows`], to be changed.
+/// The columns of a batch of [`events::rows`], for editing.
 struct Edit(Vec<ArrayRef>);
 
 impl Edit {
@@ -194,7 +194,7 @@ impl Edit {
         self.0[7] = Arc::new(notes);
     }
 
-    /// Another phone in every second row.
+    /// Changes the phone in every second row.
     fn change_phones(&mut self) {
         let phones = self.0[4].as_string::<i32>().iter().enumerate();
         let changed = phones.map(|(row, phone)| match row % 2 {
@@ -204,14 +204,14 @@ impl Edit {
         self.0[4] = Arc::new(changed.collect::<StringArray>());
     }
 
-    /// Adds so many hundredths.
+    /// Adds this number of hundredths to every balance.
     fn add_to_balances(&mut self, amount: i128) {
         let balances = self.0[5].as_primitive::<Decimal128Type>();
         let added: Decimal128Array = balances.unary(|balance| balance + amount);
         self.0[5] = Arc::new(added.with_data_type(balances.data_type().clone()));
     }
 
-    /// Moves the versions by so many microseconds a row.
+    /// Moves the version of each row by a number of microseconds.
     fn shift_versions(&mut self, by: impl Fn(usize) -> i64) {
         let versions = self.0[9].as_primitive::<TimestampMicrosecondType>();
         let moved = versions

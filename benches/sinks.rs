@@ -1,9 +1,11 @@
-//! Upserts into PostgreSQL, MariaDB and SQLite, against what the database can do with the same rows:
-//! `psql \copy` into a temporary table and one `INSERT … SELECT … ON CONFLICT`; the `mariadb` client with
-//! multi-row `INSERT … ON DUPLICATE KEY UPDATE`; bare rusqlite in one transaction. And what exactly once costs: the same writes with and without positions to move.
+//! Measures upserts into PostgreSQL, MariaDB and SQLite, compared with the database's own means for
+//! the same rows: `psql \copy` into a temporary table and one `INSERT … SELECT … ON CONFLICT`; the
+//! `mariadb` client with multi-row `INSERT … ON DUPLICATE KEY UPDATE`; bare rusqlite in one
+//! transaction. Also measures the cost of exactly-once delivery: the same writes with and without
+//! positions.
 //!
-//! PostgreSQL is the server of `SYNCLINE_TEST_POSTGRES`, MariaDB that of `SYNCLINE_TEST_MYSQL` (`make bench`
-//! starts both).
+//! PostgreSQL is the server of `SYNCLINE_TEST_POSTGRES`, MariaDB that of `SYNCLINE_TEST_MYSQL`
+//! (`make bench` starts both).
 
 mod support;
 
@@ -34,7 +36,7 @@ fn main() {
     postgres(&runtime, &batches);
 }
 
-/// Rows of one statement of the `mariadb` client: about a MiB.
+/// The rows of one statement of the `mariadb` client: about 1 MiB.
 const STATEMENT_ROWS: usize = 5_000;
 
 const MYSQL_COLUMNS: &str = "id bigint primary key, first_name varchar(100), last_name varchar(100), \
@@ -93,7 +95,7 @@ fn mysql(runtime: &Runtime, batches: &[RecordBatch]) {
     );
 }
 
-/// One transaction that upserts these rows.
+/// An SQL script that upserts these rows in one transaction.
 fn upserts(rows: &[Vec<String>]) -> String {
     let mut script = String::from("START TRANSACTION;\n");
     for rows in rows.chunks(STATEMENT_ROWS) {
@@ -113,14 +115,14 @@ fn upserts(rows: &[Vec<String>]) -> String {
     script
 }
 
-/// The client of a URL `mysql://user:password@host:port/database`.
+/// Runs a script with the client, for a URL `mysql://user:password@host:port/database`.
 fn mariadb(url: &str, script: &str) {
     let parts: Vec<&str> = url
         .trim_start_matches("mysql://")
         .split([':', '@', '/'])
         .collect();
     let [user, password, host, port, database] = parts[..] else {
-        panic!("SYNCLINE_TEST_MYSQL is no mysql://user:password@host:port/database");
+        panic!("SYNCLINE_TEST_MYSQL is not mysql://user:password@host:port/database");
     };
     let mut command = Command::new("mariadb");
     command.env("MYSQL_PWD", password).args([

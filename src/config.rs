@@ -1,9 +1,8 @@
-//! What the user typed: a pipeline file, read and checked but not yet understood.
+//! Reads and checks pipeline files. The result is what the user wrote; the plan interprets it.
 //!
-//! A file is parsed, then references are substituted, then everything is held against the JSON
-//! Schema that its own Rust types give, then the graph is checked, and only then are the types
-//! filled. Whatever is wrong is reported at once, each at its place. What compiles expressions and
-//! connects stands in the plan.
+//! Steps: parse the file, substitute references, check the values against the JSON Schema that the
+//! Rust types produce, check the graph, and fill the types. All problems are reported together,
+//! each with its position. The plan compiles expressions and connects.
 
 use std::fmt;
 use std::path::Path;
@@ -50,13 +49,13 @@ pub use schema::pipeline_schema;
 pub use size::ByteSize;
 pub use together::check_together;
 
-/// A pipeline file that holds to its schema and whose graph is whole.
+/// A pipeline file that is valid by its schema and whose graph is complete.
 pub struct PipelineFile {
     /// The pipeline's name: `name`, else the file's name without its extension.
     pub name: String,
-    /// How much memory records and rows may hold, over all queues and lanes.
+    /// The maximum memory for records and rows, over all queues and lanes, in bytes.
     pub memory_bytes: u64,
-    /// When a batch is full.
+    /// The limits of a batch.
     pub batch: Batch,
     /// The sources by name, in the order of the file.
     pub sources: Vec<(String, SourceConfig)>,
@@ -66,34 +65,34 @@ pub struct PipelineFile {
     pub sinks: Vec<(String, SinkNode)>,
     /// Where rejected changes are kept.
     pub quarantine: Option<QuarantineConfig>,
-    /// The file itself, to place problems that are found later.
+    /// The parsed file, to show later problems at their positions.
     pub document: Document,
 }
 
-/// A sink with its place in the graph, of which the connector knows nothing.
+/// A sink with its place in the graph. The connector knows only `config`.
 #[derive(Clone)]
 pub struct SinkNode {
-    /// The sources and operators whose changes come in.
+    /// The names of the sources and operators whose changes the sink gets.
     pub inputs: Vec<String>,
-    /// What is wrapped around the connector.
+    /// The layers around the connector.
     pub layers: Layers,
     /// The connector's settings.
     pub config: SinkConfig,
 }
 
-/// What is wrapped around the connection of any sink.
+/// The layers around the connection of a sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Layers {
-    /// How often and how soon an unavailable target is tried again.
+    /// How often and how soon a write to an unavailable target is repeated.
     pub retry: RetryConfig,
-    /// When an unavailable target is left alone but for a probe, by all lanes together.
+    /// When all lanes stop writing to an unavailable target, apart from single test requests.
     pub breaker: BreakerConfig,
-    /// How fast the target may be written; without a bound where it is absent.
+    /// The maximum write rate; unlimited if absent.
     pub throttle: Option<ThrottleConfig>,
 }
 
-/// When a batch is handed on: at the first of these bounds.
+/// A batch is complete when it reaches the first of these limits.
 ///
 /// ```toml
 /// [batch]
@@ -104,12 +103,12 @@ pub struct Layers {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Batch {
-    /// The most records of a batch.
+    /// The maximum number of records in a batch.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub rows: usize,
-    /// The most bytes of keys and values; one record may go past it.
+    /// The maximum number of bytes of keys and values in a batch; one record may exceed it.
     pub bytes: ByteSize,
-    /// How long a batch may wait to fill, in milliseconds.
+    /// The maximum time that a batch waits for more records, in milliseconds.
     #[schemars(range(max = 60_000))]
     pub linger_ms: u64,
 }
@@ -125,18 +124,18 @@ impl Default for Batch {
 }
 
 impl Layers {
-    /// The keys of a sink's table that are layers.
+    /// The keys of a sink's table that configure layers.
     const KEYS: [&str; 3] = ["retry", "breaker", "throttle"];
 }
 
 impl Batch {
-    /// How long a batch may wait to fill.
+    /// The maximum time that a batch waits for more records.
     pub fn linger(&self) -> Duration {
         Duration::from_millis(self.linger_ms)
     }
 }
 
-/// Nothing but names: settings hold secrets.
+/// Shows only names: the settings contain secrets.
 impl fmt::Debug for PipelineFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PipelineFile")
@@ -147,7 +146,7 @@ impl fmt::Debug for PipelineFile {
 }
 
 impl PipelineFile {
-    /// The folder that relative references start from.
+    /// The folder that relative `${file:…}` references start from.
     pub fn folder(&self) -> &Path {
         self.document.folder()
     }

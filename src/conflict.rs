@@ -1,17 +1,19 @@
-//! Conflicts decided: pure functions over whole Arrow columns, no I/O (C1–C9).
+//! Decides conflicts with pure functions over whole Arrow columns; no I/O (C1–C9).
 //!
-//! A sink that cannot decide in its bulk statement hands over the changes, the rows that its target
-//! holds for their keys, and what both sides agreed on last, and is told what becomes of each change.
+//! A sink that cannot decide in its bulk statement passes three things: the changes, the target's
+//! current rows for their keys, and the base (the last state on which both sides agreed). It gets
+//! one decision for each change.
 //!
-//! - A policy is compiled once for a schema: a strategy that does not fit its column, a column that is
-//!   not there and a wrong expression are configuration errors before anything is decided.
-//! - Detection and comparison run over whole columns; what costs time by the row is done for contested
-//!   rows only.
-//! - Null is a value: it equals null and nothing else. Values compare by what they are, not by how they
-//!   are written. A column that the source did not send (R14) takes part in nothing.
-//! - The same edit on both sides is no conflict. A tie has an explicit winner (C3). A delete is
-//!   compared by its own row, and is no trump card (C6).
-//! - What cannot be computed is rejected with its rule, never rounded and never guessed (R3).
+//! - A policy is compiled once for each schema. A strategy that does not fit its column, an unknown
+//!   column and a wrong expression are configuration errors before any conflict is decided.
+//! - Detection and comparison work on whole columns. Work that is done row by row is done for
+//!   contested rows only.
+//! - Null is a value: it equals null and nothing else. Values compare by value, not by their text.
+//!   A column that the source did not send (R14) is ignored in every comparison.
+//! - The same edit on both sides is not a conflict. A tie has an explicit winner (C3). A delete is
+//!   compared by the row that it deleted and does not win automatically (C6).
+//! - A change whose result cannot be computed is rejected with the rule that rejects it. Nothing is
+//!   rounded or guessed (R3).
 
 mod column;
 mod compare;
@@ -38,21 +40,21 @@ pub(crate) use rules::absent;
 
 use crate::problem::Problem;
 
-/// Resolvers for every strategy.
+/// Compiles resolvers for every strategy.
 pub fn resolvers() -> Arc<dyn Resolvers> {
-    Arc::new(Kernels)
+    Arc::new(StrategyResolvers)
 }
 
-/// What is wrong with `policy` for rows of `schema`; paths begin at `conflict`.
+/// The problems of `policy` for rows of `schema`; their paths begin at `conflict`.
 pub(crate) fn check(policy: &ConflictPolicy, schema: &SchemaRef, key: &[usize]) -> Vec<Problem> {
     Rules::compile(policy, schema, key)
         .err()
         .unwrap_or_default()
 }
 
-struct Kernels;
+struct StrategyResolvers;
 
-impl Resolvers for Kernels {
+impl Resolvers for StrategyResolvers {
     fn compile(
         &self,
         policy: &ConflictPolicy,
@@ -67,7 +69,7 @@ impl Resolvers for Kernels {
     }
 }
 
-/// All problems, for who has no file to point into.
+/// All problems as one line, for a caller without a file to show them in.
 fn in_one_line(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems
         .iter()

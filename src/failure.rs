@@ -1,4 +1,4 @@
-//! Why a pipeline ended before its time, by what a person does about it.
+//! The reasons why a pipeline ends early, by what a person has to do.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use syncline_connectors::error::Error;
 
 use crate::problem::Problem;
 
-/// Why a pipeline stopped; each kind has its own exit code.
+/// The reason why a pipeline stopped; each kind has its own exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The pipeline file has to change; the problems say where.
+    /// The pipeline file must be changed; the problems say where.
     Problems(Vec<Problem>),
-    /// Something has to be configured differently, here or in a system outside.
+    /// A setting must be changed, here or in another system.
     Configuration(String),
-    /// A system outside was not reachable at the start.
+    /// Another system could not be reached at the start.
     Unreachable(String),
-    /// It failed while it ran.
+    /// The pipeline failed while it ran.
     Failed(String),
 }
 
@@ -28,7 +28,7 @@ impl Failure {
         Self::of(part, error)
     }
 
-    /// Of an error at the border; `part` says where.
+    /// Converts an error of a source or sink; `part` names it.
     pub(crate) fn of(part: &str, error: Error) -> Self {
         let message = format!("{part}: {}", error.chain());
         match error {

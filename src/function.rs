@@ -1,15 +1,16 @@
 //! Expressions: DataFusion SQL over the columns of one row, compiled once and evaluated on columns.
 //!
-//! - A wrong expression is an [`ExpressionError`] with the bytes of the wrong word, before anything
-//!   starts. A batch only evaluates.
-//! - Names of columns are case-sensitive, as in the data; names of functions are not. A column whose
-//!   name has two parts, as `source.email`, is written as that.
-//! - Only what one row says can be asked: no subqueries, aggregates or window functions, and nothing
-//!   that differs when a change is replayed. `now()` is the time of the batch.
-//! - A null is what SQL makes of it. A value that cannot be computed (a failed cast, a division by
-//!   zero, an overflow) costs its own row only: [`Evaluated::failures`] names the rows, never values.
-//! - Nothing is rounded in silence (R3): numbers with a fraction are decimals, overflow fails. A cast
-//!   that a person writes does what they asked: `cast(x as decimal(12, 2))` rounds half away from
+//! - A wrong expression gives an [`ExpressionError`] with the byte range of the wrong word when it
+//!   is compiled. Evaluating a batch reports no such error.
+//! - Names of columns are case-sensitive, as in the data; names of functions are not. A two-part
+//!   column name such as `source.email` is written with its dot.
+//! - An expression sees one row: no subqueries, aggregates or window functions, and no function
+//!   whose result changes when a change is replayed. `now()` is the time of the batch.
+//! - Nulls follow the rules of SQL. A row whose value cannot be computed (a failed cast, a division
+//!   by zero, an overflow) fails alone: [`Evaluated::failures`] gives the index of the row, never
+//!   its values.
+//! - Nothing is rounded in silence (R3): numbers with a fraction are decimals, and an overflow
+//!   fails. An explicit cast rounds as it says: `cast(x as decimal(12, 2))` rounds half away from
 //!   zero.
 
 use std::sync::Arc;
@@ -48,16 +49,16 @@ pub struct Expression {
     nullable: bool,
     /// Indices into the schema that it was compiled for, ascending.
     columns: Vec<usize>,
-    /// Those columns alone, which `physical` is over.
+    /// The schema of these columns only; `physical` is compiled for it.
     schema: SchemaRef,
-    /// To be read anew for every batch, where nobody else does.
+    /// Set where the expression has a clock of its own, which it moves at every batch.
     own_clock: Option<Clock>,
 }
 
 /// The values of an expression for a batch.
 #[derive(Debug)]
 pub struct Evaluated {
-    /// One value a row; null where it failed.
+    /// One value for each row; null where the evaluation failed.
     pub array: ArrayRef,
     /// The rows that failed, ascending.
     pub failures: Vec<Failure>,
@@ -66,9 +67,9 @@ pub struct Evaluated {
 /// A row for which an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Which row of the batch.
+    /// The index of the row in the batch.
     pub row: usize,
-    /// Why, without the row's values.
+    /// The reason, without the row's values.
     pub reason: &'static str,
 }
 
@@ -76,7 +77,7 @@ impl Expression {
     /// Compiles `text` over the columns of `schema`; `now()` follows the system's clock.
     ///
     /// # Errors
-    /// Where the text is no valid expression over these columns.
+    /// If the text is not a valid expression over these columns.
     pub fn compile(text: &str, schema: &SchemaRef) -> Result<Self, Box<ExpressionError>> {
         let clock = Clock::system();
         let mut expression = Self::compile_at(text, schema, &clock)?;
@@ -88,13 +89,13 @@ impl Expression {
     /// caller moves between batches.
     ///
     /// # Errors
-    /// As [`Expression::compile`].
+    /// The same as [`Expression::compile`].
     pub fn compile_at(
         text: &str,
         schema: &SchemaRef,
         clock: &Clock,
     ) -> Result<Self, Box<ExpressionError>> {
-        // Any column may be null in a delete, whatever the source's schema says.
+        // A column can be null in a delete, even where the source's schema says `not null`.
         let nullable: Vec<Field> = schema
             .fields()
             .iter()
@@ -129,7 +130,7 @@ impl Expression {
         })
     }
 
-    /// The type of its values.
+    /// The type of the values.
     pub fn data_type(&self) -> &DataType {
         &self.data_type
     }
@@ -139,29 +140,30 @@ impl Expression {
         self.nullable
     }
 
-    /// The columns that it depends on: indices into the schema that it was compiled for, ascending.
+    /// The columns that the expression reads: indices into the schema that it was compiled for,
+    /// ascending.
     pub fn columns(&self) -> &[usize] {
         &self.columns
     }
 
-    /// The column that it is, where it is nothing but one.
+    /// The index of the column, if the expression is a plain column name.
     pub fn as_column(&self) -> Option<usize> {
         self.physical
             .downcast_ref::<Column>()
             .map(|column| self.columns[column.index()])
     }
 
-    /// Its values for a batch of the schema that it was compiled for.
+    /// Evaluates the expression for a batch of the schema that it was compiled for.
     pub fn evaluate(&self, batch: &RecordBatch) -> Evaluated {
         self.evaluate_on(batch.num_rows(), |index| batch.column(index).clone())
     }
 
-    /// Its values for `rows` rows, whose columns are asked for by their index into the schema that
-    /// it was compiled for; only those that it depends on are asked for.
+    /// Evaluates the expression for `rows` rows. Calls `column` with an index into the schema that
+    /// the expression was compiled for, and only for the columns that the expression reads.
     ///
     /// # Panics
-    /// Where a column is not of that schema's type or not `rows` long: the caller compiled for
-    /// another schema.
+    /// If a column does not have the type of that schema or is not `rows` long: then the caller
+    /// compiled the expression for another schema.
     pub fn evaluate_on(&self, rows: usize, column: impl FnMut(usize) -> ArrayRef) -> Evaluated {
         let columns: Vec<ArrayRef> = self.columns.iter().copied().map(column).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -189,7 +191,7 @@ impl Expression {
         self.physical.evaluate(batch)?.into_array(batch.num_rows())
     }
 
-    /// The values of a batch that failed as a whole: halves it until every culprit stands alone.
+    /// The values of a batch that failed as a whole: halves it until each failing row stands alone.
     fn bisect(&self, batch: &RecordBatch, error: &DataFusionError) -> Evaluated {
         let mut pieces = Vec::new();
         let mut failures = Vec::new();
@@ -228,10 +230,10 @@ impl Expression {
     }
 }
 
-/// The columns that `text` names, each once, in order; no schema is needed.
+/// The columns that `text` names, each once, in order. Needs no schema.
 ///
 /// # Errors
-/// Where the text is no expression, or calls what does not exist.
+/// If the text is not an expression, or calls a function that does not exist.
 pub fn references(text: &str) -> Result<Vec<String>, Box<ExpressionError>> {
     syntax::on_large_stack(|| {
         let registry = Registry::new(&Clock::stopped_at(0));
@@ -239,10 +241,10 @@ pub fn references(text: &str) -> Result<Vec<String>, Box<ExpressionError>> {
     })
 }
 
-/// Every name of a column that `text` has, part by part, in order; no schema is needed.
+/// Every column name in `text`, split into its parts, in order. Needs no schema.
 ///
 /// # Errors
-/// As [`references`].
+/// The same as [`references`].
 pub fn names(text: &str) -> Result<Vec<Name>, Box<ExpressionError>> {
     syntax::on_large_stack(|| {
         let registry = Registry::new(&Clock::stopped_at(0));
@@ -250,10 +252,10 @@ pub fn names(text: &str) -> Result<Vec<Name>, Box<ExpressionError>> {
     })
 }
 
-/// The conditions that `text` joins by `and`, each as text of its own.
+/// Splits a condition at its top-level `and`s, each part as text.
 ///
 /// # Errors
-/// As [`references`].
+/// The same as [`references`].
 pub fn conjuncts(text: &str) -> Result<Vec<String>, Box<ExpressionError>> {
     syntax::on_large_stack(|| {
         let registry = Registry::new(&Clock::stopped_at(0));
@@ -261,7 +263,8 @@ pub fn conjuncts(text: &str) -> Result<Vec<String>, Box<ExpressionError>> {
     })
 }
 
-/// Why a row failed, for a person. The message of the error holds the row's value and is not shown.
+/// The reason why a row failed. DataFusion's own message is not used because it contains the row's
+/// value.
 fn reason(error: &DataFusionError) -> &'static str {
     match error.find_root() {
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
@@ -270,9 +273,9 @@ fn reason(error: &DataFusionError) -> &'static str {
             ArrowError::CastError(_) | ArrowError::ParseError(_) => {
                 "a value cannot be cast to the type that was asked for"
             }
-            _ => "a value is outside of what the expression can take",
+            _ => "a value is outside the range that the expression accepts",
         },
-        _ => "a value is outside of what the expression can take",
+        _ => "a value is outside the range that the expression accepts",
     }
 }
 

@@ -1,7 +1,7 @@
-//! Operators: a batch of changes in, a batch of changes out, plus the rows that were rejected.
+//! Operators turn a batch of changes into a batch of changes and a list of rejected rows.
 //!
 //! An operator is compiled for one Arrow schema and then only evaluates; when a source's schema
-//! changes, it is compiled again. Bad rows are values that travel, never errors.
+//! changes, it is compiled again. A bad row is a value in the result, never an error.
 
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
@@ -23,8 +23,8 @@ pub use filter::FilterConfig;
 pub use map::MapConfig;
 pub use validate::ValidateConfig;
 
-/// The operators that exist, each with its settings. Not tagged for serde, which would lose the
-/// positions of errors: the configuration reads `type` first and then the struct that it names.
+/// The settings of an operator. Serde does not read the tag, because that would lose the positions
+/// of errors: the configuration reads `type` first and then the matching struct.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OperatorConfig {
     /// `type = "map"`
@@ -35,7 +35,7 @@ pub enum OperatorConfig {
     Validate(ValidateConfig),
 }
 
-/// The operators that exist: `type` and what it does in one line.
+/// Every operator: its `type` and a summary in one line.
 pub const LIST: [(&str, &str); 3] = [
     ("map", map::SUMMARY),
     ("filter", filter::SUMMARY),
@@ -43,7 +43,7 @@ pub const LIST: [(&str, &str); 3] = [
 ];
 
 impl OperatorConfig {
-    /// The sources or operators whose changes come in.
+    /// The names of the sources or operators whose changes the operator gets.
     pub fn inputs(&self) -> &[String] {
         match self {
             Self::Map(config) => &config.inputs,
@@ -53,54 +53,54 @@ impl OperatorConfig {
     }
 }
 
-/// A row that a rule refused, with enough to explain it to a person.
+/// A row that a rule rejected, with an explanation for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// Index into `Changes::records`: the record that the row came from.
     pub origin: u32,
     /// The rule, for example `format = "email"`.
     pub rule: String,
-    /// The column, where one is at fault.
+    /// The column, if one column is the reason.
     pub field: Option<String>,
-    /// Why, for a person. Never holds the row's values.
+    /// The reason, for a person to read. Never contains the row's values.
     pub reason: String,
 }
 
-/// What an operator made of a batch: every row is in exactly one of `changes`, `rejected` and
+/// The result of an operator for a batch: every row is in exactly one of `changes`, `rejected` and
 /// `filtered` (R17).
 #[derive(Debug)]
 pub struct Applied {
-    /// The rows that go on.
+    /// The rows for the next operator or the sink.
     pub changes: Changes,
-    /// The rows that go to the quarantine.
+    /// The rows for the quarantine.
     pub rejected: Vec<Rejection>,
-    /// How many rows a rule dropped on purpose.
+    /// The number of rows that a rule dropped on purpose.
     pub filtered: u64,
-    /// How many of the rows that go on broke a rule that only warns.
+    /// The number of rows in `changes` that broke a rule which only warns.
     pub warned: u64,
 }
 
-/// Why an operator stopped the pipeline.
+/// The reason why an operator stopped the pipeline.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// `on_failure = "stop"`, or an evaluation that cannot go on.
+    /// `on_failure = "stop"`, or an evaluation that cannot continue.
     #[error("{0}")]
     Stop(String),
 }
 
-/// Batch in, batch out.
+/// Transforms batches of changes of one schema.
 pub trait Operator: Send {
-    /// The schema of the rows that go out.
+    /// The schema of the resulting rows.
     fn schema(&self) -> SchemaRef;
 
     /// Applies the operator to a batch of the schema that it was compiled for.
     ///
     /// # Errors
-    /// Only where the pipeline must stop.
+    /// Only if the pipeline must stop.
     fn apply(&mut self, changes: Changes) -> Result<Applied, OperatorError>;
 }
 
-/// What compiling an operator gives: the operator, or every problem of its configuration.
+/// The result of compiling an operator: the operator, or all problems of its configuration.
 pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
 
 /// Compiles the operator `name` for rows of `schema`.
@@ -109,7 +109,7 @@ pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
 /// cannot take, their rows are refused and not the configuration: other rows have other kinds.
 ///
 /// # Errors
-/// Every problem of its configuration, each with a path from the operator's own table
+/// All problems of its configuration, each with a path that starts in the operator's own table
 /// (`["fields", "email"]`).
 pub fn compile(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
     compile_for(name, config, schema).or_else(|problems| {
@@ -128,8 +128,8 @@ fn compile_for(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compi
     }
 }
 
-/// The problems that show without knowing the rows: syntax, functions, the shape of rules. Paths are
-/// as those of [`compile`], which finds these too.
+/// The problems that can be found without knowing the rows: syntax, functions, the shape of rules.
+/// [`compile`] finds them too, with the same paths.
 pub fn check_without_schema(config: &OperatorConfig) -> Vec<Problem> {
     match config {
         OperatorConfig::Map(config) => map::check_without_schema(config),
@@ -146,8 +146,8 @@ pub fn computed_columns(config: &OperatorConfig) -> Vec<String> {
         OperatorConfig::Filter(config) => filter::computed_columns(config),
         OperatorConfig::Validate(config) => validate::computed_columns(config),
     };
-    // A fact of the change is no column, unless a row carries one of that name.
-    names.retain(|name| !scope::is_fact(name));
+    // Metadata of the change is no column, unless a row carries one of that name.
+    names.retain(|name| !scope::is_metadata(name));
     names
 }
 
@@ -161,9 +161,9 @@ pub fn named_columns(config: &OperatorConfig) -> Vec<String> {
     names
 }
 
-/// The columns that must come in for the columns `wanted` to go out, `None` for all of them, each
-/// once. It may name facts such as `_op`, which are columns only where the rows have one of that
-/// name. Key columns are not added: a decoder keeps them anyway.
+/// The input columns that the operator needs for the output columns `wanted` (`None`: all of them),
+/// each once. The result can contain metadata names such as `_op`, which are columns only if the
+/// rows have a column of that name. Key columns are not added, because a decoder always keeps them.
 pub fn required_columns(config: &OperatorConfig, wanted: Option<&[String]>) -> Option<Vec<String>> {
     let mut required = match config {
         OperatorConfig::Map(config) => map::required_columns(config, wanted),
@@ -175,14 +175,14 @@ pub fn required_columns(config: &OperatorConfig, wanted: Option<&[String]>) -> O
     Some(required)
 }
 
-/// An expression's error as a problem at `path`.
+/// Converts an expression's error to a problem at `path`.
 fn problem(path: &[&str], error: ExpressionError) -> Problem {
     let mut problem = Problem::new(path, error.message).at(error.span);
     problem.help = error.help;
     problem
 }
 
-/// A column that is not there, with the nearest one that is.
+/// The problem of an unknown column, with the nearest known name.
 fn unknown(path: &[&str], name: &str, columns: &[&str]) -> Problem {
     let problem = Problem::new(path, format!("no column {name}"));
     match nearest(name, columns.iter().copied()) {
@@ -191,7 +191,7 @@ fn unknown(path: &[&str], name: &str, columns: &[&str]) -> Problem {
     }
 }
 
-/// The changes but for `gone_count` of them.
+/// The changes without the rows in `gone`.
 fn remaining(
     changes: Changes,
     is_gone: impl Fn(usize) -> bool,
@@ -217,7 +217,7 @@ fn is_set(mask: &Option<BooleanBuffer>, row: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// The snippets in the documentation of the settings are what people copy.
+    /// The examples in the documentation of the settings must be valid, because people copy them.
     #[test]
     fn every_documented_snippet_parses() {
         let sources = [

@@ -1,9 +1,9 @@
-//! The databases' own clients, fed with a script.
+//! Runs scripts with the databases' own clients.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-/// Runs a script, statement by statement, in the PostgreSQL of `url`.
+/// Runs a script with `psql`, statement by statement.
 pub fn psql(url: &str, script: &str) {
     let mut command = Command::new("psql");
     command.args(["--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", url]);

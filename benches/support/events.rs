@@ -1,4 +1,4 @@
-//! Debezium events and rows for the benches, always the same.
+//! Debezium events and rows for the benches, the same in every run.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use syncline_connectors::change::{Changes, Operation, Table};
 use syncline_connectors::record::{Partition, Records};
 
-/// A create event of about 850 bytes, as Debezium writes them without the embedded schema.
+/// A create event of about 850 bytes, as Debezium writes it without the embedded schema.
 pub fn event(id: u64) -> String {
     let mut text = String::with_capacity(900);
     let seconds = 1_700_000_000 + id % 1_000_000;
@@ -40,7 +40,8 @@ pub fn event(id: u64) -> String {
     text
 }
 
-/// An update of that row with its row before, as a table of full replica identity sends it.
+/// An update of that row with its row before, as Debezium sends it for a table with full replica
+/// identity.
 pub fn update(id: u64) -> String {
     let event = event(id);
     let before = row_of(&event).replacen("\"active\"", "\"draft\"", 1);
@@ -49,7 +50,7 @@ pub fn update(id: u64) -> String {
         .replacen("\"op\":\"c\"", "\"op\":\"u\"", 1)
 }
 
-/// The row of [`event`] as its text.
+/// The row of [`event`] as text.
 fn row_of(event: &str) -> &str {
     let start = event.find(r#""after":"#).expect("every event has a row") + 8;
     let end = event
@@ -58,7 +59,7 @@ fn row_of(event: &str) -> &str {
     &event[start..end]
 }
 
-/// The types of [`event`]'s row.
+/// The schema of the rows of [`event`].
 pub fn row_schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let micros = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
@@ -76,7 +77,7 @@ pub fn row_schema() -> SchemaRef {
     ]))
 }
 
-/// The nested schema of [`event`], as arrow-json has to be told it.
+/// The nested schema of [`event`], which arrow-json needs.
 pub fn envelope_schema() -> SchemaRef {
     let row = |name: &str| Field::new(name, DataType::Struct(row_schema().fields().clone()), true);
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
@@ -108,12 +109,12 @@ pub fn envelope_schema() -> SchemaRef {
     ]))
 }
 
-/// One batch of raw records, with offsets from `first` on.
+/// A batch of raw records with offsets from `first`.
 pub fn records(first: u64, count: u64) -> Arc<Records> {
     records_of(event, first, count)
 }
 
-/// As [`records`], with the values that `value` gives.
+/// The same as [`records`], with the values of `value`.
 pub fn records_of(value: fn(u64) -> String, first: u64, count: u64) -> Arc<Records> {
     let mut records = Records::default();
     let partition = Partition {
@@ -135,7 +136,7 @@ pub fn records_of(value: fn(u64) -> String, first: u64, count: u64) -> Arc<Recor
     Arc::new(records)
 }
 
-/// Changes with these rows, all creates; row `i` came from record `i`.
+/// Creates with these rows; row `i` belongs to record `i`.
 pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
     let count = rows.num_rows();
     Changes {
@@ -157,7 +158,7 @@ pub fn changes(rows: RecordBatch, records: Arc<Records>) -> Changes {
     }
 }
 
-/// Rows of [`event`] without decoding: ten columns, ids from `first` on in a scattered order.
+/// The rows of [`event`] without decoding: ten columns, with ids from `first` in a scattered order.
 pub fn rows(first: u64, count: u64) -> RecordBatch {
     let lines: String = (first..first + count)
         .map(|id| format!("{}\n", row_of(&event(scattered(id)))))
@@ -174,7 +175,7 @@ pub fn rows(first: u64, count: u64) -> RecordBatch {
     batch
 }
 
-/// A fixed permutation within blocks of 2^20, so that keys come in no order.
+/// A fixed permutation within blocks of 2^20, so that keys are not ordered.
 fn scattered(id: u64) -> u64 {
     const BLOCK: u64 = 1 << 20;
     (id / BLOCK) * BLOCK + (id.wrapping_mul(0x9E37_79B1) % BLOCK)

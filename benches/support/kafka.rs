@@ -1,4 +1,4 @@
-//! Topics filled for the benches, and the bare client loop that is their ceiling.
+//! Fills topics for the benches, and reads them with a bare client loop as the ceiling.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ pub fn brokers() -> String {
     std::env::var("SYNCLINE_TEST_KAFKA").expect("SYNCLINE_TEST_KAFKA: run `make bench`")
 }
 
-/// A new topic of `partitions`, holding `count` records that `value` makes; keys are `{"id":N}`.
+/// Creates a topic with `partitions` partitions and `count` records of `value`; the keys are
+/// `{"id":N}`.
 pub fn fill(
     runtime: &Runtime,
     name: &str,
@@ -58,7 +59,7 @@ pub fn fill(
     name
 }
 
-/// Reads `count` records with a client and nothing else; returns the bytes of their values.
+/// Reads `count` records with a bare client; returns the number of bytes of their values.
 pub fn bare_loop(topic: &str, partitions: i32, count: u64) -> u64 {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers())

@@ -1,7 +1,7 @@
-//! What every bench shares: timing, processor time, and a table of ratios.
+//! Shared by all benches: time, processor time, and a table of ratios.
 //!
-//! A stage is only ever shown against a ceiling measured in the same run, in turn with it, so that
-//! the ratio holds where the machine's speed drifts.
+//! A stage is always compared with a ceiling that is measured in the same run, in turn with it, so
+//! that the ratio is stable even if the speed of the machine changes.
 
 #![allow(
     dead_code,
@@ -15,7 +15,7 @@ pub mod kafka;
 
 use std::time::{Duration, Instant};
 
-/// How often stage and ceiling are run in turn; the median is shown.
+/// How often stage and ceiling are measured in turn; the median is printed.
 pub const ROUNDS: usize = 5;
 
 /// One run of a stage.
@@ -23,9 +23,9 @@ pub const ROUNDS: usize = 5;
 pub struct Run {
     /// Wall time.
     pub wall: Duration,
-    /// Processor time of the whole process, all threads; to 10 ms.
+    /// The processor time of the whole process with all threads, to 10 ms.
     pub cpu: Duration,
-    /// How many changes (or rows, or keys) it worked on.
+    /// The number of processed changes, rows or keys.
     pub units: u64,
 }
 
@@ -41,7 +41,7 @@ impl Run {
     }
 }
 
-/// Times one run over `units`.
+/// Measures one run over `units` units.
 pub fn time(units: u64, work: impl FnOnce()) -> Run {
     let (cpu, started) = (cpu_time(), Instant::now());
     work();
@@ -52,7 +52,7 @@ pub fn time(units: u64, work: impl FnOnce()) -> Run {
     }
 }
 
-/// Whether more or less than the aim is better.
+/// The goal for a stage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Aim {
     /// The stage's rate is at least this part of the ceiling's rate.
@@ -67,7 +67,7 @@ pub fn show(line: std::fmt::Arguments<'_>) {
     println!("{line}");
 }
 
-/// Runs stage and ceiling in turn and prints one line: rates, ratio, aim, processor time.
+/// Measures stage and ceiling in turn and prints one line: rates, ratio, goal, processor time.
 pub fn compare(
     name: &str,
     ceiling_name: &str,
@@ -105,7 +105,7 @@ pub fn compare(
     ));
 }
 
-/// Runs a stage that has no ceiling and prints its rate, beside what `note` says to hold it against.
+/// Measures a stage without a ceiling and prints its rate, with a `note` for comparison.
 pub fn report(name: &str, note: &str, mut stage: impl FnMut() -> Run) {
     let runs: Vec<Run> = (0..ROUNDS).map(|_| stage()).collect();
     let ours = median(runs);
@@ -121,7 +121,7 @@ fn median(mut runs: Vec<Run>) -> Run {
     runs[runs.len() / 2]
 }
 
-/// User and system time of this process.
+/// The user and system time of this process.
 fn cpu_time() -> Duration {
     const TICKS_PER_SECOND: u64 = 100;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -134,7 +134,7 @@ fn cpu_time() -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
-/// The highest resident memory of this process so far, in KiB.
+/// The peak resident memory of this process, in KiB.
 pub fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -142,7 +142,7 @@ pub fn peak_memory_kib() -> u64 {
         .unwrap_or(0)
 }
 
-/// A connected sink of this type and these settings, writing as pipeline `bench`.
+/// Connects a sink of this type with these settings, as pipeline `bench`.
 pub async fn sink(
     kind: &str,
     settings: serde_json::Value,

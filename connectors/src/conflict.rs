@@ -1,9 +1,9 @@
-//! Conflicts: who wins when source and target disagree, and what is said about it (C1–C10).
+//! Conflicts between source and target: their policy, detection, decision and history (C1–C10).
 //!
-//! Detection says whether there is a conflict; the strategy decides only conflicts; without one the
-//! change applies. A [`ConflictPolicy`] is what a person writes. A sink carries it out in one of two
-//! ways, which are interchangeable: compiled into its bulk statement, or by a [`Resolver`], which it
-//! calls between its locked read of the target's rows and its write, in the same transaction.
+//! Detection finds conflicts; the strategy decides only conflicts; a change without a conflict is
+//! applied. A [`ConflictPolicy`] is the user's settings. A sink applies it in one of two equivalent
+//! ways: compiled into its bulk statement, or by a [`Resolver`]. It calls the resolver after it has
+//! read and locked the target's rows and before it writes, in the same transaction.
 
 mod kind;
 mod policy;
@@ -18,7 +18,7 @@ mod record;
 mod resolution;
 
 mod file;
-mod sample;
+mod rate_limit;
 
 pub use canonical::{Number, canonical_json, same_json};
 pub use file::{HistoryFile, read_history_file};
@@ -30,6 +30,7 @@ pub use kind::{ConflictCounts, ConflictType};
 pub use policy::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, NullVersion, Path, Strategy, Tie,
 };
+pub use rate_limit::RateLimit;
 pub use record::{
     ConflictCount, ConflictRecord, CountKey, Json, Place, QueueEntry, QueueState, Sides,
     conflict_id, partition_text,
@@ -37,7 +38,6 @@ pub use record::{
 pub(crate) use record::{kind_named, winner_named};
 pub use resolution::{Resolution, Resolved, Take};
 pub use resolver::{
-    Base, Conflict, Decisions, Hashes, Held, Meeting, Resolver, Resolvers, StatementsOnly, Verdict,
-    Winner,
+    Base, Conflict, ConflictBatch, Decisions, Hashes, Resolver, Resolvers, StatementsOnly,
+    TargetRows, Verdict, Winner,
 };
-pub use sample::Sampler;

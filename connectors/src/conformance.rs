@@ -1,7 +1,7 @@
-//! What every source and every sink must pass.
+//! Test suites that every source and every sink must pass.
 //!
-//! A suite panics with what went wrong and where. A sink is given as a [`sink::Bench`]: a database
-//! that the suite may empty; a source as a function that opens it.
+//! A suite panics with a description of the failure. A sink is tested through a
+//! [`sink::TestDatabase`], which the suite may empty; a source through a function that opens it.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,14 +9,14 @@
 )]
 
 pub mod cells;
-pub mod histories;
+pub mod decision_table;
 pub mod keys;
+pub mod random_histories;
 pub mod rows;
 pub mod shadow;
 pub mod shape;
 pub mod sink;
 pub mod source;
-pub mod truth;
 pub mod values;
 
 mod model;

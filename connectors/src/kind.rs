@@ -1,9 +1,9 @@
-//! One kind of component: how it is called in a pipeline file, its settings, and how they are read.
+//! One kind of component: its name in a pipeline file, its settings, and how they are read.
 //!
-//! The lists of kinds ([`SOURCES`](crate::registry::SOURCES) and its likes)
-//! are the only place where components are listed: the parser, the JSON Schema, `list` and the
-//! reference all go through them. What a person reads about a kind is the doc comment of its
-//! settings, by way of their schema: the first sentence says what it is, a TOML block shows it.
+//! Components are listed only in the lists of kinds ([`SOURCES`](crate::registry::SOURCES) and the
+//! other constants of the registry). The parser, the JSON Schema, `list` and the reference use
+//! these lists. The documentation of a kind is the doc comment of its settings: the first sentence
+//! is the summary, a TOML block is the example.
 
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Error, Value};
@@ -14,6 +14,6 @@ pub struct Kind<Config> {
     pub name: &'static str,
     /// The schema of the settings, inline: without `type`, and for sinks without `inputs`.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
-    /// Reads settings that hold to the schema.
+    /// Reads settings that are valid by the schema.
     pub read: fn(Value) -> Result<Config, Error>,
 }

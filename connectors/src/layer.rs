@@ -1,5 +1,5 @@
-//! Wrappers around any sink: retry with a breaker, and throttle. None of them changes what is
-//! written or in which order.
+//! Layers around any sink: retry with a breaker, and throttle. None of them changes what is written
+//! or in which order.
 
 mod clock;
 

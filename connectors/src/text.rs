@@ -1,9 +1,8 @@
 //! Arrow values as exact text and as JSON: no digit is lost, no instant is rounded (R3).
 //!
-//! Dates and instants are ISO 8601 with as many fractional digits as their unit has, so that the
-//! texts of one column sort as the values do (years 0 to 9999). `i64::MAX` and `i64::MIN` are
-//! `infinity` and `-infinity`; the last unit of a day and one more is `24:00:00`. A binary value is
-//! base64 in JSON.
+//! Dates and instants are ISO 8601 with as many fractional digits as their unit has, so the texts
+//! of one column have the order of the values (years 0 to 9999). `i64::MAX` and `i64::MIN` are
+//! `infinity` and `-infinity`. The end of a day is `24:00:00`. Binary values are base64 in JSON.
 
 use std::io::Write as _;
 
@@ -100,8 +99,8 @@ pub(crate) fn write_text(field: &Field, column: &dyn Array, row: usize, out: &mu
     }
 }
 
-/// Appends a value as JSON. Numbers of any size stay numbers where JSON readers keep them exactly
-/// (integers and floats); decimals and everything else become strings.
+/// Appends a value as JSON. Integers and floats are JSON numbers, which JSON readers keep exactly;
+/// decimals and all others are strings.
 pub(crate) fn write_json(field: &Field, column: &dyn Array, row: usize, out: &mut Vec<u8>) {
     if column.is_null(row) {
         out.extend_from_slice(b"null");
@@ -164,7 +163,7 @@ pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("text is JSON and memory takes it");
 }
 
-/// Appends an instant, `Z` at its end where it is one of UTC.
+/// Appends an instant, with a `Z` at the end if it is in UTC.
 pub(crate) fn write_instant(out: &mut Vec<u8>, value: i64, unit: TimeUnit, utc: bool) {
     match value {
         i64::MAX => return out.extend_from_slice(b"infinity"),
@@ -194,7 +193,7 @@ fn write_integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// The shortest text that reads back as the same float.
+/// Appends the shortest text that parses to the same float.
 fn write_float(out: &mut Vec<u8>, value: impl std::fmt::Debug) {
     write!(out, "{value:?}").expect("memory takes every byte");
 }

@@ -1,9 +1,9 @@
-//! `syncline conflicts`: what source and target disagreed about, how it was decided, and what waits for a
-//! person.
+//! `syncline conflicts`: lists conflicts between source and target, how they were decided, and the
+//! ones that wait for a person; decides the waiting ones.
 //!
-//! An entry of the queue is called `pipeline/sink/17`; `sink/17` and `17` are understood where only one
-//! entry can be meant. A sink that does not answer is named on stderr, and the others are shown all the
-//! same.
+//! A conflict in the queue has an id such as `pipeline/sink/17`; `sink/17` or `17` is enough if
+//! only one conflict matches. If a sink does not answer, the command reports it on stderr and still
+//! shows the conflicts of the others.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ mod stats;
 mod id;
 pub(super) mod layout;
 
-/// Where pipeline files stand when none is named.
+/// The folder that is read if the command line names no pipeline file.
 const FOLDER: &str = "pipelines";
 
 #[derive(Debug, Args)]
@@ -40,22 +40,22 @@ enum ConflictsCommand {
     List(list::Arguments),
     /// Show one conflict of the queue: base, source and target side by side.
     Show(show::Arguments),
-    /// Decide a conflict of the queue; later changes of its key are then applied.
+    /// Decide a conflict of the queue. The waiting changes of its key are applied after it.
     Resolve(resolve::Arguments),
-    /// Pass the change of a conflict over: `resolve --skip`.
+    /// Discard the change of a conflict. The same as `resolve --skip`.
     Skip(resolve::SkipArguments),
     /// Show conflicts and how they were decided, newest first.
     History(history::Arguments),
-    /// Show what would become of a row's last change now and why, without writing.
+    /// Show what Syncline would do now with the last change of a row, and why. Writes nothing.
     Explain(explain::Arguments),
     /// Count conflicts by table, type, strategy, column and winner.
     Stats(stats::Arguments),
 }
 
-/// The pipeline files whose conflicts are meant.
+/// The pipeline files whose conflicts the command shows.
 #[derive(Debug, Args)]
 struct Files {
-    /// Pipeline files, and folders of them (`*.toml`). Default: the folder `pipelines`.
+    /// Pipeline files, or folders with pipeline files (`*.toml`). Default: the folder `pipelines`.
     #[arg(value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
 }
@@ -84,35 +84,35 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     })
 }
 
-/// What was found, and how the search ended.
+/// The rows that the sinks returned, and the exit code so far.
 struct Found<T> {
     rows: Vec<T>,
     exit: Exit,
 }
 
 impl<T> Found<T> {
-    /// The exit code, when `printed` is how the printing ended.
+    /// The exit code after the output was printed with the result `printed`.
     fn exit(&self, printed: Exit) -> Exit {
         worse(self.exit, printed)
     }
 }
 
 impl Files {
-    /// The files that are meant, read and checked.
+    /// Reads and checks the pipeline files that the arguments select.
     fn load(&self, global: &Global) -> Result<Vec<PipelineFile>, Exit> {
         if !self.files.is_empty() {
             return load_all(&self.files, global);
         }
         if !Path::new(FOLDER).is_dir() {
             complain(&format!(
-                "no pipeline file is named, and there is no folder {FOLDER:?} here: name a file or a folder"
+                "no pipeline file is given, and there is no folder {FOLDER:?} here: give a file or a folder"
             ));
             return Err(Exit::Configuration);
         }
         load_all(&[PathBuf::from(FOLDER)], global)
     }
 
-    /// Asks the conflict queue of every sink that is a database, in the order of the files.
+    /// Queries the conflict queue of every database sink, in the order of the files.
     async fn ask<T>(
         &self,
         global: &Global,
@@ -146,7 +146,7 @@ impl Files {
     }
 }
 
-/// The conflict queue of the sink that an entry stands in.
+/// Opens the conflict queue that contains an entry.
 async fn open_queue(
     files: &Files,
     global: &Global,
@@ -170,7 +170,7 @@ async fn open_queue(
         }
     }
     complain(&format!(
-        "no pipeline file has the sink {}/{} any more",
+        "no pipeline file contains the sink {}/{} any more",
         entry.pipeline, entry.sink
     ));
     Err(Exit::Configuration)
@@ -184,7 +184,7 @@ pub(super) fn exit_of(failure: &Failure) -> Exit {
     }
 }
 
-/// What can be mended in a file comes before what has to be waited for.
+/// A configuration error has precedence over an error that may pass by itself.
 pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     match (one, other) {
         (Exit::Configuration, _) | (_, Exit::Configuration) => Exit::Configuration,
@@ -192,7 +192,7 @@ pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     }
 }
 
-/// An entry as JSON, with its whole id.
+/// An entry as JSON, with its full id.
 fn entry_json(entry: &QueueEntry) -> serde_json::Value {
     let mut json = serde_json::json!({ "id": id::of(entry) });
     if let (Some(json), Ok(serde_json::Value::Object(mut fields))) =

@@ -1,4 +1,4 @@
-//! `syncline graph`: the graph of a pipeline as text, for Graphviz or Mermaid, or as JSON.
+//! `syncline graph`: prints the graph of a pipeline as text, for Graphviz or Mermaid, or as JSON.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::config::{PipelineFile, load};
 pub(crate) struct Arguments {
     /// The pipeline file.
     file: PathBuf,
-    /// How to write it.
+    /// The output format.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     }
 }
 
-/// The nodes of a pipeline in the order of the file, and who reads whom.
+/// The nodes of a pipeline in the order of the file, and their readers.
 struct Graph {
     pipeline: String,
     nodes: Vec<Node>,
@@ -80,7 +80,7 @@ impl Graph {
         }
     }
 
-    /// A tree from each source; a node that several read is drawn out once.
+    /// A tree for each source; a node with several inputs is shown in full once.
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.pipeline);
         let mut drawn = BTreeSet::new();
@@ -178,7 +178,7 @@ impl Graph {
             );
         }
         for (from, to) in self.edges() {
-            // A name may be a word of Mermaid's own, as `end` is: nodes go by number.
+            // A name can be a keyword of Mermaid, such as `end`, so nodes get numbers.
             let number = |name| self.nodes.iter().position(|node| node.name == name);
             if let (Some(from), Some(to)) = (number(from), number(to)) {
                 let _ = writeln!(text, "  n{from} --> n{to}");

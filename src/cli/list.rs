@@ -1,4 +1,5 @@
-//! `syncline list`: what a pipeline file can name, one line each; `list NAME`: one of them whole.
+//! `syncline list`: prints everything that a pipeline file can name, one line each; `list NAME`
+//! prints one entry in full.
 
 use std::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use crate::function::nearest;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Show the options of this source, operator, sink, format, strategy or function.
+    /// Show the settings of this source, operator, sink, format, strategy or function.
     name: Option<String>,
 }
 
@@ -24,9 +25,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
             let near = nearest(name, names.iter().map(String::as_str));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => "`syncline list` shows what there is".to_owned(),
+                None => "`syncline list` shows all names".to_owned(),
             };
-            complain(&format!("nothing is called `{name}`: {help}"));
+            complain(&format!("unknown name `{name}`: {help}"));
             return Exit::Configuration;
         }
     }
@@ -40,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     print(&text)
 }
 
-/// One line each, in columns.
+/// One line for each entry, in columns.
 fn lines(entries: &[Entry]) -> String {
     let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or_default();
     let kinds = width(&mut entries.iter().map(|entry| entry.kind.name().len()));
@@ -58,7 +59,7 @@ fn lines(entries: &[Entry]) -> String {
     text
 }
 
-/// All there is to say about one entry.
+/// Everything about one entry.
 fn details(entry: &Entry) -> String {
     let mut text = format!("{} {}\n", entry.kind.name(), entry.name);
     let _ = write!(text, "\n{}\n", entry.description);

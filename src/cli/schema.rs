@@ -1,4 +1,5 @@
-//! `syncline schema`: the JSON Schema of a pipeline file, or the reference made from it.
+//! `syncline schema`: prints the JSON Schema of a pipeline file, or the reference that is generated
+//! from it.
 
 use clap::Args;
 
@@ -7,7 +8,7 @@ use crate::config::{pipeline_schema, reference_markdown};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Print the reference of `docs/reference.md` instead.
+    /// Print the Markdown reference (`docs/reference.md`) instead.
     #[arg(long)]
     markdown: bool,
 }

@@ -1,8 +1,8 @@
-//! `syncline validate`: everything that is wrong with pipeline files, at once.
+//! `syncline validate`: reports all problems of pipeline files together.
 //!
-//! Expressions are compiled for the rows that will come where these are known: from the source's
-//! file, from its declared schema, and with `--connect` from its topics. `--connect` also asks
-//! whether brokers, topics, databases and tables are there; it writes nothing.
+//! Expressions are compiled for the rows that will come, if these are known: from the source's
+//! file, from its declared schema, and with `--connect` from its topics. `--connect` also checks
+//! that brokers, topics, databases and tables exist; it writes nothing.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ mod sample;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Pipeline files, and folders of them (`*.toml`).
+    /// Pipeline files, or folders with pipeline files (`*.toml`).
     #[arg(required = true, value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
-    /// Also ask whether brokers, topics, databases and tables are there.
+    /// Also check that brokers, topics, databases and tables exist.
     #[arg(long)]
     connect: bool,
 }
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     }
 }
 
-/// The file's own problems, and what shows only beyond it.
+/// The problems of the file itself, then those that need its systems.
 fn check(
     file: &PipelineFile,
     mut problems: Vec<Problem>,
@@ -79,7 +79,7 @@ fn check(
         true => Exit::Done,
         false => Exit::Configuration,
     };
-    // A system that does not answer is not asked a second time.
+    // After one system did not answer, no system is queried again.
     let mut ask = connect;
     if connect {
         for (path, error) in runtime.block_on(reach::unreached(file)) {
@@ -107,7 +107,7 @@ fn exit_of(error: &Error) -> Exit {
     }
 }
 
-/// What can be mended in the file comes before what has to be waited for.
+/// A configuration error has precedence over an error that may pass by itself.
 fn worse(one: Exit, other: Exit) -> Exit {
     match (one, other) {
         (Exit::Configuration, _) | (_, Exit::Configuration) => Exit::Configuration,

@@ -1,8 +1,8 @@
-//! A pipeline file as a tree in which every key and every value knows its bytes in the file.
+//! A pipeline file as a tree in which every key and value has its byte range in the file.
 //!
-//! The tree is what the checks walk; a [`Problem`](crate::problem::Problem) found later, with a
-//! path and perhaps a range inside a string, is led back to the same bytes, through the quoting,
-//! the escapes and the substituted references of that string.
+//! The checks walk this tree. A later [`Problem`](crate::problem::Problem) has a path and perhaps a
+//! range inside a string; the tree converts them to bytes of the file, through the quoting, escapes
+//! and substituted references of the string.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Flaw, Report, Source, redact};
+use super::report::{Report, Source, redact};
 use super::substitution::Secret;
 use crate::problem::Problem;
 
-/// A pipeline file that was parsed, kept to place problems that are found later.
+/// A parsed pipeline file, kept to show later problems at their positions.
 pub struct Document {
     source: Arc<Source>,
     root: Node,
     secrets: Vec<Secret>,
 }
 
-/// Nothing but the path: the values may be secrets.
+/// Shows only the path: the values can be secrets.
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Document").field(&self.path()).finish()
@@ -38,35 +38,29 @@ impl Document {
         }
     }
 
-    /// Problems at their places in the file.
-    pub fn report(&self, problems: Vec<Problem>) -> Report {
-        self.report_with(Vec::new(), problems)
-    }
-
-    pub(crate) fn report_with(&self, mut flaws: Vec<Flaw>, problems: Vec<Problem>) -> Report {
-        flaws.extend(problems.into_iter().map(|problem| {
-            let inner = problem.span.as_ref();
-            Flaw {
-                span: self.root.locate(&self.source.text, &problem.path, inner),
-                path: problem.path,
-                message: problem.message,
-                help: problem.help,
+    /// Creates a report that shows the problems at their positions in the file.
+    pub fn report(&self, mut problems: Vec<Problem>) -> Report {
+        for problem in &mut problems {
+            let inner = problem.span.take();
+            if problem.file_span.is_none() {
+                let text = &self.source.text;
+                problem.file_span = self.root.locate(text, &problem.path, inner.as_ref());
             }
-        }));
-        Report::new(&self.source, flaws, &self.secrets)
+        }
+        Report::new(&self.source, problems, &self.secrets)
     }
 
-    /// The text without the values that came through a `${…}`, for a log line or a terminal.
+    /// Replaces values that came from a `${…}` by the reference, for a log line or a terminal.
     pub fn redact(&self, text: &str) -> String {
         redact(text, &self.secrets)
     }
 
-    /// The file's path as it was given.
+    /// The file's path as the user gave it.
     pub fn path(&self) -> &str {
         &self.source.path
     }
 
-    /// The folder that relative references start from.
+    /// The folder that relative `${file:…}` references start from.
     pub fn folder(&self) -> &Path {
         Path::new(&self.source.path)
             .parent()
@@ -74,22 +68,22 @@ impl Document {
     }
 }
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Clone)]
 pub(crate) struct Node {
-    /// Bytes in the file; for a table with a header, the header.
+    /// The byte range in the file; for a table with a header, the header's range.
     pub(crate) span: Range<usize>,
     pub(crate) value: Value,
 }
 
-/// What stands there.
+/// A TOML value.
 #[derive(Clone)]
 pub(crate) enum Value {
     Text(Text),
     Integer(i128),
     Float(f64),
     Boolean(bool),
-    /// A TOML date, time or date-time, as it is written.
+    /// A TOML date, time or date-time, as text.
     Datetime(String),
     Array(Vec<Node>),
     Table(Vec<Entry>),
@@ -103,31 +97,31 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
-/// A string; after substitution, with the references that parts of it came from.
+/// A string. After substitution it knows which parts came from references.
 #[derive(Clone, Default)]
 pub(crate) struct Text {
-    /// The value.
+    /// The value after substitution.
     pub(crate) text: String,
-    /// Which bytes of `text` came from which bytes of the string as it was parsed; empty where
-    /// nothing was substituted.
+    /// Maps byte ranges of `text` to byte ranges of the parsed string; empty if nothing was
+    /// substituted.
     pub(crate) pieces: Vec<Piece>,
 }
 
-/// A stretch of a substituted string.
+/// A part of a substituted string.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
-    /// Bytes of the final text.
+    /// The byte range in the final text.
     pub(crate) text: Range<usize>,
-    /// Bytes of the parsed string before substitution.
+    /// The byte range in the parsed string before substitution.
     pub(crate) written: Range<usize>,
-    /// Whether a `${…}` stands there, so that the value is not shown.
+    /// Whether the part is a `${…}`, whose value must not be shown.
     pub(crate) reference: bool,
 }
 
-/// A syntax error: its bytes where the parser says them, and what it says.
+/// A syntax error: its byte range if the parser gives one, and its message.
 pub(crate) type SyntaxError = (Option<Range<usize>>, String);
 
-/// Parses TOML into a tree; every syntax error that the parser can recover from is reported.
+/// Parses TOML into a tree, or returns every syntax error that the parser finds.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -149,12 +143,12 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
 }
 
 impl Node {
-    /// The value under `key`, where this is a table that has it.
+    /// The value of `key`, if this is a table that contains it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)
     }
 
-    /// The entries of a table; none where this is no table.
+    /// The entries of a table; empty if this is not a table.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Table(entries) => entries,
@@ -162,8 +156,9 @@ impl Node {
         }
     }
 
-    /// The bytes in `file` that a path leads to, as deep as it goes: the value (for a table of its
-    /// own, the header), and within a string the bytes of `inner`. `None` for the whole file.
+    /// The byte range in `file` of the deepest value on `path` that exists; for a table with a
+    /// header, the header. If the value is a string, the bytes of `inner` within it. `None` for the
+    /// whole file.
     pub(crate) fn locate(
         &self,
         file: &str,
@@ -201,12 +196,12 @@ impl Node {
 }
 
 impl Text {
-    /// Whether any part came from outside the file.
+    /// Whether a part of the text came from outside the file.
     pub(crate) fn is_substituted(&self) -> bool {
         self.pieces.iter().any(|piece| piece.reference)
     }
 
-    /// The bytes of the file that bytes of the value came from; `span` is the quoted string.
+    /// Converts a byte range of the value to one of the file; `span` is the quoted string.
     fn locate(&self, file: &str, span: &Range<usize>, inner: &Range<usize>) -> Range<usize> {
         let written = self.before_substitution(inner);
         let Some(raw) = file.get(span.clone()) else {
@@ -222,7 +217,8 @@ impl Text {
         span.start + start..span.start + end.max(start)
     }
 
-    /// Bytes of the parsed string that `inner` came from; a reference is taken whole.
+    /// Converts a byte range of the value to one of the parsed string; a reference is included as a
+    /// whole.
     fn before_substitution(&self, inner: &Range<usize>) -> Range<usize> {
         if self.pieces.is_empty() {
             return inner.clone();
@@ -237,7 +233,7 @@ impl Text {
             } else {
                 let start = inner.start.max(piece.text.start) - piece.text.start;
                 let end = inner.end.min(piece.text.end) - piece.text.start;
-                // An escaped `$${` is one byte longer where it is written.
+                // `$${` in the parsed string is one byte longer than `${` in the value.
                 let escape = piece.written.len() - piece.text.len();
                 let skip = if start > 0 { escape } else { 0 };
                 piece.written.start + start + skip..piece.written.start + end + escape
@@ -293,7 +289,7 @@ fn to_node(value: toml::Spanned<DeValue<'_>>, too_large: &mut Vec<SyntaxError>) 
     Node { span, value }
 }
 
-/// For each byte of a string's value, the bytes of the quoted string that it came from.
+/// For each byte of a string's value, its byte range in the quoted string.
 fn unquote(raw: &str) -> Vec<Range<usize>> {
     let (open, escapes, multiline) = if raw.starts_with("\"\"\"") {
         (3, true, true)
@@ -305,7 +301,7 @@ fn unquote(raw: &str) -> Vec<Range<usize>> {
     let end = raw.len().saturating_sub(open);
     let mut at = open;
     if multiline {
-        // The newline right after the quotes is not part of the value.
+        // A newline directly after the opening quotes is not part of the value.
         for newline in ["\r\n", "\n"] {
             if raw[at..end].starts_with(newline) {
                 at += newline.len();
@@ -326,7 +322,7 @@ fn unquote(raw: &str) -> Vec<Range<usize>> {
     places
 }
 
-/// How long an escape is as it is written, and how many bytes it stands for.
+/// The length of an escape sequence as written, and the number of bytes that it represents.
 fn escape(rest: &str) -> (usize, usize) {
     let digits = match rest.as_bytes().get(1) {
         Some(b'x') => 2,
@@ -350,7 +346,7 @@ fn escape(rest: &str) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    /// The file's bytes that `word` of the value of `key` came from.
+    /// Checks which bytes of the file `word`, in the value of `key`, came from.
     #[track_caller]
     fn check(file: &str, word: &str, expect: &str) {
         let root = parse(file).expect("the test's file is TOML");

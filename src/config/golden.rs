@@ -1,11 +1,11 @@
-//! Whole pipeline files, right and wrong, and the reports that people read.
+//! Tests of whole pipeline files, valid and invalid, with the reports that people read.
 
 use expect_test::{Expect, expect};
 
 use super::{PipelineFile, Report, load_text, pipeline_schema};
 use crate::problem::Problem;
 
-/// A file that holds, with one source, one operator and one sink.
+/// A valid file with one source, one operator and one sink.
 const WHOLE: &str = r#"
 [sources.crm]
 type = "kafka"
@@ -43,7 +43,7 @@ fn load(text: &str) -> Result<PipelineFile, Report> {
     load_text("pipelines/clients.toml", text.to_owned(), &variable)
 }
 
-/// What a person reads about `text`; no value that came from outside is in it.
+/// Checks the report for `text`. No substituted value may appear in it.
 #[track_caller]
 fn check(text: &str, expect: Expect) {
     let report = load(text).expect_err("the file is wrong");
@@ -54,7 +54,7 @@ fn check(text: &str, expect: Expect) {
     expect.assert_eq(&rendered);
 }
 
-/// What stands behind the last line of [`WHOLE`], which is in the sink.
+/// Adds a text after the last line of [`WHOLE`], which is in the sink's table.
 fn with_layers(layers: &str) -> String {
     format!("{WHOLE}{layers}")
 }
@@ -423,7 +423,7 @@ fn substituted_values_are_never_shown() {
                |
                = help: an input is one of `crm`, `tidy`
 
-            error: the substituted value is not one that is known here
+            error: the substituted value is not one of the allowed values
               --> pipelines/clients.toml:19:21
                |
             19 | conflict.strategy = "${env:WORD}"
@@ -490,26 +490,26 @@ fn the_graph_must_be_whole() {
             "[operators.more]\ntype = \"filter\"\ninputs = [\"tidy\"]\nwhere = \"true\"\n\n[sinks",
         ),
         expect![[r#"
-            error: the operators run in a circle: `tidy` → `more` → `tidy`
+            error: the operators form a cycle: `tidy` → `more` → `tidy`
               --> pipelines/clients.toml:11:11
                |
             11 | inputs = ["more", "crm"]
                |           ^^^^^^ operators.tidy.inputs.0
                |
-               = help: take one of these inputs away
+               = help: remove one of these inputs
 
         "#]],
     );
     check(
         &with("operators.tidy", "operators.billing").replace("\"tidy\"", "\"billing\""),
         expect![[r#"
-            error: `billing` is the name of an operator already
+            error: `billing` is already the name of an operator
               --> pipelines/clients.toml:14:1
                |
             14 | [sinks.billing]
                | ^^^^^^^^^^^^^^^ sinks.billing
                |
-               = help: sources, operators and sinks share their names: choose another
+               = help: choose another name: sources, operators and sinks need different names
 
         "#]],
     );
@@ -518,7 +518,7 @@ fn the_graph_must_be_whole() {
         expect![[r#"
             error: the pipeline has no sink
             --> pipelines/clients.toml
-             = help: add a `[sinks.NAME]`: where rows go
+             = help: add a `[sinks.NAME]`: a target for the rows
 
             error: nothing reads the source `a`
              --> pipelines/clients.toml:1:1
@@ -648,7 +648,7 @@ fn the_schema_says_which_draft_it_is() {
         schema["$schema"],
         "https://json-schema.org/draft/2020-12/schema"
     );
-    // Every reference leads somewhere.
+    // Every reference can be resolved.
     let text = schema.to_string();
     for reference in text.split("\"$ref\":\"#").skip(1) {
         let pointer = &reference[..reference.find('"').expect("it is closed")];

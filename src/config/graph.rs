@@ -1,4 +1,4 @@
-//! The graph that `inputs` make: whole, without cycles, and with nothing in it that no one reads.
+//! The graph that the `inputs` form: complete, without cycles, and without unused components.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,16 +6,16 @@ use super::shape::suggest;
 use crate::function::nearest;
 use crate::problem::Problem;
 
-/// One component as far as the graph is concerned.
+/// A component's part in the graph.
 #[derive(Debug, Clone)]
 pub(crate) struct Component {
     pub(crate) section: Section,
     pub(crate) name: String,
-    /// `None` where `inputs` could not be read: what follows from it is then not reported.
+    /// `None` if `inputs` could not be read; problems that follow from it are not reported.
     pub(crate) inputs: Option<Vec<String>>,
 }
 
-/// The table that a component stands in.
+/// The table that contains a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Sources,
@@ -48,15 +48,18 @@ impl Section {
     }
 }
 
-/// Everything that is wrong with the graph.
+/// All problems of the graph.
 pub(crate) fn check(components: &[Component]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (section, help) in [
         (
             Section::Sources,
-            "add a `[sources.NAME]`: where changes come from",
+            "add a `[sources.NAME]`: a source of changes",
         ),
-        (Section::Sinks, "add a `[sinks.NAME]`: where rows go"),
+        (
+            Section::Sinks,
+            "add a `[sinks.NAME]`: a target for the rows",
+        ),
     ] {
         if components.iter().all(|one| one.section != section) {
             let message = format!("the pipeline has no {}", section.noun());
@@ -87,22 +90,22 @@ fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if one.name.is_empty() || !one.name.chars().all(plain) {
             let message = format!(
-                "`{}` is no name for {} {}",
+                "`{}` is not a valid name for {} {}",
                 one.name,
                 one.section.article(),
                 one.section.noun()
             );
-            let help = "letters, digits, `_` and `-` make a name";
+            let help = "use letters, digits, `_` and `-` only";
             problems.push(Problem::new(&path, message).help(help));
         }
         if let Some(other) = first.get(one.name.as_str()) {
             let message = format!(
-                "`{}` is the name of {} {} already",
+                "`{}` is already the name of {} {}",
                 one.name,
                 other.article(),
                 other.noun()
             );
-            let help = "sources, operators and sinks share their names: choose another";
+            let help = "choose another name: sources, operators and sinks need different names";
             problems.push(Problem::new(&path, message).help(help));
         } else {
             first.insert(&one.name, one.section);
@@ -110,8 +113,8 @@ fn check_names(components: &[Component], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Checks every input, and returns the names that someone reads or surely meant to read; `None`
-/// where an input is missing or wrong, so that it might have been any of them.
+/// Checks every input. Returns the names that are used as an input, or most likely meant; `None` if
+/// an input is missing or wrong, because it could have been any name.
 fn check_inputs<'c>(
     components: &'c [Component],
     problems: &mut Vec<Problem>,
@@ -149,7 +152,7 @@ fn check_inputs<'c>(
                     problems.push(Problem::new(&path, message).help("remove one of them"));
                 }
             } else if sinks_only(input) {
-                let message = format!("`{input}` is a sink, and nothing comes out of a sink");
+                let message = format!("`{input}` is a sink, and a sink has no output");
                 let help = suggest(None, "an input is one of", &names);
                 problems.push(Problem::new(&path, message).help(help));
             } else {
@@ -168,7 +171,7 @@ fn check_inputs<'c>(
     certain.then_some(read)
 }
 
-/// Names each loop once, at the input that closes it.
+/// Reports each cycle once, at the input that closes it.
 fn check_cycles(components: &[Component], problems: &mut Vec<Problem>) {
     let inputs: BTreeMap<&str, &Component> = components
         .iter()
@@ -195,7 +198,7 @@ fn walk<'c>(
     trail.push(&one.name);
     for (index, input) in one.inputs.iter().flatten().enumerate() {
         if let Some(start) = trail.iter().position(|name| name == input) {
-            // The trail runs against the flow: from a reader to what it reads.
+            // The trail goes from a reader to its input, so the names are in reverse order.
             let mut names: Vec<String> = trail[start..]
                 .iter()
                 .rev()
@@ -203,8 +206,8 @@ fn walk<'c>(
                 .collect();
             names.extend(names.first().cloned());
             let path = ["operators", &one.name, "inputs", &index.to_string()];
-            let message = format!("the operators run in a circle: {}", names.join(" → "));
-            problems.push(Problem::new(&path, message).help("take one of these inputs away"));
+            let message = format!("the operators form a cycle: {}", names.join(" → "));
+            problems.push(Problem::new(&path, message).help("remove one of these inputs"));
         } else if let Some(next) = operators.get(input.as_str()) {
             walk(next, operators, trail, done, problems);
         }

@@ -1,4 +1,5 @@
-//! The kinds of operators and of quarantines; those of sources and sinks stand with the connectors.
+//! The kinds of operators and quarantines. The kinds of sources and sinks are in the connectors'
+//! registry.
 
 use schemars::JsonSchema;
 use syncline_connectors::kind::Kind;
@@ -6,7 +7,7 @@ use syncline_connectors::kind::Kind;
 use super::quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 use crate::operator::{FilterConfig, MapConfig, OperatorConfig, ValidateConfig};
 
-/// Every operator.
+/// Every kind of operator.
 pub(crate) const OPERATORS: &[Kind<OperatorConfig>] = &[
     Kind {
         name: "map",
@@ -25,7 +26,7 @@ pub(crate) const OPERATORS: &[Kind<OperatorConfig>] = &[
     },
 ];
 
-/// Every quarantine.
+/// Every kind of quarantine.
 pub(crate) const QUARANTINES: &[Kind<QuarantineConfig>] = &[
     Kind {
         name: "file",

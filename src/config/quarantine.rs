@@ -1,4 +1,4 @@
-//! `[quarantine]`: where changes that were rejected are kept.
+//! `[quarantine]`: the settings of the place that keeps rejected changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use syncline_connectors::format::Format;
 use syncline_connectors::kafka::{KafkaSource, Start, Topics};
 
-/// How many refusals by one rule stop a pipeline where nothing says it.
+/// How many refusals by one rule stop a pipeline by default.
 const STOP_AFTER: u64 = 1_000;
 
 fn default_stop_after() -> u64 {
     STOP_AFTER
 }
 
-/// Where rejected changes are kept.
+/// The place that keeps rejected changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuarantineConfig {
     /// `type = "file"`
@@ -35,7 +35,7 @@ pub enum QuarantineConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileQuarantine {
-    /// The folder; it is created where it is absent.
+    /// The folder; it is created if it does not exist.
     pub path: PathBuf,
     /// Stop the pipeline once one rule has refused this many changes of a table, or of a topic, and
     /// none of them was accepted; 0 puts them into quarantine however many they are.
@@ -74,13 +74,13 @@ impl QuarantineConfig {
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaQuarantine {
-    /// `host:port` of one broker or more, separated by commas.
+    /// `host:port` of one or more brokers, separated by commas.
     #[schemars(length(min = 1))]
     pub brokers: String,
     /// The topic; it must exist.
     #[schemars(length(min = 1))]
     pub topic: String,
-    /// Settings of the Kafka client, for example of SASL and TLS.
+    /// Properties of the Kafka client, for example for SASL and TLS.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
     /// Stop the pipeline once one rule has refused this many changes of a table, or of a topic, and
@@ -90,7 +90,7 @@ pub struct KafkaQuarantine {
 }
 
 impl KafkaQuarantine {
-    /// A source of the same topic, to read back what is kept.
+    /// A source that reads the kept changes back from the topic.
     pub fn as_source(&self) -> KafkaSource {
         KafkaSource {
             brokers: self.brokers.clone(),
@@ -109,7 +109,7 @@ impl KafkaQuarantine {
     }
 }
 
-/// Everything but the properties, which may hold a password.
+/// Shows everything but the properties, which may contain a password.
 impl fmt::Debug for KafkaQuarantine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaQuarantine")

@@ -1,4 +1,4 @@
-//! From a file to a [`PipelineFile`], or to everything that is wrong with it.
+//! Reads a file into a [`PipelineFile`], or reports all of its problems.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::checks::{check_quarantine, check_settings, check_sink, check_source};
 use super::document::{self, Document};
 use super::graph::{self, Component, Section};
 use super::kinds::{OPERATORS, QUARANTINES};
-use super::report::{Flaw, Report, Source};
+use super::report::{Report, Source};
 use super::schema::{Settings, pipeline_schema};
-use super::substitution::{Outside, substitute};
+use super::substitution::{ReferenceSources, substitute};
 use super::{Layers, PipelineFile, SinkNode, shape};
 use crate::operator::check_without_schema;
 use crate::problem::Problem;
@@ -23,16 +23,16 @@ use crate::problem::Problem;
 /// Reads a pipeline file.
 ///
 /// # Errors
-/// Everything that is wrong with it, or that it cannot be read.
+/// All problems of the file; also if it cannot be read.
 pub fn load(path: &Path) -> Result<PipelineFile, Report> {
-    whole(load_with_problems(path)?)
+    without_problems(load_with_problems(path)?)
 }
 
-/// Reads a pipeline file as far as every component of it can be read, with the problems that stand
-/// in it all the same, so that those which show only beyond the file can be shown beside them.
+/// Reads a pipeline file whose components can all be read, together with its remaining problems, so
+/// that the caller can report them with the problems that show only later.
 ///
 /// # Errors
-/// Everything that is wrong with it, where that is so much that there are no components.
+/// All problems of the file, if its components cannot be read.
 pub(crate) fn load_with_problems(path: &Path) -> Result<(PipelineFile, Vec<Problem>), Report> {
     let shown = path.display().to_string();
     match std::fs::read_to_string(path) {
@@ -44,20 +44,22 @@ pub(crate) fn load_with_problems(path: &Path) -> Result<(PipelineFile, Vec<Probl
     }
 }
 
-/// Reads the text of a pipeline file; `path` is where it stands, `variable` looks up environment
-/// variables.
+/// Reads the text of a pipeline file. `path` is the path of the file, `variable` looks up
+/// environment variables.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All problems of the file.
 pub fn load_text(
     path: &str,
     text: String,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<PipelineFile, Report> {
-    whole(read_text(path, text, variable)?)
+    without_problems(read_text(path, text, variable)?)
 }
 
-fn whole((file, problems): (PipelineFile, Vec<Problem>)) -> Result<PipelineFile, Report> {
+fn without_problems(
+    (file, problems): (PipelineFile, Vec<Problem>),
+) -> Result<PipelineFile, Report> {
     if problems.is_empty() {
         Ok(file)
     } else {
@@ -77,39 +79,34 @@ fn read_text(
     let mut root = match document::parse(&source.text) {
         Ok(root) => root,
         Err(errors) => {
-            let flaws = errors
+            let problems = errors
                 .into_iter()
-                .map(|(span, message)| Flaw {
-                    span,
-                    path: Vec::new(),
-                    message,
-                    help: None,
-                })
+                .map(|(span, message)| Problem::new(&[], message).in_file(span))
                 .collect();
-            return Err(Report::new(&source, flaws, &[]));
+            return Err(Report::new(&source, problems, &[]));
         }
     };
-    let mut flaws = Vec::new();
+    let mut invalid = Vec::new();
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-    let outside = Outside { variable, folder };
-    let secrets = substitute(&mut root, &source.text, &outside, &mut flaws);
-    let (json, mut shape_flaws) = shape::read(&root, pipeline_schema());
-    flaws.append(&mut shape_flaws);
+    let reference_sources = ReferenceSources { variable, folder };
+    let secrets = substitute(&mut root, &source.text, &reference_sources, &mut invalid);
+    let (json, mut shape_problems) = shape::read(&root, pipeline_schema());
+    invalid.append(&mut shape_problems);
     let document = Document::new(source, root, secrets);
 
     let mut components = Components {
         json: &json,
-        flaws,
+        invalid,
         problems: graph::check(&graph_of(&json)),
     };
     let sources = components.read(Section::Sources, SOURCES);
     let operators = components.read(Section::Operators, OPERATORS);
     let sinks = components.read(Section::Sinks, SINKS);
     let layers = components.layers(&sinks);
-    let quarantine = components.one(&["quarantine"], &json["quarantine"], QUARANTINES);
+    let quarantine = components.component(&["quarantine"], &json["quarantine"], QUARANTINES);
     let settings = components.settings();
-    // From here on a problem leaves every component as it is.
-    let all_read = components.flaws.is_empty() && components.problems.is_empty();
+    // A problem that is found after this point does not change the components.
+    let all_read = components.invalid.is_empty() && components.problems.is_empty();
     for (name, source) in &sources {
         components.add(&["sources", name], check_source(source));
     }
@@ -126,7 +123,9 @@ fn read_text(
         components.add(&[], check_settings(settings));
     }
     let Components {
-        flaws, problems, ..
+        mut invalid,
+        mut problems,
+        ..
     } = components;
     match settings {
         Some(settings) if all_read => {
@@ -154,15 +153,18 @@ fn read_text(
             };
             Ok((file, problems))
         }
-        _ => Err(document.report_with(flaws, problems)),
+        _ => {
+            invalid.append(&mut problems);
+            Err(document.report(invalid))
+        }
     }
 }
 
-/// The pipeline files that arguments name: files as they are, and of a folder every `*.toml` in the
-/// order of their names.
+/// Expands arguments to pipeline files: a file stays as it is, a folder becomes every `*.toml` in
+/// it, ordered by name.
 ///
 /// # Errors
-/// A folder that cannot be read, or that holds no pipeline file.
+/// A folder that cannot be read, or that contains no pipeline file.
 pub fn pipeline_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
     let mut files = Vec::new();
     let mut report = Report::default();
@@ -179,7 +181,7 @@ pub fn pipeline_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
                     .filter(|path| path.extension() == Some(OsStr::new("toml")) && path.is_file())
                     .collect();
                 if found.is_empty() {
-                    let message = "the folder holds no pipeline file (*.toml)".to_owned();
+                    let message = "the folder contains no pipeline file (*.toml)".to_owned();
                     report.append(Report::unreadable(&shown, message));
                 }
                 found.sort();
@@ -198,35 +200,36 @@ pub fn pipeline_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
     }
 }
 
-/// The components of a file as they are read, with what is wrong with them.
+/// Reads the components of a file and collects their problems.
 struct Components<'a> {
     json: &'a Json,
-    flaws: Vec<Flaw>,
+    /// Problems of references and values that are invalid by the schema.
+    invalid: Vec<Problem>,
     problems: Vec<Problem>,
 }
 
 impl Components<'_> {
-    /// Reads the components of a section that hold to the schema.
+    /// Reads the components of a section that are valid by the schema.
     fn read<Config>(&mut self, section: Section, kinds: &[Kind<Config>]) -> Vec<(String, Config)> {
         let mut read = Vec::new();
         for (name, json) in self.json[section.key()].as_object().into_iter().flatten() {
             let mut json = json.clone();
             if section == Section::Sinks {
-                take_place(&mut json);
+                take_layers(&mut json);
             }
-            if let Some(config) = self.one(&[section.key(), name], &json, kinds) {
+            if let Some(config) = self.component(&[section.key(), name], &json, kinds) {
                 read.push((name.clone(), config));
             }
         }
         read
     }
 
-    /// Reads what is wrapped around each of the sinks.
+    /// Reads the layers of each sink.
     fn layers(&mut self, sinks: &[(String, SinkConfig)]) -> Vec<Layers> {
         let mut read = Vec::with_capacity(sinks.len());
         for (name, _) in sinks {
-            let place = take_place(&mut self.json["sinks"][name].clone());
-            match serde_json::from_value(place) {
+            let layers = take_layers(&mut self.json["sinks"][name].clone());
+            match serde_json::from_value(layers) {
                 Ok(layers) => read.push(layers),
                 Err(error) => {
                     let path = ["sinks", name];
@@ -237,18 +240,18 @@ impl Components<'_> {
         read
     }
 
-    /// Reads one component, where it is there and holds to the schema.
-    fn one<Config>(
+    /// Reads one component, if it exists and is valid by the schema.
+    fn component<Config>(
         &mut self,
         path: &[&str],
         json: &Json,
         kinds: &[Kind<Config>],
     ) -> Option<Config> {
-        let flawed = self.flaws.iter().any(|flaw| {
-            flaw.path.len() >= path.len() && flaw.path.iter().zip(path).all(|(a, b)| a == b)
+        let is_invalid = self.invalid.iter().any(|problem| {
+            problem.path.len() >= path.len() && problem.path.iter().zip(path).all(|(a, b)| a == b)
         });
         let kind = kinds.iter().find(|kind| json["type"] == kind.name)?;
-        if flawed {
+        if is_invalid {
             return None;
         }
         let mut json = json.clone();
@@ -262,13 +265,13 @@ impl Components<'_> {
         }
     }
 
-    /// Takes problems whose paths begin at `path`.
+    /// Adds problems whose paths are relative to `path`.
     fn add(&mut self, path: &[&str], problems: Vec<Problem>) {
         let problems = problems.into_iter().map(|problem| problem.under(path));
         self.problems.extend(problems);
     }
 
-    /// Reads what belongs to no component.
+    /// Reads the settings that belong to no component.
     fn settings(&mut self) -> Option<Settings> {
         let mut json = self.json.clone();
         for component in ["sources", "operators", "sinks", "quarantine"] {
@@ -277,8 +280,9 @@ impl Components<'_> {
         let settings: Settings = match serde_json::from_value(json) {
             Ok(settings) => settings,
             Err(error) => {
-                // What holds to the schema can be read: the flaw is reported already.
-                if self.flaws.is_empty() {
+                // A value that is valid by the schema can be read, so the problem is already
+                // reported.
+                if self.invalid.is_empty() {
                     self.problems.push(Problem::new(&[], error.to_string()));
                 }
                 return None;
@@ -288,8 +292,8 @@ impl Components<'_> {
     }
 }
 
-/// Takes out of a sink's table what the connector knows nothing of, and gives its layers.
-fn take_place(sink: &mut Json) -> Json {
+/// Removes the keys that the connector does not know from a sink's table, and returns its layers.
+fn take_layers(sink: &mut Json) -> Json {
     let mut layers = serde_json::Map::new();
     if let Some(settings) = sink.as_object_mut() {
         settings.shift_remove("inputs");
@@ -302,7 +306,7 @@ fn take_place(sink: &mut Json) -> Json {
     Json::Object(layers)
 }
 
-/// The graph as far as it can be read.
+/// The graph, as far as it can be read.
 fn graph_of(json: &Json) -> Vec<Component> {
     let mut components = Vec::new();
     for section in [Section::Sources, Section::Operators, Section::Sinks] {
@@ -321,7 +325,7 @@ fn graph_of(json: &Json) -> Vec<Component> {
     components
 }
 
-/// The `inputs` of a component; of an operator that has none, the empty list.
+/// The `inputs` of a component; empty if it has none. `None` if they cannot be read.
 fn inputs_of(json: &Json) -> Option<Vec<String>> {
     match &json.as_object()?.get("inputs") {
         None => Some(Vec::new()),

@@ -1,5 +1,5 @@
-//! What there is, for a person: every source, sink, operator, quarantine, format, function and
-//! strategy, with its options, out of the schema of a pipeline file.
+//! Lists every source, sink, operator, quarantine, format, function and strategy with its options,
+//! generated from the schema of a pipeline file.
 
 use std::fmt::Write as _;
 
@@ -9,24 +9,24 @@ use super::schema::pipeline_schema;
 use super::shape::{expected_of, first_sentence, resolve};
 use crate::function;
 
-/// One thing that a pipeline file can name.
+/// Something that a pipeline file can name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is.
+    /// The kind of the entry.
     pub kind: EntryKind,
-    /// How it is written in a pipeline file.
+    /// The name in a pipeline file.
     pub name: String,
     /// What it does, in one sentence.
     pub summary: String,
-    /// All that its doc comment says, without the examples.
+    /// The whole doc comment without its examples.
     pub description: String,
-    /// Its settings; empty for what has none.
+    /// Its settings; empty if it has none.
     pub options: Vec<EntryOption>,
-    /// TOML that shows it; of a function, how it is called.
+    /// Examples in TOML; for a function, a call.
     pub examples: Vec<String>,
 }
 
-/// What an [`Entry`] is.
+/// The kind of an [`Entry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
     /// A `type` of `[sources.NAME]`.
@@ -41,27 +41,28 @@ pub enum EntryKind {
     Format,
     /// A `strategy` of `[sinks.NAME.conflict]`.
     Strategy,
-    /// A function of the expressions, beside those of SQL.
+    /// A function of expressions that standard SQL does not have.
     Function,
 }
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryOption {
-    /// The key; of a nested table with the keys before it, and `[]` after the name of an array.
+    /// The key. For a nested table, with the outer keys before it; `[]` follows the name of an
+    /// array.
     pub name: String,
-    /// What is expected, in words.
+    /// The expected type or values, in words.
     pub expected: String,
-    /// Whether it must be given.
+    /// Whether the setting is required.
     pub required: bool,
-    /// The default as it is written in TOML, where there is one.
+    /// The default in TOML, if there is one.
     pub default: Option<String>,
-    /// What it means, on one line.
+    /// What the setting means, on one line.
     pub description: String,
 }
 
 impl EntryKind {
-    /// All kinds, in the order of a listing.
+    /// All kinds, in the order of the listing.
     pub const ALL: [Self; 7] = [
         Self::Source,
         Self::Operator,
@@ -72,7 +73,7 @@ impl EntryKind {
         Self::Function,
     ];
 
-    /// The word for it.
+    /// The kind as a word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -98,7 +99,7 @@ impl EntryKind {
     }
 }
 
-/// Everything there is, by kind.
+/// Every entry, ordered by kind.
 pub fn entries() -> Vec<Entry> {
     let schema = pipeline_schema();
     let mut entries = Vec::new();
@@ -147,7 +148,7 @@ pub fn entries() -> Vec<Entry> {
     entries
 }
 
-/// The options of the file as a whole: what stands beside sources, operators and sinks.
+/// The settings of the whole file, outside sources, operators and sinks.
 fn file_options() -> Vec<EntryOption> {
     let mut options = options(pipeline_schema());
     options.retain(|option| {
@@ -170,7 +171,7 @@ fn component(kind: EntryKind, schema: &Json) -> Entry {
     }
 }
 
-/// An enumeration of the schema, one entry for each of its values.
+/// The values of an enumeration in the schema, one entry each.
 fn named_choices(kind: EntryKind, schema: &Json) -> Vec<Entry> {
     let list = schema["oneOf"].as_array();
     list.into_iter()
@@ -231,7 +232,7 @@ fn collect_options(schema: &Json, prefix: &str, found: &mut Vec<EntryOption>) {
     }
 }
 
-/// The table of named keys that a schema allows, alone or beside something else.
+/// The table of named keys that a schema allows, alone or as one of several alternatives.
 fn table_of<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Json> {
     let schema = resolve(root, schema);
     if schema["properties"].is_object() {
@@ -241,7 +242,7 @@ fn table_of<'s>(root: &'s Json, schema: &'s Json) -> Option<&'s Json> {
     list.iter().find_map(|one| table_of(root, one))
 }
 
-/// A default as TOML; `None` where it says nothing: null, an empty list or table.
+/// A default as TOML; `None` for null, an empty list and an empty table.
 fn default_text(default: &Json) -> Option<String> {
     match default {
         Json::Null => None,
@@ -251,7 +252,7 @@ fn default_text(default: &Json) -> Option<String> {
     }
 }
 
-/// The text of a doc comment apart from its TOML blocks.
+/// Separates the text of a doc comment from its TOML examples.
 fn split_examples(text: &str) -> (String, Vec<String>) {
     let mut prose = String::new();
     let mut examples = Vec::new();
@@ -275,7 +276,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The reference in `docs/`, in Markdown.
+/// The reference for `docs/`, in Markdown.
 pub fn reference_markdown() -> String {
     let mut text = String::from(
         "# Pipeline file reference\n\n\
@@ -338,7 +339,7 @@ fn write_options(text: &mut String, options: &[EntryOption]) {
     }
 }
 
-/// Text that can stand in a cell of a table.
+/// Escapes a text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -368,8 +369,8 @@ mod tests {
             assert!(!entry.examples.is_empty(), "{} has no example", entry.name);
             for example in &entry.examples {
                 let root = document::parse(example).expect("it is TOML");
-                let (json, flaws) = shape::read(&root, pipeline_schema());
-                assert_eq!(flaws, [], "{example}");
+                let (json, problems) = shape::read(&root, pipeline_schema());
+                assert_eq!(problems, [], "{example}");
                 let shown = match section {
                     "quarantine" => vec![&json[section]],
                     _ => json[section]

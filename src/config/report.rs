@@ -1,12 +1,10 @@
-//! Everything that is wrong with one or more pipeline files, shown at once.
+//! Reports all problems of one or more pipeline files together.
 //!
-//! Each finding names the file, line and column, shows the line with a caret, and says what to do.
-//! A value that came through a `${…}` is struck out wherever it would appear, and so is a password
-//! that stands in a line that is shown.
+//! Each problem is shown with file, line and column, the line with a caret, and advice. Values that
+//! came from a `${…}` are replaced by the reference, and passwords in the shown lines by stars.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -14,14 +12,15 @@ use regex::Regex;
 use serde_json::json;
 
 use super::substitution::Secret;
+use crate::problem::Problem;
 
-/// What is wrong, in the order of files and lines.
+/// The problems, ordered by file and line.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     findings: Vec<Finding>,
 }
 
-/// A text that findings point into.
+/// A file's text, into which problems point.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// The path as the user gave it.
@@ -29,81 +28,66 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// One thing wrong, before it is tied to its file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    /// Bytes of the file; `None` for the file as a whole.
-    pub(crate) span: Option<Range<usize>>,
-    /// The keys that lead there.
-    pub(crate) path: Vec<String>,
-    pub(crate) message: String,
-    pub(crate) help: Option<String>,
-}
-
+/// A problem with its file.
 #[derive(Debug, Clone)]
 struct Finding {
     source: Arc<Source>,
-    flaw: Flaw,
+    problem: Problem,
 }
 
 impl Report {
-    /// Flaws of one file; `secrets` are struck out of their messages.
-    pub(crate) fn new(source: &Arc<Source>, flaws: Vec<Flaw>, secrets: &[Secret]) -> Self {
-        let mut different: Vec<Flaw> = Vec::new();
-        for flaw in flaws {
-            if !different.contains(&flaw) {
-                different.push(flaw);
+    /// The problems of one file, whose `file_span` gives their position; `secrets` are removed from their
+    /// messages.
+    pub(crate) fn new(source: &Arc<Source>, problems: Vec<Problem>, secrets: &[Secret]) -> Self {
+        let mut different: Vec<Problem> = Vec::new();
+        for problem in problems {
+            if !different.contains(&problem) {
+                different.push(problem);
             }
         }
         let mut findings: Vec<Finding> = different
             .into_iter()
-            .map(|mut flaw| {
-                flaw.message = redact(&flaw.message, secrets);
-                flaw.help = flaw.help.map(|help| redact(&help, secrets));
+            .map(|mut problem| {
+                problem.message = redact(&problem.message, secrets);
+                problem.help = problem.help.map(|help| redact(&help, secrets));
                 Finding {
                     source: source.clone(),
-                    flaw,
+                    problem,
                 }
             })
             .collect();
         findings.sort_by_key(|finding| {
-            let span = finding.flaw.span.clone();
+            let span = finding.problem.file_span.clone();
             span.map_or((0, 0), |span| (span.start + 1, span.end))
         });
         Self { findings }
     }
 
-    /// A file that cannot be read at all.
+    /// The report of a file that cannot be read.
     pub(crate) fn unreadable(path: &str, message: String) -> Self {
         let source = Arc::new(Source {
             path: path.to_owned(),
             text: String::new(),
         });
-        let flaw = Flaw {
-            span: None,
-            path: Vec::new(),
-            message,
-            help: None,
-        };
-        Self::new(&source, vec![flaw], &[])
+        Self::new(&source, vec![Problem::new(&[], message)], &[])
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// How many things are wrong.
+    /// The number of problems.
     pub fn len(&self) -> usize {
         self.findings.len()
     }
 
-    /// Adds what is wrong with another file.
+    /// Adds the problems of another file.
     pub fn append(&mut self, mut other: Self) {
         self.findings.append(&mut other.findings);
     }
 
-    /// The report for a person, with colour where the reader can show it.
+    /// The report as text for a person; with colours if `colour` is set.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
             Renderer::styled()
@@ -112,16 +96,16 @@ impl Report {
         };
         let mut text = String::new();
         for finding in &self.findings {
-            let shown = conceal(&finding.source.text);
+            let shown = hide_passwords(&finding.source.text);
             text.push_str(&renderer.render(&[finding.group(&shown)]));
             text.push_str("\n\n");
         }
         text
     }
 
-    /// The report for a machine: an array of `{file, line, column, end_line, end_column, path,
-    /// message, help}`; lines and columns count from 1, columns in characters, and are null where
-    /// a finding concerns the file as a whole.
+    /// The report for a program: an array of `{file, line, column, end_line, end_column, path,
+    /// message, help}`. Lines and columns count from 1, columns in characters; they are null if a
+    /// problem concerns the whole file.
     pub fn to_json(&self) -> serde_json::Value {
         self.findings.iter().map(Finding::to_json).collect()
     }
@@ -136,14 +120,14 @@ impl fmt::Display for Report {
 impl std::error::Error for Report {}
 
 impl Finding {
-    /// `shown` is the text of the file, byte for byte as long.
+    /// `shown` is the text of the file, with the same byte positions.
     fn group<'a>(&'a self, shown: &'a str) -> Group<'a> {
-        let title = Level::ERROR.primary_title(&self.flaw.message);
-        let group = match &self.flaw.span {
+        let title = Level::ERROR.primary_title(&self.problem.message);
+        let group = match &self.problem.file_span {
             Some(span) => {
                 let annotation = AnnotationKind::Primary
                     .span(span.clone())
-                    .label(self.flaw.path.join("."));
+                    .label(self.problem.path.join("."));
                 title.element(
                     Snippet::source(shown)
                         .path(&self.source.path)
@@ -152,7 +136,7 @@ impl Finding {
             }
             None => title.element(Origin::path(&self.source.path)),
         };
-        match &self.flaw.help {
+        match &self.problem.help {
             Some(help) => group.element(Level::HELP.message(help)),
             None => group,
         }
@@ -167,25 +151,29 @@ impl Finding {
                 before[line_start..].chars().count() + 1,
             )
         };
-        let start = self.flaw.span.as_ref().map(|span| place(span.start));
-        let end = self.flaw.span.as_ref().map(|span| place(span.end));
+        let start = self
+            .problem
+            .file_span
+            .as_ref()
+            .map(|span| place(span.start));
+        let end = self.problem.file_span.as_ref().map(|span| place(span.end));
         json!({
             "file": self.source.path,
             "line": start.map(|start| start.0),
             "column": start.map(|start| start.1),
             "end_line": end.map(|end| end.0),
             "end_column": end.map(|end| end.1),
-            "path": self.flaw.path.join("."),
-            "message": self.flaw.message,
-            "help": self.flaw.help,
+            "path": self.problem.path.join("."),
+            "message": self.problem.message,
+            "help": self.problem.help,
         })
     }
 }
 
-/// The text with a star for each byte of a password: of a URL, also one that is not encoded as it
-/// should be, of a key that is called so, and of all that stands under `url`, which may be no URL at
-/// all. References `${…}` stay.
-fn conceal(text: &str) -> Cow<'_, str> {
+/// Replaces each byte of a password by a star: a password in a URL, even one that is not encoded
+/// correctly, the value of a key whose name says password or secret, and everything under `url`,
+/// which may not be a valid URL. References `${…}` stay.
+fn hide_passwords(text: &str) -> Cow<'_, str> {
     let mut shown = Cow::Borrowed(text);
     for captures in PASSWORDS.captures_iter(text) {
         for group in captures.iter().skip(1).flatten() {
@@ -214,8 +202,8 @@ static PASSWORDS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&format!("{of_url}|{of_query}|{of_key}")).expect("the patterns are regular")
 });
 
-/// Replaces each secret by its reference: also where it was quoted for display, and the password
-/// of a URL on its own.
+/// Replaces each secret by its reference, also if it is quoted, and also a URL's password on its
+/// own.
 pub(crate) fn redact(message: &str, secrets: &[Secret]) -> String {
     let mut hidden: Vec<(String, &str)> = Vec::new();
     for secret in secrets {
@@ -232,17 +220,17 @@ pub(crate) fn redact(message: &str, secrets: &[Secret]) -> String {
         hidden.push((secret.value.clone(), reference));
     }
     hidden.retain(|(value, _)| !value.trim().is_empty());
-    // The longest first: a secret inside another must not break it up.
+    // The longest first, because a shorter secret can be part of a longer one.
     hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
     let mut text = String::with_capacity(message.len());
     let mut rest = message;
     while let Some(letter) = rest.chars().next() {
         let before = text.chars().next_back();
         match hidden.iter().find(|(value, _)| {
-            rest.starts_with(value.as_str()) && stands_alone(before, value, rest)
+            rest.starts_with(value.as_str()) && is_whole_word(before, value, rest)
         }) {
             Some((value, reference)) => {
-                // What stands in a report already as the reference is left so.
+                // A reference that is already in the report stays.
                 text.push_str(reference);
                 rest = &rest[value.len()..];
             }
@@ -255,8 +243,8 @@ pub(crate) fn redact(message: &str, secrets: &[Secret]) -> String {
     text
 }
 
-/// A short value is struck out only where it is a word of its own, or `a` would mangle every text.
-fn stands_alone(before: Option<char>, value: &str, rest: &str) -> bool {
+/// A short value is replaced only where it is a whole word; otherwise `a` would change every text.
+fn is_whole_word(before: Option<char>, value: &str, rest: &str) -> bool {
     let is_word = |letter: Option<char>| letter.is_some_and(|c| c.is_alphanumeric() || c == '_');
     value.chars().count() >= 6 || (!is_word(before) && !is_word(rest[value.len()..].chars().next()))
 }
@@ -295,7 +283,7 @@ mod tests {
     #[test]
     fn passwords_are_struck_out_of_the_lines_that_are_shown() {
         let check = |line: &str, expect: &str| {
-            assert_eq!(conceal(line), expect);
+            assert_eq!(hide_passwords(line), expect);
             assert_eq!(expect.len(), line.len(), "spans stay right");
         };
         check(
@@ -327,13 +315,8 @@ mod tests {
             path: "a.toml".to_owned(),
             text: "ulr = \"postgres://me:canary@h/d\"\n".to_owned(),
         });
-        let flaw = Flaw {
-            span: Some(0..3),
-            path: vec!["ulr".to_owned()],
-            message: "unknown key `ulr`".to_owned(),
-            help: None,
-        };
-        let report = Report::new(&source, vec![flaw], &[]);
+        let problem = Problem::new(&["ulr"], "unknown key `ulr`").in_file(Some(0..3));
+        let report = Report::new(&source, vec![problem], &[]);
         assert!(!report.render(false).contains("canary"), "{report}");
     }
 
@@ -343,13 +326,8 @@ mod tests {
             path: "a.toml".to_owned(),
             text: "x = 1\né = \"wrong\"\n".to_owned(),
         });
-        let flaw = Flaw {
-            span: Some(11..18),
-            path: vec!["é".to_owned()],
-            message: "wrong".to_owned(),
-            help: None,
-        };
-        let json = Report::new(&source, vec![flaw], &[]).to_json();
+        let problem = Problem::new(&["é"], "wrong").in_file(Some(11..18));
+        let json = Report::new(&source, vec![problem], &[]).to_json();
         assert_eq!(
             json,
             json!([{

@@ -1,5 +1,5 @@
-//! Expressions, keys and versions held against the rows that will come, where these are known
-//! before anything runs: they stand in the pipeline file, or in the file that is to be read.
+//! Checks expressions, keys and versions against the rows that will come, if these are known before
+//! the pipeline runs: from the pipeline file, or from the input file.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::conflict;
 use crate::operator;
 use crate::problem::Problem;
 
-/// The schemas of the rows that come out of a node, one for each table; a node is absent where
-/// they are not known.
+/// The schemas of the rows that leave a node, one for each table. A node whose rows are unknown is
+/// absent.
 pub type KnownRows = BTreeMap<String, Vec<SchemaRef>>;
 
-/// Compiles every operator for the rows of the sources in `known`, as far as they lead, and looks
-/// for the columns that sinks name.
+/// Compiles every operator for the rows of the sources in `known`, as far as their rows can be
+/// followed, and checks that the columns that sinks name exist.
 pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
     let mut rows = known;
     let mut problems = Vec::new();
@@ -37,7 +37,7 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
                     ),
                 }
             }
-            // Of an operator that is wrong nothing is known to come out.
+            // The output of an operator with a problem is unknown.
             if outgoing.len() == incoming.len() {
                 rows.insert(name.clone(), outgoing);
             }
@@ -69,7 +69,7 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
     problems
 }
 
-/// The schemas of everything that comes in; `None` where an input is not known.
+/// The schemas of all inputs; `None` if an input is unknown.
 fn incoming(rows: &KnownRows, inputs: &[String]) -> Option<Vec<SchemaRef>> {
     let mut schemas = Vec::new();
     for input in inputs {

@@ -1,7 +1,7 @@
-//! The JSON Schema of a pipeline file, put together from the types that a file is read into.
+//! The JSON Schema of a pipeline file, generated from the Rust types that a file is read into.
 //!
-//! The same document is what the parser checks a file against, what an editor completes from, and
-//! what `list` and the reference are made of.
+//! The parser checks a file against this schema, editors use it for completion, and `list` and the
+//! reference are generated from it.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -16,17 +16,17 @@ use syncline_connectors::registry::{SINKS, SOURCES};
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::{Batch, ByteSize, Layers};
 
-/// The keys of a pipeline file that belong to no component.
+/// The settings of a pipeline file that belong to no component.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// The pipeline's name, under which targets keep its positions: to change it is to start anew.
-    /// The file's name without its extension where it is absent.
+    /// The pipeline's name, under which targets store its positions: after a change of the name the
+    /// pipeline starts from the beginning. By default the file's name without its extension.
     #[schemars(length(min = 1))]
     pub(crate) name: Option<String>,
-    /// How much memory records and rows may hold, over all queues and lanes.
+    /// The maximum memory for records and rows, over all queues and lanes.
     pub(crate) memory: ByteSize,
-    /// When a batch is handed on.
+    /// The limits of a batch.
     pub(crate) batch: Batch,
 }
 
@@ -51,22 +51,22 @@ fn build() -> Json {
         .for_deserialize()
         .into_generator();
     let mut root = Settings::json_schema(&mut generator).to_value();
-    let beside_sinks = beside_sinks(&mut generator);
+    let sink_keys = sink_keys(&mut generator);
     let sections = [
         (
             "sources",
-            "Where changes come from, by name.",
-            kinds(&mut generator, SOURCES, &Beside::default()),
+            "The sources of changes, by name.",
+            kinds(&mut generator, SOURCES, &ExtraKeys::default()),
         ),
         (
             "operators",
-            "What is done to changes on their way, by name.",
-            kinds(&mut generator, OPERATORS, &Beside::default()),
+            "The operators, which process changes between source and sink, by name.",
+            kinds(&mut generator, OPERATORS, &ExtraKeys::default()),
         ),
         (
             "sinks",
-            "Where rows go, by name.",
-            kinds(&mut generator, SINKS, &beside_sinks),
+            "The sinks, which write rows to a target, by name.",
+            kinds(&mut generator, SINKS, &sink_keys),
         ),
     ];
     for (section, description, kinds) in sections {
@@ -77,11 +77,13 @@ fn build() -> Json {
         });
     }
     root["properties"]["quarantine"] = json!({
-        "description": "Where rejected changes are kept.",
-        "oneOf": kinds(&mut generator, QUARANTINES, &Beside::default()),
+        "description": "The place that keeps rejected changes.",
+        "oneOf": kinds(&mut generator, QUARANTINES, &ExtraKeys::default()),
     });
     root["title"] = json!("Syncline pipeline");
-    root["description"] = json!("One pipeline: sources, operators and sinks, a graph by `inputs`.");
+    root["description"] = json!(
+        "One pipeline: sources, operators and sinks. Their `inputs` connect them to a graph."
+    );
     root["$defs"] = Json::Object(generator.take_definitions(true));
     let mut schema = json!({ "$schema": "https://json-schema.org/draft/2020-12/schema" });
     merge(&mut schema, root);
@@ -89,8 +91,8 @@ fn build() -> Json {
     schema
 }
 
-/// Takes out of doc comments what only a reader of the code can follow: the numbers of rules, and
-/// links to types.
+/// Removes from doc comments what only a reader of the code understands: rule numbers and links to
+/// types.
 fn plain_descriptions(schema: &mut Json) {
     static NOT_FOR_USERS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\s\([A-Z]\d+(?:[,–-] ?[A-Z]\d+)*\)|\[(`[^`]*`)\](?:\([^)]*\))?")
@@ -112,12 +114,12 @@ fn plain_descriptions(schema: &mut Json) {
     }
 }
 
-/// Keys that stand in a component's table and of which the component itself knows nothing.
+/// Keys in a component's table that the component itself does not know.
 #[derive(Default)]
-struct Beside {
-    /// Before its own keys, and required.
+struct ExtraKeys {
+    /// Required keys, listed before the component's own.
     before: Map<String, Json>,
-    /// After them, and optional.
+    /// Optional keys, listed after the component's own.
     after: Map<String, Json>,
 }
 
@@ -125,7 +127,7 @@ struct Beside {
 fn kinds<Config>(
     generator: &mut SchemaGenerator,
     kinds: &[Kind<Config>],
-    beside: &Beside,
+    extra: &ExtraKeys,
 ) -> Vec<Json> {
     kinds
         .iter()
@@ -134,12 +136,12 @@ fn kinds<Config>(
             let mut properties = Map::new();
             let mut required = vec![json!("type")];
             properties.insert("type".to_owned(), json!({ "const": kind.name }));
-            properties.extend(beside.before.clone());
-            required.extend(beside.before.keys().map(|key| json!(key)));
+            properties.extend(extra.before.clone());
+            required.extend(extra.before.keys().map(|key| json!(key)));
             if let Some(own) = schema["properties"].as_object() {
                 properties.extend(own.clone());
             }
-            properties.extend(beside.after.clone());
+            properties.extend(extra.after.clone());
             if let Some(own) = schema["required"].as_array() {
                 required.extend(own.clone());
             }
@@ -152,14 +154,14 @@ fn kinds<Config>(
         .collect()
 }
 
-fn beside_sinks(generator: &mut SchemaGenerator) -> Beside {
+fn sink_keys(generator: &mut SchemaGenerator) -> ExtraKeys {
     let inputs = json!({
-        "description": "The sources and operators whose changes come in.",
+        "description": "The sources and operators whose changes this sink gets.",
         "type": "array",
         "items": { "type": "string" },
     });
     let layers = Layers::json_schema(generator).to_value();
-    Beside {
+    ExtraKeys {
         before: Map::from_iter([("inputs".to_owned(), inputs)]),
         after: layers["properties"]
             .as_object()

@@ -1,19 +1,21 @@
-//! Checks a document against a JSON Schema, gathers everything that is wrong with it at its place,
-//! and gives the values as JSON for serde.
+//! Checks a document against a JSON Schema, collects all problems with their positions, and returns
+//! the values as JSON for serde.
 //!
-//! The schemas are those that schemars derives from the types that serde then fills, so that the
-//! parser, the editor's schema and the reference cannot disagree. Of JSON Schema this reads what
-//! schemars writes. Beyond it: a table whose alternatives share a constant key (`type`) is read
-//! by that tag first, a key that `properties` does not list is unknown unless
-//! `additionalProperties` says otherwise, and a substituted string is converted where a number or
-//! a boolean is wanted.
+//! schemars generates the schemas from the types that serde fills, so the parser, the editor's
+//! schema and the reference cannot disagree. Only the parts of JSON Schema that schemars writes are
+//! supported. Three rules go beyond JSON Schema: a table whose alternatives share a constant key
+//! (`type`) is read by that tag; a key that `properties` does not list is unknown, unless
+//! `additionalProperties` allows it; and a substituted string is converted where a number or a
+//! boolean is expected.
+
+use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
 
 use super::document::{Entry, Node, Text, Value};
-use super::report::Flaw;
 use super::size::{self, ByteSize};
 use crate::function::nearest;
+use crate::problem::Problem;
 
 mod allowed;
 
@@ -22,22 +24,22 @@ use allowed::{
 };
 pub(super) use allowed::{expected_of, first_sentence, resolve, suggest};
 
-/// Reads `root` by `schema`, which holds its own `$defs`. The JSON is as good as it gets where
-/// something is wrong.
-pub(crate) fn read(root: &Node, schema: &Json) -> (Json, Vec<Flaw>) {
+/// Reads `root` by `schema`, which contains its own `$defs`. If there are problems, the JSON is
+/// incomplete.
+pub(crate) fn read(root: &Node, schema: &Json) -> (Json, Vec<Problem>) {
     let mut reader = Reader {
         definitions: schema,
         path: Vec::new(),
-        flaws: Vec::new(),
+        problems: Vec::new(),
     };
     let json = reader.node(root, schema);
-    (json, reader.flaws)
+    (json, reader.problems)
 }
 
 struct Reader<'s> {
     definitions: &'s Json,
     path: Vec<String>,
-    flaws: Vec<Flaw>,
+    problems: Vec<Problem>,
 }
 
 impl<'s> Reader<'s> {
@@ -65,7 +67,7 @@ impl<'s> Reader<'s> {
         }
     }
 
-    /// A value of the wrong kind: a substituted text may still give the right one.
+    /// A value of the wrong type. A substituted text can be converted to the right one.
     fn convert(&mut self, node: &Node, schema: &'s Json) -> Json {
         let kinds = kinds(schema).unwrap_or_default();
         if let Value::Text(text) = &node.value
@@ -90,7 +92,7 @@ impl<'s> Reader<'s> {
                 return Json::Bool(boolean);
             }
             let message = format!("the substituted value is not {}", expected(&kinds));
-            self.flaw(node, message, None);
+            self.problem(node, message, None);
             return Json::Null;
         }
         self.wrong_kind(node, &expected_of(self.definitions, schema));
@@ -105,7 +107,7 @@ impl<'s> Reader<'s> {
         if schema["format"] == size::FORMAT
             && let Err(expected) = text.text.parse::<ByteSize>()
         {
-            self.flaw(node, "not a size in bytes".to_owned(), Some(expected));
+            self.problem(node, "not a size in bytes".to_owned(), Some(expected));
         }
         if let Some(length) = schema["minLength"].as_u64()
             && (text.text.chars().count() as u64) < length
@@ -114,12 +116,12 @@ impl<'s> Reader<'s> {
                 true => "the text is empty".to_owned(),
                 false => format!("the text is shorter than {length} characters"),
             };
-            self.flaw(node, message, None);
+            self.problem(node, message, None);
         }
         if let Some(pattern) = schema["pattern"].as_str()
             && regex::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(&text.text))
         {
-            self.flaw(node, format!("the text does not match {pattern}"), None);
+            self.problem(node, format!("the text does not match {pattern}"), None);
         }
     }
 
@@ -129,14 +131,14 @@ impl<'s> Reader<'s> {
         }
         let (message, near) = if text.is_substituted() {
             (
-                "the substituted value is not one that is known here".to_owned(),
+                "the substituted value is not one of the allowed values".to_owned(),
                 None,
             )
         } else {
             let near = nearest(&text.text, choices.iter().copied());
             (format!("unknown value `{}`", text.text), near)
         };
-        self.flaw(node, message, Some(suggest(near, "one of", choices)));
+        self.problem(node, message, Some(suggest(near, "one of", choices)));
     }
 
     fn range(&mut self, node: &Node, integer: i128, schema: &'s Json) {
@@ -155,9 +157,9 @@ impl<'s> Reader<'s> {
         let low = bound("minimum").unwrap_or(low).max(low);
         let high = bound("maximum").unwrap_or(high).min(high);
         if integer < low {
-            self.flaw(node, format!("too small: expected at least {low}"), None);
+            self.problem(node, format!("too small: expected at least {low}"), None);
         } else if integer > high {
-            self.flaw(node, format!("too large: expected at most {high}"), None);
+            self.problem(node, format!("too large: expected at most {high}"), None);
         }
     }
 
@@ -167,7 +169,7 @@ impl<'s> Reader<'s> {
                 Json::Number(number)
             }
             _ => {
-                self.flaw(node, "the integer is too large".to_owned(), None);
+                self.problem(node, "the integer is too large".to_owned(), None);
                 Json::Null
             }
         }
@@ -181,7 +183,7 @@ impl<'s> Reader<'s> {
                 0 => "the array is empty".to_owned(),
                 found => format!("found {found} items, expected at least {length}"),
             };
-            self.flaw(node, message, None);
+            self.problem(node, message, None);
         }
         let mut read = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -220,18 +222,16 @@ impl<'s> Reader<'s> {
                 let absent = |name: &&str| entries.iter().all(|other| other.key != **name);
                 let near = nearest(&entry.key, names.iter().copied().filter(absent));
                 meant.extend(near);
-                self.flaws.push(Flaw {
-                    span: Some(entry.key_span.clone()),
-                    path: self.path.clone(),
-                    message: format!("unknown key `{}`", entry.key),
-                    help: Some(suggest(near, "the keys here are", &names)),
-                });
+                let message = format!("unknown key `{}`", entry.key);
+                let help = suggest(near, "the keys here are", &names);
+                let problem = self.problem_at(entry.key_span.clone(), message);
+                self.problems.push(problem.help(help));
             }
             self.path.pop();
         }
         for name in schema["required"].as_array().into_iter().flatten() {
             let name = name.as_str().unwrap_or_default();
-            // A misspelt key is one mistake, not two.
+            // A misspelt key is reported as unknown, not also as missing.
             if entries.iter().any(|entry| entry.key == name) || meant.contains(&name) {
                 continue;
             }
@@ -240,12 +240,13 @@ impl<'s> Reader<'s> {
             if let Some(description) = wanted["description"].as_str() {
                 help = format!("{help}: {}", first_sentence(description));
             }
-            self.flaw(node, format!("missing key `{name}`"), Some(help));
+            self.problem(node, format!("missing key `{name}`"), Some(help));
         }
         Json::Object(read)
     }
 
-    /// One of several shapes: by its tag where the shapes have one, else the one that fits best.
+    /// One of several alternatives: chosen by its tag if they have one, otherwise the one with the
+    /// fewest problems.
     fn alternative(&mut self, node: &Node, alternatives: &[&'s Json]) -> Json {
         if let Value::Table(entries) = &node.value
             && let Some(tag) = tag(alternatives)
@@ -258,7 +259,7 @@ impl<'s> Reader<'s> {
             self.choice(node, text, &texts);
             return Json::String(text.text.clone());
         }
-        let mut best: Option<(Json, Vec<Flaw>)> = None;
+        let mut best: Option<(Json, Vec<Problem>)> = None;
         for alternative in alternatives {
             let accepts = kinds(alternative).is_none_or(|kinds| {
                 kinds.contains(&node.kind())
@@ -271,19 +272,19 @@ impl<'s> Reader<'s> {
             let mut attempt = Reader {
                 definitions: self.definitions,
                 path: self.path.clone(),
-                flaws: Vec::new(),
+                problems: Vec::new(),
             };
             let json = attempt.node(node, alternative);
             let better = best
                 .as_ref()
-                .is_none_or(|(_, flaws)| attempt.flaws.len() < flaws.len());
+                .is_none_or(|(_, problems)| attempt.problems.len() < problems.len());
             if better {
-                best = Some((json, attempt.flaws));
+                best = Some((json, attempt.problems));
             }
         }
         match best {
-            Some((json, mut flaws)) => {
-                self.flaws.append(&mut flaws);
+            Some((json, mut problems)) => {
+                self.problems.append(&mut problems);
                 json
             }
             None => {
@@ -305,9 +306,9 @@ impl<'s> Reader<'s> {
             .filter_map(|alternative| alternative["properties"][tag]["const"].as_str())
             .collect();
         let Some(entry) = entries.iter().find(|entry| entry.key == tag) else {
-            // A misspelt tag shows as a key that no alternative has.
+            // A misspelt tag is reported as an unknown key.
             let help = format!("one of {}", quoted(&names));
-            self.flaw(node, format!("missing key `{tag}`"), Some(help));
+            self.problem(node, format!("missing key `{tag}`"), Some(help));
             return plain(node);
         };
         let written = match &entry.node.value {
@@ -330,11 +331,11 @@ impl<'s> Reader<'s> {
                     false => nearest(&written.text, names.iter().copied()),
                 };
                 let message = match written.is_substituted() {
-                    true => format!("the substituted value is no known {tag}"),
+                    true => format!("the substituted value is not a known {tag}"),
                     false => format!("unknown {tag} `{}`", written.text),
                 };
                 self.path.push(tag.to_owned());
-                self.flaw(&entry.node, message, Some(suggest(near, "one of", &names)));
+                self.problem(&entry.node, message, Some(suggest(near, "one of", &names)));
                 self.path.pop();
                 plain(node)
             }
@@ -343,16 +344,21 @@ impl<'s> Reader<'s> {
 
     fn wrong_kind(&mut self, node: &Node, expected: &str) {
         let message = format!("found {}, expected {expected}", node.describe());
-        self.flaw(node, message, None);
+        self.problem(node, message, None);
     }
 
-    fn flaw(&mut self, node: &Node, message: String, help: Option<String>) {
-        self.flaws.push(Flaw {
-            span: (!self.path.is_empty()).then(|| node.span.clone()),
-            path: self.path.clone(),
-            message,
-            help,
-        });
+    fn problem(&mut self, node: &Node, message: String, help: Option<String>) {
+        let mut problem = self.problem_at(node.span.clone(), message);
+        if self.path.is_empty() {
+            problem.file_span = None;
+        }
+        problem.help = help;
+        self.problems.push(problem);
+    }
+
+    fn problem_at(&self, span: Range<usize>, message: String) -> Problem {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        Problem::new(&path, message).in_file(Some(span))
     }
 }
 
@@ -370,7 +376,7 @@ impl Node {
         }
     }
 
-    /// An integer is a number, and a date may stand where a text is wanted.
+    /// An integer is also a number, and a date is accepted where a text is expected.
     fn passes_as(&self, kinds: &[&str]) -> bool {
         match &self.value {
             Value::Integer(_) => kinds.contains(&"number"),
@@ -384,7 +390,7 @@ impl Node {
     }
 }
 
-/// The value as JSON, unchecked.
+/// The value as JSON, without checks.
 fn plain(node: &Node) -> Json {
     match &node.value {
         Value::Text(text) => Json::String(text.text.clone()),

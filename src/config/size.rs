@@ -1,4 +1,4 @@
-//! Sizes in bytes as a person writes them: `"256MiB"`, `"64 MiB"`, `"1GB"`, `4096`.
+//! Sizes in bytes, as a person writes them: `"256MiB"`, `"64 MiB"`, `"1GB"`, `4096`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-/// A number of bytes. `k`, `M`, `G` are powers of 1000, `Ki`, `Mi`, `Gi` of 1024.
+/// A number of bytes. `k`, `M` and `G` are powers of 1000, `Ki`, `Mi` and `Gi` of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-/// The value of `format` in the schema, by which the checks know a size.
+/// The value of `format` in the schema; the checks recognise a size by it.
 pub(crate) const FORMAT: &str = "byte-size";
 
 const UNITS: [(&str, u64); 9] = [
@@ -27,7 +27,7 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 impl ByteSize {
-    /// So many MiB.
+    /// This number of MiB.
     pub const fn mebibytes(count: u64) -> Self {
         Self(count << 20)
     }

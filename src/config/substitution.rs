@@ -1,47 +1,47 @@
-//! `${env:NAME}`, `${env:NAME:-default}` and `${file:path}` in string values.
+//! Replaces `${env:NAME}`, `${env:NAME:-default}` and `${file:path}` in string values.
 //!
-//! Substituted after parsing, so that a value can never change the structure of a file; keys are
-//! left alone. As in the shell, the default stands in for a variable that is unset or empty. The
-//! path of `${file:…}` is relative to the pipeline file and the newline at its end is not part of
-//! the value. `$${` is a literal `${`. What comes from outside is a secret: it is kept only to be
-//! struck out of every message (P5).
+//! References are replaced after parsing, so that a value cannot change the structure of a file;
+//! keys are not changed. As in the shell, the default is used if the variable is unset or empty.
+//! The path of `${file:…}` is relative to the pipeline file, and a newline at the end of that file
+//! is removed. `$${` is a literal `${`. Every substituted value is treated as a secret: it is
+//! remembered only to remove it from every message (P5).
 
 use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
 use super::document::{Node, Piece, Text, Value};
-use super::report::Flaw;
+use crate::problem::Problem;
 
-/// The longest value that a file may hold.
+/// The maximum size of a `${file:…}`, in bytes.
 const VALUE_BYTES_MAX: u64 = 1 << 20;
 
-/// Where references lead.
-pub(crate) struct Outside<'a> {
-    /// Looks a variable up; the process's environment but in tests.
+/// What references can read.
+pub(crate) struct ReferenceSources<'a> {
+    /// Looks up a variable; tests replace the process's environment.
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// The folder of the pipeline file.
     pub(crate) folder: &'a Path,
 }
 
-/// A value that came from outside, and the reference that is shown in its place.
+/// A substituted value, and the reference that is shown instead of it.
 #[derive(Clone)]
 pub(crate) struct Secret {
     pub(crate) value: String,
     pub(crate) reference: String,
 }
 
-/// Substitutes every string value of the tree, and returns what came from outside.
+/// Substitutes every string value of the tree, and returns the substituted values.
 pub(crate) fn substitute(
     root: &mut Node,
     file: &str,
-    outside: &Outside<'_>,
-    flaws: &mut Vec<Flaw>,
+    sources: &ReferenceSources<'_>,
+    problems: &mut Vec<Problem>,
 ) -> Vec<Secret> {
     let mut walk = Walk {
         file,
-        outside,
-        flaws,
+        sources,
+        problems,
         secrets: Vec::new(),
         path: Vec::new(),
     };
@@ -51,8 +51,8 @@ pub(crate) fn substitute(
 
 struct Walk<'a> {
     file: &'a str,
-    outside: &'a Outside<'a>,
-    flaws: &'a mut Vec<Flaw>,
+    sources: &'a ReferenceSources<'a>,
+    problems: &'a mut Vec<Problem>,
     secrets: Vec<Secret>,
     path: Vec<String>,
 }
@@ -119,13 +119,11 @@ impl Walk<'_> {
                         span: 0..0,
                         value: Value::Array(vec![node]),
                     };
-                    self.flaws.push(Flaw {
-                        span: root.locate(self.file, &["0".to_owned()], Some(&place)),
-                        path: self.path.clone(),
-                        message,
-                        help: Some(help),
-                    });
-                    // The rest is checked as if the reference gave an empty text.
+                    let span = root.locate(self.file, &["0".to_owned()], Some(&place));
+                    let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+                    let problem = Problem::new(&path, message).in_file(span).help(help);
+                    self.problems.push(problem);
+                    // The remaining checks treat the reference as an empty text.
                     result.push("", place, true);
                 }
             }
@@ -134,14 +132,14 @@ impl Walk<'_> {
         result
     }
 
-    /// The value of what stands between `${` and `}`, or what is wrong with it and what to do.
+    /// The value of the text between `${` and `}`; if it is invalid, what is wrong and what to do.
     fn resolve(&mut self, reference: &str) -> Result<String, (String, String)> {
         let value = if let Some(variable) = reference.strip_prefix("env:") {
             let (name, default) = match variable.split_once(":-") {
                 Some((name, default)) => (name, Some(default)),
                 None => (variable, None),
             };
-            let value = (self.outside.variable)(name);
+            let value = (self.sources.variable)(name);
             match (value, default) {
                 (Some(value), None) => value,
                 (Some(value), Some(_)) if !value.is_empty() => value,
@@ -154,7 +152,7 @@ impl Walk<'_> {
                 }
             }
         } else if let Some(path) = reference.strip_prefix("file:") {
-            let path = self.outside.folder.join(path);
+            let path = self.sources.folder.join(path);
             let text = read_bounded(&path).map_err(|error| {
                 (
                     format!("the file {} cannot be read: {error}", path.display()),
@@ -194,7 +192,7 @@ impl Text {
     }
 }
 
-/// A file that holds one value. A longer one is a mistake, and may have no end.
+/// Reads a file that contains one value. A longer file is a mistake, and a device may have no end.
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path)?;
@@ -220,27 +218,27 @@ mod tests {
         }
     }
 
-    /// The value of `key` after substitution, or the places and messages of what is wrong.
+    /// The value of `key` after substitution, or the messages and positions of the problems.
     fn substituted(file: &str) -> Result<Text, Vec<(String, String)>> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("password"), "s3cret\r\n").expect("it is written");
-        let outside = Outside {
+        let reference_sources = ReferenceSources {
             variable: &variable,
             folder: folder.path(),
         };
         let mut root = parse(file).expect("it is TOML");
-        let mut flaws = Vec::new();
-        substitute(&mut root, file, &outside, &mut flaws);
-        if flaws.is_empty() {
+        let mut problems = Vec::new();
+        substitute(&mut root, file, &reference_sources, &mut problems);
+        if problems.is_empty() {
             let Value::Text(text) = &root.get("key").expect("the key").value else {
                 panic!("the value is a string")
             };
             return Ok(text.clone());
         }
-        let at = |flaw: Flaw| file[flaw.span.expect("a place")].to_owned();
-        Err(flaws
+        let at = |problem: Problem| file[problem.file_span.expect("a position")].to_owned();
+        Err(problems
             .into_iter()
-            .map(|flaw| (flaw.message.clone(), at(flaw)))
+            .map(|problem| (problem.message.clone(), at(problem)))
             .collect())
     }
 
@@ -260,7 +258,7 @@ mod tests {
             ("$${env:HOST}", "${env:HOST}"),
             ("a $${b} ${env:HOST}", "a ${b} db1"),
             ("cost $5 and $", "cost $5 and $"),
-            // A value is never looked at again, and it cannot change the structure.
+            // A substituted value is not substituted again, and it cannot change the structure.
             ("${env:WILD}", "x\"\n[sinks.evil]\n${env:HOST}"),
         ];
         for (written, expect) in cases {

@@ -1,11 +1,12 @@
-//! How one column is decided, where both sides changed it.
+//! Decides one column that both sides changed.
 //!
-//! A strategy either takes one side's value, or computes a new one. It is asked about contested rows
-//! only, and what it computes holds these rows alone, in their order: the other rows cost nothing.
+//! A strategy either takes the value of one side or computes a new value. It sees contested rows
+//! only. Computed values are compact: one for each contested row, in order.
 //!
-//! A null side gives way to the other under `union`, `concat` and `json_merge`, counts as 0 under
-//! `sum`, and is the smallest under `max` and the largest under `min`. A value of the target that the
-//! type of the changes cannot say (foreign) is never computed with: the change is rejected (R3).
+//! A null side loses against a value under `union`, `concat` and `json_merge`, counts as 0 under
+//! `sum`, is the smallest value under `max` and the largest under `min`. If the type of the changes
+//! cannot represent the target's value (a foreign value), nothing is computed with it: the change
+//! is rejected (R3).
 
 mod json;
 mod list;
@@ -23,15 +24,15 @@ use super::compare::Equality;
 use super::expression::ColumnExpression;
 use super::mask::{Mask, filter_of, no_rows, scatter, valid_rows, without};
 
-/// What decides a column.
+/// The strategy that decides a column.
 #[derive(Debug)]
 pub(super) enum Rule {
     Source,
     Target,
     Newest,
     Oldest,
-    /// The newer row's value where there are versions, else who wins a tie; without a base a null
-    /// gives way first.
+    /// Takes the newer row's value if there are versions, otherwise that of the winner of a tie.
+    /// Without a base, a null loses against a value first.
     Merge,
     Max,
     Min,
@@ -44,34 +45,34 @@ pub(super) enum Rule {
     Expression(ColumnExpression),
 }
 
-/// One column, and the rows in which it is to be decided.
-pub(super) struct Contest<'a> {
+/// One column with the rows in which it has to be decided.
+pub(super) struct ContestedColumn<'a> {
     pub(super) field: &'a Field,
     pub(super) equality: Equality,
     pub(super) source: &'a ArrayRef,
     pub(super) target: &'a ArrayRef,
-    /// The base's values, null where they are not known; `None` where none is.
+    /// The base's values, null where unknown; `None` if the base has no values.
     pub(super) base: Option<&'a ArrayRef>,
     /// The contested rows.
     pub(super) rows: &'a Mask,
-    /// What `concat` puts in between.
+    /// The separator of `concat`.
     pub(super) separator: &'a str,
 }
 
-/// New values.
+/// The computed values of a column.
 #[derive(Debug)]
 pub(super) struct Computed {
-    /// The rows that have one.
+    /// The rows that have a computed value.
     pub(super) rows: Mask,
-    /// One for each of these rows.
+    /// One value for each of these rows.
     pub(super) values: ArrayRef,
-    /// The rows in which it is not the source's value.
+    /// The rows in which the computed value differs from the source's.
     pub(super) not_source: Mask,
-    /// The rows in which it is not the target's value.
+    /// The rows in which the computed value differs from the target's.
     pub(super) not_target: Mask,
 }
 
-/// A row for which there is no value.
+/// A row whose change is rejected because no value can be computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) row: usize,
@@ -79,8 +80,8 @@ pub(super) struct Refused {
     pub(super) reason: String,
 }
 
-/// What was decided about the contested rows of a column: a row that is in neither keeps the target's
-/// value.
+/// The decision about the contested rows of a column. A row that is neither in `take` nor computed
+/// keeps the target's value.
 #[derive(Debug)]
 pub(super) struct Decided {
     /// The rows that take the source's value.
@@ -89,8 +90,8 @@ pub(super) struct Decided {
     pub(super) refused: Vec<Refused>,
 }
 
-/// Compact values, one for each row that they were asked for; and of these, by their index, the rows
-/// that have none.
+/// Compact values, one for each requested row, and the indices of those that have no value, with
+/// the reason.
 pub(super) struct Values {
     pub(super) values: ArrayRef,
     pub(super) failed: Vec<(usize, &'static str)>,
@@ -107,7 +108,7 @@ impl Decided {
 }
 
 impl Rule {
-    /// Whether it computes with the target's value.
+    /// Whether the rule computes with the target's value.
     pub(super) fn computes(&self) -> bool {
         matches!(
             self,
@@ -115,8 +116,8 @@ impl Rule {
         )
     }
 
-    /// What it takes, for a message; `None` where that is every type, or this field is of one.
-    pub(super) fn misfit(&self, field: &Field) -> Option<&'static str> {
+    /// The types that the rule accepts, for a message; `None` if it accepts the type of `field`.
+    pub(super) fn accepted_types(&self, field: &Field) -> Option<&'static str> {
         let data_type = field.data_type();
         let logical = Logical::of(field);
         let is_text = matches!(data_type, DataType::Utf8) && logical.is_none();
@@ -139,19 +140,19 @@ impl Rule {
     }
 }
 
-impl Contest<'_> {
-    /// The larger (`max`) or the smaller value; the one that is not null.
+impl ContestedColumn<'_> {
+    /// Takes the larger (`max`) or the smaller value (`min`); a value wins against null.
     pub(super) fn by_order(&self, max: bool) -> Result<Decided, ArrowError> {
         let take = order::source_is_beyond(self, max)?;
         Ok(Decided::take(&take & self.rows))
     }
 
-    /// The source's value, unless it is null.
+    /// Takes the source's value, unless it is null.
     pub(super) fn coalesce(&self) -> Decided {
         Decided::take(&valid_rows(self.source) & self.rows)
     }
 
-    /// `target + source − base`; the caller sees to it that the base is known.
+    /// Computes `target + source − base`. The caller ensures that the base is known.
     pub(super) fn sum(&self) -> Result<Decided, ArrowError> {
         let sides = self.sides(self.rows)?;
         let values = sum::sum(self.field, &sides)?;
@@ -159,29 +160,29 @@ impl Contest<'_> {
         self.decide(self.rows, &sides, values, take, "C8 sum")
     }
 
-    /// The target's items, then those that only the source has.
+    /// The target's items, followed by the items that only the source has.
     pub(super) fn union(&self) -> Result<Decided, ArrowError> {
-        self.of_both("C2 union", |sides| match self.field.data_type() {
+        self.compute_on_both("C2 union", |sides| match self.field.data_type() {
             DataType::List(_) => list::union(&sides.source, &sides.target),
             _ => Ok(json::union(&sides.source, &sides.target)),
         })
     }
 
-    /// The target's text, the separator, the source's text.
+    /// The target's text, the separator and the source's text.
     pub(super) fn concat(&self) -> Result<Decided, ArrowError> {
-        self.of_both("C2 concat", |sides| {
+        self.compute_on_both("C2 concat", |sides| {
             Ok(text::concat(&sides.source, &sides.target, self.separator))
         })
     }
 
-    /// Objects key by key, three-way where the base is known.
+    /// Merges objects key by key; three-way if the base is known.
     pub(super) fn json_merge(&self) -> Result<Decided, ArrowError> {
-        self.of_both("C2 json_merge", |sides| {
+        self.compute_on_both("C2 json_merge", |sides| {
             Ok(json::merge(&sides.source, &sides.target, &sides.base))
         })
     }
 
-    /// The value of an expression.
+    /// Takes the values of an expression.
     pub(super) fn computed(
         &self,
         rule: &'static str,
@@ -191,8 +192,8 @@ impl Contest<'_> {
         self.decide(self.rows, &sides, values, no_rows(self.rows.len()), rule)
     }
 
-    /// Computes where both sides have a value; else the one that has one.
-    fn of_both(
+    /// Computes a value where both sides have one; otherwise takes the side that has one.
+    fn compute_on_both(
         &self,
         rule: &'static str,
         compute: impl FnOnce(&Sides) -> Result<Values, ArrowError>,
@@ -255,7 +256,7 @@ impl Contest<'_> {
     }
 }
 
-/// The values of some rows alone.
+/// The compact values of the selected rows.
 struct Sides {
     source: ArrayRef,
     target: ArrayRef,

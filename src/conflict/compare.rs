@@ -1,8 +1,9 @@
-//! Which rows of two columns differ: both null is the same, null and a value are not.
+//! Finds the rows in which two columns differ. Two nulls are equal; a null and a value differ.
 //!
-//! Values compare as what they are: numbers by value (`1.0` is `1.00`, zero has no sign, NaN is NaN),
-//! instants as instants, JSON documents by value, text by bytes, lists item by item. A whole column
-//! is compared by one Arrow kernel; a document or number in text is read only where its bytes differ.
+//! Values compare by value: numbers numerically (`1.0` equals `1.00`, `-0.0` equals `0.0`, NaN
+//! equals NaN), instants as instants, JSON documents by content, text by bytes, lists item by item.
+//! One Arrow kernel compares a whole column; a document or number stored as text is parsed only if
+//! its bytes differ.
 
 use std::sync::Arc;
 
@@ -19,13 +20,13 @@ use super::mask::Mask;
 /// How values of a column compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Equality {
-    /// As Arrow's kernels do.
+    /// Compared by Arrow's kernels.
     Plain,
-    /// Zero has no sign, and there is one NaN.
+    /// Compared after `-0.0` becomes `0.0` and every NaN the same NaN.
     Float,
-    /// A number in text.
+    /// A number stored as text.
     Numeric,
-    /// A document in text.
+    /// A JSON document stored as text.
     Json,
     /// Lists, structs and maps.
     Nested,
@@ -42,7 +43,7 @@ impl Equality {
         }
     }
 
-    /// Whether values that are equal are the same bytes.
+    /// Whether equal values always have equal bytes.
     pub(super) fn is_exact(self) -> bool {
         self == Self::Plain
     }
@@ -51,7 +52,7 @@ impl Equality {
     pub(super) fn differ(self, left: &ArrayRef, right: &ArrayRef) -> Result<Mask, ArrowError> {
         match self {
             Self::Plain => plain(left, right),
-            Self::Float => plain(&one_zero(left), &one_zero(right)),
+            Self::Float => plain(&normalize_floats(left), &normalize_floats(right)),
             Self::Numeric => texts(left, right, |left, right| {
                 Number::parse(left).is_some_and(|number| Number::parse(right) == Some(number))
             }),
@@ -68,20 +69,20 @@ impl Equality {
     }
 }
 
-/// The rows in which hashes differ; a hash that is not known is null.
+/// The rows in which hashes differ; an unknown hash is null.
 pub(super) fn hashes_differ(left: &UInt64Array, right: &UInt64Array) -> Result<Mask, ArrowError> {
     Ok(cmp::distinct(left, right)?.values().clone())
 }
 
 fn plain(left: &ArrayRef, right: &ArrayRef) -> Result<Mask, ArrowError> {
-    // A batch taken over from the other side is the same memory.
+    // Both sides share the same memory: nothing differs.
     if Arc::ptr_eq(left, right) {
         return Ok(Mask::new_unset(left.len()));
     }
     Ok(cmp::distinct(left, right)?.values().clone())
 }
 
-/// Texts that differ in bytes are looked at: `same` says whether they are one value.
+/// Texts whose bytes differ are compared with `same`, which says whether they are one value.
 fn texts(
     left: &ArrayRef,
     right: &ArrayRef,
@@ -100,8 +101,9 @@ fn texts(
     }))
 }
 
-/// Floats without a negative zero and with one NaN, so that Arrow's total order is that of numbers.
-pub(super) fn one_zero(column: &ArrayRef) -> ArrayRef {
+/// Replaces negative zero by zero and every NaN by one NaN, so that Arrow's total order is the
+/// order of numbers.
+pub(super) fn normalize_floats(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => {
             let values = column.as_primitive::<Float32Type>();

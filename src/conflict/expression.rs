@@ -1,9 +1,10 @@
-//! Expressions that decide: over `source.x`, `target.x` and `base.x`, compiled once.
+//! Expressions that decide conflicts: over `source.x`, `target.x` and `base.x`, compiled once.
 //!
-//! `source.x` is the row after the change; of a delete, the row that it deleted. A column that the
-//! source did not send is unchanged (R14) and reads as the target's; of a delete, as null. `base.x` is
-//! null where it is not known. An expression is evaluated on contested rows only; one that fails, or
-//! whose value cannot be cast to the column, costs its own row (C2).
+//! `source.x` is the row after the change; for a delete, the deleted row. A column that the source
+//! did not send is unchanged (R14): it reads as the target's value, or as null for a delete.
+//! `base.x` is null where it is unknown. An expression is evaluated on contested rows only. A row
+//! whose evaluation fails, or whose value cannot be cast to the column's type, is rejected alone
+//! (C2).
 
 use std::sync::Arc;
 
@@ -20,40 +21,40 @@ use super::sides::Sides;
 use crate::function::{Expression, ExpressionError, Name, names, nearest, type_name};
 use crate::problem::Problem;
 
-/// Both sides of a conflict and what they agreed on last, as expressions name them.
+/// The names that expressions use for the two sides of a conflict and the base.
 pub(super) const SIDES: [&str; 3] = ["source", "target", "base"];
 
 /// An expression over the sides of a conflict.
 #[derive(Debug)]
 pub(super) struct SidesExpression {
     expression: Expression,
-    /// How many columns a side has.
+    /// The number of columns of one side.
     width: usize,
 }
 
-/// What gives a column its value.
+/// An expression that gives a column its value.
 #[derive(Debug)]
 pub(super) struct ColumnExpression {
     value: SidesExpression,
     data_type: DataType,
 }
 
-/// What says of a row who wins.
+/// An expression that says which side wins a row.
 #[derive(Debug)]
 pub(super) struct RowExpression(SidesExpression);
 
-/// Who wins a row, by an expression.
+/// The result of a [`RowExpression`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Choice {
     Source,
     Target,
     Manual,
-    /// It says something else, or has no value.
+    /// The expression gives another value, or none.
     Nothing,
 }
 
-/// What is wrong with the expressions of `policy`, as far as it shows without a schema; paths begin
-/// at `conflict`.
+/// The problems in the expressions of `policy` that can be found without a schema; their paths
+/// begin at `conflict`.
 pub(crate) fn check_syntax(policy: &ConflictPolicy) -> Vec<Problem> {
     let of_columns = policy.columns.iter().map(|(column, strategy)| {
         let path = vec!["conflict", "columns", column.as_str(), "expression"];
@@ -74,7 +75,7 @@ pub(crate) fn check_syntax(policy: &ConflictPolicy) -> Vec<Problem> {
         .collect()
 }
 
-/// A name that belongs to no side, or to one that is not kept.
+/// A problem if a name belongs to no side, or to a side whose values are not stored.
 fn wrong_name(policy: &ConflictPolicy, names: &[Name]) -> Option<Problem> {
     use syncline_connectors::conflict::BaseFrom;
 
@@ -108,7 +109,7 @@ fn wrong_name(policy: &ConflictPolicy, names: &[Name]) -> Option<Problem> {
     })
 }
 
-/// An expression's error at its place.
+/// Converts an expression's error, with its path in the configuration.
 pub(super) fn problem(path: &[&str], error: &ExpressionError) -> Problem {
     let problem = Problem::new(path, &error.message).at(error.span.clone());
     match &error.help {
@@ -117,7 +118,7 @@ pub(super) fn problem(path: &[&str], error: &ExpressionError) -> Problem {
     }
 }
 
-/// The columns of `schema`, once for each side.
+/// The columns of `schema`, repeated for each side.
 pub(super) fn sides_schema(schema: &SchemaRef) -> SchemaRef {
     let fields = SIDES.iter().flat_map(|side| {
         schema.fields().iter().map(move |field| {
@@ -129,7 +130,7 @@ pub(super) fn sides_schema(schema: &SchemaRef) -> SchemaRef {
 }
 
 impl SidesExpression {
-    /// Compiles `text` over a schema of [`sides_schema`].
+    /// Compiles `text` over the result of [`sides_schema`].
     fn compile(text: &str, sides: &SchemaRef) -> Result<Self, Box<ExpressionError>> {
         Ok(Self {
             expression: Expression::compile(text, sides)?,
@@ -137,14 +138,14 @@ impl SidesExpression {
         })
     }
 
-    /// The columns of the target that it depends on.
+    /// The columns of the target that the expression reads.
     fn target_columns(&self) -> impl Iterator<Item = usize> {
         let columns = self.expression.columns().iter();
         let on_target = columns.filter(|&&index| index / self.width == 1);
         on_target.map(|index| index % self.width)
     }
 
-    /// The values for `rows` alone, and which of these failed.
+    /// Compact values for `rows`, and the indices of those that failed.
     fn evaluate(&self, sides: &Sides<'_>, rows: &Mask) -> Result<Values, ArrowError> {
         let picked = filter_of(rows);
         let mut columns = Vec::new();
@@ -172,7 +173,7 @@ impl SidesExpression {
         })
     }
 
-    /// The rows in which it would compute with a value that the types cannot say.
+    /// The rows in which the expression reads a foreign value of the target.
     fn over_foreign(&self, sides: &Sides<'_>) -> Mask {
         self.target_columns()
             .filter_map(|column| sides.target.foreign[column].as_ref())
@@ -180,7 +181,7 @@ impl SidesExpression {
     }
 }
 
-/// What the source did not send is as the target has it.
+/// The source's values; a column that the source did not send has the target's value.
 fn source_column(sides: &Sides<'_>, column: usize) -> Result<ArrayRef, ArrowError> {
     let source = sides.changes.rows.column(column);
     match &sides.changes.unset[column] {
@@ -196,7 +197,7 @@ fn source_column(sides: &Sides<'_>, column: usize) -> Result<ArrayRef, ArrowErro
     }
 }
 
-/// The base of a delete is its own row.
+/// The base's values; for a delete, the deleted row.
 fn base_column(sides: &Sides<'_>, column: usize) -> Result<ArrayRef, ArrowError> {
     let source = sides.changes.rows.column(column);
     let base = sides.base_values(column);
@@ -218,7 +219,7 @@ impl ColumnExpression {
             return Err(Box::new(ExpressionError {
                 span: 0..text.len(),
                 message: format!(
-                    "this gives {}, and the column {} is {}",
+                    "the expression gives {}, but the column {} is {}",
                     type_name(from),
                     field.name(),
                     type_name(to)
@@ -236,7 +237,7 @@ impl ColumnExpression {
         self.value.over_foreign(sides)
     }
 
-    /// The column's values for `rows` alone.
+    /// The column's values for `rows`, compact.
     pub(super) fn evaluate(&self, sides: &Sides<'_>, rows: &Mask) -> Result<Values, ArrowError> {
         let Values { values, mut failed } = self.value.evaluate(sides, rows)?;
         if values.data_type() == &self.data_type {
@@ -259,7 +260,7 @@ impl RowExpression {
         if data_type != &DataType::Utf8 {
             return Err(Box::new(ExpressionError {
                 span: 0..text.len(),
-                message: format!("this gives {}, and it has to say who wins", type_name(data_type)),
+                message: format!("the expression gives {}, but it must give the name of the winner", type_name(data_type)),
                 help: Some(
                     "give 'source', 'target' or 'manual', as in case when … then 'source' else 'target' end"
                         .to_owned(),
@@ -273,7 +274,7 @@ impl RowExpression {
         self.0.over_foreign(sides)
     }
 
-    /// Who wins each of `rows`.
+    /// The winner of each row of `rows`.
     pub(super) fn choose(&self, sides: &Sides<'_>, rows: &Mask) -> Result<Vec<Choice>, ArrowError> {
         let Values { values, failed } = self.0.evaluate(sides, rows)?;
         let texts = values.as_string::<i32>();

@@ -1,14 +1,14 @@
-//! Rows of a meeting as bits: one bit a change.
+//! Masks: sets of rows of a conflict batch, one bit for each change.
 
 use arrow::array::{Array, BooleanArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::error::ArrowError;
 use syncline_connectors::error::Error;
 
-/// The rows whose bit is set.
+/// The set of rows whose bit is set.
 pub(super) type Mask = BooleanBuffer;
 
-/// No row.
+/// The empty set.
 pub(super) fn no_rows(rows: usize) -> Mask {
     Mask::new_unset(rows)
 }
@@ -25,7 +25,7 @@ pub(super) fn without(left: &Mask, right: &Mask) -> Mask {
     )
 }
 
-/// `left` without the rows of `right`, where there are any.
+/// `left` without the rows of `right`, if `right` is given.
 pub(super) fn without_some(left: &Mask, right: Option<&Mask>) -> Mask {
     match right {
         Some(right) => without(left, right),
@@ -33,7 +33,7 @@ pub(super) fn without_some(left: &Mask, right: Option<&Mask>) -> Mask {
     }
 }
 
-/// The rows that are true; a null is not.
+/// The rows that are true; null counts as false.
 pub(super) fn true_rows(compared: &BooleanArray) -> Mask {
     match compared.nulls() {
         Some(nulls) => compared.values() & nulls.inner(),
@@ -49,7 +49,7 @@ pub(super) fn valid_rows(column: &dyn Array) -> Mask {
     }
 }
 
-/// Puts the bits of some rows back where those rows stand.
+/// Expands bits for the selected `rows` to a mask over all rows.
 pub(super) fn scatter(bits: &Mask, rows: &Mask) -> Mask {
     let mut scattered = vec![false; rows.len()];
     for (index, row) in rows.set_indices().enumerate() {
@@ -58,17 +58,18 @@ pub(super) fn scatter(bits: &Mask, rows: &Mask) -> Mask {
     Mask::from(scattered)
 }
 
-/// `None` where no row is in it.
+/// `None` if the set is empty.
 pub(super) fn if_any(mask: Mask) -> Option<Mask> {
     mask.has_true().then_some(mask)
 }
 
-/// As a filter.
+/// Converts a mask to a filter for Arrow's kernels.
 pub(super) fn filter_of(rows: &Mask) -> BooleanArray {
     BooleanArray::new(rows.clone(), None)
 }
 
-/// What a kernel refuses: columns that are not of the compiled types.
+/// Converts the error of an Arrow kernel, which fails only if columns do not have the compiled
+/// types.
 pub(super) fn refused(error: ArrowError) -> Error {
     Error::configuration_from(
         "source and target cannot be compared: their columns are of different types",

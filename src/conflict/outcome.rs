@@ -1,4 +1,4 @@
-//! Decisions put together: rows, masks, and one verdict a change.
+//! Collects decisions and builds the result: rows, masks, and one verdict for each change.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +13,27 @@ use super::mask::{Mask, if_any, no_rows, without};
 use super::rules::Rules;
 use super::sides::{Difference, Sides};
 
-/// What is decided so far.
+/// The decisions so far.
 pub(super) struct Outcome {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) conflicts: Vec<Conflict>,
-    /// By column.
+    /// One entry for each column.
     pub(super) columns: Vec<ColumnOutcome>,
     refused: BTreeMap<usize, RejectedRow>,
 }
 
-/// What is decided about one column.
+/// The decisions about one column.
 pub(super) struct ColumnOutcome {
     /// The rows that take the source's value.
     pub(super) take: Mask,
-    /// New values.
+    /// The computed values.
     pub(super) computed: Option<Computed>,
     /// The rows in which a strategy had to decide.
     pub(super) contested: Mask,
 }
 
 impl Outcome {
-    /// The target keeps everything.
+    /// The initial state: the target keeps every value.
     pub(super) fn new(rows: usize, columns: usize) -> Self {
         let nothing = || ColumnOutcome {
             take: no_rows(rows),
@@ -48,7 +48,7 @@ impl Outcome {
         }
     }
 
-    pub(super) fn rule(&mut self, rows: &Mask, verdict: Verdict) {
+    pub(super) fn set_verdict(&mut self, rows: &Mask, verdict: Verdict) {
         for row in rows.set_indices() {
             self.verdicts[row] = verdict;
         }
@@ -69,14 +69,14 @@ impl Outcome {
         });
     }
 
-    /// Rejects changes; of several reasons the first stays.
+    /// Rejects changes; the first reason for a change stays.
     pub(super) fn refuse(&mut self, rows: &Mask, rule: &str, field: Option<&str>, reason: &str) {
         for row in rows.set_indices() {
             self.refuse_row(row, rule, field, reason);
         }
     }
 
-    pub(super) fn refuse_each(&mut self, refused: Vec<Refused>, field: &str) {
+    pub(super) fn refuse_all(&mut self, refused: Vec<Refused>, field: &str) {
         for Refused { row, rule, reason } in refused {
             self.refuse_row(row, rule, Some(field), &reason);
         }
@@ -91,7 +91,7 @@ impl Outcome {
         });
     }
 
-    /// Takes the rejected rows out.
+    /// `rows` without the rejected ones.
     pub(super) fn without_refused(&self, rows: Mask) -> Mask {
         if self.refused.is_empty() {
             return rows;
@@ -105,7 +105,7 @@ impl Outcome {
         !self.refused.is_empty() && self.refused.contains_key(&row)
     }
 
-    /// The rows as they will be, and everything else that a sink is told.
+    /// Builds the resulting rows and everything else that the sink gets.
     pub(super) fn finish(
         mut self,
         rules: &Rules,
@@ -119,7 +119,7 @@ impl Outcome {
             self.conflicts.sort_by_key(|conflict| conflict.row);
         }
         let all_met = !sides.met.has_false();
-        // Where to take each row of a column from; filled anew for each.
+        // For each row, the array and the index to take a value from; filled again for each column.
         let mut places: Vec<(usize, usize)> = (0..sides.rows).map(|row| (0, row)).collect();
         let verdicts = &self.verdicts;
         let written = Mask::collect_bool(sides.rows, |row| verdicts[row] == Verdict::Write);
@@ -146,24 +146,25 @@ impl Outcome {
                 .as_ref()
                 .map(|difference| &difference.sides);
             let column = match (computed, differs) {
-                (Some(computed), _) => pick(
+                (Some(computed), _) => assemble_column(
                     source,
                     target,
                     &take,
                     Some((computed, &written)),
                     &mut places,
                 )?,
-                // Where the sides are the same, either is right.
+                // If every change meets a row and equal values have equal bytes, both sides have
+                // the same bytes.
                 (None, Some(differs)) if all_met && rules.columns[index].equality.is_exact() => {
                     if !(&take & differs).has_true() {
                         target.clone()
                     } else if !without(differs, &take).has_true() && sides.sent_all(index) {
                         source.clone()
                     } else {
-                        pick(source, target, &take, None, &mut places)?
+                        assemble_column(source, target, &take, None, &mut places)?
                     }
                 }
-                _ => pick(source, target, &take, None, &mut places)?,
+                _ => assemble_column(source, target, &take, None, &mut places)?,
             };
             columns.push(column);
             untouched.push(if_any(left));
@@ -187,8 +188,9 @@ impl Outcome {
     }
 }
 
-/// A column of the source's values, new values where they are written, and else the target's.
-fn pick(
+/// Builds a column: the source's values where taken, computed values where written, otherwise the
+/// target's.
+fn assemble_column(
     source: &ArrayRef,
     target: &ArrayRef,
     take: &Mask,

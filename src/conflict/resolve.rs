@@ -1,4 +1,5 @@
-//! One meeting decided: absent rows, then deletes, then upserts that meet a row.
+//! Decides one conflict batch: first changes without a row, then deletes, then upserts that meet a
+//! row.
 
 mod choose;
 mod columns;
@@ -8,7 +9,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::error::ArrowError;
 use syncline_connectors::change::Operation;
 use syncline_connectors::conflict::{
-    ConflictType, Decisions, Detect, Meeting, NullVersion, Resolver, Verdict, Winner,
+    ConflictBatch, ConflictType, Decisions, Detect, NullVersion, Resolver, Verdict, Winner,
 };
 use syncline_connectors::error::Result;
 
@@ -17,23 +18,23 @@ use super::mask::{Mask, filter_of, if_any, no_rows, refused, valid_rows, without
 use super::outcome::Outcome;
 use super::rules::{RowRule, Rules};
 use super::sides::{Difference, Sides};
-use super::version::{Standing, Version};
+use super::version::{Version, VersionOrder};
 
 impl Resolver for Rules {
-    fn resolve(&self, meeting: &Meeting<'_>) -> Result<Decisions> {
-        Resolution::new(self, meeting)
-            .and_then(|resolution| resolution.decide(meeting.graves))
+    fn resolve(&self, batch: &ConflictBatch<'_>) -> Result<Decisions> {
+        Resolution::new(self, batch)
+            .and_then(|resolution| resolution.decide(batch.tombstones))
             .map_err(refused)
     }
 }
 
-/// What is known of a meeting, and what is decided so far.
+/// The facts about a conflict batch and the decisions so far.
 struct Resolution<'a> {
     rules: &'a Rules,
     sides: Sides<'a>,
-    /// By column; `None` for those of the key.
+    /// One entry for each column; `None` for key columns.
     differences: Vec<Option<Difference>>,
-    /// The changes' versions, and how they stand to the target's.
+    /// The changes' versions, compared with the target's.
     versions: Option<Versions<'a>>,
     outcome: Outcome,
 }
@@ -41,12 +42,12 @@ struct Resolution<'a> {
 struct Versions<'a> {
     version: &'a Version,
     source: ArrayRef,
-    standing: Standing,
+    order: VersionOrder,
 }
 
 impl<'a> Resolution<'a> {
-    fn new(rules: &'a Rules, meeting: &Meeting<'a>) -> Result<Self, ArrowError> {
-        let sides = Sides::of(meeting);
+    fn new(rules: &'a Rules, batch: &ConflictBatch<'a>) -> Result<Self, ArrowError> {
+        let sides = Sides::of(batch);
         let columns = rules.schema.fields().len();
         let mut differences: Vec<Option<Difference>> = (0..columns).map(|_| None).collect();
         for column in rules.compared() {
@@ -58,11 +59,11 @@ impl<'a> Resolution<'a> {
             Some(version) => {
                 let source = version.of_changes(sides.changes, &sides.deletes())?;
                 let target = sides.target.rows.column(version.column);
-                let standing = version.compare(&source, target)?;
+                let order = version.compare(&source, target)?;
                 Some(Versions {
                     version,
                     source,
-                    standing,
+                    order,
                 })
             }
             None => None,
@@ -76,20 +77,18 @@ impl<'a> Resolution<'a> {
         })
     }
 
-    fn decide(mut self, graves: Option<&ArrayRef>) -> Result<Decisions, ArrowError> {
-        if let Some(Versions {
-            version, standing, ..
-        }) = &self.versions
+    fn decide(mut self, tombstones: Option<&ArrayRef>) -> Result<Decisions, ArrowError> {
+        if let Some(Versions { version, order, .. }) = &self.versions
             && version.nulls == NullVersion::Reject
         {
-            let without_version = without(&self.sides.upserts, &standing.source);
+            let without_version = without(&self.sides.upserts, &order.source);
             let field = self.rules.schema.field(version.column).name();
             let reason = "the change has no version, and null_version = \"reject\"";
             self.outcome
                 .refuse(&without_version, "C4 null_version", Some(field), reason);
         }
         if self.sides.met.has_false() {
-            self.decide_absent(graves)?;
+            self.decide_absent(tombstones)?;
         }
         let deletes = without(&self.sides.met, &self.sides.upserts);
         if deletes.has_true() {
@@ -103,19 +102,20 @@ impl<'a> Resolution<'a> {
             .finish(self.rules, &self.sides, &self.differences)
     }
 
-    /// Changes that meet no row: an upsert is inserted, a delete is done already (R12, R14).
-    fn decide_absent(&mut self, graves: Option<&ArrayRef>) -> Result<(), ArrowError> {
+    /// Decides changes that meet no row: an upsert is inserted, a delete has nothing to do (R12,
+    /// R14).
+    fn decide_absent(&mut self, tombstones: Option<&ArrayRef>) -> Result<(), ArrowError> {
         let absent = !&self.sides.met;
         let deletes = without(&absent, &self.sides.upserts);
-        self.outcome.rule(&deletes, Verdict::Same);
+        self.outcome.set_verdict(&deletes, Verdict::Same);
         for row in deletes.set_indices() {
-            let reason = "the row is gone already";
+            let reason = "the row is already deleted";
             self.outcome
                 .conflict(row, ConflictType::DeleteMissing, Winner::Source, reason);
         }
 
         let mut upserts = self.outcome.without_refused(&absent & &self.sides.upserts);
-        if let Some(kept_out) = self.kept_out(&upserts, graves)? {
+        if let Some(kept_out) = self.older_than_delete(&upserts, tombstones)? {
             for row in kept_out.set_indices() {
                 let reason = "the row was deleted by a change that is not older";
                 self.outcome
@@ -128,7 +128,7 @@ impl<'a> Resolution<'a> {
         self.outcome
             .refuse(&incomplete, "R14 incomplete", None, reason);
         let inserted = without(&upserts, &incomplete);
-        self.outcome.rule(&inserted, Verdict::Write);
+        self.outcome.set_verdict(&inserted, Verdict::Write);
         for row in inserted.set_indices() {
             if self.sides.changes.operations[row] == Operation::Update {
                 let reason = "there is no such row: it is inserted";
@@ -137,15 +137,15 @@ impl<'a> Resolution<'a> {
             }
         }
         // A column that a change does not carry gets its default (R19).
-        self.take_all(&inserted);
+        self.apply_unconflicted(&inserted);
         Ok(())
     }
 
-    /// The upserts that are not newer than the delete that took their row away (R12).
-    fn kept_out(
+    /// The upserts that are not newer than the delete of their row (R12).
+    fn older_than_delete(
         &self,
         upserts: &Mask,
-        graves: Option<&ArrayRef>,
+        tombstones: Option<&ArrayRef>,
     ) -> Result<Option<Mask>, ArrowError> {
         let Some(Versions {
             version, source, ..
@@ -154,11 +154,11 @@ impl<'a> Resolution<'a> {
             return Ok(None);
         };
         let target = &self.sides.target;
-        if !self.rules.guards_graves || (graves.is_none() && target.marked.is_none()) {
+        if !self.rules.uses_tombstones || (tombstones.is_none() && target.marked.is_none()) {
             return Ok(None);
         }
-        let mut deleted = match graves {
-            Some(graves) => graves.clone(),
+        let mut deleted = match tombstones {
+            Some(tombstones) => tombstones.clone(),
             None => new_null_array(source.data_type(), self.sides.rows),
         };
         // A row that is marked as deleted still has its version.
@@ -170,12 +170,12 @@ impl<'a> Resolution<'a> {
                 &deleted,
             )?;
         }
-        let standing = version.compare(source, &deleted)?;
-        let kept_out = version.upserts_before_a_grave(&standing);
+        let order = version.compare(source, &deleted)?;
+        let kept_out = version.upserts_before_delete(&order);
         Ok(if_any(&kept_out & upserts))
     }
 
-    /// Deletes that meet a row.
+    /// Decides deletes that meet a row.
     fn decide_deletes(&mut self, deletes: &Mask) -> Result<(), ArrowError> {
         let blind = &self.sides.blind(self.rules.compared()) & deletes;
         let differs = self.any_difference();
@@ -184,16 +184,14 @@ impl<'a> Resolution<'a> {
         }
         let conflict = match (self.rules.detect, &self.versions) {
             (Detect::Key, _) => deletes.clone(),
-            // Nothing says that a delete without a version is not older.
-            (Detect::Version, Some(Versions { standing, .. })) => {
-                &standing.behind | &!&standing.source
-            }
+            // A delete without a version may be older than the row, so it is a conflict.
+            (Detect::Version, Some(Versions { order, .. })) => &order.behind | &!&order.source,
             _ => differs,
         };
         let conflict = &(&conflict | &blind) & deletes;
         let conflict = self.outcome.without_refused(conflict);
         let free = self.outcome.without_refused(without(deletes, &conflict));
-        self.outcome.rule(&free, Verdict::Delete);
+        self.outcome.set_verdict(&free, Verdict::Delete);
         if !conflict.has_true() {
             return Ok(());
         }
@@ -229,7 +227,7 @@ impl<'a> Resolution<'a> {
         Ok(())
     }
 
-    /// Creates, reads and updates that meet a row.
+    /// Decides creates, reads and updates that meet a row.
     fn decide_upserts(&mut self, upserts: &Mask) -> Result<(), ArrowError> {
         let differs = self.any_difference();
         if self.rules.detect == Detect::Version {
@@ -238,38 +236,40 @@ impl<'a> Resolution<'a> {
         let conflict = match (self.rules.detect, &self.versions) {
             (Detect::Key, _) => upserts.clone(),
             (Detect::Version, Some(_)) => self.not_older(),
-            (Detect::Before, _) => self.changed_apart(),
+            (Detect::Before, _) => self.changed_on_both_sides(),
             (Detect::Row | Detect::Version, _) => differs.clone(),
         };
         let conflict = self.outcome.without_refused(&conflict & upserts);
         let free = self.outcome.without_refused(without(upserts, &conflict));
-        self.outcome.rule(&(&free & &differs), Verdict::Write);
-        self.outcome.rule(&without(&free, &differs), Verdict::Same);
-        self.take_all(&free);
+        self.outcome
+            .set_verdict(&(&free & &differs), Verdict::Write);
+        self.outcome
+            .set_verdict(&without(&free, &differs), Verdict::Same);
+        self.apply_unconflicted(&free);
         if conflict.has_true() {
             self.decide_conflicts(&conflict)?;
         }
         Ok(())
     }
 
-    /// The rows whose version is not older than that of the change.
+    /// The rows whose version is not older than the change's.
     fn not_older(&self) -> Mask {
-        let Some(Versions { standing, .. }) = &self.versions else {
+        let Some(Versions { order, .. }) = &self.versions else {
             return no_rows(self.sides.rows);
         };
-        !&(&standing.ahead | &without(&standing.source, &standing.target))
+        !&(&order.ahead | &without(&order.source, &order.target))
     }
 
-    /// The rows in which the target is neither what the source thought it was, nor what the change
-    /// makes of it (C1).
-    fn changed_apart(&self) -> Mask {
+    /// The rows in which the target differs both from the base and from the result of the change
+    /// (C1).
+    fn changed_on_both_sides(&self) -> Mask {
         self.rules
             .compared()
             .fold(no_rows(self.sides.rows), |all, column| {
                 let difference = self.difference(column);
                 let unknown = without(&difference.sides, &difference.known);
                 let changed = match self.rules.of_column(column) {
-                    // Both sides may have added the same.
+                    // Under `sum` the same value on both sides is two increments.
                     Some(Rule::Sum) => difference.target.clone(),
                     _ => &difference.target & &difference.sides,
                 };
@@ -277,8 +277,8 @@ impl<'a> Resolution<'a> {
             })
     }
 
-    /// The changes apply: all that they set becomes theirs.
-    fn take_all(&mut self, rows: &Mask) {
+    /// Applies changes without a conflict: every column that they set takes the source's value.
+    fn apply_unconflicted(&mut self, rows: &Mask) {
         for column in self.rules.compared() {
             let sent = without_some(rows, self.sides.changes.unset[column].as_ref());
             let take = &mut self.outcome.columns[column].take;

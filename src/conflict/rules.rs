@@ -1,4 +1,4 @@
-//! A policy compiled for the columns of a table: everything that can be wrong is found here, once.
+//! Compiles a policy for the columns of a table. Every error of a policy is found here, once.
 
 use std::sync::Arc;
 
@@ -13,35 +13,35 @@ use super::version::Version;
 use crate::function::{nearest, type_name};
 use crate::problem::Problem;
 
-/// A policy, ready to decide.
+/// A compiled policy.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// That of the changes; any value may be null.
+    /// The schema of the changes; any value may be null.
     pub(super) schema: SchemaRef,
-    /// One for each column.
+    /// One entry for each column.
     pub(super) columns: Vec<ColumnRules>,
     pub(super) row: RowRule,
     pub(super) detect: Detect,
     pub(super) version: Option<Version>,
     pub(super) tie: Tie,
     pub(super) separator: String,
-    /// Whether the base says anything that matters.
+    /// Whether the base is needed.
     pub(super) with_base: bool,
-    /// Whether a delete keeps out older changes after it (R12).
-    pub(super) guards_graves: bool,
+    /// Whether a recorded delete refuses older changes after it (R12).
+    pub(super) uses_tombstones: bool,
 }
 
-/// How one column compares, and what decides it.
+/// How one column compares and what decides it.
 #[derive(Debug)]
 pub(super) struct ColumnRules {
     pub(super) equality: Equality,
-    /// It identifies the row, and takes part in nothing.
+    /// The column is part of the key and takes part in no comparison.
     pub(super) is_key: bool,
-    /// Its own strategy.
+    /// The column's own strategy.
     pub(super) own: Option<Rule>,
 }
 
-/// What decides a row.
+/// The strategy that decides a row.
 #[derive(Debug)]
 pub(super) enum RowRule {
     Source,
@@ -50,7 +50,7 @@ pub(super) enum RowRule {
     Oldest,
     Manual,
     Expression(RowExpression),
-    /// Column by column, each by its own rule or by this.
+    /// Column by column; a column without a strategy of its own uses this one.
     Columns(Rule),
 }
 
@@ -58,7 +58,7 @@ impl Rules {
     /// Compiles `policy`.
     ///
     /// # Errors
-    /// All that is wrong; paths begin at `conflict`.
+    /// All problems of the policy; their paths begin at `conflict`.
     pub(super) fn compile(
         policy: &ConflictPolicy,
         schema: &SchemaRef,
@@ -97,9 +97,10 @@ impl Rules {
             }
             match column_rule(policy, strategy, &sides, field) {
                 Ok(rule) => {
-                    if let Some(wanted) = rule.misfit(field) {
+                    if let Some(wanted) = rule.accepted_types(field) {
                         let help = format!("write another one, as in columns.{name} = \"merge\"");
-                        problems.push(misfit(&path, strategy, field, wanted).help(help));
+                        problems
+                            .push(unsuitable_strategy(&path, strategy, field, wanted).help(help));
                     }
                     columns[index].own = Some(rule);
                 }
@@ -111,14 +112,16 @@ impl Rules {
                 if !column.is_key
                     && column.own.is_none()
                     && !policy.columns.contains_key(field.name())
-                    && let Some(wanted) = rule.misfit(field)
+                    && let Some(wanted) = rule.accepted_types(field)
                 {
                     let name = field.name();
                     let help = format!(
                         "give column {name} a strategy of its own: columns.{name} = \"merge\""
                     );
                     let path = ["conflict", "strategy"];
-                    problems.push(misfit(&path, &policy.strategy, field, wanted).help(help));
+                    problems.push(
+                        unsuitable_strategy(&path, &policy.strategy, field, wanted).help(help),
+                    );
                 }
             }
         }
@@ -140,7 +143,7 @@ impl Rules {
                 schema.metadata().clone(),
             )),
             with_base: detect == Detect::Before || by_column,
-            guards_graves: version.is_some()
+            uses_tombstones: version.is_some()
                 && matches!(row, RowRule::Newest | RowRule::Columns(_)),
             columns,
             row,
@@ -151,7 +154,7 @@ impl Rules {
         })
     }
 
-    /// The columns that can be in conflict.
+    /// The columns that can be in conflict: all that are not part of the key.
     pub(super) fn compared(&self) -> impl Iterator<Item = usize> {
         let columns = self.columns.iter().enumerate();
         columns
@@ -159,7 +162,7 @@ impl Rules {
             .map(|(index, _)| index)
     }
 
-    /// What decides a column, where it is not the whole row.
+    /// The rule of a column; `None` if the whole row goes to one side.
     pub(super) fn of_column(&self, column: usize) -> Option<&Rule> {
         let own = self.columns[column].own.as_ref();
         own.or(match &self.row {
@@ -169,7 +172,7 @@ impl Rules {
     }
 }
 
-/// The version column, where something asks for versions.
+/// Compiles the version column, if the policy needs versions.
 fn version(
     policy: &ConflictPolicy,
     schema: &SchemaRef,
@@ -263,7 +266,7 @@ fn plain_rule(policy: &ConflictPolicy, strategy: &Strategy) -> Result<Rule, Prob
     Ok(rule)
 }
 
-fn misfit(path: &[&str], strategy: &Strategy, field: &Field, wanted: &str) -> Problem {
+fn unsuitable_strategy(path: &[&str], strategy: &Strategy, field: &Field, wanted: &str) -> Problem {
     let found = match Logical::of(field) {
         Some(Logical::Json) => "a JSON document".to_owned(),
         Some(Logical::Numeric) => "a number of any precision, as text".to_owned(),
@@ -278,7 +281,7 @@ fn misfit(path: &[&str], strategy: &Strategy, field: &Field, wanted: &str) -> Pr
     Problem::new(path, message)
 }
 
-/// The problem of a column that rows of `schema` do not have.
+/// The problem of a column name that `schema` lacks.
 pub(crate) fn absent(path: &[&str], column: &str, schema: &SchemaRef) -> Problem {
     let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let help = match nearest(column, names.iter().copied()) {

@@ -1,49 +1,50 @@
-//! A meeting, looked at once: which changes meet a row, and in which columns the sides differ.
+//! Compares the sides of a conflict batch once: which changes meet a row, and in which columns the
+//! sides differ.
 
 use arrow::array::{Array, ArrayRef, UInt64Array, new_null_array};
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use syncline_connectors::change::{Changes, Operation};
-use syncline_connectors::conflict::{Base, Held, Meeting, hash_column};
+use syncline_connectors::conflict::{Base, ConflictBatch, TargetRows, hash_column};
 
 use super::compare::{Equality, hashes_differ};
 use super::mask::{Mask, no_rows, valid_rows, without, without_some};
 
-/// The two sides, and which rows are what.
+/// The two sides, with masks of the kinds of rows.
 pub(super) struct Sides<'a> {
     pub(super) rows: usize,
     pub(super) changes: &'a Changes,
-    pub(super) target: &'a Held,
+    pub(super) target: &'a TargetRows,
     base: Base<'a>,
     /// The creates, reads and updates.
     pub(super) upserts: Mask,
-    /// The changes that meet a row which is not marked as deleted.
+    /// The changes that meet a row that is not marked as deleted.
     pub(super) met: Mask,
 }
 
-/// In which rows the sides of one column differ.
+/// The rows in which the sides of one column differ.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// The source sent the column, and it is not what the target holds.
+    /// The source sent the column, and its value differs from the target's.
     pub(super) sides: Mask,
-    /// The base of an upsert is known.
+    /// The base is known; upserts only.
     pub(super) known: Mask,
-    /// … and the source is not it.
+    /// The base is known, and the source's value differs from it.
     pub(super) source: Mask,
-    /// … and the target is not it.
+    /// The base is known, and the target's value differs from it.
     pub(super) target: Mask,
 }
 
 impl<'a> Sides<'a> {
-    pub(super) fn of(meeting: &Meeting<'a>) -> Self {
-        let (changes, target) = (meeting.changes, meeting.target);
+    pub(super) fn of(batch: &ConflictBatch<'a>) -> Self {
+        let (changes, target) = (batch.changes, batch.target);
         let rows = changes.len();
         let operations = &changes.operations;
         Self {
             rows,
             changes,
             target,
-            base: meeting.base,
+            base: batch.base,
             upserts: Mask::collect_bool(rows, |row| operations[row] != Operation::Delete),
             met: without_some(&target.exists, target.marked.as_ref()),
         }
@@ -71,7 +72,7 @@ impl<'a> Sides<'a> {
         blind.unwrap_or_else(|| no_rows(self.rows))
     }
 
-    /// What the base holds in a column, null where that is not known; `None` where it holds no values.
+    /// The base's values of a column, null where unknown; `None` if the base holds no values.
     pub(super) fn base_column(&self, column: usize) -> Option<&'a ArrayRef> {
         match self.base {
             Base::Image(image) => Some(image.rows.column(column)),
@@ -79,18 +80,18 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// The same; nulls where it holds no values.
+    /// The base's values of a column; all null if the base holds no values.
     pub(super) fn base_values(&self, column: usize) -> ArrayRef {
         let known = self.base_column(column).cloned();
         known.unwrap_or_else(|| new_null_array(self.source(column).data_type(), self.rows))
     }
 
-    /// Whether it is values, and not hashes of them, that the base holds.
+    /// Whether the base holds values, not only hashes.
     pub(super) fn has_base_values(&self) -> bool {
         matches!(self.base, Base::Image(_))
     }
 
-    /// How a column differs; what the base is, only where `with_base`.
+    /// Compares a column. Looks at the base only if `with_base` is set.
     pub(super) fn difference(
         &self,
         column: usize,
@@ -154,12 +155,12 @@ impl<'a> Sides<'a> {
 }
 
 impl Difference {
-    /// The rows in which only the source changed it.
+    /// The rows in which only the source changed the column.
     pub(super) fn only_source(&self) -> Mask {
         without(&self.source, &self.target)
     }
 
-    /// The rows in which only the target changed it.
+    /// The rows in which only the target changed the column.
     pub(super) fn only_target(&self) -> Mask {
         without(&self.target, &self.source)
     }

@@ -1,4 +1,4 @@
-//! Meetings as text: a change, the row that it meets, the base, and what becomes of it.
+//! Conflict batches written as text: a change, the row that it meets, the base, and the decision.
 
 mod columns;
 mod compile;
@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use syncline_connectors::change::{Changes, Image, Logical, Operation, Table};
 use syncline_connectors::conflict::{
-    Base, ConflictPolicy, Decisions, Hashes, Held, Meeting, Verdict, hash_column,
+    Base, ConflictBatch, ConflictPolicy, Decisions, Hashes, TargetRows, Verdict, hash_column,
 };
 use syncline_connectors::record::Records;
 
@@ -33,8 +33,8 @@ pub(super) fn schema() -> SchemaRef {
     ]))
 }
 
-/// `name=a total=5`: a column that is not named is null, `?` is not known, `!` cannot be said by the
-/// types of the changes. `None` is no row.
+/// A row such as `name=a total=5`: a column that is not named is null, `?` is unset, `!` is a value
+/// that the types of the changes cannot represent. `None` is no row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Row(Option<BTreeMap<String, String>>);
 
@@ -87,7 +87,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("columns of one length")
 }
 
-/// For each column the rows with this sign.
+/// The rows with `sign`, for each column.
 fn signed(rows: &[Row], sign: &str) -> Vec<Option<BooleanBuffer>> {
     let schema = schema();
     let masks = schema.fields().iter().map(|field| {
@@ -117,14 +117,14 @@ pub(super) fn changes(rows: &[Row], operations: &[Operation]) -> Changes {
     }
 }
 
-pub(super) fn held(rows: &[Row]) -> Held {
+pub(super) fn held(rows: &[Row]) -> TargetRows {
     let marked = |row: &Row| {
         row.0
             .as_ref()
             .is_some_and(|cells| cells.contains_key("marked"))
     };
     let marks = BooleanBuffer::collect_bool(rows.len(), |row| marked(&rows[row]));
-    Held {
+    TargetRows {
         rows: batch(rows),
         exists: BooleanBuffer::collect_bool(rows.len(), |row| rows[row].0.is_some()),
         marked: marks.has_true().then_some(marks),
@@ -156,7 +156,7 @@ fn hashes(image: &Image) -> Hashes {
     }
 }
 
-/// One change and what it meets.
+/// One change and the rows that it meets.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
     pub(super) operation: Operation,
@@ -166,7 +166,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// `"u"`, the source's row, the target's and the base's.
+    /// From `"u"` or another operation, the source's row, the target's and the base's.
     fn of(operation: &str, source: &str, target: &str, base: &str) -> Self {
         Self {
             operation: match operation {
@@ -196,7 +196,7 @@ pub(super) fn decide(policy: &ConflictPolicy, cases: &[Case], with_hashes: bool)
     let bases = of(|case| &case.base);
     let base = image(&bases);
     let hashed = hashes(&base);
-    let meeting = Meeting {
+    let batch = ConflictBatch {
         changes: &changes,
         target: &target,
         base: match bases.iter().all(|base| base.0.is_none()) {
@@ -204,16 +204,16 @@ pub(super) fn decide(policy: &ConflictPolicy, cases: &[Case], with_hashes: bool)
             false if with_hashes => Base::Hashes(&hashed),
             false => Base::Image(&base),
         },
-        graves: None,
+        tombstones: None,
     };
-    let decisions = resolver.resolve(&meeting).expect("it can be decided");
-    hold_together(&meeting, &decisions);
+    let decisions = resolver.resolve(&batch).expect("it can be decided");
+    check_invariants(&batch, &decisions);
     decisions
 }
 
-/// What every decision keeps to.
-fn hold_together(meeting: &Meeting<'_>, decisions: &Decisions) {
-    let rows = meeting.changes.len();
+/// Checks the invariants of every decision.
+fn check_invariants(batch: &ConflictBatch<'_>, decisions: &Decisions) {
+    let rows = batch.changes.len();
     assert_eq!(decisions.verdicts.len(), rows);
     assert!(
         decisions
@@ -231,11 +231,11 @@ fn hold_together(meeting: &Meeting<'_>, decisions: &Decisions) {
         .collect();
     assert_eq!(rejected, reasons);
     for (index, column) in decisions.rows.columns().iter().enumerate().skip(1) {
-        let target = meeting.target.rows.column(index);
+        let target = batch.target.rows.column(index);
         for row in 0..rows {
             let untouched = decisions.untouched[index].as_ref();
             let untouched = untouched.is_some_and(|mask| mask.value(row));
-            // What is not written is as the target has it.
+            // What is not written keeps the target's value.
             if untouched || decisions.verdicts[row] != Verdict::Write {
                 assert_eq!(&column.slice(row, 1), &target.slice(row, 1));
             }
@@ -246,7 +246,7 @@ fn hold_together(meeting: &Meeting<'_>, decisions: &Decisions) {
     }
 }
 
-/// What became of a change, as text: `verdict row | type winner | contested columns`.
+/// The decision about a change as text: `verdict row | type winner | contested columns`.
 pub(super) fn shown(decisions: &Decisions, row: usize) -> String {
     let mut text = format!("{:?}", decisions.verdicts[row]).to_lowercase();
     let schema = decisions.rows.schema();
@@ -288,7 +288,7 @@ pub(super) fn policy(text: &str) -> ConflictPolicy {
     toml::from_str(&text.replace("; ", "\n")).expect("it is a policy")
 }
 
-/// Decides a change alone, and again among others: both end as `expect` says.
+/// Decides a change alone and again among others: both must give `expect`.
 #[track_caller]
 pub(super) fn check(settings: &str, case: [&str; 4], expect: &str) {
     let [operation, source, target, base] = case;

@@ -1,9 +1,9 @@
-//! Which side is newer, and who wins by that (C3–C7).
+//! Compares versions and decides which side wins (C3–C7).
 //!
-//! Versions compare as instants or numbers, never as text (C5). One is ahead of another where it is
-//! higher, and at least by the threshold where there is one (C7); of two that are not null and neither
-//! ahead, there is a tie. A null loses, wins or is refused by `null_version` (C4); two nulls are a
-//! tie, and so is a row of the target that has none against a change that has none.
+//! Versions compare as instants or numbers, never as text (C5). A version is ahead of another if it
+//! is higher, and with a threshold, higher by at least the threshold (C7). Two versions that are
+//! not null and of which neither is ahead are a tie. A null loses, wins or is rejected by
+//! `null_version` (C4). Two nulls are a tie.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -20,41 +20,41 @@ use syncline_connectors::conflict::{ConflictPolicy, NullVersion, Number, Tie};
 use syncline_connectors::error::Result;
 use syncline_connectors::sql::version::{VersionKind, threshold};
 
-use super::compare::one_zero;
+use super::compare::normalize_floats;
 use super::mask::{Mask, filter_of, true_rows, valid_rows, without};
 
-/// The version of a table, and what it decides.
+/// The compiled version settings of a table.
 #[derive(Debug)]
 pub(super) struct Version {
-    /// Its column.
+    /// The index of the version column.
     pub(super) column: usize,
     kind: VersionKind,
     threshold: Option<Threshold>,
-    /// What a null means.
+    /// How a null version is treated.
     pub(super) nulls: NullVersion,
     tie: Tie,
 }
 
-/// What one version must be ahead of another by.
+/// The minimum difference between two versions of which one is ahead.
 #[derive(Debug)]
 struct Threshold {
     /// `difference × factor ≥ least`, in whole units of the column.
     factor: i128,
     least: i128,
-    /// In units of the value, for what is no whole number.
+    /// The threshold in units of the value, for values that are not whole numbers.
     value: f64,
 }
 
-/// How the versions of two sides stand to each other, row by row.
+/// The comparison of the versions of two sides, row by row.
 #[derive(Debug)]
-pub(super) struct Standing {
-    /// The source's is higher.
+pub(super) struct VersionOrder {
+    /// The source's version is higher.
     pub(super) ahead: Mask,
-    /// The target's is higher.
+    /// The target's version is higher.
     pub(super) behind: Mask,
-    /// The source has one.
+    /// The source has a version.
     pub(super) source: Mask,
-    /// The target has one.
+    /// The target has a version.
     pub(super) target: Mask,
 }
 
@@ -66,10 +66,10 @@ pub(super) enum Wins {
 }
 
 impl Version {
-    /// The version in column `column`, which is `field`.
+    /// Compiles the version in column `column`, whose field is `field`.
     ///
     /// # Errors
-    /// `Configuration` where the column is no version, or the threshold none for it.
+    /// `Configuration` if the column cannot be a version, or the threshold does not fit it.
     pub(super) fn compile(policy: &ConflictPolicy, column: usize, field: &Field) -> Result<Self> {
         let kind = VersionKind::of(field)?;
         let threshold =
@@ -83,7 +83,7 @@ impl Version {
         })
     }
 
-    /// The versions of changes: that of a delete is its row's, else its event time (C6).
+    /// The versions of changes: for a delete, that of the deleted row, else its event time (C6).
     pub(super) fn of_changes(
         &self,
         changes: &Changes,
@@ -106,14 +106,14 @@ impl Version {
         zip(&filter_of(&without_version), &times, column)
     }
 
-    /// How versions stand to each other.
+    /// Compares the versions of two sides.
     pub(super) fn compare(
         &self,
         source: &ArrayRef,
         target: &ArrayRef,
-    ) -> Result<Standing, ArrowError> {
+    ) -> Result<VersionOrder, ArrowError> {
         let (ahead, behind) = self.ahead_and_behind(source, target)?;
-        Ok(Standing {
+        Ok(VersionOrder {
             ahead,
             behind,
             source: valid_rows(source),
@@ -128,7 +128,7 @@ impl Version {
     ) -> Result<(Mask, Mask), ArrowError> {
         let is_text = source.data_type() == &DataType::Utf8;
         if self.threshold.is_none() && !is_text {
-            let (source, target) = (one_zero(source), one_zero(target));
+            let (source, target) = (normalize_floats(source), normalize_floats(target));
             let above: BooleanArray = cmp::gt(&source, &target)?;
             return Ok((true_rows(&above), true_rows(&cmp::lt(&source, &target)?)));
         }
@@ -182,7 +182,7 @@ impl Version {
         }
     }
 
-    /// Exact without a threshold; with one, how far apart they are is a float.
+    /// Exact without a threshold; with a threshold, the difference is computed as a float.
     fn order_texts(&self, source: &str, target: &str) -> Ordering {
         if let Some(threshold) = &self.threshold
             && let (Ok(source), Ok(target)) = (source.parse::<f64>(), target.parse::<f64>())
@@ -194,51 +194,52 @@ impl Version {
     }
 
     /// The rows in which an upsert wins.
-    pub(super) fn upserts_that_win(&self, standing: &Standing, wins: Wins) -> Mask {
-        let mut won = self.higher(standing, wins) | &self.wins_by_null(standing);
+    pub(super) fn upserts_that_win(&self, order: &VersionOrder, wins: Wins) -> Mask {
+        let mut won = self.higher(order, wins) | &self.wins_by_null(order);
         if self.tie == Tie::Source {
-            won = &(&won | &standing.ties()) | &standing.both_null();
+            won = &(&won | &order.ties()) | &order.both_null();
         }
         won
     }
 
-    /// The rows in which a delete wins: also where it is of the row that the source deleted (C6).
-    pub(super) fn deletes_that_win(&self, standing: &Standing, wins: Wins) -> Mask {
-        let mut won = self.higher(standing, wins) | &self.wins_by_null(standing);
-        won = &won | &standing.ties();
+    /// The rows in which a delete wins. It also wins if the row is the one that the source deleted
+    /// (C6).
+    pub(super) fn deletes_that_win(&self, order: &VersionOrder, wins: Wins) -> Mask {
+        let mut won = self.higher(order, wins) | &self.wins_by_null(order);
+        won = &won | &order.ties();
         if self.tie == Tie::Source {
-            won = &won | &standing.both_null();
+            won = &won | &order.both_null();
         }
         won
     }
 
-    /// The rows in which an upsert is not newer than the delete in whose place it would come (R12).
-    pub(super) fn upserts_before_a_grave(&self, standing: &Standing) -> Mask {
-        let mut ahead = standing.ahead.clone();
+    /// The rows in which an upsert is not newer than the recorded delete of its key (R12).
+    pub(super) fn upserts_before_delete(&self, order: &VersionOrder) -> Mask {
+        let mut ahead = order.ahead.clone();
         if self.tie == Tie::Source {
-            ahead = &ahead | &standing.ties();
+            ahead = &ahead | &order.ties();
         }
-        without(&standing.target, &ahead)
+        without(&order.target, &ahead)
     }
 
-    fn higher<'a>(&self, standing: &'a Standing, wins: Wins) -> &'a Mask {
+    fn higher<'a>(&self, order: &'a VersionOrder, wins: Wins) -> &'a Mask {
         match wins {
-            Wins::Newest => &standing.ahead,
-            Wins::Oldest => &standing.behind,
+            Wins::Newest => &order.ahead,
+            Wins::Oldest => &order.behind,
         }
     }
 
-    /// One side has no version, and the source wins by that (C4).
-    fn wins_by_null(&self, standing: &Standing) -> Mask {
+    /// One side has no version, and the source wins because of that (C4).
+    fn wins_by_null(&self, order: &VersionOrder) -> Mask {
         match self.nulls {
-            NullVersion::Loses | NullVersion::Reject => without(&standing.source, &standing.target),
-            NullVersion::Wins => without(&standing.target, &standing.source),
+            NullVersion::Loses | NullVersion::Reject => without(&order.source, &order.target),
+            NullVersion::Wins => without(&order.target, &order.source),
         }
     }
 }
 
-impl Standing {
-    /// Neither is ahead, and both are there.
+impl VersionOrder {
+    /// Both have a version, and neither is ahead.
     fn ties(&self) -> Mask {
         without(
             &(&self.source & &self.target),
@@ -250,7 +251,7 @@ impl Standing {
         !&(&self.source | &self.target)
     }
 
-    /// Why one side won a row by its version, for a person.
+    /// The reason why a side won a row by its version, for a person to read.
     pub(super) fn reason(&self, row: usize) -> &'static str {
         match (self.source.value(row), self.target.value(row)) {
             (false, false) => "neither side has a version",
@@ -264,7 +265,7 @@ impl Standing {
 }
 
 impl Threshold {
-    /// `text` is in microseconds for an instant, and plain digits for a number.
+    /// Parses a threshold: `text` is in microseconds for an instant, and plain digits for a number.
     fn of(text: &str, kind: VersionKind, data_type: &DataType) -> Self {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let places = u32::try_from(fraction.len()).unwrap_or(u32::MAX);
@@ -289,7 +290,7 @@ impl Threshold {
     }
 }
 
-/// Whole numbers of a column's unit; `None` for what is none.
+/// Whole numbers in the column's unit; `None` if the column has no such numbers.
 fn integers(column: &ArrayRef) -> Result<Option<Vec<i128>>, ArrowError> {
     Ok(Some(match column.data_type() {
         DataType::Decimal128(..) => column.as_primitive::<Decimal128Type>().values().to_vec(),
@@ -307,7 +308,7 @@ fn integers(column: &ArrayRef) -> Result<Option<Vec<i128>>, ArrowError> {
 }
 
 fn floats(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    cast(&one_zero(column), &DataType::Float64)
+    cast(&normalize_floats(column), &DataType::Float64)
 }
 
 #[cfg(test)]
@@ -319,7 +320,7 @@ mod tests {
 
     use super::*;
 
-    /// How the source stands to the target: `>`, `<` or `=`, a row each.
+    /// Compares two columns: `>`, `<` or `=` of the source for each row.
     fn check(
         field: Field,
         threshold: Option<&str>,
@@ -333,8 +334,8 @@ mod tests {
         };
         let version = Version::compile(&policy, 0, &field).expect("it is a version");
         let (source, target): (ArrayRef, ArrayRef) = (Arc::new(source), Arc::new(target));
-        let standing = version.compare(&source, &target).expect("one type");
-        let sign = |row: usize| match (standing.ahead.value(row), standing.behind.value(row)) {
+        let order = version.compare(&source, &target).expect("one type");
+        let sign = |row: usize| match (order.ahead.value(row), order.behind.value(row)) {
             (true, false) => '>',
             (false, true) => '<',
             (false, false) => '=',

@@ -1,8 +1,8 @@
 //! `now()`, `current_date` and `current_time`: the time of a batch.
 //!
-//! DataFusion folds these into a constant when it plans; a daemon plans once and runs for months.
-//! Here they are read anew for every batch, from a clock that is passed in, and are the same for all
-//! rows and expressions of one batch. They are in UTC.
+//! DataFusion replaces these functions by a constant when it plans, but a daemon plans once and
+//! runs for months. Syncline therefore reads them from a clock that the caller passes in and moves
+//! once for each batch: all rows and expressions of one batch see the same time, in UTC.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use datafusion_expr::{
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
-/// The time that `now()` gives. Clones share one time.
+/// The time that `now()` returns. Clones share one time.
 #[derive(Debug, Clone)]
 pub struct Clock {
     micros: Arc<AtomicI64>,
@@ -25,7 +25,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that follows the system's at every [`Clock::tick`].
+    /// A clock that takes the system's time at every [`Clock::tick`].
     pub fn system() -> Self {
         let clock = Self {
             micros: Arc::default(),
@@ -35,7 +35,7 @@ impl Clock {
         clock
     }
 
-    /// A clock that stands at this time, in microseconds since the epoch.
+    /// A clock that always shows this time, in microseconds since the epoch.
     pub fn stopped_at(micros: i64) -> Self {
         Self {
             micros: Arc::new(AtomicI64::new(micros)),
@@ -43,7 +43,7 @@ impl Clock {
         }
     }
 
-    /// Takes the time of a new batch.
+    /// Reads the system's time for a new batch. A stopped clock keeps its time.
     pub fn tick(&self) {
         if self.stopped {
             return;

@@ -1,11 +1,12 @@
-//! Where in the text: the parser counts lines and characters from one, a problem names bytes.
+//! Converts positions in the text: the parser counts lines and characters from one, a problem names
+//! bytes.
 
 use std::ops::Range;
 
 use datafusion_sql::sqlparser::ast::{Expr as SqlExpr, Spanned};
 use datafusion_sql::sqlparser::tokenizer::{Location, Span};
 
-/// The bytes of a span; the whole text where the parser has no span.
+/// The byte range of a span; the whole text if the parser gives no span.
 pub(super) fn bytes(text: &str, span: Span) -> Range<usize> {
     if span == Span::empty() {
         return 0..text.len();
@@ -14,7 +15,7 @@ pub(super) fn bytes(text: &str, span: Span) -> Range<usize> {
     start..offset(text, span.end).max(start)
 }
 
-/// Where the operator between two operands stands.
+/// The byte range between two operands, where their operator is.
 pub(super) fn operator_between(text: &str, left: &SqlExpr, right: &SqlExpr) -> Range<usize> {
     let (start, end) = (
         bytes(text, left.span()).end,
@@ -30,7 +31,7 @@ pub(super) fn operator_between(text: &str, left: &SqlExpr, right: &SqlExpr) -> R
     start + skipped..start + skipped + operator.len()
 }
 
-/// Splits `… at Line: 1, Column: 5`.
+/// Splits the position off a message that ends with `… at Line: 1, Column: 5`.
 pub(super) fn split_location(message: &str) -> (&str, Option<Location>) {
     let split = || {
         let (before, at) = message.rsplit_once(" at Line: ")?;
@@ -49,7 +50,7 @@ pub(super) fn split_location(message: &str) -> (&str, Option<Location>) {
     }
 }
 
-/// The byte at a line and column, which count characters from one.
+/// The byte offset of a line and column, which count from one in characters.
 pub(super) fn offset(text: &str, location: Location) -> usize {
     let line_start = match location.line {
         0 | 1 => 0,

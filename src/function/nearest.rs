@@ -1,7 +1,7 @@
-//! The valid name that a person most likely meant.
+//! Finds the valid name that a mistyped name most likely means.
 
-/// The candidate that is nearest to `name` by edits, where one is near enough to be meant; the
-/// first among equals.
+/// The candidate with the smallest edit distance to `name`, if it is close enough to be a typing
+/// error. The first of equals.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = name.to_lowercase();
     let edits_max = (written.chars().count() / 3).max(1);

@@ -1,8 +1,8 @@
-//! From a checked syntax tree to what is evaluated: plan, coerce, simplify, all once.
+//! Compiles a checked syntax tree: plans, coerces types and simplifies, all once.
 //!
-//! Where DataFusion refuses the whole, the smallest part that it refuses is looked for, so that the
-//! caret points at it. Numbers with a fraction are exact decimals, names keep their case, and
-//! arithmetic on whole numbers fails where it would overflow, instead of wrapping around (R3).
+//! If DataFusion refuses the expression, a search finds the smallest part that it refuses, so that
+//! the caret points at that part. Numbers with a fraction are exact decimals, names keep their
+//! case, and integer arithmetic fails on overflow instead of wrapping around (R3).
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -26,21 +26,21 @@ use super::location::{bytes, operator_between};
 use super::registry::Registry;
 use super::syntax::{ExpressionError, arguments, lower_first};
 
-/// An expression that evaluates.
+/// An expression that is ready to be evaluated.
 pub(super) struct Planned {
     pub(super) physical: Arc<dyn PhysicalExpr>,
     pub(super) data_type: DataType,
     pub(super) nullable: bool,
 }
 
-/// Plans `tree` over `schema`. To be called on a large stack.
+/// Plans `tree` over `schema`. Call it on a large stack.
 pub(super) fn plan(
     text: &str,
     tree: &SqlExpr,
     schema: &SchemaRef,
     registry: &Registry,
 ) -> Result<Planned, Box<ExpressionError>> {
-    let whole = |error: DataFusionError| ExpressionError::new(0..text.len(), words(&error));
+    let whole = |error: DataFusionError| ExpressionError::new(0..text.len(), short_message(&error));
     let schema = Arc::new(DFSchema::try_from(schema.clone()).map_err(whole)?);
     let planner = Planner { registry, schema };
     planner.lower(tree).map_err(|error| {
@@ -97,7 +97,7 @@ impl Planner<'_> {
         } else {
             cast(physical, schema, wanted.clone())?
         };
-        let physical = checked(physical)?;
+        let physical = with_overflow_checks(physical)?;
         Ok(Planned {
             nullable: physical.nullable(schema)?,
             data_type: wanted,
@@ -105,7 +105,7 @@ impl Planner<'_> {
         })
     }
 
-    /// The type of a part, for a message.
+    /// The name of the type of `tree`, for a message.
     fn type_name(&self, tree: &SqlExpr) -> String {
         match self.lower(tree) {
             Ok(planned) => type_name(&planned.data_type),
@@ -114,8 +114,8 @@ impl Planner<'_> {
     }
 }
 
-/// A timestamp without a number of digits has six of them, as in SQL; nine would leave out infinity
-/// and every year from 2262 on.
+/// A timestamp without a precision has six fractional digits, as in SQL. DataFusion's default of
+/// nine cannot hold infinity and years from 2262 on.
 fn keep_microseconds(part: &mut SqlExpr) {
     let data_type = match part {
         SqlExpr::Cast { data_type, .. } => data_type,
@@ -127,7 +127,7 @@ fn keep_microseconds(part: &mut SqlExpr) {
     }
 }
 
-/// The types that sinks know: no views, no dictionaries, no type of nothing.
+/// Replaces a type that sinks do not know (view, dictionary, null) by one that they know.
 fn plain_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
@@ -140,8 +140,10 @@ fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// Arithmetic that fails on overflow.
-fn checked(physical: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+/// Replaces arithmetic by arithmetic that fails on overflow.
+fn with_overflow_checks(
+    physical: Arc<dyn PhysicalExpr>,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let transformed = physical.transform_up(|node| {
         let Some(binary) = node.downcast_ref::<BinaryExpr>() else {
             return Ok(Transformed::no(node));
@@ -152,7 +154,7 @@ fn checked(physical: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, Dat
     Ok(transformed.data)
 }
 
-/// Finds the smallest part that cannot be planned: children are left before their parents.
+/// Finds the smallest part that cannot be planned: a part is tried after its children.
 struct Search<'a> {
     planner: &'a Planner<'a>,
     text: &'a str,
@@ -213,9 +215,9 @@ impl Search<'_> {
                     self.span(part),
                     format!("substring does not take ({})", types.join(", ")),
                 )
-                .help("it takes a text, and where it starts and how long it is as whole numbers")
+                .help("it takes a text, a start and a length; start and length are whole numbers")
             }
-            _ => ExpressionError::new(self.span(part), words(error)),
+            _ => ExpressionError::new(self.span(part), short_message(error)),
         }
     }
 
@@ -228,7 +230,7 @@ impl Search<'_> {
             .collect();
         let valid = self.registry_signature(&name);
 
-        // The argument without which the call would do.
+        // The argument that makes the call wrong: with a null in its place, the call is valid.
         let wrong = (0..arguments.len()).find(|&index| {
             let mended = with_null_argument(part, index);
             self.planner.lower(&mended).is_ok()
@@ -245,7 +247,7 @@ impl Search<'_> {
         };
         ExpressionError::new(span, message).help(match valid {
             Some(valid) => format!("it takes {valid}"),
-            None => "cast its arguments to types that go together".to_owned(),
+            None => "cast the arguments to types that the function accepts".to_owned(),
         })
     }
 
@@ -263,7 +265,8 @@ impl Search<'_> {
         bytes(self.text, part.span())
     }
 
-    /// Where the type of a cast is written, after what is cast; types have no span of their own.
+    /// The byte range of the target type of a cast, which follows the value; the parser gives types
+    /// no span.
     fn type_span(&self, cast: &SqlExpr, data_type: &str) -> Range<usize> {
         let value = self.span(cast);
         let rest = self.text[value.end..].to_ascii_lowercase();
@@ -274,7 +277,7 @@ impl Search<'_> {
     }
 }
 
-/// The call with a null in place of one argument.
+/// The call with one argument replaced by null.
 fn with_null_argument(call: &SqlExpr, index: usize) -> SqlExpr {
     let mut mended = call.clone();
     if let SqlExpr::Function(function) = &mut mended
@@ -286,7 +289,7 @@ fn with_null_argument(call: &SqlExpr, index: usize) -> SqlExpr {
     mended
 }
 
-/// A type as a person would say it.
+/// The SQL name of a type, for messages.
 pub(crate) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
@@ -306,8 +309,8 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// The first line of DataFusion's message, without its preamble.
-fn words(error: &DataFusionError) -> String {
+/// The first line of DataFusion's message, without its prefix.
+fn short_message(error: &DataFusionError) -> String {
     let message = error.strip_backtrace();
     let line = message.lines().next().unwrap_or_default();
     let line = [

@@ -1,8 +1,8 @@
 //! The functions that an expression may call: DataFusion's scalar functions and Syncline's own.
 //!
-//! What gives another value on every call (`random`, `uuid`) is refused: a change that is replayed
-//! after a crash must give the row that it gave before. Aggregates, window functions and table
-//! functions do not exist here.
+//! Functions whose result differs on every call (`random`, `uuid`) are refused: a change that is
+//! replayed after a crash must give the same row as before. Aggregates, window functions and table
+//! functions are not available.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -21,15 +21,15 @@ use super::text;
 /// A function as `syncline list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionInfo {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// How it is called.
+    /// The function with its arguments, as it is called.
     pub signature: String,
-    /// What it gives, in one line.
+    /// What the function returns, in one line.
     pub summary: String,
 }
 
-/// Every function that an expression may call, by name; aliases are not listed.
+/// Every function that an expression may call, ordered by name; aliases are not listed.
 pub fn list() -> Vec<FunctionInfo> {
     let mut listed: BTreeMap<String, FunctionInfo> = BTreeMap::new();
     for function in FUNCTIONS.values() {
@@ -73,14 +73,14 @@ fn describe(function: &ScalarUDF) -> FunctionInfo {
     info(name, documentation.syntax_example.trim(), summary)
 }
 
-/// A `timestamptz` is an instant: its zone is UTC, as that of the columns.
+/// A `timestamptz` is an instant: the time zone is UTC, as for the columns.
 static OPTIONS: LazyLock<ConfigOptions> = LazyLock::new(|| {
     let mut options = ConfigOptions::default();
     options.execution.time_zone = Some("UTC".to_owned());
     options
 });
 
-/// By name and by alias.
+/// The functions by name and by alias.
 static FUNCTIONS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let theirs = datafusion_functions::all_default_functions()
         .into_iter()
@@ -106,11 +106,11 @@ static PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
     ]
 });
 
-/// Why a name that SQL knows is refused here.
+/// The reason why a function that SQL knows is not available here.
 pub(super) fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
         "random" | "rand" | "uuid" => {
-            "it gives another value when a change is replayed; take a column, or _topic, \
+            "it returns another value when a change is replayed; take a column, or _topic, \
              _partition and _offset, which stay"
         }
         "count" | "sum" | "avg" | "mean" | "min" | "max" | "median" | "array_agg"
@@ -121,12 +121,12 @@ pub(super) fn refusal(name: &str) -> Option<&'static str> {
         "row_number" | "rank" | "dense_rank" | "lag" | "lead" | "ntile" | "nth_value" => {
             "it is a window function; an expression sees one row"
         }
-        "unnest" => "it makes several rows of one; an expression gives one value",
+        "unnest" => "it turns one row into several; an expression returns one value",
         _ => return None,
     })
 }
 
-/// What the planner may look up: the functions, with the time from one clock.
+/// The functions that the planner can look up; the time functions read one clock.
 pub(super) struct Registry {
     time: [Arc<ScalarUDF>; 3],
 }

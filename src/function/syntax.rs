@@ -1,11 +1,12 @@
-//! From text to a checked syntax tree: what can be said without knowing the types of columns.
+//! Parses text into a checked syntax tree: every check that does not need the types of columns.
 //!
-//! Only expressions over one row pass: no subqueries, aggregates, window functions, wildcards,
-//! placeholders or statements. Text, nodes and depth are bounded, and the work runs on a stack of its
-//! own, so that no expression can overflow the stack of the thread that compiles it.
+//! Only expressions over one row are accepted: no subqueries, aggregates, window functions,
+//! wildcards, placeholders or statements. The length of the text, the number of nodes and the depth
+//! have limits, and the work runs on a thread with a large stack, so that no expression can
+//! overflow the stack of the caller.
 //!
-//! Where columns have names of two parts, as `source.email`, they are written as that, each part in
-//! quotes where it needs them.
+//! A two-part column name such as `source.email` is written with its dot; each part is quoted if it
+//! needs quotes.
 
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
@@ -23,22 +24,23 @@ use super::location::{bytes, offset, split_location};
 use super::nearest::nearest;
 use super::registry::{Registry, refusal};
 
-/// The longest expression, in bytes.
+/// The maximum length of an expression, in bytes.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
-/// The most nodes of a syntax tree.
+/// The maximum number of nodes of a syntax tree.
 const NODES_MAX: usize = 1_000;
-/// The deepest syntax tree; a chain of `+` is as deep as it is long.
+/// The maximum depth of a syntax tree; a chain of `+` is as deep as it is long.
 const DEPTH_MAX: usize = 100;
-/// The deepest nesting of parentheses and calls that is parsed.
+/// The maximum nesting of parentheses and calls that the parser accepts.
 const NESTING_MAX: usize = 100;
-/// Stack of the thread that parses and plans: ample for the bounds above in an unoptimised build.
+/// The stack of the thread that parses and plans, in bytes: enough for the limits above in a debug
+/// build.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 
-/// What is wrong with an expression, and where.
+/// An error in an expression, with its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
-    /// The bytes of the text that are at fault; empty at its end where something is missing.
+    /// The bytes of the text that are wrong; an empty range at the end if something is missing.
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
@@ -64,22 +66,22 @@ impl ExpressionError {
 /// A checked syntax tree.
 pub(super) struct Parsed {
     pub(super) tree: SqlExpr,
-    /// The columns that it names, each once, in order.
+    /// The columns that the expression names, each once, in order.
     pub(super) references: Vec<String>,
-    /// Every name of a column as it is written, part by part, in order.
+    /// Every column name as it is written, split into its parts, in order.
     pub(super) names: Vec<Name>,
 }
 
-/// A name of a column, as an expression has it.
+/// A column name as it is written in an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// What stands between the dots; one part for a plain name.
+    /// The parts between the dots; one part for a plain name.
     pub parts: Vec<String>,
-    /// The bytes of the text where it stands.
+    /// The byte range of the name in the text.
     pub span: Range<usize>,
 }
 
-/// Runs `work` on a stack that is large enough for any expression that is let through.
+/// Runs `work` on a thread whose stack is large enough for every accepted expression.
 pub(super) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let worker = std::thread::Builder::new()
@@ -94,8 +96,8 @@ pub(super) fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Parses and checks `text`; `columns` are the names that it may use, where they are known. To be
-/// called on a large stack.
+/// Parses and checks `text`. `columns` are the names that it may use, if they are known. Call it on
+/// a large stack.
 pub(super) fn parse(
     text: &str,
     columns: Option<&[&str]>,
@@ -162,7 +164,7 @@ pub(super) fn parse(
     })
 }
 
-/// Makes a column's name of two parts, as `source.email`, one name.
+/// Turns a two-part column name such as `source.email` into one identifier.
 fn join_name(part: &mut SqlExpr, columns: &[&str]) {
     let (joined, rest) = match part {
         SqlExpr::CompoundIdentifier(names) => {
@@ -195,7 +197,8 @@ fn join_name(part: &mut SqlExpr, columns: &[&str]) {
     };
 }
 
-/// The one name of `side.name`, where a column is called that; a column called `side` comes first.
+/// The single identifier for `side.name`, if a column has that name; a column named `side` has
+/// precedence.
 fn joined_name(side: &Ident, name: &Ident, columns: &[&str]) -> Option<Ident> {
     let value = format!("{}.{}", side.value, name.value);
     let is_column = |name: &str| columns.contains(&name);
@@ -206,7 +209,7 @@ fn joined_name(side: &Ident, name: &Ident, columns: &[&str]) -> Option<Ident> {
     })
 }
 
-/// The conditions that a condition joins by `and`, each as text; one where there is no `and`.
+/// Splits a condition at its top-level `and`s, each part as text; one part if there is no `and`.
 pub(super) fn conjuncts(tree: &SqlExpr) -> Vec<String> {
     match tree {
         SqlExpr::BinaryOp {
@@ -237,14 +240,14 @@ pub(super) fn arguments(function: &Function) -> Vec<&SqlExpr> {
         .collect()
 }
 
-/// Looks at every node once.
+/// Visits every node once and refuses what is not allowed.
 struct Check<'a> {
     text: &'a str,
     columns: Option<&'a [&'a str]>,
     registry: &'a Registry,
     nodes: usize,
     depth: usize,
-    /// Names after a dot, which are no columns.
+    /// Names after a dot that are members of a struct, not columns.
     members: HashSet<Span>,
     references: Vec<String>,
     names: Vec<Name>,
@@ -304,7 +307,7 @@ impl Visitor for Check<'_> {
                     }
                 }
                 match names.first() {
-                    // The names are looked up here, and not once more as the root alone.
+                    // The full name is checked here; the visit of the root alone is skipped.
                     Some(root) => {
                         self.members.insert(root.span);
                         self.column(&names)
@@ -375,7 +378,7 @@ impl Check<'_> {
 
     fn function(&self, function: &Function) -> Checked {
         let written = function.name.to_string();
-        // As the planner does: names of functions are case-insensitive.
+        // Names of functions are case-insensitive, as in DataFusion's planner.
         let name = written.to_lowercase();
         let span = function.name.span();
         if let Some(reason) = refusal(&name) {
@@ -410,16 +413,13 @@ impl Check<'_> {
             && function.within_group.is_empty()
             && function.parameters == FunctionArguments::None;
         if !plain || !bare {
-            return self.refuse(
-                span,
-                format!("{name} is called with a list of values in order and nothing else"),
-            );
+            return self.refuse(span, format!("{name} takes positional arguments only"));
         }
         ControlFlow::Continue(())
     }
 }
 
-/// The parser says where in words at the end of its message.
+/// Converts a parser error. The parser gives the position as words at the end of its message.
 fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: &ParserError) -> Box<ExpressionError> {
     let message = match error {
         ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
@@ -449,7 +449,7 @@ fn syntax_error(text: &str, tokens: &[TokenWithSpan], error: &ParserError) -> Bo
     let error = ExpressionError::new(span, lower_first(&message));
     match token.map(|token| &token.token) {
         Some(Token::Word(word)) => error.help(format!(
-            "a column of this name is written in double quotes: \"{}\"",
+            "to use it as a column name, write it in double quotes: \"{}\"",
             word.value
         )),
         _ => error,
@@ -470,11 +470,11 @@ fn is_space(token: &Token) -> bool {
     )
 }
 
-/// What to write in place of a name that no column has.
+/// The help for an unknown column name.
 fn other_names(name: &str, columns: &[&str]) -> String {
     let ending = format!(".{name}");
     let beginning = format!("{name}.");
-    // Of a name of two parts one was left out.
+    // Columns of which the user wrote only one of the two parts.
     let halves: Vec<String> = columns
         .iter()
         .filter(|column| column.ends_with(&ending) || column.starts_with(&beginning))
@@ -492,7 +492,7 @@ fn other_names(name: &str, columns: &[&str]) -> String {
     }
 }
 
-/// A column's name as it is written in an expression: one of two parts part by part.
+/// A column name as it is written in an expression; a two-part name is quoted part by part.
 fn written(name: &str, columns: &[&str]) -> String {
     match name.split_once('.') {
         Some((side, column)) if !columns.contains(&side) => {
@@ -502,7 +502,7 @@ fn written(name: &str, columns: &[&str]) -> String {
     }
 }
 
-/// One part of a name as it is written in an expression.
+/// Quotes one part of a name if it needs quotes.
 fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '_';
     if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -515,7 +515,7 @@ fn quoted(name: &str) -> String {
 pub(super) fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
     match (characters.next(), characters.next()) {
-        // A name in capitals stays.
+        // A name in capitals keeps its case.
         (Some(_), Some(second)) if second.is_uppercase() => text.to_owned(),
         (Some(first), _) => first.to_lowercase().chain(text.chars().skip(1)).collect(),
         (None, _) => String::new(),

@@ -129,7 +129,7 @@ fn expressions_give_what_sql_says() {
     check("try_cast(email as int)", ["null", "null", "null"]);
     check("seen > timestamp '2020-01-01'", ["false", "true", "null"]);
     check("named_struct('a', id)['a']", ["1", "2", "null"]);
-    // A timestamptz is an instant, a timestamp has microseconds, and infinity is left whole.
+    // A timestamptz is an instant, a timestamp has microseconds, and infinity stays as it is.
     let at = "cast('2024-02-29T11:14:15.123456+02:00' as timestamptz)";
     check(
         &format!("arrow_typeof({at})"),
@@ -142,7 +142,7 @@ fn expressions_give_what_sql_says() {
     check(&format!("{at} > '2024-02-29T09:00:00Z'"), ["true"; 3]);
     check("cast(seen as timestamp) = seen", ["true", "true", "null"]);
     check("seen < '2020-01-01'", ["true", "false", "null"]);
-    // Our own.
+    // Syncline's own functions.
     check("normalize_email(email)", ["a@x.org", "b@y", "null"]);
     check("normalize_space(Name)", ["Ada Byron", "", "null"]);
     check("null_if_blank(Name)", [" Ada  Byron ", "null", "null"]);
@@ -317,7 +317,7 @@ fn a_caret_stands_under_the_wrong_word() {
                 substr(email, active)
                        ^^^^^^^^^^^^^
                 substring does not take (text, boolean)
-                help: it takes a text, and where it starts and how long it is as whole numbers
+                help: it takes a text, a start and a length; start and length are whole numbers
 
                 date_trunc('day', email, 3)
                 ^^^^^^^^^^
@@ -373,7 +373,7 @@ fn a_caret_stands_under_the_wrong_word() {
                 coalesce(id, born)
                          ^^
                 coalesce does not take int64 here
-                help: cast its arguments to types that go together
+                help: cast the arguments to types that the function accepts
             "#]],
     );
     check(
@@ -474,7 +474,7 @@ fn a_caret_stands_under_the_wrong_word() {
 
                 lower(email) over ()
                 ^^^^^
-                lower is called with a list of values in order and nothing else
+                lower takes positional arguments only
 
                 (select 1)
                  ^^^^^^^^
@@ -496,12 +496,12 @@ fn a_caret_stands_under_the_wrong_word() {
                 random()
                 ^^^^^^
                 random is not allowed here
-                help: it gives another value when a change is replayed; take a column, or _topic, _partition and _offset, which stay
+                help: it returns another value when a change is replayed; take a column, or _topic, _partition and _offset, which stay
 
                 uuid()
                 ^^^^
                 uuid is not allowed here
-                help: it gives another value when a change is replayed; take a column, or _topic, _partition and _offset, which stay
+                help: it returns another value when a change is replayed; take a column, or _topic, _partition and _offset, which stay
 
                 id = $1
                      ^^
@@ -514,11 +514,11 @@ fn a_caret_stands_under_the_wrong_word() {
                 unnest([1, 2])
                 ^^^^^^
                 unnest is not allowed here
-                help: it makes several rows of one; an expression gives one value
+                help: it turns one row into several; an expression returns one value
 
                 lower(distinct email)
                 ^^^^^
-                lower is called with a list of values in order and nothing else
+                lower takes positional arguments only
 
                 @@version
                 ^^^^^^^^^
@@ -533,7 +533,7 @@ fn a_caret_stands_under_the_wrong_word() {
     );
 }
 
-/// The sides of a conflict: names of two parts.
+/// The sides of a conflict, as columns with two-part names.
 fn sides() -> RecordBatch {
     let batch = rows();
     let named = |side: &str| {

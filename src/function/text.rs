@@ -1,6 +1,7 @@
-//! Functions on text that DataFusion does not have.
+//! Text functions that DataFusion does not have.
 //!
-//! A null gives a null. What is already in its normal form is copied as it is.
+//! A null argument gives null. A text that is already in normal form is copied without a
+//! conversion.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,20 +15,19 @@ use datafusion_expr::{
 };
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-/// A function of Syncline's own, with what a person reads about it.
+/// One of Syncline's own functions, with its documentation.
 pub(super) struct TextFunction {
-    /// Its name.
     pub(super) name: &'static str,
-    /// How it is called.
+    /// The function with its arguments, as it is called.
     pub(super) syntax: &'static str,
-    /// What it gives, in one line.
+    /// What the function returns, in one line.
     pub(super) summary: &'static str,
     arguments: usize,
-    /// Appends the value for these arguments, or a null.
+    /// Appends the result for these arguments to the builder; may append a null.
     append: fn(&[&str], &mut StringBuilder),
 }
 
-/// All of them.
+/// All text functions.
 pub(super) const FUNCTIONS: [TextFunction; 5] = [
     TextFunction {
         name: "normalize_email",
@@ -39,21 +39,21 @@ pub(super) const FUNCTIONS: [TextFunction; 5] = [
     TextFunction {
         name: "normalize_space",
         syntax: "normalize_space(text)",
-        summary: "the text without surrounding white space, and one space for each run inside",
+        summary: "the text without surrounding white space, with each inner run of white space replaced by one space",
         arguments: 1,
         append: |arguments, builder| append_spaced(arguments[0], builder),
     },
     TextFunction {
         name: "normalize_unicode",
         syntax: "normalize_unicode(text)",
-        summary: "the text in Unicode's form NFC, in which equal-looking texts are equal",
+        summary: "the text in Unicode normal form NFC, in which equal-looking texts are equal",
         arguments: 1,
         append: |arguments, builder| append_composed(arguments[0], builder),
     },
     TextFunction {
         name: "null_if_blank",
         syntax: "null_if_blank(text)",
-        summary: "null where the text is empty or only white space, else the text as it is",
+        summary: "null if the text is empty or only white space, otherwise the text unchanged",
         arguments: 1,
         append: |arguments, builder| {
             let blank = arguments[0].chars().all(char::is_whitespace);
@@ -63,14 +63,14 @@ pub(super) const FUNCTIONS: [TextFunction; 5] = [
     TextFunction {
         name: "json_text",
         syntax: "json_text(document, name)",
-        summary: "a member of a JSON object as text, null where it is absent or null; for \
+        summary: "a member of a JSON object as text, null if it is absent or null; for \
                   _headers and JSON columns",
         arguments: 2,
         append: |arguments, builder| append_member(arguments[0], arguments[1], builder),
     },
 ];
 
-/// The functions, ready to be planned with.
+/// Creates the functions for the planner.
 pub(super) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     FUNCTIONS.iter().map(|function| {
         Arc::new(ScalarUDF::from(Planned {
@@ -111,7 +111,7 @@ fn append_composed(text: &str, builder: &mut StringBuilder) {
     }
 }
 
-/// A document that is not a JSON object has no members.
+/// Appends a member of a JSON object; null if the document is not a JSON object.
 fn append_member(document: &str, name: &str, builder: &mut StringBuilder) {
     let parsed: Option<serde_json::Value> = serde_json::from_str(document).ok();
     match parsed.as_ref().and_then(|value| value.get(name)) {

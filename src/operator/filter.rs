@@ -1,16 +1,17 @@
-//! `filter`: drops the changes for which a condition does not hold.
+//! `filter`: drops the changes whose condition is not true.
 //!
-//! It looks at changes, not at rows of the target: a row that once passed and is updated so that it
-//! no longer does stays in the target as it was.
+//! The condition looks at changes, not at rows of the target. If an update makes the condition
+//! false for a row that passed earlier, the update is dropped and the target keeps the old row.
 //!
 //! - False and null drop the change; it is counted as filtered.
-//! - A truncate passes: it has no row to ask.
-//! - A delete is asked about its image. Where the answer depends on what the source did not send
-//!   (R14), the delete passes: deleting a missing row is harmless, losing a delete is not.
-//! - An insert or update whose answer depends on a value that is unavailable (R14) is rejected, and so is
-//!   an update whose answer depends on a column that it does not carry (R19): neither answer would be
-//!   safe. A column that an insert does not carry is null. A part of the condition, joined by `and`, that is known not to hold drops
-//!   either.
+//! - A truncate passes, because it has no row.
+//! - For a delete, the condition sees the deleted row. If the result depends on a column that the
+//!   source did not send (R14), the delete passes: deleting a missing row is harmless, losing a
+//!   delete is not.
+//! - An insert or update whose result depends on an unavailable value (R14) is rejected, and so is an
+//!   update whose result depends on a column that it does not carry (R19), because neither result
+//!   would be safe. A column that an insert does not carry is null. But if a part of the condition,
+//!   joined by `and`, is known to be false, the change is dropped.
 //! - A row for which the condition cannot be computed is rejected.
 
 use arrow::array::{Array, AsArray, BooleanArray};
@@ -24,10 +25,11 @@ use super::{Applied, Compiled, Operator, OperatorError, Rejection, is_set, probl
 use crate::function::{self, Clock, Expression, type_name};
 use crate::problem::Problem;
 
-/// What it does, in one line.
-pub const SUMMARY: &str = "lets a change pass where a condition is true";
+/// The summary for `syncline list`.
+pub const SUMMARY: &str = "passes the changes for which a condition is true";
 
-/// Lets a change pass where a condition is true.
+/// Passes the changes for which a condition is true; the others are dropped and counted as
+/// filtered.
 ///
 /// ```toml
 /// [operators.active]
@@ -38,10 +40,10 @@ pub const SUMMARY: &str = "lets a change pass where a condition is true";
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterConfig {
-    /// The sources or operators whose changes come in.
+    /// The names of the sources or operators whose changes the filter gets.
     #[serde(default)]
     pub inputs: Vec<String>,
-    /// The condition, an SQL expression that is true or false.
+    /// The condition, an SQL expression that gives true or false.
     pub r#where: String,
 }
 
@@ -50,7 +52,7 @@ struct Filter {
     scope: Scope,
     schema: SchemaRef,
     condition: Expression,
-    /// The parts that the condition joins by `and`, for rows of which not all is known.
+    /// The parts that the condition joins by `and`, for rows with unset columns.
     parts: Vec<Expression>,
     rule: String,
 }
@@ -74,7 +76,7 @@ pub(super) fn compile(config: &FilterConfig, schema: &SchemaRef, clock: Clock) -
     }))
 }
 
-/// Compiles a text that must be true or false.
+/// Compiles an expression that must give true or false.
 pub(super) fn condition(
     scope: &Scope,
     text: &str,
@@ -140,7 +142,7 @@ impl Operator for Filter {
 }
 
 impl Filter {
-    /// Decides row by row where something is not known or failed; gives the rows that pass.
+    /// Decides row by row if something is unset or failed; returns the rows that pass.
     fn decide(
         &self,
         changes: &Changes,

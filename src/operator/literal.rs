@@ -1,8 +1,9 @@
-//! Values as a person writes them in a pipeline file: ordered texts, and literals of any TOML type.
+//! Values as a person writes them in a pipeline file: ordered tables of texts, and literals of any
+//! TOML type.
 //!
-//! A literal keeps the text that was written, as far as TOML lets it: a bound on a decimal column is
-//! then parsed as that column's type, never by way of a float. A float of more than fifteen digits
-//! no longer has its text, and says so ([`Literal::exact`]).
+//! A literal keeps its text as it was written, if TOML allows it. A bound on a decimal column is
+//! then parsed as that column's type, without a conversion to a float. A float of more than fifteen
+//! digits has lost its text; [`Literal::exact`] tells.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +19,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub struct Texts(pub Vec<(String, String)>);
 
 impl Texts {
-    /// Whether there are none.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -79,7 +80,7 @@ impl JsonSchema for Texts {
     }
 }
 
-/// A value as written: a number, a text, a boolean, a date or a time.
+/// A value in a pipeline file: a number, a text, a boolean, a date or a time.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
     /// `100`
@@ -88,12 +89,12 @@ pub enum Literal {
     Float(f64),
     /// `true`
     Boolean(bool),
-    /// `"0.005"`, or a date or time as TOML has them.
+    /// `"0.005"`, or a TOML date or time.
     Text(String),
 }
 
 impl Literal {
-    /// What was written, as text.
+    /// The value as text, as it was written.
     pub fn text(&self) -> String {
         match self {
             Self::Integer(value) => value.to_string(),
@@ -103,8 +104,8 @@ impl Literal {
         }
     }
 
-    /// Whether [`Literal::text`] is surely what was written: a float has lost its text past fifteen
-    /// significant digits.
+    /// Whether [`Literal::text`] is certainly the written text: a float of more than fifteen
+    /// significant digits has lost it.
     pub fn exact(&self) -> bool {
         let Self::Float(value) = self else {
             return true;
@@ -147,7 +148,7 @@ impl<'de> Deserialize<'de> for Literal {
                 Ok(Literal::Text(value.to_owned()))
             }
 
-            /// The `toml` crate hands over dates and times as a map of its own.
+            /// The `toml` crate represents dates and times as a map of its own.
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Literal, A::Error> {
                 let datetime = toml::value::Datetime::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(Literal::Text(datetime.to_string()))

@@ -1,12 +1,13 @@
-//! What an expression in an operator can name: the columns of the row, and facts of its change.
+//! The names that an expression in an operator can use: columns of the row, and metadata of its
+//! change.
 //!
-//! The facts are `_key`, `_headers`, `_topic`, `_partition`, `_offset`, `_timestamp`, `_op` and
-//! `_table`; a column of the row that has such a name hides the fact. A fact is built only where an
-//! expression names it, once a batch.
+//! The metadata names are `_key`, `_headers`, `_topic`, `_partition`, `_offset`, `_timestamp`,
+//! `_op` and `_table`. A column of the row with such a name hides the metadata. A metadata column
+//! is built once for each batch, and only if an expression uses it.
 //!
-//! A value that depends on a column that the source did not send is itself not sent (R14, R19): null,
-//! with its bit set. A column that an insert does not carry is null: there is nothing else that it could
-//! be. Nothing of a truncate is known.
+//! If a value depends on a column that the source did not send, the value is unset, too (R14, R19): it
+//! is null and its unset bit is set. A column that an insert does not carry is null. All values of a
+//! truncate are unset.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ use syncline_connectors::change::{Changes, Operation, has_no_kind};
 
 use crate::function::{Clock, Expression, ExpressionError, Failure};
 
-/// A fact of a change that is no column of its row.
+/// A metadata column of a change, which is not a column of its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fact {
+enum Metadata {
     Key,
     Headers,
     Topic,
@@ -35,7 +36,7 @@ enum Fact {
     Table,
 }
 
-impl Fact {
+impl Metadata {
     const ALL: [Self; 8] = [
         Self::Key,
         Self::Headers,
@@ -103,12 +104,12 @@ impl Fact {
     }
 }
 
-/// Whether a name is that of a fact.
-pub(super) fn is_fact(name: &str) -> bool {
-    Fact::ALL.iter().any(|fact| fact.name() == name)
+/// Whether a name is that of metadata.
+pub(super) fn is_metadata(name: &str) -> bool {
+    Metadata::ALL.iter().any(|metadata| metadata.name() == name)
 }
 
-/// Bytes that are no text are null.
+/// Bytes that are not valid UTF-8 become null.
 fn texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
     let mut builder = StringBuilder::new();
     for value in values {
@@ -120,19 +121,19 @@ fn texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
 /// The names that expressions over one schema may use.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
-    /// The columns of the row, then the facts that no column hides.
+    /// The columns of the row, followed by the metadata that no column hides.
     schema: SchemaRef,
-    /// Number of columns of the row.
+    /// The number of columns of the row.
     width: usize,
-    facts: Vec<Fact>,
+    metadata: Vec<Metadata>,
     clock: Clock,
 }
 
 impl Scope {
     pub(super) fn new(rows: &SchemaRef, clock: Clock) -> Self {
-        let facts: Vec<Fact> = Fact::ALL
+        let metadata: Vec<Metadata> = Metadata::ALL
             .into_iter()
-            .filter(|fact| rows.index_of(fact.name()).is_err())
+            .filter(|metadata| rows.index_of(metadata.name()).is_err())
             .collect();
         let fields: Vec<Field> = rows
             .fields()
@@ -143,15 +144,15 @@ impl Scope {
                 false => field.as_ref().clone(),
             })
             .chain(
-                facts
+                metadata
                     .iter()
-                    .map(|fact| Field::new(fact.name(), fact.data_type(), true)),
+                    .map(|metadata| Field::new(metadata.name(), metadata.data_type(), true)),
             )
             .collect();
         Self {
             schema: Arc::new(Schema::new(fields)),
             width: rows.fields().len(),
-            facts,
+            metadata,
             clock,
         }
     }
@@ -160,48 +161,49 @@ impl Scope {
         Expression::compile_at(text, &self.schema, &self.clock)
     }
 
-    /// The column of the row that an expression is, where it is nothing but one.
+    /// The index of the row's column, if the expression is a plain column name.
     pub(super) fn as_column(&self, expression: &Expression) -> Option<usize> {
         expression.as_column().filter(|&index| index < self.width)
     }
 
-    /// Begins a batch of changes of the schema that the scope is for.
+    /// Starts a batch of changes of the scope's schema, at the current time.
     pub(super) fn enter<'a>(&'a self, changes: &'a Changes) -> Values<'a> {
         self.clock.tick();
         self.enter_again(changes)
     }
 
-    /// As [`Scope::enter`], but at the time of the batch that was entered last: for its rows before.
+    /// The same as [`Scope::enter`], but keeps the time of the last batch: for the rows before its
+    /// changes.
     pub(super) fn enter_again<'a>(&'a self, changes: &'a Changes) -> Values<'a> {
         Values {
             scope: self,
             changes,
-            facts: Default::default(),
+            metadata: Default::default(),
         }
     }
 }
 
-/// The values that expressions of one batch are evaluated on.
+/// The input of expressions for one batch.
 pub(super) struct Values<'a> {
     scope: &'a Scope,
     changes: &'a Changes,
-    facts: [OnceCell<ArrayRef>; Fact::ALL.len()],
+    metadata: [OnceCell<ArrayRef>; Metadata::ALL.len()],
 }
 
 /// The values of an expression for a batch of changes.
 pub(super) struct Known {
-    /// One value a row; null where it failed or is not known.
+    /// One value for each row; null where it failed or is unset.
     pub(super) array: ArrayRef,
-    /// The rows whose value depends on what the source did not send (R14, R19).
+    /// The rows whose value depends on a column that the source did not send (R14, R19).
     pub(super) unset: Option<BooleanBuffer>,
     /// Those of them that depend on nothing but columns that their change does not carry.
     pub(super) not_carried: Option<BooleanBuffer>,
-    /// The rows that failed on what the source did send, ascending.
+    /// The rows that failed although all their columns are set, ascending.
     pub(super) failures: Vec<Failure>,
 }
 
 impl Values<'_> {
-    /// The values of `expression`.
+    /// Evaluates `expression` for the batch.
     pub(super) fn evaluate(&self, expression: &Expression) -> Known {
         let evaluated = expression.evaluate_on(self.changes.len(), |index| self.column(index));
         let unset = self.unset(expression);
@@ -267,8 +269,8 @@ impl Values<'_> {
                 new_null_array(&DataType::Null, self.changes.len())
             }
             None => self.changes.rows.column(index).clone(),
-            Some(fact) => self.facts[fact]
-                .get_or_init(|| self.scope.facts[fact].column(self.changes))
+            Some(metadata) => self.metadata[metadata]
+                .get_or_init(|| self.scope.metadata[metadata].column(self.changes))
                 .clone(),
         }
     }
@@ -282,7 +284,7 @@ fn inserts(changes: &Changes) -> BooleanBuffer {
     })
 }
 
-/// The rows that are truncates, where there are any.
+/// The rows that are truncates; `None` if there are none.
 fn truncates(changes: &Changes) -> Option<BooleanBuffer> {
     let operations = &changes.operations;
     operations.contains(&Operation::Truncate).then(|| {

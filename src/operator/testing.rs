@@ -1,4 +1,4 @@
-//! A batch with one change of every kind, for the tests of the operators.
+//! A batch with one change of every kind, for the tests of operators.
 
 use std::sync::Arc;
 
@@ -120,8 +120,8 @@ pub(super) fn changes() -> Changes {
     }
 }
 
-/// The rows before of [`changes`]: those of the batch in another order. Row 1 has that of a create,
-/// row 3 one that lacks a value, and rows 4 and 5 have none.
+/// The rows before [`changes`]: the rows of the batch in another order. Row 1 has the row of a
+/// create, row 3 a row that lacks a value; rows 4 and 5 have none.
 ///
 /// | row | id | email     | status | balance    | notes  |
 /// |-----|----|-----------|--------|------------|--------|
@@ -131,7 +131,7 @@ pub(super) fn changes() -> Changes {
 /// | 3   | 2  | b@y       | draft  | -1.00      | unset  |
 pub(super) fn changes_with_before() -> Changes {
     let changes = changes();
-    // A truncate holds nothing.
+    // A truncate has no values.
     let before = changes.take(&[5, 0, 3, 1, 4, 4]).expect("six rows");
     let unset = before.unset.iter().map(|mask| {
         let is_set = |row| row < 4 && mask.as_ref().is_some_and(|mask| mask.value(row));
@@ -149,7 +149,7 @@ pub(super) fn changes_with_before() -> Changes {
     }
 }
 
-/// A row before a line, with the record of its change; `none` where there is none.
+/// The rows before, one on each line, with the record of the change; `none` if there are none.
 pub(super) fn show_before(changes: &Changes) -> String {
     let Some(before) = &changes.before else {
         return "no row before\n".to_owned();
@@ -180,7 +180,7 @@ fn text(values: [Option<&str>; 6]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-/// A row a line: its operation, then its columns; what is not sent is `?`.
+/// The rows, one on each line: the operation, then the columns; an unset value is `?`.
 pub(super) fn show(changes: &Changes) -> String {
     let options = FormatOptions::new().with_null("null");
     let columns: Vec<ArrayFormatter<'_>> = changes
@@ -212,7 +212,7 @@ pub(super) fn show(changes: &Changes) -> String {
     shown
 }
 
-/// What an operator made of the batch, with the sum that must hold (R17).
+/// The result of an operator, after a check of the sum that must hold (R17).
 pub(super) fn show_applied(came_in: usize, applied: &Applied) -> String {
     let went = applied.changes.len() + applied.rejected.len() + applied.filtered as usize;
     assert_eq!(went, came_in, "every row is in exactly one place");
@@ -230,7 +230,7 @@ pub(super) fn show_applied(came_in: usize, applied: &Applied) -> String {
     shown
 }
 
-/// A problem a line.
+/// The problems, one on each line.
 pub(super) fn show_problems(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems
         .iter()

@@ -1,10 +1,10 @@
-//! `validate`: holds rows against rules.
+//! `validate`: checks rows against rules.
 //!
-//! - Every rule looks at every row; a row that breaks several is reported once, with all reasons, and
-//!   meets the hardest of their fates: stop, quarantine, drop, warn.
-//! - A null passes every rule but `required`; a check that is null has not failed.
-//! - Deletes and truncates are not validated: there is no row after them.
-//! - A value that the source did not send (R14) passes: the target's own stays as it is.
+//! - Every rule checks every row. A row that breaks several rules is reported once, with all
+//!   reasons. The most severe action of these rules applies: stop, then quarantine, drop, warn.
+//! - A null passes every rule but `required`; a `check` that gives null passes.
+//! - Deletes and truncates are not validated, because they write no row.
+//! - An unset value (R14) passes, because the target keeps its own value.
 //! - Bounds are compared exactly, in the column's own type.
 
 use std::collections::BTreeMap;
@@ -22,18 +22,19 @@ use crate::problem::Problem;
 
 mod bound;
 mod check;
+mod condition;
 mod format;
 mod length;
-mod part;
 mod rule;
 
-use part::Part;
+use condition::Condition;
 pub use rule::{Format, Length, LengthBounds, Rule, ValueType};
 
-/// What it does, in one line.
-pub const SUMMARY: &str = "holds rows against rules; what breaks one is quarantined";
+/// The summary for `syncline list`.
+pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is quarantined";
 
-/// Checks rows against rules; a row that breaks one goes to the quarantine, or what `on_failure` says.
+/// Checks rows against rules; a row that breaks one is quarantined, or treated as `on_failure`
+/// says.
 ///
 /// ```toml
 /// [operators.check]
@@ -49,37 +50,37 @@ pub const SUMMARY: &str = "holds rows against rules; what breaks one is quaranti
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// The sources or operators whose changes come in.
+    /// The names of the sources or operators whose changes are validated.
     #[serde(default)]
     pub inputs: Vec<String>,
-    /// What becomes of a row that breaks a rule, where the rule does not say it.
+    /// What happens to a row that breaks a rule, if the rule has no `on_failure` of its own.
     #[serde(default)]
     pub on_failure: OnFailure,
     /// The rules; a row is checked against all of them.
     pub rules: Vec<Rule>,
 }
 
-/// What becomes of a row that breaks a rule.
+/// What happens to a row that breaks a rule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFailure {
-    /// It goes to the quarantine with its reason.
+    /// The row goes to the quarantine with its reason.
     #[default]
     Quarantine,
-    /// It is left out and counted as filtered.
+    /// The row is dropped and counted as filtered.
     Drop,
-    /// It goes on, and a warning is counted.
+    /// The row is passed on, and a warning is counted.
     Warn,
     /// The pipeline stops; nothing of the batch is written.
     Stop,
 }
 
 struct CompiledRule {
-    parts: Vec<Part>,
+    conditions: Vec<Condition>,
     field: Option<String>,
     message: Option<String>,
     on_failure: OnFailure,
-    /// Whether a warning of it was already logged; the rest is only counted.
+    /// Whether a warning of the rule was already logged; later warnings are only counted.
     logged: bool,
 }
 
@@ -101,11 +102,11 @@ pub(super) fn compile(
     let mut rules = Vec::new();
     for (index, rule) in config.rules.iter().enumerate() {
         let mut found = Vec::new();
-        let parts = part::compile(rule, schema, &scope, &mut found);
+        let conditions = condition::compile(rule, schema, &scope, &mut found);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
         rules.push(CompiledRule {
-            parts,
+            conditions,
             field: rule.field.clone(),
             message: rule.message.clone(),
             on_failure: rule.on_failure.unwrap_or(config.on_failure),
@@ -123,7 +124,7 @@ pub(super) fn compile(
     }))
 }
 
-/// Problems that need no schema, but for those of the expressions.
+/// The problems that need no schema, without those of expressions.
 fn check_shape(config: &ValidateConfig) -> Vec<Problem> {
     let mut problems = Vec::new();
     if config.rules.is_empty() {
@@ -179,17 +180,17 @@ pub(super) fn required_columns(
     Some(required)
 }
 
-/// A part that some rows of a batch break.
+/// A condition of a rule, with the rows that break it.
 struct Breach {
-    /// Index of the rule, and of its part.
+    /// The index of the rule, and of the condition within it.
     rule: usize,
-    part: usize,
+    condition: usize,
     rows: BooleanBuffer,
-    /// The rows for which a condition cannot even be computed.
+    /// The rows for which an expression cannot be computed.
     failures: Vec<Failure>,
 }
 
-/// What becomes of a row, and the breaches that say why.
+/// The action for a row, and the breaches that lead to it.
 struct Verdict {
     on_failure: OnFailure,
     breaches: Vec<usize>,
@@ -219,7 +220,7 @@ impl Operator for Validate {
                     let rejection = self.rejection(row, &changes, verdict, &breaches);
                     let origin = rejection.origin as usize;
                     return Err(OperatorError::Stop(format!(
-                        "operator {} stops at {} offset {}: {} ({}): mend the row at its source, or \
+                        "operator {} stops at {} offset {}: {} ({}): correct the row at its source, or \
                          set another on_failure",
                         self.name,
                         changes.records.partition(origin).partition,
@@ -246,7 +247,7 @@ impl Operator for Validate {
 }
 
 impl Validate {
-    /// Every part that some row breaks, in the order of the rules.
+    /// Every condition that a row breaks, in the order of the rules.
     fn breaches(&self, changes: &Changes) -> Vec<Breach> {
         let values = self.scope.enter(changes);
         let has_row_after = |row: usize| {
@@ -261,15 +262,15 @@ impl Validate {
 
         let mut breaches = Vec::new();
         for (rule_index, rule) in self.rules.iter().enumerate() {
-            for (part_index, part) in rule.parts.iter().enumerate() {
-                let (mut rows, failures) = part.broken(changes, &values);
+            for (condition_index, condition) in rule.conditions.iter().enumerate() {
+                let (mut rows, failures) = condition.broken(changes, &values);
                 if let Some(validated) = &validated {
                     rows = &rows & validated;
                 }
                 if rows.count_set_bits() > 0 {
                     breaches.push(Breach {
                         rule: rule_index,
-                        part: part_index,
+                        condition: condition_index,
                         rows,
                         failures,
                     });
@@ -289,7 +290,7 @@ impl Validate {
                     breaches: Vec::new(),
                 });
                 verdict.breaches.push(index);
-                if on_failure.hardness() > verdict.on_failure.hardness() {
+                if on_failure.severity() > verdict.on_failure.severity() {
                     verdict.on_failure = on_failure;
                 }
             }
@@ -297,7 +298,7 @@ impl Validate {
         verdicts
     }
 
-    /// The first rule that decides the row's fate, and every reason against the row.
+    /// The first rule that decides about the row, and every reason against the row.
     fn rejection(
         &self,
         row: usize,
@@ -318,7 +319,7 @@ impl Validate {
                 (None, Some(failure)) => {
                     format!("the check cannot be computed: {}", failure.reason)
                 }
-                (None, None) => rule.parts[breach.part].reason().to_owned(),
+                (None, None) => rule.conditions[breach.condition].reason().to_owned(),
             };
             if !reasons.contains(&reason) {
                 reasons.push(reason);
@@ -327,13 +328,13 @@ impl Validate {
         let rule = &self.rules[first.rule];
         Rejection {
             origin: changes.origins[row],
-            rule: rule.parts[first.part].rule().to_owned(),
+            rule: rule.conditions[first.condition].rule().to_owned(),
             field: rule.field.clone(),
             reason: reasons.join("; "),
         }
     }
 
-    /// Says once that a rule is broken; a line for every batch would fill the log.
+    /// Logs once that a rule is broken; a line for every batch would fill the log.
     fn log_once(&mut self, verdict: &Verdict, breaches: &[Breach]) {
         for &index in &verdict.breaches {
             let rule = &mut self.rules[breaches[index].rule];
@@ -341,8 +342,8 @@ impl Validate {
                 rule.logged = true;
                 tracing::warn!(
                     operator = self.name,
-                    rule = rule.parts[breaches[index].part].rule(),
-                    "a row broke a rule that only warns; further ones are only counted"
+                    rule = rule.conditions[breaches[index].condition].rule(),
+                    "a row broke a rule that only warns; further rows are counted without a log line"
                 );
             }
         }
@@ -350,8 +351,8 @@ impl Validate {
 }
 
 impl OnFailure {
-    /// Among several broken rules the hardest decides.
-    fn hardness(self) -> u8 {
+    /// If several rules are broken, the most severe action applies.
+    fn severity(self) -> u8 {
         match self {
             Self::Warn => 0,
             Self::Drop => 1,

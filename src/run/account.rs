@@ -1,7 +1,8 @@
-//! Every change ends in exactly one place (R17): the account of one sink of one pipeline.
+//! The account of one sink of one pipeline: every change is counted in exactly one place (R17).
 //!
 //! `in = written + superseded + filtered + kept + quarantined + in flight`, at all times. A change
-//! that a restart or a fence brings a second time is given back first and does not count twice.
+//! that comes again after a restart or a fence is first removed from the account, so it counts
+//! once.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,20 +13,20 @@ use serde::Serialize;
 use syncline_connectors::conflict::{ConflictCounts, ConflictType};
 use syncline_connectors::sink::Outcome;
 
-/// What became of changes on the way to a sink, before the sink saw them.
+/// Counts of changes on the way to a sink, before the sink sees them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     /// Changes that left the source.
     pub(crate) entered: u64,
     /// Dropped by a rule on purpose.
     pub(crate) filtered: u64,
-    /// Those of `filtered` that an ignored origin made.
+    /// The part of `filtered` that comes from an ignored origin.
     pub(crate) ignored: u64,
-    /// Superseded before the sink: the tombstone that follows its delete (R12).
+    /// Superseded before the sink: a tombstone that follows its delete (R12).
     pub(crate) superseded: u64,
     /// Rejected by the decoder or an operator.
     pub(crate) quarantined: u64,
-    /// Let through by a rule with `on_failure = "warn"`.
+    /// Passed by a rule with `on_failure = "warn"`.
     pub(crate) warned: u64,
 }
 
@@ -40,7 +41,7 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// The account of one sink; shared by its lanes.
+/// The account of one sink, shared by its lanes.
 #[derive(Debug)]
 pub struct Account {
     entered: AtomicU64,
@@ -64,7 +65,7 @@ struct Finished {
     latency_us: Histogram<u64>,
 }
 
-/// An account at one moment, for the summary, `--json` and metrics.
+/// The account at one moment, for the summary, `--json` and metrics.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Balance {
     /// Changes that entered.
@@ -76,33 +77,33 @@ pub struct Balance {
     pub superseded: u64,
     /// Dropped by a rule on purpose.
     pub filtered: u64,
-    /// Written to the source by an origin that it ignores; a part of `filtered`.
+    /// Filtered because of an ignored origin; a part of `filtered`.
     pub ignored: u64,
-    /// Lost against the target's row by the strategy.
+    /// Not written because the strategy kept the target's row.
     pub kept: u64,
     /// Values of columns that the target does not have, left out by `evolution = "ignore"`; not a part
     /// of `in`.
     pub left_out: u64,
-    /// Waiting for a person to decide a conflict; a part of `kept`.
+    /// Waiting for a person's decision; a part of `kept`.
     pub queued: u64,
-    /// Put into quarantine.
+    /// Written to the quarantine.
     pub quarantined: u64,
-    /// Not finished yet.
+    /// Not finished.
     pub in_flight: u64,
-    /// Let through with a warning; a part of the others.
+    /// Passed with a warning; also counted in one of the others.
     pub warned: u64,
-    /// Seen again after a restart or a fence and skipped; not a part of `in`.
+    /// Skipped because a restart or a fence delivered them again; not a part of `in`.
     pub replayed: u64,
-    /// Conflicts by type, whoever won.
+    /// Conflicts by type, with any winner.
     pub conflicts: Vec<(&'static str, u64)>,
-    /// From fetch to commit, microseconds.
+    /// Median time from fetch to commit, in microseconds.
     pub latency_p50_us: u64,
-    /// From fetch to commit, microseconds.
+    /// 99th percentile of the time from fetch to commit, in microseconds.
     pub latency_p99_us: u64,
 }
 
 impl Balance {
-    /// Whether it adds up (R17).
+    /// Whether the sum of R17 holds.
     pub fn adds_up(&self) -> bool {
         self.entered
             == self.written
@@ -139,27 +140,27 @@ impl Default for Account {
 }
 
 impl Account {
-    /// Changes left for the sink.
+    /// Adds changes that are on their way to the sink.
     pub(crate) fn enter(&self, tally: &Tally) {
         self.in_flight.fetch_add(tally.entered, Relaxed);
         self.entered.fetch_add(tally.entered, Relaxed);
     }
 
-    /// Changes that will come again from the source: they never entered.
+    /// Removes changes that the source will deliver again.
     pub(crate) fn give_back(&self, tally: &Tally) {
         self.entered.fetch_sub(tally.entered, Relaxed);
         self.in_flight.fetch_sub(tally.entered, Relaxed);
     }
 
-    /// Changes that the target holds already are taken out of what entered.
+    /// Removes changes that the target already holds, and counts them as replayed.
     pub(crate) fn replay(&self, count: u64) {
         self.entered.fetch_sub(count, Relaxed);
         self.in_flight.fetch_sub(count, Relaxed);
         self.replayed.fetch_add(count, Relaxed);
     }
 
-    /// A delivery is durable, `latency` after it was fetched. `refused` are the changes that the
-    /// sink rejected and the quarantine holds.
+    /// Records a durable delivery, `latency` after its fetch. `refused` is the number of changes
+    /// that the sink rejected and that are in quarantine.
     pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
         let quarantined = tally.quarantined + refused;
         let superseded = tally.superseded + outcome.superseded;
@@ -179,11 +180,12 @@ impl Account {
         let micros = u64::try_from(latency.as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
-        // The histogram grows by itself; only a value past its 64 bits could fail, and none is.
+        // The histogram resizes itself and fails only for a value of more than 64 bits, which
+        // cannot occur.
         let _ = finished.latency_us.record_n(micros, done);
     }
 
-    /// The account now.
+    /// The current account.
     pub fn balance(&self) -> Balance {
         let finished = self.finished.lock().expect("no holder of this lock panics");
         Balance {

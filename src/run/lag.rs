@@ -1,16 +1,16 @@
-//! How far a source is behind: records that wait and were not fetched yet.
+//! The lag of a source: the number of records that wait and were not fetched yet.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// The lag of one source. Each lane reports for the partitions that it owns.
+/// The lag of one source. Each lane reports the partitions that it owns.
 #[derive(Debug, Default)]
 pub struct Lag {
     lanes: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl Lag {
-    /// What a lane knows now; `None` where it owns nothing, or its source cannot know.
+    /// Sets the lag of a lane; `None` if the lane owns no partition, or its source does not know.
     pub(crate) fn report(&self, lane: usize, records: Option<u64>) {
         let mut lanes = self.lanes.lock().expect("no holder of this lock panics");
         match records {
@@ -19,7 +19,7 @@ impl Lag {
         };
     }
 
-    /// Records that wait, over all lanes; `None` where no lane knows.
+    /// The lag over all lanes, in records; `None` if no lane knows it.
     pub fn records(&self) -> Option<u64> {
         let lanes = self.lanes.lock().expect("no holder of this lock panics");
         (!lanes.is_empty()).then(|| lanes.values().sum())

@@ -1,4 +1,5 @@
-//! Waiting for the quarantine: an outage of it is an outage of the pipeline, never a reason to drop.
+//! Writes to the quarantine and retries without end: while the quarantine is unavailable, the
+//! pipeline stalls and drops nothing.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ const PART: &str = "quarantine";
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(10);
 
-/// Makes entries durable, however long that takes; says `stalled` meanwhile.
+/// Makes entries durable. Retries as long as it takes and reports `stalled` meanwhile.
 ///
 /// # Errors
-/// What waiting does not mend: a topic that is not there or may not be written.
+/// Errors that a retry cannot solve: a topic that does not exist or may not be written.
 pub(crate) async fn append(
     quarantine: &Quarantine,
     entries: &[Entry],

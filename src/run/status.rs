@@ -1,4 +1,4 @@
-//! Whether a pipeline runs, and if not, why: said in the log when it changes.
+//! The state of a pipeline: running, or stalled with a cause. A change of the state is logged.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -6,17 +6,17 @@ use std::time::Instant;
 /// The state of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Changes flow, or there are none.
+    /// Changes are processed, or there are none.
     Running,
-    /// Something outside does not answer; it is being retried.
+    /// Another system does not answer; its requests are retried.
     Stalled {
-        /// Which system, and what it said.
+        /// The system and its error.
         cause: String,
     },
 }
 
-/// The state of a pipeline, shared by its lanes and writers. Each part (a source of a lane, a sink of
-/// a lane) reports for itself; the pipeline is stalled while any part is.
+/// The state of a pipeline, shared by its lanes and writers. Each part (a source of a lane, a sink
+/// of a lane) reports its own state; the pipeline is stalled while any part is stalled.
 #[derive(Debug)]
 pub struct Status {
     pipeline: String,
@@ -38,7 +38,7 @@ impl Status {
         }
     }
 
-    /// A part waits for something outside.
+    /// Reports that a part waits for another system.
     pub(crate) fn stall(&self, part: &str, cause: &str) {
         let mut stalled = self.stalled.lock().expect("no holder of this lock panics");
         match stalled.iter_mut().find(|stall| stall.part == part) {
@@ -56,7 +56,7 @@ impl Status {
         }
     }
 
-    /// A part goes on.
+    /// Reports that a part continues.
     pub(crate) fn resume(&self, part: &str) {
         let mut stalled = self.stalled.lock().expect("no holder of this lock panics");
         if let Some(index) = stalled.iter().position(|stall| stall.part == part) {
@@ -66,7 +66,7 @@ impl Status {
         }
     }
 
-    /// The state now.
+    /// The current state.
     pub fn state(&self) -> State {
         let stalled = self.stalled.lock().expect("no holder of this lock panics");
         match stalled.first() {

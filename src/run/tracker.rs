@@ -1,14 +1,15 @@
-//! How far everything is done: the contiguous prefix of finished fetches (R18).
+//! Tracks which fetches are finished: a position is acknowledged once its contiguous prefix is
+//! finished (R18).
 //!
-//! A fetch is finished once every sink has finished it. Fetches may finish in any order; a position
-//! is only ever handed out once every earlier fetch of its partition is finished too. A partition
-//! that was revoked is forgotten: nothing is handed out for it, whatever finishes later.
+//! A fetch is finished when every sink has finished it. Fetches can finish in any order; a position
+//! is returned only when every earlier fetch of its partition is finished, too. A revoked partition
+//! is forgotten: no position of it is returned, even if its fetches finish later.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use syncline_connectors::record::{Partition, Positions, Span};
 
-/// Which fetches of a lane are finished.
+/// The fetches of a lane that are not finished.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
     fetches: VecDeque<Fetch>,
@@ -23,13 +24,13 @@ struct Fetch {
 }
 
 impl Tracker {
-    /// Registers a fetch that `sinks` sinks have to finish; returns its number.
+    /// Registers a fetch that `sinks` sinks must finish; returns its number.
     pub(crate) fn begin(&mut self, spans: Vec<Span>, sinks: usize) -> u64 {
         self.fetches.push_back(Fetch { spans, open: sinks });
         self.first + self.fetches.len() as u64 - 1
     }
 
-    /// One sink finished a fetch. Returns the positions that may now be acknowledged.
+    /// Records that one sink finished a fetch. Returns the positions that may be acknowledged.
     pub(crate) fn finish(&mut self, number: u64) -> Positions {
         let Some(index) = number.checked_sub(self.first) else {
             return Positions::new();
@@ -53,7 +54,7 @@ impl Tracker {
         moved
     }
 
-    /// Forgets partitions that were revoked: nothing is acknowledged for them any more.
+    /// Forgets revoked partitions: none of their positions is acknowledged any more.
     pub(crate) fn revoke(&mut self, partitions: &[Partition]) {
         for fetch in &mut self.fetches {
             fetch
@@ -64,14 +65,14 @@ impl Tracker {
             .retain(|partition, _| !partitions.contains(partition));
     }
 
-    /// Forgets everything that is in flight, to begin again from the sinks' positions.
+    /// Forgets everything in flight, before the lane restarts from the sinks' positions.
     pub(crate) fn reset(&mut self) {
         self.first += self.fetches.len() as u64;
         self.fetches.clear();
         self.acknowledged.clear();
     }
 
-    /// Number of fetches that are not finished.
+    /// The number of fetches that are not finished.
     pub(crate) fn in_flight(&self) -> usize {
         self.fetches.len()
     }
@@ -136,8 +137,9 @@ mod tests {
     }
 
     proptest! {
-        /// R18, under any completion order: what is acknowledged is always the end of the longest
-        /// finished prefix of each partition, and in the end everything is.
+        /// R18, under any order of completion: the acknowledged position is always the end of the
+        /// longest finished prefix of each partition, and at the end all positions are
+        /// acknowledged.
         #[test]
         fn r18_holds_under_random_completion_order(
             fetches in prop::collection::vec((0_i32..3, 1_i64..50), 1..40),

@@ -1,5 +1,5 @@
-//! A sink that stands still: the consumer stays in its group, memory stays bounded, and then everything
-//! arrives.
+//! A sink that does not write for a while: the consumer stays in its group, memory stays bounded,
+//! and all changes arrive afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use sqlx::{Connection, Executor};
 use crate::harness::{PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
 
 const CHANGES: usize = 200_000;
-/// Longer than a member may be silent, so that one that does not poll is put out of its group.
+/// Longer than the session timeout, so that a member that does not poll is removed from its group.
 const LOCKED: Duration = Duration::from_secs(20);
 const SILENCE_MAX_MS: u64 = 6_000;
 const RESIDENT_BYTES_MAX: u64 = 300 << 20;
@@ -47,7 +47,7 @@ lock_timeout_ms = 2000
         url = target.url(),
     ));
 
-    // One lane is one member: nobody else joins and makes it give partitions up.
+    // One lane is one member: no other member joins, so no partition is reassigned.
     let mut process = pipeline.start(&["--lanes", "1"]);
     let (first, rest) = workload.messages.split_at(1_000);
     kafka.produce(&topic, first);

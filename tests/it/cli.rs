@@ -1,4 +1,5 @@
-//! The command line as a person and a script meet it: exit codes, what is shown, what is never shown.
+//! The command line for people and scripts: exit codes, and what the output contains and must never
+//! contain.
 
 use std::fs;
 
@@ -6,10 +7,10 @@ use serde_json::Value;
 
 use crate::harness::{Finished, Message, PATIENCE, Pipeline, kafka, postgres, unique};
 
-/// No output may ever hold this.
+/// A secret that no output may contain.
 const CANARY: &str = "canary-4711-sesame";
 
-/// A pipeline that holds; every line is in its place, for the errors below.
+/// A valid pipeline; the tests below change a part of it.
 fn text(brokers: &str, topic: &str, url: &str) -> String {
     format!(
         r#"[sources.crm]
@@ -39,7 +40,7 @@ key    = ["id"]
     )
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 const NOWHERE: &str = "127.0.0.1:1";
 
 fn json(finished: &Finished) -> Value {
@@ -92,7 +93,7 @@ async fn a_wrong_file_shows_every_error_with_its_caret_and_exits_with_2() {
         assert!(lines.contains(&&Value::from(line)), "{line} in {problems}");
     }
 
-    // Nothing is started from it.
+    // No command starts with an invalid file.
     for command in ["run", "graph"] {
         let refused = pipeline.command(&[command, pipeline.file()]).await;
         expect_code(&refused, 2);
@@ -136,7 +137,7 @@ async fn what_is_not_reachable_exits_with_3_and_says_which() {
     let no_database = Pipeline::new(&text(kafka.brokers(), &topic, &nobody));
     let no_broker = Pipeline::new(&text(NOWHERE, &topic, target.url()));
     for (pipeline, place) in [(&no_database, "sinks.billing"), (&no_broker, "sources.crm")] {
-        // The file itself holds.
+        // The file itself is valid.
         let validate = pipeline.command(&["validate", pipeline.file()]).await;
         validate.expect_success();
         let validate = pipeline
@@ -153,8 +154,8 @@ async fn what_is_not_reachable_exits_with_3_and_says_which() {
         }
     }
 
-    // What is reachable and not there is for a person to mend. A missing table shows with the first
-    // change for it.
+    // A reachable system in which something is missing is a configuration error. A missing table is
+    // found with the first change for it.
     let change = Message {
         key: Some(r#"{"id":1}"#.to_owned()),
         value: Some(r#"{"before":null,"after":{"id":1,"email":"A@B.C"},"source":{"table":"clients"},"op":"c","ts_ms":1}"#.to_owned()),
@@ -321,7 +322,7 @@ async fn a_secret_from_the_environment_is_in_no_output() {
         }
     }
 
-    // A password that the database refuses, said by the database itself.
+    // The database's own message about a wrong password.
     let target = postgres("secret").await;
     let url = target.url().replace(":syncline@", &format!(":{CANARY}@"));
     let mut pipeline = Pipeline::new(&text.replace("properties", "# properties"));

@@ -1,4 +1,4 @@
-//! The conflicts that a sink keeps beside its rows, as a person meets them on the command line.
+//! The commands for the conflicts that a sink records beside its rows.
 
 use serde_json::Value;
 use syncline_connectors::conflict::{
@@ -9,7 +9,7 @@ use syncline_connectors::sql::ledger::{Counts, Ledger, Tables, Waiting};
 
 use crate::harness::{Finished, Pipeline, mariadb, postgres};
 
-/// Two sinks; `billing` is the one that the tests fill.
+/// A pipeline with two sinks; the tests fill `billing`.
 fn text(billing: &str) -> String {
     format!(
         r#"[sources.export]
@@ -96,8 +96,8 @@ fn record(id: i64) -> ConflictRecord {
     }
 }
 
-/// What a sink would have kept: two conflicts in the queue, of which one is decided, and three that
-/// were decided at once.
+/// The records of a sink: two conflicts in the queue, of which one is decided, and three that were
+/// decided at once.
 fn kept(dialect: Dialect, sink: &str) -> Vec<String> {
     let ledger = Ledger::new(dialect, "pipeline", sink);
     let tables = Tables {
@@ -150,7 +150,7 @@ fn expect(finished: &Finished, code: i32, parts: &[&str]) {
     }
 }
 
-/// What everyone sees, whatever the database.
+/// The output that is the same for every database.
 async fn shows_what_is_kept(pipeline: &Pipeline) {
     let run = async |arguments: &[&str]| {
         let arguments = [&["conflicts"], arguments, &[pipeline.file()]].concat();
@@ -245,7 +245,7 @@ async fn conflicts_of_a_sqlite_sink_are_shown() {
             .command(&[&["conflicts"], arguments].concat())
             .await
     };
-    // Nothing has run yet: there is no file, and asking makes none.
+    // Nothing has run yet, so there is no file, and the commands must not create one.
     for command in ["list", "history", "stats"] {
         let nothing = run(&[command, pipeline.file()]).await;
         expect(&nothing, 0, &["0 "]);
@@ -266,9 +266,9 @@ async fn conflicts_of_a_sqlite_sink_are_shown() {
     fill("billing.db", "billing");
     shows_what_is_kept(&pipeline).await;
 
-    // A second sink has a conflict of the same number.
+    // The second sink has a conflict with the same number.
     fill("audit.db", "audit");
-    let candidates = ["pipeline/billing/1, pipeline/audit/1", "write one of them"];
+    let candidates = ["pipeline/billing/1, pipeline/audit/1", "write one of"];
     expect(&run(&["show", "1", pipeline.file()]).await, 2, &candidates);
     expect(
         &run(&["show", "audit/1", pipeline.file()]).await,
@@ -276,7 +276,7 @@ async fn conflicts_of_a_sqlite_sink_are_shown() {
         &["pipeline/audit/1"],
     );
 
-    // Without a file the folder `pipelines` is meant, where there is one.
+    // Without a file argument, the folder `pipelines` is used if it exists.
     expect(&run(&["list"]).await, 2, &["no folder \"pipelines\""]);
     std::fs::create_dir(path("pipelines")).expect("the folder can be written");
     std::fs::copy(
@@ -313,19 +313,19 @@ async fn conflicts_of_a_postgres_sink_are_shown_and_a_sink_that_is_gone_is_named
     );
 }
 
-/// An envelope of the table `clients`: the row before, where there is one, and after.
+/// An envelope of the table `clients` with the row before, if there is one, and the row after.
 fn envelope(operation: &str, before: &str, after: &str) -> String {
     format!(
         r#"{{"op":"{operation}","before":{before},"after":{after},"source":{{"table":"clients"}}}}"#
     )
 }
 
-/// A row as its envelopes hold it.
+/// A row in an envelope.
 fn row(id: i64, name: &str, notes: &str, version: i64) -> String {
     format!(r#"{{"id":{id},"name":"{name}","notes":"{notes}","version":{version}}}"#)
 }
 
-/// A pipeline of one source of changes and the sink `billing`.
+/// A pipeline with one source and the sink `billing`.
 fn explained(billing: &str) -> String {
     format!(
         r#"[sources.export]
@@ -357,8 +357,8 @@ history.path = "history.jsonl"
     )
 }
 
-/// What every database explains, and that nothing is written: `state` is all that it holds. The
-/// target holds client 1 as the source left it, 2 as somebody edited it since.
+/// Explains changes and checks that nothing is written: `state` returns the whole content of the
+/// database. In the target, client 1 is as the source left it, and client 2 was edited since.
 async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() -> Vec<String>) {
     let source = pipeline.folder().join("export.jsonl");
     let history = pipeline.folder().join("history.jsonl");
@@ -397,17 +397,17 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         let arguments = [&["conflicts", "explain", pipeline.file()], arguments].concat();
         pipeline.command(&arguments).await
     };
-    // The target is what the source thought it was: no conflict (C1).
+    // The target equals the base: no conflict (C1).
     let plain = explain(&["--key", "1"]).await;
     expect(
         &plain,
         0,
         &[
             "u of export: export.jsonl[0] at ",
-            "still to come: the sink stands at ",
+            "not applied yet: the sink's position is ",
             "6 records of export, 2 changes of the row",
             "*>  notes    \"a\"    \"aa\"    \"a\"     \"aa\"",
-            "detect = before (by default): the target is what the source thought it was: no conflict",
+            "detect = before (by default): the target equals the base: no conflict",
             "would be written: notes, version",
         ],
     );
@@ -433,25 +433,25 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
     assert_eq!(answer["rows"]["result"]["notes"], "mine\nbb");
     assert_eq!(answer["applied"], false);
     assert_eq!(told_json["read"]["complete"], true);
-    // What was written before is known to be (R4).
+    // A change that is already written is recognised (R4).
     expect(
         &explain(&["--key", "3"]).await,
         0,
         &[
-            "applied already",
-            "nothing would be written: the target is that way already",
+            "already applied",
+            "nothing would be written: the target already has this state",
         ],
     );
     expect(
         &explain(&["--key", "9"]).await,
         0,
         &[
-            "holds no such row",
-            "update_missing, won by the source",
+            "has no such row",
+            "update_missing, which the source wins",
             "the row, inserted",
         ],
     );
-    // A change that is given: a person would decide, and a delete that is older than the row (C6).
+    // A given change: a conflict for a person, and a delete that is older than the row (C6).
     let given = envelope("u", &row(2, "Bob", "b", 10), &row(2, "Rob", "b", 12));
     expect(
         &explain(&["--change", &given]).await,
@@ -474,7 +474,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         0,
         &[
             "manual",
-            "nobody wins yet: a person decides",
+            "no winner yet: a person decides",
             "would wait for a person",
         ],
     );
@@ -484,7 +484,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         0,
         &["it is filtered"],
     );
-    // What cannot be answered says why.
+    // A question without an answer says why.
     expect(
         &explain(&["--key", "77"]).await,
         1,
@@ -501,7 +501,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
     expect(
         &explain(&["--change", &old, "--key", "3"]).await,
         2,
-        &["none of the row 3"],
+        &["does not change the row 3"],
     );
     expect(
         &explain(&["--key", "1", "--sink", "no"]).await,
@@ -513,7 +513,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
     assert_eq!(state().await, before);
     assert_eq!(std::fs::read(&history).ok(), kept);
 
-    // What the sink keeps beside the rows takes part: versions of deletes (R12), open conflicts (C9).
+    // The sink's own records are used, too: versions of deletes (R12), open conflicts (C9).
     all.push(envelope("d", &row(1, "Ann", "aa", 11), "null"));
     all.push(envelope(
         "u",
@@ -530,7 +530,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         &explain(&["--change", &late]).await,
         0,
         &[
-            "a delete of it was applied, with version 11: what is not newer stays out",
+            "a delete with version 11 was applied: only a newer change can insert the row again",
             "target wins: the row was deleted by a change that is not older",
             "the row stays deleted",
         ],
@@ -539,23 +539,23 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         &explain(&["--key", "3"]).await,
         0,
         &[
-            "open conflict pipeline/billing/1 of this row: the change waits behind it",
-            "applied already",
+            "open conflict pipeline/billing/1 of this row: the change waits for it",
+            "already applied",
         ],
     );
 }
 
-/// The table of `clients`, as somebody makes it.
+/// The table `clients`, as its owner creates it.
 const TABLE: &str =
     "CREATE TABLE clients (id bigint PRIMARY KEY, name text, notes text, version bigint)";
 
-/// The same pipeline, which keeps the source's last images.
+/// The same pipeline with a sink that stores the source's last rows.
 fn with_shadow(text: &str) -> String {
     let conflict = "[sinks.billing.conflict]\n";
     text.replace(conflict, &format!("{conflict}base = \"shadow\"\n"))
 }
 
-/// What a SQLite file holds, Syncline's own tables among it, as text.
+/// The content of a SQLite file as text, including Syncline's own tables.
 fn sqlite_state(path: &std::path::Path) -> Vec<String> {
     let database = rusqlite::Connection::open(path).expect("the file opens");
     let read = |sql: &str| -> Vec<String> {
@@ -584,7 +584,7 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
     let text = explained("type = \"sqlite\"\npath = \"billing.db\"\nevolution = \"evolve\"");
     let pipeline = Pipeline::new(&text);
     let path = pipeline.folder().join("billing.db");
-    // Nothing has run yet: there is no file, and asking makes none.
+    // Nothing has run yet, so there is no file, and explain must not create one.
     let source = pipeline.folder().join("export.jsonl");
     let line = envelope("c", "null", &row(2, "Bob", "b", 10));
     std::fs::write(&source, line + "\n").expect("the folder can be written");
@@ -593,16 +593,16 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_sqlite() {
     expect(
         &first,
         0,
-        &["does not exist: a write makes it", "the row, inserted"],
+        &["does not exist: a write creates it", "the row, inserted"],
     );
     assert!(!path.exists());
-    // Nor does it make a table that the sink would make, where somebody made the row's.
+    // Explain must not create the sink's own tables either, if the row's table exists.
     let made = rusqlite::Connection::open(&path).expect("the folder can be written");
     made.execute_batch(TABLE).expect("the statement holds");
     let empty = sqlite_state(&path);
     pipeline.write(&with_shadow(&text));
     let first = pipeline.command(&arguments).await;
-    expect(&first, 0, &["holds no such row", "the row, inserted"]);
+    expect(&first, 0, &["has no such row", "the row, inserted"]);
     assert_eq!(sqlite_state(&path), empty);
     pipeline.write(&text);
 
@@ -631,8 +631,8 @@ async fn what_would_become_of_a_change_is_explained_and_not_done_in_postgres() {
     let arguments = ["conflicts", "explain", pipeline.file(), "--key", "2"];
     pipeline.write(&with_shadow(&text));
     let first = pipeline.command(&arguments).await;
-    expect(&first, 0, &["holds no such row", "the row, inserted"]);
-    // Nothing has run yet, and asking makes none of the sink's own tables.
+    expect(&first, 0, &["has no such row", "the row, inserted"]);
+    // Nothing has run yet, and explain must not create any of the sink's own tables.
     let tables = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE '%syncline%'";
     assert_eq!(target.rows(tables).await.len(), 0);
     pipeline.write(&text);

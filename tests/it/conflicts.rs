@@ -1,5 +1,4 @@
-//! Conflicts as they are written down, against real databases: the truth table and the histories of
-//! two writers, on every sink that keeps positions.
+//! The decision table and the random histories of two writers on every sink that stores positions.
 
 use std::sync::Arc;
 
@@ -8,11 +7,11 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use syncline_connectors::conflict::Resolvers;
 use syncline_connectors::conformance::cells::Types;
-use syncline_connectors::conformance::histories::check_histories;
+use syncline_connectors::conformance::decision_table::check_decision_table;
+use syncline_connectors::conformance::random_histories::check_random_histories;
 use syncline_connectors::conformance::shadow::check_shadow;
 use syncline_connectors::conformance::shape::{check_shape, check_streams};
-use syncline_connectors::conformance::sink::{Bench, check_sink};
-use syncline_connectors::conformance::truth::check_truth;
+use syncline_connectors::conformance::sink::{TestDatabase, check_sink};
 use syncline_connectors::error::Result;
 use syncline_connectors::mysql::{self, MysqlSink};
 use syncline_connectors::postgres::{self, PostgresSink};
@@ -22,7 +21,7 @@ use syncline_connectors::sqlite::{self, SqliteSink};
 
 use crate::harness::{Database, Mariadb, mariadb, postgres as server};
 
-/// Who decides what no statement can.
+/// The resolver for what no statement can decide.
 fn resolvers() -> Arc<dyn Resolvers> {
     syncline::conflict::resolvers()
 }
@@ -80,33 +79,33 @@ async fn a_shadow_tells_the_edits_of_both_sides_apart_on_every_database() {
 }
 
 #[tokio::test]
-async fn postgresql_ends_every_case_as_the_truth_table_says() {
-    check_truth(&Postgres::new("truth").await).await;
+async fn postgresql_ends_every_case_as_the_decision_table_says() {
+    check_decision_table(&Postgres::new("decisions").await).await;
 }
 
 #[tokio::test]
 async fn two_writers_of_postgresql_end_as_one_at_a_time_r8() {
-    check_histories(&Postgres::new("histories").await, 7).await;
+    check_random_histories(&Postgres::new("histories").await, 7).await;
 }
 
 #[tokio::test]
-async fn sqlite_ends_every_case_as_the_truth_table_says() {
-    check_truth(&Sqlite::new()).await;
+async fn sqlite_ends_every_case_as_the_decision_table_says() {
+    check_decision_table(&Sqlite::new()).await;
 }
 
 #[tokio::test]
 async fn two_writers_of_sqlite_end_as_one_at_a_time_r8() {
-    check_histories(&Sqlite::new(), 3).await;
+    check_random_histories(&Sqlite::new(), 3).await;
 }
 
 #[tokio::test]
-async fn mariadb_ends_every_case_as_the_truth_table_says() {
-    check_truth(&mariadb("truth").await).await;
+async fn mariadb_ends_every_case_as_the_decision_table_says() {
+    check_decision_table(&mariadb("decisions").await).await;
 }
 
 #[tokio::test]
 async fn two_writers_of_mariadb_end_as_one_at_a_time_r8() {
-    check_histories(&mariadb("histories").await, 7).await;
+    check_random_histories(&mariadb("histories").await, 7).await;
 }
 
 /// A database of its own on the server of the tests.
@@ -123,7 +122,7 @@ impl Postgres {
 }
 
 #[async_trait]
-impl Bench for Postgres {
+impl TestDatabase for Postgres {
     async fn reset(&self) {
         self.database
             .execute("SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
@@ -166,7 +165,7 @@ impl Bench for Postgres {
 }
 
 #[async_trait]
-impl Bench for Mariadb {
+impl TestDatabase for Mariadb {
     async fn reset(&self) {
         self.reset().await;
     }
@@ -206,7 +205,7 @@ impl Bench for Mariadb {
     }
 }
 
-/// A file in a folder of its own.
+/// A SQLite file in a folder of its own.
 pub(crate) struct Sqlite {
     folder: tempfile::TempDir,
 }
@@ -229,7 +228,7 @@ impl Sqlite {
 }
 
 #[async_trait]
-impl Bench for Sqlite {
+impl TestDatabase for Sqlite {
     async fn reset(&self) {
         for end in ["", "-wal", "-shm"] {
             let path = self.path() + end;

@@ -1,12 +1,12 @@
-//! PostgreSQL → Debezium in Kafka Connect → Kafka → Syncline → another PostgreSQL database, compared
-//! cell by cell: every common type, inserts, updates, deletes, a key change, a large value that an
-//! update does not touch (TOAST).
+//! PostgreSQL → Debezium in Kafka Connect → Kafka → Syncline → another PostgreSQL database,
+//! compared cell by cell: every common type, inserts, updates, deletes, a key change, and a large
+//! value (TOAST) that an update does not change.
 
 use std::time::Duration;
 
 use crate::harness::{Connect, Database, PATIENCE, Pipeline, eventually, kafka, postgres};
 
-/// One column of every common type that Debezium carries without a loss of its own.
+/// A table with a column of every common type that Debezium transfers without a loss of its own.
 const TABLES: &str = "
     CREATE TYPE matter_state AS ENUM ('open', 'on hold', 'closed');
     CREATE TABLE every_type (
@@ -22,7 +22,7 @@ const TABLES: &str = "
     CREATE TABLE documents (id integer PRIMARY KEY, revision integer NOT NULL, body text, scan bytea);
     ALTER TABLE documents ALTER body SET STORAGE EXTERNAL, ALTER scan SET STORAGE EXTERNAL;";
 
-/// Read by the snapshot: ordinary values, nulls, and the ends of what each type holds.
+/// Rows for the snapshot: ordinary values, nulls, and the limits of each type.
 const SNAPSHOT: &str = r#"
     INSERT INTO every_type VALUES
     (1, true, 12, 3400, 560000, 1.5, 2.25, 1234.50, 1.0000000001, 98765.4321, 19.99, 'Müller & Söhne — 漢字 🙂', 'varchar', 'char',
@@ -47,7 +47,7 @@ const SNAPSHOT: &str = r#"
     INSERT INTO every_type (id, a_timestamptz, a_timestamp) VALUES (5, '12345-06-07 08:09:10.111213+00', '12345-06-07 08:09:10.111213');
     INSERT INTO documents VALUES (1, 0, repeat('0123456789', 1000), decode(repeat('00ff10', 3000), 'hex')), (2, 0, 'short', '\x01');"#;
 
-/// Streamed: the same rows under other keys, then every operation.
+/// Changes for the stream: the same rows with other keys, then every operation.
 const CHANGES: [&str; 7] = [
     "INSERT INTO every_type SELECT id + 10, a_bool, an_int2, an_int4, an_int8, a_float4, a_float8, a_fixed, a_wide, a_numeric,
         a_money, a_text, a_varchar, a_char, a_bytea, a_date, a_time, a_time_3, a_timetz, a_timestamp, a_timestamp_3,
@@ -57,7 +57,7 @@ const CHANGES: [&str; 7] = [
     "DELETE FROM every_type WHERE id IN (3, 12)",
     // A key change is a delete and an insert (R10).
     "UPDATE every_type SET id = 104 WHERE id = 14",
-    // What is not touched is not sent (R14).
+    // A large value that an update does not change is not sent (R14).
     "UPDATE documents SET revision = 1 WHERE id = 1",
     "INSERT INTO documents SELECT 3, revision, body, scan FROM documents WHERE id = 1",
     "DELETE FROM documents WHERE id = 2",
@@ -103,7 +103,7 @@ async fn every_type_and_operation_arrives_as_it_was() {
     assert_eq!(quarantined, "", "nothing is quarantined");
 }
 
-/// The first cell that differs between two tables: key, column, source, target.
+/// The first difference between two tables: key, column, source, target.
 async fn first_difference(source: &Database, target: &Database, table: &str) -> Result<(), String> {
     let columns = format!(
         "SELECT column_name FROM information_schema.columns WHERE table_name = '{table}' ORDER BY ordinal_position"

@@ -1,5 +1,5 @@
-//! The world breaks while changes flow: it heals by itself, nothing is lost, nothing is there twice, and an
-//! outage puts nothing into quarantine (R16).
+//! Faults of systems and networks while changes flow: the pipeline recovers by itself, nothing is
+//! lost or duplicated, and an outage quarantines nothing (R16).
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::harness::{
 
 const PARTITIONS: i32 = 4;
 const KEYS: u64 = 5_000;
-/// Within this all is well again once the cause of an outage is gone.
+/// The maximum time to recover after the cause of an outage has ended.
 const HEALED: Duration = Duration::from_secs(30);
 
-/// A pipeline from a topic of its own to a table of its own.
+/// A pipeline from its own topic to its own table.
 struct Setting {
     kafka: Kafka,
     topic: String,
@@ -26,7 +26,7 @@ struct Setting {
 }
 
 impl Setting {
-    /// `url` is how the pipeline reaches the target.
+    /// `url` is the address that the pipeline uses for the target.
     async fn new(
         kafka: Kafka,
         label: &str,
@@ -48,7 +48,7 @@ impl Setting {
         }
     }
 
-    /// Produces the next records: `part` of `parts` of all.
+    /// Produces one of `parts` equal parts of the records.
     fn produce(&mut self, parts: usize) {
         let end = (self.produced + self.workload.messages.len().div_ceil(parts))
             .min(self.workload.messages.len());
@@ -73,7 +73,7 @@ impl Setting {
         .await
     }
 
-    /// Waits until everything that was produced is in the target.
+    /// Waits until every produced record is in the target.
     async fn arrives(&self, process: &mut Process, deadline: Duration) {
         let total = self.produced as i64;
         eventually("every record to be written", deadline, async || {
@@ -86,7 +86,7 @@ impl Setting {
         .await;
     }
 
-    /// Stops it in order and holds everything against the model.
+    /// Stops the process and compares the target with the model.
     async fn ends(self, process: Process) {
         process.terminate();
         let finished = self.pipeline.finish(process, PATIENCE).await;
@@ -161,7 +161,7 @@ fn port(database: &Database) -> u16 {
     url.port().expect("a port")
 }
 
-/// Waits until the log says this once more than `times` times.
+/// Waits until the log contains a text more than `times` times.
 async fn says(process: &mut Process, what: &str, times: usize, deadline: Duration) {
     eventually(what, deadline, async || {
         process.expect_running();
@@ -175,7 +175,7 @@ async fn says(process: &mut Process, what: &str, times: usize, deadline: Duratio
     .await;
 }
 
-/// What is done to a proxy.
+/// A fault of a proxy.
 type Fault = fn(&Proxy);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +218,7 @@ async fn a_network_that_breaks_heals_within_30_seconds() {
         setting.moves(&mut process, before).await;
         fault(&proxy);
         match name {
-            // New connections get through at once: it may heal before anyone looks.
+            // New connections succeed at once, so the pipeline may recover before the test looks.
             "reset" => {
                 let look = async || (proxy.broken() > broken).then_some(()).ok_or(broken);
                 eventually("a broken connection", PATIENCE, look).await;
@@ -253,7 +253,7 @@ async fn a_commit_whose_reply_is_lost_counts_once() {
     let finished = setting.pipeline.finish(process, PATIENCE).await;
     finished.expect_success();
     setting.holds().await;
-    // R17, and no change counts twice.
+    // R17, and every change is counted once.
     let all = setting.workload.messages.len() as i64;
     let balance = balance(&finished);
     assert_eq!(balance["in"], all);
@@ -353,7 +353,7 @@ async fn sigterm_while_the_database_is_gone_ends_at_the_deadline_or_with_a_secon
         server.restart().await;
     }
 
-    // What was left comes at the next start.
+    // The rest is written after the next start.
     setting.produce(3);
     let mut process = setting.pipeline.start(&[]);
     setting.arrives(&mut process, HEALED).await;

@@ -1,4 +1,5 @@
-//! Pipelines that fork and join, and sources and sinks other than Kafka and PostgreSQL at their ends.
+//! Pipelines with several sinks or sources, and with sources and sinks other than Kafka and
+//! PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -63,7 +64,7 @@ path   = "even.jsonl"
     finished.expect_success();
     assert_eq!(target.rows(Workload::QUERY).await, workload.expected());
 
-    // The file has every change of an even key, key by key in order.
+    // The file contains every change of an even key; the changes of a key are in order.
     let mut expected: BTreeMap<i64, Vec<(String, Value)>> = BTreeMap::new();
     for message in &workload.messages {
         let Some(value) = &message.value else {
@@ -119,7 +120,7 @@ async fn two_topics_flow_into_one_table() {
     let kafka = kafka();
     let target = postgres("fan_in").await;
     target.execute(Workload::TABLE).await;
-    // The keys of the second office are moved out of the way of the first.
+    // The keys of the second office get an offset, so that they differ from those of the first.
     let (one, two) = (
         Workload::generate(22, 2_000, 300, false),
         Workload::generate(23, 2_000, 300, false),
@@ -169,7 +170,7 @@ key    = ["id"]
     assert_eq!(target.rows(Workload::QUERY).await, expected);
 }
 
-/// How far a SQLite file has come; 0 while it is not there.
+/// The position in a SQLite file; 0 if the file does not exist.
 fn position(path: &std::path::Path) -> i64 {
     let open = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let query = "SELECT coalesce(sum(position), 0) FROM _syncline_positions";
@@ -292,7 +293,7 @@ key    = ["id"]
     for _ in 0..3 {
         let mut process = pipeline.start(&[]);
         for _ in 0..3 {
-            // Half a line is no line: the next one is appended in two parts.
+            // An incomplete line is not read: the next line is appended in two parts.
             let next = line(written + 1);
             let (head, tail) = next.split_at(20);
             append(head);

@@ -1,8 +1,9 @@
-//! What the tests stand on: services, child processes, a breakable network, changes with a model.
+//! Support for the tests: services, child processes, a network that can be broken, changes with a
+//! model.
 //!
-//! Everything that is started is stopped when its handle is dropped, also when a test panics. Every
-//! wait is on a condition with a deadline, through [`eventually`]. A fault that a test asks for
-//! can be asked whether it happened: a test whose fault never came has proven nothing.
+//! Everything that a test starts is stopped when its handle is dropped, also if the test panics.
+//! Every wait is for a condition with a deadline, through [`eventually`]. The test can check that a
+//! fault that it caused really happened; otherwise the test would prove nothing.
 
 mod broker;
 mod changes;
@@ -33,14 +34,13 @@ pub(crate) use proxy::Proxy;
 pub(crate) use services::{kafka, mariadb, postgres, unique};
 pub(crate) use target::Target;
 
-/// How long a test waits for what should come within a second or two on an idle machine.
+/// The deadline for what takes one or two seconds on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long [`eventually`] rests between two looks.
+/// The pause of [`eventually`] between two calls.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Looks again and again until `look` answers `Ok`; fails the test with the last `Err` when the
-/// deadline has passed.
+/// Calls `look` until it returns `Ok`; fails the test with the last `Err` after the deadline.
 pub(crate) async fn eventually<T, E: Debug>(
     what: &str,
     deadline: Duration,

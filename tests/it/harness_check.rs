@@ -1,4 +1,5 @@
-//! The harness against the real services, without `syncline`: each fault that it offers happens.
+//! Tests the harness with the real services, without `syncline`: each fault that it offers really
+//! happens.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -125,7 +126,7 @@ async fn a_database_server_crashes_and_comes_back_with_its_data() {
     eventually("the effect of the insert", Duration::from_secs(10), read).await;
 }
 
-/// A server that sends back what it gets, and a client of it by way of a proxy.
+/// A server that returns what it gets, and a client that reaches it through a proxy.
 async fn echo() -> (Proxy, TcpStream) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -149,7 +150,7 @@ async fn connect(proxy: &Proxy) -> TcpStream {
     stream.expect("the proxy listens")
 }
 
-/// Sends `text` and waits for as many bytes to come back.
+/// Sends `text` and waits for the same number of bytes.
 async fn ask(client: &mut TcpStream, text: &str) -> std::io::Result<String> {
     client.write_all(text.as_bytes()).await?;
     let mut reply = vec![0; text.len()];

@@ -1,4 +1,4 @@
-//! `pipelines/kafka-to-postgres.toml` as it is shipped, from Kafka to PostgreSQL.
+//! The shipped `pipelines/kafka-to-postgres.toml`, from Kafka to PostgreSQL.
 
 use crate::harness::{Database, PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
 
@@ -40,7 +40,7 @@ async fn a_hundred_changes_arrive_and_a_second_run_changes_nothing() {
     setting.pipeline.run_once(PATIENCE).await.expect_success();
     assert_eq!(setting.target.rows(QUERY).await, workload.expected_mapped());
 
-    // R4: a replay is a no-op, down to the row versions.
+    // R4: a replay changes nothing, not even the row versions.
     let versions = "SELECT id, xmin FROM clients ORDER BY id";
     let before = setting.target.rows(versions).await;
     setting.pipeline.run_once(PATIENCE).await.expect_success();

@@ -1,8 +1,8 @@
-//! `kill -9` while changes flow, again and again: nothing is lost, nothing is there twice.
+//! Repeated `kill -9` while changes flow: nothing is lost or duplicated.
 //!
-//! Each kill comes once the target has moved since the start of that process, so that it falls
-//! into the middle of the work, at whatever step that is; a network that is a little slow
-//! stretches the steps of a transaction, so that kills fall between them too.
+//! Each kill comes after the target has moved since the start of that process, so it interrupts the
+//! work at some step. A slow network makes the steps of a transaction longer, so some kills come
+//! between them.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `kill -9` while conflicts are decided: what is kept of them beside the rows, the history, the
-//! counts, the queue and what waits behind it, ends as without the kills (C9, C10, R4).
+//! `kill -9` while conflicts are decided: the history, the counts, the queue and the changes that
+//! wait must be the same as without kills (C9, C10, R4).
 
 use std::fs;
 use std::time::Duration;
@@ -15,15 +15,15 @@ const CLIENTS: u64 = 200;
 const TABLE: &str =
     "CREATE TABLE clients (id bigint PRIMARY KEY, name text, note text, amount bigint)";
 
-/// Rows that others have edited: the name of every fifth, the amount of every second, the note of
-/// every third; every seventh client is not there at all.
+/// Edits by others: the name of every fifth client, the amount of every second, the note of every
+/// third; every seventh client does not exist.
 const EDITED: &str = "
 INSERT INTO clients
 SELECT id, CASE WHEN id % 5 = 0 THEN 'own' ELSE 'first' END,
        CASE WHEN id % 3 = 0 THEN 'own' ELSE 'first' END, CASE WHEN id % 2 = 0 THEN 1000 ELSE 0 END
 FROM generate_series(0, 199) id WHERE id % 7 <> 0";
 
-/// All that must be equal: no times, and no numbers that the database gives.
+/// Everything that must be equal: without times and without numbers that the database assigns.
 const QUERIES: [&str; 6] = [
     "SELECT * FROM clients ORDER BY id",
     "SELECT id, key, kind, strategy, winner, columns, reason, base_row, source_row, target_row, result_row, position
@@ -52,7 +52,7 @@ async fn kills_leave_history_queue_and_counts_as_without_them_c9_c10() {
     let pipeline = pipeline(&killed.url_through(proxy.port()), &events);
     let position = async || killed.positions_sum().await.expect("the target answers");
     for kill in 0..KILLS as i64 {
-        // Somewhere in the next part of the stream, and somewhere in a transaction.
+        // At some point in the next part of the stream, and at some step of a transaction.
         let until = position().await + 1 + kill * 7_919 % (total / 20);
         let mut process = pipeline.start(&["--once"]);
         let reached = eventually("progress", PATIENCE, async || {
@@ -93,7 +93,7 @@ async fn target(label: &str) -> Database {
     database
 }
 
-/// Updates with the row before, one a line.
+/// Updates with the row before, one on each line.
 fn events() -> String {
     let row = |id: u64, turn: u64| -> Value {
         let text = |every: u64| match turn / every {
@@ -104,7 +104,7 @@ fn events() -> String {
     };
     (0..CHANGES)
         .map(|number| {
-            // Every client once a turn, in another order each turn.
+            // Every client once in each turn, in another order each time.
             let (turn, place) = (number / CLIENTS, number % CLIENTS);
             let id = (place * 37 + turn * 11) % CLIENTS;
             let event = json!({

@@ -1,5 +1,5 @@
-//! Conflicts that wait for a person (C9): what is queued and what waits behind it, and
-//! `syncline conflicts resolve` as a person types it, on every target that has a queue.
+//! Conflicts that wait for a person (C9): what is queued and what waits, and `syncline conflicts
+//! resolve`, on every target with a queue.
 
 mod desk;
 
@@ -48,7 +48,7 @@ async fn a_person_decides_while_the_pipeline_writes_c9() {
     }
 }
 
-/// How a person decides, and what then is there.
+/// A decision and its expected result.
 struct Decision {
     arguments: &'static [&'static str],
     row: &'static str,
@@ -57,7 +57,7 @@ struct Decision {
     shown: &'static str,
 }
 
-/// One for each key from 1 on; every key has the same history.
+/// One for each key from 1; every key has the same history.
 const DECISIONS: [Decision; 6] = [
     Decision {
         arguments: &["--take", "source"],
@@ -120,7 +120,7 @@ async fn changes_of_the_key_wait_and_others_flow(desk: &Desk) {
     assert_eq!(balance["kept"], 12, "{balance}");
     assert_eq!(balance["queued"], 12, "{balance}");
 
-    // The next run finds them waiting.
+    // In the next run the key is still blocked.
     let mut events: Vec<Value> = keys
         .clone()
         .map(|id| update(id, ("newer", 16), ("newest", 17)))
@@ -175,7 +175,7 @@ async fn every_decision_is_carried_out(desk: &Desk) {
         let show = desk.conflicts(&["show", &entry]).await;
         expect(&show, 0, &[decision.shown]);
 
-        // A further conflict is one of its own, and what is left waits behind that.
+        // A new conflict gets an entry of its own, and the remaining changes wait for it.
         let open: Vec<Value> = desk.open().await;
         let again = open.iter().find(|other| other["key"]["id"] == id);
         match again {
@@ -197,7 +197,7 @@ async fn what_is_left_is_decided_as_before(desk: &Desk) {
         let id = entry["id"].as_str().expect("an id").to_owned();
         let finished = desk.conflicts(&["resolve", &id, "--take", "source"]).await;
         expect(&finished, 0, &["1 later changes of the key were applied"]);
-        // Nobody was named.
+        // Without `--by`, the user of the shell decides.
         let show = desk.conflicts(&["show", &id]).await;
         expect(&show, 0, &["resolved: source by ben at 20"]);
     }
@@ -208,7 +208,7 @@ async fn what_is_left_is_decided_as_before(desk: &Desk) {
     expect(&list, 0, &["0 open conflicts"]);
     assert_eq!(desk.count("_syncline_conflict_waiting").await, "0");
 
-    // The key flows again.
+    // Changes of the key are applied again.
     let balance = desk.run(&[update(2, ("newest", 17), ("last", 18))]).await;
     assert_eq!(balance["written"], 1, "{balance}");
     assert_eq!(desk.row(2).await, "last|18");
@@ -231,11 +231,11 @@ async fn refusals_leave_everything_as_it_was(desk: &Desk) {
         desk.entry_of(2).await,
         desk.entry_of(3).await,
     ];
-    let refused = "the target refuses the row, and nothing was changed";
+    let refused = "the target rejects the row; nothing was changed";
     let cases: [(&[&str], i32, &str); 10] = [
         (&[&first, "--take", "source"], 1, refused),
         (&[&first, "--set", "amount=-1"], 1, refused),
-        // The row fits; a change that waited behind it does not.
+        // The row is valid, but a change that waited is not.
         (&[&third, "--take", "source"], 1, refused),
         (&[&first, "--set", "colour=red"], 2, "colour"),
         (&[&first, "--set", "amount=many"], 2, "amount"),
@@ -257,7 +257,7 @@ async fn refusals_leave_everything_as_it_was(desk: &Desk) {
         );
     }
 
-    // A row that the target takes, and only once.
+    // A row that the target accepts, but only once.
     let resolve = ["resolve", &first, "--set", "amount=3"];
     expect(
         &desk.conflicts(&resolve).await,
@@ -297,19 +297,19 @@ async fn deletes_wait(desk: &Desk) {
         &["delete_origin_differs", "1 later changes of the key"],
     );
 
-    // The delete applies, and the key is created anew.
+    // The delete is applied, and the key is created again.
     let finished = desk
         .conflicts(&["resolve", &first, "--take", "source"])
         .await;
     expect(&finished, 0, &["1 later changes of the key were applied"]);
     assert_eq!(desk.row(1).await, "anew|1");
 
-    // The row stays, so that the create meets it.
+    // The row is kept, so the create meets it.
     let second = desk.entry_of(2).await;
     let finished = desk
         .conflicts(&["resolve", &second, "--take", "target"])
         .await;
-    expect(&finished, 0, &["are in a conflict again"]);
+    expect(&finished, 0, &["are in a new conflict"]);
     assert_eq!(desk.row(2).await, "own|12");
     let open = desk.open().await;
     assert_eq!(open.len(), 1);
@@ -332,11 +332,11 @@ async fn nothing_is_lost_between_a_person_and_the_pipeline(desk: &Desk) {
     let mut resolved = 0;
     for number in 0..TURNS {
         desk.append(&turn(number));
-        // Somebody edits a row, and somebody decides what came of earlier edits.
+        // One client edits a row, another decides the conflicts of earlier edits.
         if number % 4 == 0 {
             let id = 1 + number / 4 % CLIENTS;
             let edit = format!("UPDATE clients SET name = 'own' WHERE id = {id}");
-            desk.bench.execute(&edit).await;
+            desk.database.execute(&edit).await;
         } else {
             resolved += take_source(desk).await;
         }
@@ -367,7 +367,7 @@ async fn nothing_is_lost_between_a_person_and_the_pipeline(desk: &Desk) {
     process.wait(PATIENCE).await;
 }
 
-/// Decides all that waits for the source; says how much that was.
+/// Decides all conflicts for the source; returns their number.
 async fn take_source(desk: &Desk) -> u64 {
     let open = desk.open().await;
     for entry in &open {
@@ -392,7 +392,7 @@ async fn columns_ask_only_where_both_changed_them(desk: &Desk) {
         .await;
     assert_eq!(balance["queued"], 1, "{balance}");
     assert_eq!(balance["written"], 2, "{balance}");
-    // Neither the amount, for which the source is newer.
+    // The amount is not asked for either: the source's version is newer.
     assert_eq!(desk.row(1).await, "own|12");
     assert_eq!(
         desk.row(2).await,
@@ -416,7 +416,7 @@ fn event(operation: &str, before: &Value, after: &Value) -> Value {
     json!({ "before": before, "after": after, "source": { "table": "clients" }, "op": operation, "ts_ms": 1 })
 }
 
-/// An update of name and amount, which leaves the version alone.
+/// An update of name and amount without a change of the version.
 fn update(id: i64, before: (&str, i64), after: (&str, i64)) -> Value {
     let [before, after] = [before, after].map(|(name, amount)| row(id, name, amount, 5));
     event("u", &before, &after)

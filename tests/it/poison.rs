@@ -1,5 +1,5 @@
-//! Messages that cannot be: exactly the culprits are in quarantine, with place and reason, and every good
-//! row is delivered (R16), whatever stands next to it in its batch.
+//! Invalid messages: exactly these are in quarantine, with position and reason, and every valid row
+//! is delivered (R16), in any batch.
 
 use serde_json::{Value, json};
 
@@ -10,12 +10,12 @@ const TABLE: &str = "CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NU
 const GOOD: i64 = 300;
 const LARGE_BYTES: usize = 20 << 20;
 
-/// A message that must be rejected: where it was produced, and what is said of it.
+/// An invalid message: where it was produced, and its expected reason.
 struct Culprit {
     offset: i64,
     value: Vec<u8>,
     stage: &'static str,
-    /// In the reason or in the rule.
+    /// A part of the reason or the rule.
     said: &'static str,
 }
 
@@ -26,7 +26,7 @@ fn event(id: i64, name: &str, amount: &str, code: i64) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The event of id 9999 with a part replaced.
+/// The event with id 9999 and a replaced part.
 fn broken(part: &str, by: &[u8]) -> Vec<u8> {
     let event = event(9999, "NAME", "1.00", 9999);
     let part = part.as_bytes();
@@ -50,14 +50,14 @@ fn culprits() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         (broken("\"NAME\"", &large), "decode", "R1"),
         (broken("\"1.00\"", b"\"lots\""), "decode", "amount"),
         (keyless, "decode", "key"),
-        // Only the database knows these.
+        // Only the database can detect these.
         (event(9001, "dear", "1000.00", 9001), "billing", "23514"),
         (event(9002, "twin", "1.00", 1), "billing", "23505"),
         (broken("\"NAME\"", b"null"), "billing", "23502"),
     ]
 }
 
-/// Good rows with the culprits between them; all in one partition, the last of two.
+/// Valid rows with invalid ones between them; all in one partition, the last of two.
 fn messages() -> (Vec<RawMessage>, Vec<Culprit>) {
     let mut values = Vec::new();
     let mut found = Vec::new();
@@ -133,7 +133,7 @@ async fn check(label: &str, quarantine: &str) {
     every_good_row_is_there(&target).await;
     exactly_these_are_kept(&pipeline, &topic, &culprits).await;
 
-    // A second run finds nothing to do: nothing is quarantined twice.
+    // A second run finds no work and quarantines nothing again.
     pipeline.run_once(PATIENCE).await.expect_success();
     exactly_these_are_kept(&pipeline, &topic, &culprits).await;
 }
@@ -184,7 +184,7 @@ async fn exactly_these_are_kept(pipeline: &Pipeline, topic: &str, culprits: &[Cu
             said.len()
         );
     }
-    // One of them whole, with its original bytes.
+    // One of the records, complete with its original bytes.
     let first = &culprits[0];
     let id = format!("{topic}/1/{}/{}", first.offset, first.stage);
     let shown = pipeline

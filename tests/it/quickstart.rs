@@ -1,4 +1,5 @@
-//! The quick start as it is shipped, against a plain reading of its rules, one change at a time.
+//! The shipped quick start, compared with a simple implementation of its rules, one change at a
+//! time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -39,9 +40,9 @@ async fn the_newest_side_wins_and_what_breaks_a_rule_stays_out() {
     for line in events.lines() {
         let event: Value = serde_json::from_str(line).expect("an event is JSON");
         match apply(&mut expected, &event) {
-            Fate::Written => {}
-            Fate::Kept => kept += 1,
-            Fate::Quarantined => quarantined += 1,
+            Effect::Written => {}
+            Effect::Kept => kept += 1,
+            Effect::Quarantined => quarantined += 1,
         }
     }
     assert!(
@@ -58,42 +59,43 @@ async fn the_newest_side_wins_and_what_breaks_a_rule_stays_out() {
     assert_eq!(found.len(), expected.len());
 }
 
-enum Fate {
+enum Effect {
     Written,
     Kept,
     Quarantined,
 }
 
-fn apply(table: &mut BTreeMap<i64, Row>, event: &Value) -> Fate {
+fn apply(table: &mut BTreeMap<i64, Row>, event: &Value) -> Effect {
     let image = |name: &str| event.get(name).filter(|image| !image.is_null());
     match (image("after"), image("before")) {
         (Some(after), _) => {
             let (id, row) = map(after);
             if !is_valid(&row) {
-                return Fate::Quarantined;
+                return Effect::Quarantined;
             }
             match table.get(&id) {
-                // C3: the target wins a tie; an equal row is no conflict, and writing it changes nothing.
-                Some(there) if *there != row && there.updated_at >= row.updated_at => Fate::Kept,
+                // C3: the target wins a tie. An equal row is no conflict, and writing it changes
+                // nothing.
+                Some(there) if *there != row && there.updated_at >= row.updated_at => Effect::Kept,
                 _ => {
                     table.insert(id, row);
-                    Fate::Written
+                    Effect::Written
                 }
             }
         }
-        // C6: a delete's version is that of its before image.
+        // C6: the version of a delete is that of its row before.
         (None, Some(before)) => {
             let (id, row) = map(before);
             match table.get(&id) {
-                Some(there) if *there != row && there.updated_at >= row.updated_at => Fate::Kept,
+                Some(there) if *there != row && there.updated_at >= row.updated_at => Effect::Kept,
                 _ => {
                     table.remove(&id);
-                    Fate::Written
+                    Effect::Written
                 }
             }
         }
-        // A tombstone says nothing that its delete has not said (R12).
-        (None, None) => Fate::Written,
+        // A tombstone repeats its delete (R12).
+        (None, None) => Effect::Written,
     }
 }
 

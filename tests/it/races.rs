@@ -1,5 +1,5 @@
-//! Another session writes the rows that a sink reads, decides and writes (C10): whatever it does in
-//! between, every decision is one against the row that it replaces, and no increment is lost.
+//! Another session writes the rows that a sink reads, decides and writes (C10): every decision is
+//! made for the row that it replaces, and no increment is lost.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use syncline_connectors::change::{Changes, Operation};
 use syncline_connectors::conflict::{ConflictPolicy, ConflictType, History, Strategy};
 use syncline_connectors::conformance::cells::{Cell, Column, Event, Value, changes};
 use syncline_connectors::conformance::rows::partition;
-use syncline_connectors::conformance::sink::Bench as _;
+use syncline_connectors::conformance::sink::TestDatabase as _;
 use syncline_connectors::error::Error;
 use syncline_connectors::record::{Records, Span};
 use syncline_connectors::sink::{Identity, Outcome, Sink, Write};
@@ -24,15 +24,15 @@ const COLUMNS: [Column; 2] = [Column::Name, Column::Amount];
 const TABLE: &str =
     "CREATE TABLE clients (id bigint PRIMARY KEY, name text, amount numeric(12, 2) NOT NULL)";
 
-/// How long both write.
+/// The time for which both write.
 const RACE: Duration = Duration::from_secs(4);
 
-/// Clients that always have a row, as others see it.
+/// The number of clients whose rows always exist for other sessions.
 const STEADY: i64 = 20;
-/// Clients up to here come and go.
+/// The rows of clients from `STEADY` to here are inserted and deleted.
 const ALL: i64 = 30;
 
-/// What every writer did to every row, in the order of each row.
+/// A log of every write to every row, in order.
 const LOG: &str = "
 CREATE TABLE log (number bigserial PRIMARY KEY, id bigint, by_sink boolean, did text,
     old_name text, old_amount numeric, new_name text, new_amount numeric);
@@ -87,7 +87,7 @@ async fn no_increment_of_two_writers_is_lost_c10() {
     counts_are_exact(database, &outcome).await;
 }
 
-/// The log of each row is a chain, and what the sink made of a row is what follows from that row.
+/// The log of each row has no gap, and the sink's result for a row follows from the row before it.
 async fn every_write_follows_from_the_row_before(database: &Database, source: &Source) {
     let log = database
         .rows("SELECT id, by_sink, did, old_name, old_amount, new_name, new_amount FROM log ORDER BY id, number")
@@ -146,7 +146,7 @@ async fn every_write_follows_from_the_row_before(database: &Database, source: &S
     );
 }
 
-/// What is counted, what is kept and what the sink said of it are one.
+/// The counts, the recorded conflicts and the sink's outcome agree.
 async fn counts_are_exact(database: &Database, outcome: &Outcome) {
     for kind in ConflictType::ALL {
         let said = outcome.conflicts.get(kind);
@@ -162,13 +162,14 @@ async fn counts_are_exact(database: &Database, outcome: &Outcome) {
     }
 }
 
-/// Edits the rows until it is over; gives how many transactions there were, and what was added to each.
+/// Edits the rows until `over` is set; returns the number of transactions, and what was added to
+/// each row.
 async fn edit_until(database: &Database, over: &AtomicBool) -> (u64, BTreeMap<i64, i64>) {
     let mut added: BTreeMap<i64, i64> = (1..=ALL).map(|id| (id, 0)).collect();
     let (mut edits, mut random) = (0, 7);
     while !over.load(Ordering::Relaxed) {
         let mut draw = |bound: u64| {
-            // Knuth's MMIX.
+            // The constants of Knuth's MMIX.
             random = u64::wrapping_mul(random, 6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             ((random >> 33) % bound) as i64
@@ -185,7 +186,7 @@ async fn edit_until(database: &Database, over: &AtomicBool) -> (u64, BTreeMap<i6
                 4..6 => format!(
                     "UPDATE clients SET amount = amount + {amount}, name = 'other {edits}' WHERE id = {id}"
                 ),
-                // The row is another one then.
+                // The row gets another key.
                 6..8 => format!(
                     "WITH gone AS (DELETE FROM clients WHERE id = {id} RETURNING name, amount) \
                      INSERT INTO clients SELECT {id}, name, amount + {amount} FROM gone"
@@ -205,7 +206,7 @@ async fn edit_until(database: &Database, over: &AtomicBool) -> (u64, BTreeMap<i6
                     *added.entry(id).or_default() += cents;
                 }
             }
-            // PostgreSQL may choose this one as the victim of a deadlock.
+            // PostgreSQL may choose this session as the victim of a deadlock.
             Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01") => {}
             Err(error) => panic!("{statements:?}: {error}"),
         }
@@ -216,13 +217,14 @@ async fn edit_until(database: &Database, over: &AtomicBool) -> (u64, BTreeMap<i6
 /// Name and amount as text.
 type Texts = [String; 2];
 
-/// The source's own rows: each batch adds to every client, to the steady ones twice.
+/// The source's own rows: each batch adds to every client, and twice to the steady ones.
 #[derive(Default)]
 struct Source {
     batches: u64,
     /// In hundredths.
     amounts: BTreeMap<i64, i64>,
-    /// Name and amount before and after, of every change of those that come and go.
+    /// Name and amount before and after every change, for the clients that are inserted and
+    /// deleted.
     sent: BTreeMap<i64, Vec<(Texts, Texts)>>,
 }
 
@@ -236,7 +238,7 @@ impl Source {
                     0 => "first".to_owned(),
                     number => format!("source {number}"),
                 };
-                // Those that come and go have no second round.
+                // Clients that are inserted and deleted have no second round.
                 let last = if id > STEADY {
                     number.saturating_sub(1)
                 } else {
@@ -276,7 +278,7 @@ fn update(id: i64, before: (String, i64), after: (String, i64)) -> Event {
     }
 }
 
-/// A sink that merges and adds, and keeps every conflict.
+/// A sink that merges and adds, and records every conflict.
 struct Writer {
     sink: Box<dyn Sink>,
     position: Option<i64>,
@@ -313,7 +315,7 @@ impl Writer {
         }
     }
 
-    /// Writes, again where the target says that it could not now, as the pipeline does.
+    /// Writes; retries if the target is unavailable, as the pipeline does.
     async fn write(&mut self, events: &[Event]) {
         let from = self.position.unwrap_or(0);
         let next = from + events.len() as i64;
@@ -340,7 +342,7 @@ impl Writer {
     }
 }
 
-/// The changes as they come from this offset on.
+/// The changes with offsets from `from`.
 fn at(mut changes: Changes, from: i64) -> Changes {
     let mut records = Records::default();
     let number = records.add_partition(&partition(), true);
@@ -358,9 +360,9 @@ fn hundredths(amount: &str) -> i64 {
     }
 }
 
-/// What the other session does to client 1 before the sink comes and has not committed yet, how it
-/// ends, and what the sink's change of (old, 1.00) to (new, 3.00) must make of it.
-struct Meeting {
+/// An open transaction of another session on client 1, how it ends, and the expected result of the
+/// sink's change from (old, 1.00) to (new, 3.00).
+struct Scenario {
     held: bool,
     other: &'static str,
     end: &'static str,
@@ -368,44 +370,44 @@ struct Meeting {
     kind: Option<ConflictType>,
 }
 
-const MEETINGS: [Meeting; 6] = [
-    // The row that was not there when the sink looked.
-    Meeting {
+const SCENARIOS: [Scenario; 6] = [
+    // A row that did not exist when the sink read.
+    Scenario {
         held: false,
         other: "INSERT INTO clients VALUES (1, 'other', 5)",
         end: "COMMIT",
         row: ["other", "7.00"],
         kind: Some(ConflictType::UpdateOriginDiffers),
     },
-    Meeting {
+    Scenario {
         held: false,
         other: "INSERT INTO clients VALUES (1, 'other', 5)",
         end: "ROLLBACK",
         row: ["new", "3.00"],
         kind: Some(ConflictType::UpdateMissing),
     },
-    Meeting {
+    Scenario {
         held: true,
         other: "UPDATE clients SET amount = amount + 10",
         end: "COMMIT",
         row: ["new", "13.00"],
         kind: Some(ConflictType::UpdateOriginDiffers),
     },
-    Meeting {
+    Scenario {
         held: true,
         other: "UPDATE clients SET amount = amount + 10",
         end: "ROLLBACK",
         row: ["new", "3.00"],
         kind: None,
     },
-    Meeting {
+    Scenario {
         held: true,
         other: "DELETE FROM clients",
         end: "COMMIT",
         row: ["new", "3.00"],
         kind: Some(ConflictType::UpdateMissing),
     },
-    Meeting {
+    Scenario {
         held: true,
         other: "DELETE FROM clients; INSERT INTO clients VALUES (1, 'other', 5)",
         end: "COMMIT",
@@ -416,19 +418,19 @@ const MEETINGS: [Meeting; 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_another_session_is_writing_is_waited_for_c10() {
-    let bench = Postgres::new("meetings").await;
-    for meeting in &MEETINGS {
+    let bench = Postgres::new("scenarios").await;
+    for scenario in &SCENARIOS {
         bench.reset().await;
         bench.database.execute(TABLE).await;
-        if meeting.held {
+        if scenario.held {
             let held = "INSERT INTO clients VALUES (1, 'old', 1)";
             bench.database.execute(held).await;
         }
-        meeting.check(&bench).await;
+        scenario.check(&bench).await;
     }
 }
 
-impl Meeting {
+impl Scenario {
     async fn check(&self, bench: &Postgres) {
         let label = format!("{}; {}", self.other, self.end);
         let mut writer = Writer::open(bench).await;

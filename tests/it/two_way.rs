@@ -1,5 +1,5 @@
-//! `pipelines/two-way/` as it is shipped: users edit both databases at random until they stop, and the
-//! tables are equal; no change goes round in circles.
+//! The shipped `pipelines/two-way/`: users edit both databases at random; after they stop, the
+//! tables are equal, and no change is sent back to its origin.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use crate::harness::{
     Connect, Database, Kafka, PATIENCE, Pipeline, Process, eventually, kafka, postgres,
 };
 
-/// How many bursts of how many edits each side makes, and of how many clients.
+/// The number of bursts, of edits in a burst on each side, and of clients.
 const BURSTS: usize = 8;
 const EDITS: usize = 60;
 const CLIENTS: u64 = 25;
 
-/// Two Debeziums and two pipelines on a busy machine.
+/// Enough for two Debezium workers and two pipelines on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How many rounds in a row must bring what they should and nothing else.
+/// The number of rounds in a row that must bring the expected records and no others.
 const QUIET_ROUNDS: usize = 3;
 
-/// One of the two databases, with what its users did.
+/// One of the two databases, with its users' edits.
 struct Side {
     database: Database,
     topic: String,
-    /// Rows that users inserted, updated or deleted.
+    /// The number of rows that users inserted, updated or deleted.
     changed: i64,
     random: u64,
 }
@@ -52,7 +52,7 @@ impl Side {
         connect
     }
 
-    /// Makes one statement of a user; says how many rows it changed.
+    /// Runs a user's statement; returns the number of changed rows.
     async fn edit(&mut self, statement: &str) -> i64 {
         let sql = format!("WITH done AS ({statement} RETURNING 1) SELECT count(*) FROM done");
         loop {
@@ -61,7 +61,7 @@ impl Side {
                     self.changed += count;
                     return count;
                 }
-                // PostgreSQL may choose a user as the victim of a deadlock: users try again.
+                // PostgreSQL may choose a user as the victim of a deadlock; the user tries again.
                 Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("40P01") => {}
                 Err(error) => panic!("{statement}: {error}"),
             }
@@ -99,21 +99,21 @@ impl Side {
         self.database.number(&sql).await.expect("it answers") == 1
     }
 
-    /// The records in its topic.
+    /// The number of records in its topic.
     fn records(&self, kafka: &Kafka) -> i64 {
         let offsets = kafka.offsets(&self.topic);
         offsets.iter().map(|(_, next)| next).sum()
     }
 }
 
-/// Both sides and what runs between them.
+/// Both sides, and the processes between them.
 struct Sync {
     kafka: Kafka,
     crm: Side,
     billing: Side,
     to_billing: Process,
     to_crm: Process,
-    /// The next client that nobody has.
+    /// The next unused client.
     fresh: i64,
 }
 
@@ -123,8 +123,8 @@ impl Sync {
         self.to_crm.expect_running();
     }
 
-    /// Makes a new client on each side and waits until each is on the other side, too. Gives the one of
-    /// the CRM and the one of billing.
+    /// Inserts a client on each side and waits until both are on both sides. Returns the client of
+    /// the CRM and that of billing.
     async fn round(&mut self) -> [i64; 2] {
         let ids = [self.fresh, self.fresh + 1];
         self.fresh += 2;
@@ -143,8 +143,9 @@ impl Sync {
         ids
     }
 
-    /// Waits until a round brings two records to each topic, the new client and that of the other side,
-    /// and nothing else, several times in a row: whatever was under way is there, and nothing circles.
+    /// Waits until, several times in a row, a round brings two records to each topic (the side's
+    /// own client and the other side's) and no others: then no earlier change is in flight, and
+    /// none is sent back.
     async fn settle(&mut self) {
         let mut quiet = 0;
         let mut before = (0, 0);
@@ -158,7 +159,7 @@ impl Sync {
                     self.crm.records(&self.kafka),
                     self.billing.records(&self.kafka),
                 );
-                // Where the pipelines stand: that from the CRM keeps its positions in billing.
+                // The positions of the pipelines: the one from the CRM stores them in billing.
                 let positions = (
                     self.billing.database.positions_sum().await,
                     self.crm.database.positions_sum().await,
@@ -180,7 +181,7 @@ impl Sync {
         panic!("the topics grow and grow: {before:?}");
     }
 
-    /// Waits until what the pipelines wrote of the clients of a round is in the topics.
+    /// Waits until the topics contain what the pipelines wrote for the clients of a round.
     async fn await_echoes(&mut self, [of_crm, of_billing]: [i64; 2]) {
         eventually("both echoes", DEADLINE, async || {
             self.expect_running();
@@ -202,7 +203,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         Side::create("crm", 1).await,
         Side::create("billing", 2).await,
     );
-    // A row of each, so that the topics are there.
+    // A row on each side, so that the topics exist.
     crm.edit("INSERT INTO clients (id, name) VALUES (1000, 'of the CRM')")
         .await;
     billing
@@ -241,12 +242,12 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
 
     for _ in 0..BURSTS {
         tokio::join!(sync.crm.edit_at_random(), sync.billing.edit_at_random());
-        // Some of it has come through, some is under way.
+        // A part is written, a part is in flight.
         sync.round().await;
     }
     sync.settle().await;
 
-    // R12: an older change is under way while its row is changed and deleted on the other side.
+    // R12: an older change is in flight while its row is changed and deleted on the other side.
     sync.to_crm.pause();
     let update = |name: &str| format!("UPDATE clients SET name = '{name}' WHERE id = 1000");
     assert_eq!(sync.billing.edit(&update("older")).await, 1);
@@ -275,8 +276,8 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         "what was deleted stays deleted"
     );
 
-    // Every change that a user made is in its topic once, and of what the other half wrote there is
-    // not more than users of the other side did: nothing was sent back.
+    // Every user's change is in its topic once, and the topic contains at most as many changes of
+    // the pipeline as users made on the other side: nothing was sent back.
     let (crm, billing) = (&sync.crm, &sync.billing);
     let mut marked = Vec::new();
     for (side, other) in [(crm, billing), (billing, crm)] {
@@ -310,7 +311,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
     }
 }
 
-/// The changes in a topic, tombstones left out: the client, and the origin.
+/// The changes in a topic without tombstones: the client and the origin.
 fn changes(kafka: &Kafka, topic: &str) -> Vec<(i64, Option<String>)> {
     let values = kafka.read(topic).into_iter().filter_map(|one| one.value);
     let change = |value: String| {
@@ -323,13 +324,13 @@ fn changes(kafka: &Kafka, topic: &str) -> Vec<(i64, Option<String>)> {
     values.map(change).collect()
 }
 
-/// Whether a client that the other half wrote is in a topic.
+/// Whether a topic contains a client that the pipeline wrote.
 fn has_echo(kafka: &Kafka, topic: &str, id: i64) -> bool {
     let mut changes = changes(kafka, topic).into_iter();
     changes.any(|(found, origin)| found == id && origin.is_some())
 }
 
-/// How many changes of a topic users made, and how many a pipeline.
+/// The number of a topic's changes by users, and by a pipeline.
 fn origins(kafka: &Kafka, topic: &str) -> (i64, i64) {
     let (mut own, mut marked) = (0, 0);
     for (_, origin) in changes(kafka, topic) {

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use syncline_connectors::conformance::keys::{check_keys, check_names};
-use syncline_connectors::conformance::sink::Bench;
+use syncline_connectors::conformance::sink::TestDatabase;
 use syncline_connectors::conformance::values::{ColumnType, Meaning, check_values};
 
 use syncline_connectors::error::Result;
@@ -17,14 +17,14 @@ use crate::harness::mariadb;
 struct Extended(Postgres);
 
 #[async_trait]
-impl Bench for Extended {
+impl TestDatabase for Extended {
     async fn reset(&self) {
         self.0.reset().await;
         self.0.execute("CREATE EXTENSION citext").await;
     }
 
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
-        Bench::connect(&self.0, options, identity).await
+        TestDatabase::connect(&self.0, options, identity).await
     }
 
     async fn execute(&self, sql: &str) {

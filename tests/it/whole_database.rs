@@ -1,5 +1,5 @@
-//! `pipelines/whole-database.toml` as it is shipped: tables that the target lacks are made from what the
-//! records say, tables and columns that come later join while it runs.
+//! The shipped `pipelines/whole-database.toml`: missing tables are created from the records, and
+//! new tables and columns are added while it runs.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::harness::{
     Database, Kafka, Message, PATIENCE, Pipeline, Process, eventually, kafka, postgres, unique,
 };
 
-/// A table at the source: its columns with the schema of each, the first `keys` of them its key.
+/// A table of the source: its columns with their schemas; the first `keys` columns are the key.
 struct Source {
     topic: String,
     table: &'static str,
@@ -48,7 +48,7 @@ impl Source {
         }
     }
 
-    /// A change of one row; `row` holds a value for each column.
+    /// A change of one row; `row` has a value for each column.
     fn change(&self, operation: &str, row: &[Value]) -> Message {
         let object = |count: usize| -> Value {
             let cells = self.columns.iter().zip(row).take(count);
@@ -96,7 +96,7 @@ impl Source {
     }
 }
 
-/// The columns of a table in order, each with its type, and `*` at those of the key.
+/// The columns of a table in order, each with its type; `*` marks the key.
 async fn columns(target: &Database, table: &str) -> Vec<String> {
     let query = format!(
         "SELECT a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ||
@@ -110,7 +110,7 @@ async fn columns(target: &Database, table: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until a query gives these rows, as `a|b|c` with `-` for null.
+/// Waits until a query returns these rows, as `a|b|c` with `-` for null.
 async fn arrives(process: &mut Process, target: &Database, query: &str, expected: &[&str]) {
     eventually(query, PATIENCE, async || {
         process.expect_running();
@@ -148,7 +148,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
         ("balance", decimal()),
     ];
     let mut clients = Source::create(&kafka, &prefix, "clients", 1, &clients).await;
-    // The key is two columns, and no column of the sink's file says so.
+    // The key has two columns, and the pipeline file does not name them.
     let lines = [
         ("order_id", plain("int32")),
         ("line", plain("int16")),
@@ -157,7 +157,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
     let lines = Source::create(&kafka, &prefix, "order_lines", 2, &lines).await;
     let visits = [("code", plain("string")), ("at", instant())];
     let visits = Source::create(&kafka, &prefix, "visits", 1, &visits).await;
-    // 123.45 and -0.01, as Debezium writes decimals.
+    // 123.45 and -0.01 in Debezium's encoding.
     kafka.produce(
         &clients.topic,
         &[
@@ -211,7 +211,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
         ["code text *", "at timestamp without time zone"]
     );
 
-    // A table that is new at the source, and one outside the pattern that stays out.
+    // A new table at the source, and one that does not match the pattern and is ignored.
     let rooms = [("id", plain("int32")), ("open", plain("boolean"))];
     let rooms = Source::create(&kafka, &prefix, "rooms", 1, &rooms).await;
     kafka.produce(&rooms.topic, &[rooms.change("c", &[json!(1), json!(true)])]);
@@ -226,7 +226,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
     kafka.produce(&other.topic, &[other.change("c", &[json!(1), json!(true)])]);
     arrives(&mut process, &target, "SELECT * FROM rooms", &["1|t"]).await;
 
-    // A column that is added at the source: rows from before it hold null.
+    // A column that is added at the source: older rows contain null.
     clients.columns.push(("phone", plain("string")));
     kafka.produce(
         &clients.topic,
@@ -235,7 +235,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
     let query = "SELECT id, phone FROM clients ORDER BY id";
     arrives(&mut process, &target, query, &["1|555", "2|-"]).await;
     assert_eq!(columns(&target, "clients").await[3], "phone text");
-    // A replayed older schema does not take the column away (R15).
+    // A replayed older schema does not remove the column (R15).
     clients.columns.pop();
     kafka.produce(
         &clients.topic,

@@ -1,39 +1,40 @@
-//! One text for every text of the same value: what makes two numbers or two JSON documents equal.
+//! Canonical forms of numbers and JSON documents: equal values have equal canonical texts.
 //!
-//! `1.50` and `1.5`, or `{"a":1,"b":2}` and `{ "b": 2, "a": 1.0 }`, are one value written in two ways.
-//! Numbers are of any size and lose no digit (R3); a text that is no number or no document has no
-//! canonical form, and is only equal to itself. Of a key that stands twice in an object the last counts.
+//! `1.50` and `1.5`, or `{"a":1,"b":2}` and `{ "b": 2, "a": 1.0 }`, are the same value. Numbers can
+//! have any size and lose no digit (R3). A text that is not a number or not a document has no
+//! canonical form and equals only itself. If an object contains a key twice, the last value counts.
 
 use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::Value;
 
-/// Exponents up to which a number is written without one.
+/// The largest exponent of a number that is written without an exponent.
 const PLAIN_EXPONENT_MAX: i64 = 80;
 
-/// A decimal number of any size, or one of PostgreSQL's three words; equal numbers are equal.
+/// A decimal number of any size, or `NaN`, `Infinity` or `-Infinity` of PostgreSQL. Equal numbers
+/// compare as equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Number {
-    /// Below every other.
+    /// Smaller than every other number.
     NegativeInfinity,
     /// `0.digits × 10^exponent`.
     Finite {
-        /// Whether it is below zero.
+        /// Whether the number is below zero.
         negative: bool,
-        /// Digits that neither begin nor end with a zero; none for zero.
+        /// The digits without zeros at the start or end; empty for zero.
         digits: String,
         /// 0 for zero.
         exponent: i64,
     },
-    /// Above every number.
+    /// Larger than every finite number.
     Infinity,
-    /// Equal to itself and above all else, as PostgreSQL orders it.
+    /// Equal to itself and larger than every other number, as in PostgreSQL.
     NaN,
 }
 
 impl Number {
-    /// Reads `-12.50`, `1e-7`, `NaN`, `Infinity`; `None` for anything else.
+    /// Parses texts such as `-12.50`, `1e-7`, `NaN` and `Infinity`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, magnitude) = match text.as_bytes().first()? {
             b'-' => (true, &text[1..]),
@@ -110,7 +111,7 @@ impl Ord for Number {
                 (true, false) => signed(*other_negative, Ordering::Less),
                 (false, true) => signed(*negative, Ordering::Greater),
                 (false, false) if negative != other_negative => other_negative.cmp(negative),
-                // Digits without trailing zeros order as text.
+                // Digits without trailing zeros have the order of text.
                 (false, false) => signed(
                     *negative,
                     exponent
@@ -161,8 +162,8 @@ impl fmt::Display for Number {
     }
 }
 
-/// The document with its keys in order, its numbers in one form, and nothing in between; `None` for
-/// what is no JSON.
+/// The document with ordered keys, canonical numbers and no white space; `None` if the text is not
+/// JSON.
 pub fn canonical_json(text: &str) -> Option<String> {
     let document: Value = serde_json::from_str(text).ok()?;
     let mut out = String::with_capacity(text.len());
@@ -170,7 +171,7 @@ pub fn canonical_json(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether two JSON values are the same value.
+/// Whether two JSON values are equal.
 pub fn same_json(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => {

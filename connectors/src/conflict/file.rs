@@ -1,13 +1,15 @@
-//! The history of conflicts in a file: one JSON object a line, synced to the disk before the transaction
-//! commits.
+//! The history of conflicts in a file: one JSON object on each line, synced to the disk before the
+//! transaction commits.
 //!
-//! After a crash a conflict may stand there twice, with the same id; [`read_history_file`] shows it
-//! once. Two generations, `path` and `path.1`: the younger becomes the older when it holds half of the
-//! rows or spans half of the age that may be kept, so that between a half and the whole of both bounds
-//! is there; without appends nothing goes. A last line that a crash tore is cut off by the next append, and passed over by a reader.
-//! Lanes and processes take turns by a lock on `path.lock`.
+//! After a crash, the file can contain a conflict twice with the same id; [`read_history_file`]
+//! returns it once. There are two generations, `path` and `path.1`. When the newer one contains
+//! half of the maximum rows or covers half of the maximum age, it replaces the older one. The
+//! history therefore contains between half and all of what the limits allow; without appends
+//! nothing is removed. A last line that a crash left incomplete is skipped by readers and removed
+//! by the next append. Lanes and processes exclude each other by a lock on `path.lock`.
 //!
-//! A file that cannot be written is an outage (R16): nothing is decided that cannot be kept.
+//! A file that cannot be written is an outage (R16): a conflict that cannot be recorded is not
+//! decided.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -17,43 +19,43 @@ use std::path::{Path, PathBuf};
 use super::ConflictRecord;
 use crate::error::{Error, Result};
 
-/// How much of the file is read at once.
+/// The number of bytes that are read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// See the module docs.
+/// A history of conflicts in a file, opened for appending.
 #[derive(Debug)]
 pub struct HistoryFile {
     path: PathBuf,
     rows_max: u64,
     age_max_ms: i64,
-    seen: Seen,
+    known: KnownLines,
 }
 
-/// What was found in the younger generation, so that it need not be read again.
+/// The known state of the newer generation, so that it is not read again.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
-    /// The first line, which tells one generation from another.
+struct KnownLines {
+    /// The first line, which identifies the generation.
     first: Vec<u8>,
-    /// Up to where lines were counted.
+    /// The number of bytes whose lines were counted.
     bytes: u64,
     rows: u64,
 }
 
 impl HistoryFile {
-    /// The history at `path`, which is made with its folder by the first append.
+    /// The history at `path`. The first append creates the file and its folder.
     pub fn new(path: impl Into<PathBuf>, rows_max: u64, age_max_ms: i64) -> Self {
         Self {
             path: path.into(),
             rows_max,
             age_max_ms,
-            seen: Seen::default(),
+            known: KnownLines::default(),
         }
     }
 
-    /// Appends conflicts and waits for the disk. Blocks.
+    /// Appends conflicts and waits until they are on the disk. Blocks the thread.
     ///
     /// # Errors
-    /// `Unavailable` where the file cannot be written.
+    /// `Unavailable` if the file cannot be written.
     pub fn append(&mut self, records: &[ConflictRecord], now_ms: i64) -> Result<()> {
         if records.is_empty() {
             return Ok(());
@@ -70,58 +72,59 @@ impl HistoryFile {
         let lock = options().open(beside(&self.path, "lock"))?;
         lock.lock()?;
         let mut file = options().open(&self.path)?;
-        self.look(&mut file)?;
-        let began = decided_at(&self.seen.first).unwrap_or(now_ms);
-        let full = self.seen.rows >= (self.rows_max / 2).max(1);
-        if self.seen.rows > 0 && (full || now_ms.saturating_sub(began) >= self.age_max_ms / 2) {
+        self.update_known(&mut file)?;
+        let began = decided_at(&self.known.first).unwrap_or(now_ms);
+        let full = self.known.rows >= (self.rows_max / 2).max(1);
+        if self.known.rows > 0 && (full || now_ms.saturating_sub(began) >= self.age_max_ms / 2) {
             std::fs::rename(&self.path, beside(&self.path, "1"))?;
             file = options().open(&self.path)?;
-            self.look(&mut file)?;
+            self.update_known(&mut file)?;
         }
         let mut lines = Vec::new();
         for record in records {
             serde_json::to_writer(&mut lines, record)?;
             lines.push(b'\n');
         }
-        file.seek(SeekFrom::Start(self.seen.bytes))?;
+        file.seek(SeekFrom::Start(self.known.bytes))?;
         file.write_all(&lines)?;
         file.sync_data()
     }
 
-    /// Brings `seen` up to date, and cuts off a torn last line.
-    fn look(&mut self, file: &mut File) -> std::io::Result<()> {
+    /// Updates `known`, and removes an incomplete last line.
+    fn update_known(&mut self, file: &mut File) -> std::io::Result<()> {
         let first = first_line(file)?;
         let length = file.metadata()?.len();
-        if first != self.seen.first || length < self.seen.bytes {
-            self.seen = Seen {
+        if first != self.known.first || length < self.known.bytes {
+            self.known = KnownLines {
                 first,
-                ..Seen::default()
+                ..KnownLines::default()
             };
         }
-        file.seek(SeekFrom::Start(self.seen.bytes))?;
-        let (mut at, mut chunk) = (self.seen.bytes, vec![0; CHUNK_BYTES]);
+        file.seek(SeekFrom::Start(self.known.bytes))?;
+        let (mut at, mut chunk) = (self.known.bytes, vec![0; CHUNK_BYTES]);
         loop {
             let read = file.read(&mut chunk)?;
             if read == 0 {
                 break;
             }
             for place in memchr::memchr_iter(b'\n', &chunk[..read]) {
-                self.seen.rows += 1;
-                self.seen.bytes = at + place as u64 + 1;
+                self.known.rows += 1;
+                self.known.bytes = at + place as u64 + 1;
             }
             at += read as u64;
         }
-        if at > self.seen.bytes {
-            file.set_len(self.seen.bytes)?;
+        if at > self.known.bytes {
+            file.set_len(self.known.bytes)?;
         }
         Ok(())
     }
 }
 
-/// The last `limit` conflicts that `wanted` lets through, the newest first; none where there is no file.
+/// The last `limit` conflicts that match `wanted`, the newest first; empty if there is no file.
 ///
 /// # Errors
-/// `Unavailable` where a file cannot be read, `Configuration` where a line but the last is no conflict.
+/// `Unavailable` if a file cannot be read, `Configuration` if a line other than the last is not a
+/// conflict.
 pub fn read_history_file(
     path: &Path,
     limit: usize,
@@ -149,7 +152,7 @@ pub fn read_history_file(
             let record: ConflictRecord = serde_json::from_slice(&line).map_err(|cause| {
                 let place = path.display();
                 Error::configuration_from(
-                    format!("line {number} of the conflict history {place} is no conflict: remove the line"),
+                    format!("line {number} of the conflict history {place} is not a conflict: remove the line"),
                     cause,
                 )
             })?;
@@ -173,7 +176,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// `path` with `.extension` behind all of it.
+/// `path` with `.extension` appended.
 fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -181,7 +184,7 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-/// The first line with its end; empty where there is none that is whole.
+/// The first line with its line end; empty if it is incomplete.
 fn first_line(file: &mut File) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(0))?;
     let mut line = Vec::new();
@@ -256,7 +259,7 @@ mod tests {
         assert_eq!(numbers(&path), [0_i64; 0]);
         let mut file = HistoryFile::new(&path, 100, i64::MAX);
         append(&mut file, 0..3);
-        // A replay after a crash writes the same again.
+        // A replay after a crash appends the same records again.
         append(&mut file, 1..3);
         assert_eq!(numbers(&path), [2, 1, 0]);
         let found = read_history_file(&path, 1, |record| record.place.position < 2).unwrap();

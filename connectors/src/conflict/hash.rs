@@ -1,10 +1,10 @@
-//! Hashes of values: enough to see that a value changed, without keeping it (`base = "shadow_hash"`).
+//! Hashes of values: they show that a value changed without storing it (`base = "shadow_hash"`).
 //!
-//! The hash is SipHash-2-4 under a fixed key, of 64 bits and not linear. It is taken over one byte 0
-//! for a null, or one byte 1 and the value's exact text: the null is not the empty text, and no text is
-//! the null. Values that are equal have one hash: numbers and JSON documents are hashed in their
-//! canonical form, whatever the type that carries them. Hashes are kept in targets, so that neither
-//! the text nor the algorithm may change: a test holds golden values.
+//! The hash is SipHash-2-4 with a fixed key: 64 bits and not linear. The input is one byte 0 for a
+//! null, or one byte 1 and the exact text of the value, so a null differs from every text. Equal
+//! values have equal hashes: numbers and JSON documents are hashed in their canonical form,
+//! whatever type contains them. Targets store hashes, so neither the text nor the algorithm may
+//! change; a test checks golden values.
 
 use std::hash::Hasher;
 
@@ -21,7 +21,7 @@ const KEY: (u64, u64) = (
     u64::from_le_bytes(*b" shadow "),
 );
 
-/// The hash of every value of a column; never null, since a null has a hash as well.
+/// The hash of every value of a column; never null, because a null has a hash, too.
 pub fn hash_column(field: &Field, column: &ArrayRef) -> UInt64Array {
     let form = Form::of(field);
     let mut bytes = Vec::new();
@@ -40,7 +40,7 @@ pub fn hash_column(field: &Field, column: &ArrayRef) -> UInt64Array {
         .collect()
 }
 
-/// The standard library names the algorithm of this hasher; of its successor it promises nothing.
+/// The standard library documents the algorithm of this hasher, but not of its successor.
 #[expect(deprecated, reason = "the only hasher whose algorithm is promised")]
 fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = std::hash::SipHasher::new_with_keys(KEY.0, KEY.1);
@@ -48,10 +48,10 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// How values that are equal come to have one text.
+/// How a value's text becomes canonical.
 #[derive(Debug, Clone, Copy)]
 enum Form {
-    /// They have it.
+    /// The text is already canonical.
     Text,
     Number,
     Json,
@@ -68,7 +68,7 @@ impl Form {
         }
     }
 
-    /// The text begins after the first byte.
+    /// Replaces the text, which starts after the first byte, by its canonical form.
     fn make_canonical(self, bytes: &mut Vec<u8>) {
         let Ok(text) = std::str::from_utf8(&bytes[1..]) else {
             return;
@@ -106,7 +106,7 @@ mod tests {
         hashes(&field, StringArray::from(values.to_vec()))
     }
 
-    /// These values stand in targets: where this test fails, the code is wrong.
+    /// Targets store these values: if this test fails, the code is wrong.
     #[test]
     fn hashes_stay_what_they_were() {
         let found = texts(&[None, Some(""), Some("a"), Some("Grüße")]);

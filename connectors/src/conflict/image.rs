@@ -1,11 +1,13 @@
-//! One row as a JSON object, and back, to the bit (R3): how images are kept beside the rows.
+//! Converts a row to a JSON object and back without loss (R3). The conflict log and the shadow
+//! tables store rows in this form.
 //!
-//! - null: `null`. Unset: the column is left out, so that the two stay apart (R14).
-//! - decimals, dates and instants: exact text, as [`crate::text`] writes it; `infinity` too.
-//! - floats: numbers, the shortest that read back as the same; NaN and the infinities as text.
-//! - durations: their number of units. Binary: base64.
-//! - JSON documents: as they stand, where that is one line that is neither a string nor `null`;
-//!   else as a string that holds them.
+//! - null: `null`. An unset column is omitted, so that null and unset differ (R14).
+//! - decimals, dates and instants: exact text, as [`crate::text`] writes it, including `infinity`.
+//! - floats: numbers, the shortest text that parses to the same value; NaN and the infinities as
+//!   text.
+//! - durations: an integer in the column's unit. Binary: base64.
+//! - JSON documents: unchanged, if the document is on one line and is neither a string nor `null`;
+//!   otherwise as a string that contains it.
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
@@ -17,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::format::image::{Trust, read_rows, typed_value};
 use crate::text::{write_json, write_string};
 
-/// The set columns of one row as a JSON object. `unset` is a mask for each column.
+/// The set columns of one row as a JSON object. `unset` has a mask for each column.
 pub fn write_image(rows: &RecordBatch, unset: &[Option<BooleanBuffer>], row: usize) -> String {
     let is_set = |column: &usize| {
         let mask = unset.get(*column).and_then(Option::as_ref);
@@ -26,40 +28,42 @@ pub fn write_image(rows: &RecordBatch, unset: &[Option<BooleanBuffer>], row: usi
     write_columns(rows, row, (0..rows.num_columns()).filter(is_set))
 }
 
-/// The columns `key` of one row as a JSON object, in that order: the same text for the same key, as long
-/// as these columns keep their types.
+/// The columns `key` of one row as a JSON object, in that order. The same key gives the same text,
+/// as long as these columns keep their types.
 pub fn write_key(rows: &RecordBatch, key: &[usize], row: usize) -> String {
     write_columns(rows, row, key.iter().copied())
 }
 
-/// The images of `texts` in the schema of the rows that they are images of; one that is `None` is
-/// not present. A column that an image lacks is unset in it.
+/// Parses the images `texts` into the schema of their rows. A `None` is an image that is not
+/// present; a column that an image lacks is unset in it.
 ///
 /// # Errors
-/// `Configuration` where an image does not fit the schema: a column that changed its type since the
-/// image was kept.
+/// `Configuration` if an image does not fit the schema, because a column changed its type since the
+/// image was stored.
 pub fn read_images(schema: &SchemaRef, texts: &[Option<&str>]) -> Result<Image> {
     let present = BooleanBuffer::collect_bool(texts.len(), |row| texts[row].is_some());
     let (columns, unset) = read_rows(schema, texts, Trust::Own).map_err(|reason| {
         Error::configuration(format!(
-            "an image that Syncline keeps does not fit the columns any more: {reason}"
+            "a stored row image does not fit the table's columns any more: {reason}"
         ))
     })?;
     image(schema, columns, unset, present)
 }
 
-/// One image that holds what a person typed as `column=value`, and nothing else. A value is JSON
-/// where it reads as a value of its column, else text; `null` is null.
+/// One image with the columns that a person typed as `column=value`; the others are unset. A value
+/// is parsed as JSON if that gives a value of the column, otherwise it is a text; `null` is null.
 ///
 /// # Errors
-/// `Configuration`: an assignment without `=`, a column that does not exist or stands twice, a value that is none of
-/// its column's type.
+/// `Configuration`: an assignment without `=`, a column that does not exist or is set twice, a
+/// value that does not fit its column's type.
 pub fn read_assignments(schema: &SchemaRef, assignments: &[String]) -> Result<Image> {
     let mut parts: Vec<String> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for assignment in assignments {
         let (name, text) = assignment.split_once('=').ok_or_else(|| {
-            Error::configuration(format!("{assignment:?} sets nothing: write column=value"))
+            Error::configuration(format!(
+                "{assignment:?} is not an assignment: write column=value"
+            ))
         })?;
         let name = name.trim();
         let field = schema.field_with_name(name).map_err(|_| {
@@ -90,7 +94,7 @@ fn image(
     present: BooleanBuffer,
 ) -> Result<Image> {
     let options = RecordBatchOptions::new().with_row_count(Some(present.len()));
-    // An image may lack what a row has to hold.
+    // An image may lack a value of a column that is `not null` in rows.
     let fields: Vec<Field> = schema
         .fields()
         .iter()
@@ -102,8 +106,9 @@ fn image(
     } else {
         nullable.into()
     };
-    let rows = RecordBatch::try_new_with_options(nullable, columns, &options)
-        .map_err(|cause| Error::configuration_from("images make no rows", cause))?;
+    let rows = RecordBatch::try_new_with_options(nullable, columns, &options).map_err(|cause| {
+        Error::configuration_from("row images cannot be combined to a batch", cause)
+    })?;
     Ok(Image {
         rows,
         unset,
@@ -135,7 +140,7 @@ fn write_columns(rows: &RecordBatch, row: usize, columns: impl Iterator<Item = u
     String::from_utf8(out).expect("JSON is UTF-8")
 }
 
-/// As [`write_json`], but for what that cannot bring back.
+/// The same as [`write_json`], except for values that [`write_json`] cannot restore.
 fn write_value(field: &Field, column: &ArrayRef, row: usize, out: &mut Vec<u8>) {
     if column.is_null(row) {
         out.extend_from_slice(b"null");
@@ -174,7 +179,7 @@ fn write_value(field: &Field, column: &ArrayRef, row: usize, out: &mut Vec<u8>) 
     }
 }
 
-/// The type that holds the same values and is written as what they are.
+/// A simpler type that contains the same values; `None` if there is none.
 fn plain(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
@@ -209,7 +214,8 @@ fn write_list(item: &Field, values: &ArrayRef, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// A document that can stand as it is reads back as the same text; a string or `null` would not.
+/// A document that is unchanged by a round trip is written as it is; a string or `null` would not
+/// be.
 fn write_document(text: &str, out: &mut Vec<u8>) {
     let first = text.as_bytes().first();
     let stands = matches!(first, Some(b'{' | b'[' | b't' | b'f' | b'-' | b'0'..=b'9'))

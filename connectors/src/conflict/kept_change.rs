@@ -1,9 +1,11 @@
-//! One whole change as text, and back, exactly: what waits in the queue for a person (C9).
+//! Converts a whole change to text and back without loss: changes that wait in the queue for a
+//! person (C9).
 //!
-//! Base64 of a version byte, the length of a JSON head, the head, and an Arrow IPC stream of the row
-//! after and, where there is one, the row before. The raw record is not kept: an entry shows its rows.
+//! The text is Base64 of: a version byte, the length of a JSON header, the header, and an Arrow IPC
+//! stream with the row after and, if there is one, the row before. The raw record is not stored; an
+//! entry shows its rows.
 //!
-//! A text of a newer version is refused, never guessed at.
+//! A text of a newer version is refused.
 
 use std::sync::Arc;
 
@@ -19,22 +21,22 @@ use crate::change::{Changes, Image, Operation, Table};
 use crate::error::{Cause, Error, Result};
 use crate::record::{Partition, Records};
 
-/// The version that is written.
+/// The version of the format that is written.
 const VERSION: u8 = 1;
 
-/// Everything but the values.
+/// All of the change without its values.
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     table: TableHead,
     key: Option<Vec<String>>,
     operation: char,
     event_time_ms: Option<i64>,
-    /// The columns that are unset.
+    /// The unset columns.
     unset: Vec<usize>,
     /// Those of them that the change does not carry.
     #[serde(default)]
     not_carried: Vec<usize>,
-    /// The columns that are not known in the row before; `None` where there is no such row at all.
+    /// The columns that are unknown in the row before; `None` if there is no row before.
     before: Option<BeforeHead>,
     topic: String,
     partition: i32,
@@ -57,10 +59,10 @@ struct BeforeHead {
     unset: Vec<usize>,
 }
 
-/// The text of change `row`.
+/// The text of the change in row `row`.
 ///
 /// # Errors
-/// `Configuration` where a column has a type that Arrow cannot write.
+/// `Configuration` if a column has a type that Arrow IPC cannot write.
 pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
     let origin = changes.origins[row] as usize;
     let record = &changes.records.entries[origin];
@@ -120,10 +122,10 @@ pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
     Ok(BASE64.encode(bytes))
 }
 
-/// The change of a text, the only row of a batch.
+/// Parses a text into a batch with the change as its only row.
 ///
 /// # Errors
-/// `Configuration`: written by a newer version, or damaged.
+/// `Configuration` if a newer version wrote the text, or if the text is damaged.
 pub fn read_change(text: &str) -> Result<Changes> {
     let bytes = BASE64.decode(text).map_err(damaged)?;
     match bytes.first() {
@@ -131,20 +133,20 @@ pub fn read_change(text: &str) -> Result<Changes> {
         Some(version) if *version > VERSION => Err(Error::configuration(format!(
             "a change in the conflict queue was written by a newer Syncline (format {version}, this one reads {VERSION}): resolve it with that version"
         ))),
-        _ => Err(damaged("its version is none")),
+        _ => Err(damaged("it has no version")),
     }
 }
 
 fn read(bytes: &[u8]) -> Result<Changes, Cause> {
-    let (length, rest) = bytes.split_at_checked(4).ok_or("it ends too soon")?;
+    let (length, rest) = bytes.split_at_checked(4).ok_or("it is incomplete")?;
     let length = u32::from_le_bytes(length.try_into()?) as usize;
-    let (head, stream) = rest.split_at_checked(length).ok_or("it ends too soon")?;
+    let (head, stream) = rest.split_at_checked(length).ok_or("it is incomplete")?;
     let head: Head = serde_json::from_slice(head)?;
     let mut batches = StreamReader::try_new(stream, None)?;
     let mut next = || -> Result<RecordBatch, Cause> {
         let batch = batches.next().ok_or("a row is missing")??;
         if batch.num_rows() != 1 {
-            return Err("it holds more than one row".into());
+            return Err("it contains more than one row".into());
         }
         Ok(batch)
     };
@@ -168,7 +170,7 @@ fn read(bytes: &[u8]) -> Result<Changes, Cause> {
     let operation = letters
         .into_iter()
         .find(|operation| operation.letter().starts_with(head.operation))
-        .ok_or("its operation is none")?;
+        .ok_or("it has no valid operation")?;
     let mut records = Records::default();
     let partition = Partition {
         topic: head.topic.into(),
@@ -210,7 +212,7 @@ fn masks(columns: &[usize], count: usize) -> Vec<Option<BooleanBuffer>> {
 
 fn damaged(cause: impl Into<Cause>) -> Error {
     Error::configuration_from(
-        "a change in the conflict queue is damaged: skip its entry, and let the source send the row again",
+        "a change in the conflict queue is damaged: skip its entry, and make the source send the row again",
         cause,
     )
 }

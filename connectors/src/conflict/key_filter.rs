@@ -1,18 +1,18 @@
-//! Which rows a person asks for by a key.
+//! Selects rows by a key that a person wrote.
 
 use serde_json::{Map, Value};
 
-/// A key as a person writes it: an object of columns, or the value of any of them.
+/// A key as a person writes it: an object of columns, or the value of one column.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyFilter {
     /// `{"id":42}`: each of these columns has this value.
     Columns(Map<String, Value>),
-    /// `42`: some column has this value.
+    /// `42`: one of the columns has this value.
     Value(String),
 }
 
 impl KeyFilter {
-    /// What `text` asks for.
+    /// Parses a key.
     pub fn of(text: &str) -> Self {
         match serde_json::from_str(text) {
             Ok(Value::Object(columns)) => Self::Columns(columns),
@@ -21,7 +21,7 @@ impl KeyFilter {
         }
     }
 
-    /// Whether a kept key is asked for. Numbers that a key holds as text are compared by their text.
+    /// Whether a stored key matches. If a key stores a number as text, the texts are compared.
     pub fn matches(&self, key: &str) -> bool {
         let Ok(Value::Object(found)) = serde_json::from_str(key) else {
             return false;
@@ -36,7 +36,8 @@ impl KeyFilter {
         }
     }
 
-    /// Texts that a kept key holds: of each list at least one. For a look before [`KeyFilter::matches`].
+    /// Texts for a fast search before [`KeyFilter::matches`]: a matching key contains at least one
+    /// text of each list.
     pub(crate) fn parts(&self) -> Vec<Vec<String>> {
         let forms = |value: &str| {
             let quoted = Value::from(value).to_string();
@@ -52,7 +53,7 @@ impl KeyFilter {
     }
 }
 
-/// The text of a value without its quotes.
+/// The value as text; a string without its quotes.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -69,7 +70,7 @@ mod tests {
         let check = |filter: &str, key: &str, expect: bool| {
             let filter = KeyFilter::of(filter);
             assert_eq!(filter.matches(key), expect, "{filter:?} {key}");
-            // The look before never loses one.
+            // The fast search never excludes a matching key.
             let holds = |any: &Vec<String>| any.iter().any(|part| key.contains(part));
             assert!(
                 !expect || filter.parts().iter().all(holds),

@@ -1,12 +1,12 @@
-//! What can be in conflict, and how often it was (C1).
+//! Types of conflicts (C1), and counts of them.
 
 use serde::Serialize;
 
-/// Postgres 18's names for what can differ (C1).
+/// The type of a conflict, with the name that PostgreSQL 18 gives it (C1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictType {
-    /// An insert or snapshot row meets a row that exists.
+    /// An insert or snapshot row meets an existing row.
     InsertExists,
     /// An update finds no row; it is applied as an insert.
     UpdateMissing,
@@ -14,14 +14,14 @@ pub enum ConflictType {
     UpdateOriginDiffers,
     /// A delete finds no row.
     DeleteMissing,
-    /// A delete meets a row that is not the one the source deleted.
+    /// A delete meets a row that differs from the deleted one.
     DeleteOriginDiffers,
-    /// A delete that is older than the row.
+    /// A delete meets a row that is newer than the delete.
     DeleteExists,
 }
 
 impl ConflictType {
-    /// All of them, in the order of [`ConflictCounts`].
+    /// All types, in the order of [`ConflictCounts`].
     pub const ALL: [Self; 6] = [
         Self::InsertExists,
         Self::UpdateMissing,
@@ -44,7 +44,7 @@ impl ConflictType {
     }
 }
 
-/// Conflicts by type, whoever won.
+/// The number of conflicts of each type, with any winner.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConflictCounts([u64; 6]);
 
@@ -54,12 +54,12 @@ impl ConflictCounts {
         self.0[kind as usize] += count;
     }
 
-    /// How many of one type.
+    /// The number of conflicts of one type.
     pub fn get(&self, kind: ConflictType) -> u64 {
         self.0[kind as usize]
     }
 
-    /// How many in all.
+    /// The number of all conflicts.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }

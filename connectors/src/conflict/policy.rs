@@ -1,11 +1,11 @@
-//! Who wins when source and target disagree, as a person writes it (C1–C9).
+//! The settings for conflicts between source and target (C1–C9).
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `[sinks.NAME.conflict]`: who wins when the target row changed independently of the source.
+/// `[sinks.NAME.conflict]`: what happens if the target's row changed independently of the source.
 ///
 /// ```toml
 /// [sinks.billing.conflict]
@@ -17,83 +17,85 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConflictPolicy {
-    /// Who wins a conflict.
+    /// The strategy that decides a conflict.
     #[serde(default)]
     pub strategy: Strategy,
-    /// Columns that are decided by a strategy of their own, wherever both sides changed them.
+    /// Columns with a strategy of their own, which decides wherever both sides changed the column.
     #[serde(default)]
     pub columns: BTreeMap<String, Strategy>,
-    /// What counts as a conflict. Default: `before` where the changes carry a full row before, else
-    /// `row`; under `source_wins` alone, where it would only count, `row`.
+    /// What counts as a conflict. Default: `before` if the changes contain a full row before,
+    /// otherwise `row`. With `source_wins` alone, where detection only counts conflicts, the
+    /// default is `row`.
     pub detect: Option<Detect>,
-    /// Where the row comes from that both sides agreed on last.
+    /// The origin of the base: the last state of the row on which both sides agreed.
     #[serde(default)]
     pub base: BaseFrom,
     /// The column whose instants or numbers say which side is newer (C5). Required by
     /// `newest_wins`, `oldest_wins` and `detect = "version"`.
     pub version: Option<String>,
-    /// Who wins where both versions are equal (C3).
+    /// The winner if both versions are equal (C3).
     #[serde(default)]
     pub tie: Tie,
-    /// Versions closer than this are a tie (C7): a duration (`"5s"`, `"250ms"`) where the version is
-    /// an instant, a number where it is a number.
+    /// Versions with a smaller difference are a tie (C7): a duration (`"5s"`, `"250ms"`) if the
+    /// version is an instant, a number if it is a number.
     pub threshold: Option<String>,
-    /// A change whose version is further in the future than this is refused and quarantined (C7);
-    /// a duration, only where the version is an instant.
+    /// A change whose version is further in the future than this is rejected and quarantined (C7).
+    /// A duration; only for a version that is an instant.
     pub max_skew: Option<String>,
-    /// What a null version means (C4).
+    /// How a null version is treated (C4).
     #[serde(default)]
     pub null_version: NullVersion,
-    /// What `concat` puts between the target's text and the source's.
+    /// The separator between the target's text and the source's text under `concat`.
     #[serde(default = "default_separator")]
     pub separator: String,
-    /// Whether and where every conflict is kept, with both sides and the reason.
+    /// Whether and where every conflict is recorded, with both sides and the reason.
     pub history: Option<History>,
-    /// Which way a write takes; for tests that hold both against each other.
+    /// Which way a write takes; for tests that compare both ways.
     #[serde(skip)]
     #[schemars(skip)]
     pub path: Path,
 }
 
-/// How a conflict is decided (C2): `"newest_wins"`, or `{ expression = "…" }`.
+/// The strategy that decides a conflict (C2): `"newest_wins"`, or `{ expression = "…" }`.
 ///
-/// For a whole sink every strategy but `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`,
-/// `manual` and `expression` decides column by column, and a column changed on one side only takes
-/// that side.
+/// For a sink, `source_wins`, `target_wins`, `newest_wins`, `oldest_wins`, `manual` and `expression`
+/// decide the whole row. Every other strategy decides column by column; a column that only one side
+/// changed takes the value of that side.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// The change applies.
+    /// The change is applied.
     #[default]
     SourceWins,
-    /// The target's row stays.
+    /// The target's row is kept.
     TargetWins,
     /// The higher version wins; a null version loses (C4).
     NewestWins,
     /// The lower version wins; a null version loses (C4).
     OldestWins,
-    /// Column by column, three-way: changed on one side only, that side; on both, the newer row's
-    /// value. Where no row before is known, a null on one side takes the other's value.
+    /// Column by column, three-way: a column that one side changed takes that side's value; a
+    /// column that both changed takes the newer row's value. If the row before is unknown and one
+    /// side is null, the other side's value is taken.
     Merge,
     /// The larger value; null is the smallest.
     Max,
     /// The smaller value; null is the largest.
     Min,
-    /// `target + after − before`; for numbers. Needs the row before (C8).
+    /// `target + after − before`, for numbers. Needs the row before (C8).
     Sum,
-    /// The target's items, then those that only the source has; for arrays and JSON arrays.
+    /// The target's items, followed by those that only the source has; for arrays and JSON arrays.
     Union,
-    /// The target's text, `separator`, the source's text.
+    /// The target's text, then `separator`, then the source's text.
     Concat,
     /// The source's value, unless it is null.
     Coalesce,
-    /// JSON objects merged key by key, three-way where the row before is known; the source wins
-    /// where both changed a key.
+    /// Merges JSON objects key by key, three-way if the row before is known. If both sides changed
+    /// a key, the source wins.
     JsonMerge,
-    /// A person decides; meanwhile later changes of the key wait (C9).
+    /// A person decides. Until then, later changes of the key wait (C9).
     Manual,
-    /// A DataFusion expression over `source.x`, `target.x` and `base.x`. For a column: its value.
-    /// For a sink: `'source'`, `'target'` or `'manual'`.
+    /// A DataFusion expression over `source.x`, `target.x` and `base.x`. For a column it gives the
+    /// value. For a sink it gives `'source'`, `'target'` or `'manual'`.
     Expression(String),
 }
 
@@ -105,53 +107,54 @@ pub enum Detect {
     Key,
     /// The row exists and differs in a column that the change writes.
     Row,
-    /// The row is not what the source thought it was before this change, and not what the change
-    /// makes of it. Where no row before is known, as `row`.
+    /// The target's row differs both from the row before the change and from the row after it. If
+    /// the row before is unknown, the same as `row`.
     Before,
-    /// The row's version is not older than that of the change.
+    /// The row's version is not older than the change's version.
     Version,
 }
 
-/// Where the row comes from that both sides agreed on last: the base of a three-way merge.
+/// The origin of the base of a three-way merge: the last state of the row on which both sides
+/// agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseFrom {
-    /// The image before that changes carry (`REPLICA IDENTITY FULL` in PostgreSQL).
+    /// The row before that changes contain (in PostgreSQL with `REPLICA IDENTITY FULL`).
     #[default]
     Before,
-    /// The last image of the source, kept in a table of the target.
+    /// The source's last row, stored in a table of the target.
     Shadow,
-    /// A hash of each column of that image: smaller, and enough to see which side changed; not for
-    /// `sum`, `json_merge`, and expressions over `base`.
+    /// A hash of each column of the source's last row: smaller, and enough to see which side
+    /// changed a column. Not for `sum`, `json_merge`, and expressions over `base`.
     ShadowHash,
 }
 
-/// Who wins a tie (C3).
+/// The winner of a tie (C3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tie {
-    /// The target's row stays.
+    /// The target's row is kept.
     #[default]
     Target,
-    /// The change applies.
+    /// The change is applied.
     Source,
 }
 
-/// What a null version means.
+/// How a null version is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NullVersion {
-    /// It loses, under newest and under oldest (C4); two nulls are a tie.
+    /// A null loses, under `newest_wins` and `oldest_wins` (C4); two nulls are a tie.
     #[default]
     Loses,
-    /// It wins; two nulls are a tie.
+    /// A null wins; two nulls are a tie.
     Wins,
-    /// A change without a version is refused and quarantined; a row without one loses.
+    /// A change without a version is rejected and quarantined; a row without a version loses.
     Reject,
 }
 
-/// `[sinks.NAME.conflict.history]`: keeps every conflict with type, key, base, source, target, winner,
-/// strategy, reason, position and time. It holds row values.
+/// `[sinks.NAME.conflict.history]`: records every conflict with type, key, base, source, target,
+/// winner, strategy, reason, position and time. The history contains row values.
 ///
 /// ```toml
 /// [sinks.billing.conflict.history]
@@ -162,34 +165,34 @@ pub enum NullVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct History {
-    /// Where conflicts are kept.
+    /// Where conflicts are recorded.
     pub to: HistoryPlace,
-    /// The file of `to = "file"`; one JSON object a line.
+    /// The file for `to = "file"`; one JSON object on each line.
     pub path: Option<String>,
-    /// The oldest beyond this many go.
+    /// The maximum number of conflicts; the oldest are removed.
     pub rows_max: u64,
-    /// What is older goes: a duration.
+    /// The maximum age of a conflict, as a duration; older ones are removed.
     pub age_max: String,
-    /// Beyond this many in a second conflicts are counted and not kept.
+    /// The maximum number of recorded conflicts in one second; further ones are only counted.
     pub per_second_max: u32,
 }
 
-/// Where conflicts are kept.
+/// Where conflicts are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HistoryPlace {
-    /// In a table of the target, in the transaction that decides.
+    /// In a table of the target, in the transaction that decides the conflict.
     #[default]
     Table,
-    /// In a file, before the transaction commits: after a crash a conflict may stand there twice,
-    /// with the same id.
+    /// In a file, before the transaction commits. After a crash the file can contain a conflict
+    /// twice, with the same id.
     File,
 }
 
 /// Which way a write takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Path {
-    /// The bulk statement where it can decide, else the resolver.
+    /// The bulk statement if it can decide, otherwise the resolver.
     #[default]
     Fastest,
     /// The bulk statement.
@@ -198,7 +201,7 @@ pub enum Path {
     Resolver,
 }
 
-/// As an empty table reads.
+/// The same as an empty table in TOML.
 impl Default for ConflictPolicy {
     fn default() -> Self {
         Self {
@@ -256,12 +259,12 @@ impl Strategy {
         }
     }
 
-    /// Whether it compares versions wherever it decides.
+    /// Whether the strategy always compares versions.
     pub fn compares_versions(&self) -> bool {
         matches!(self, Self::NewestWins | Self::OldestWins)
     }
 
-    /// Whether, for a sink, one side wins the whole row.
+    /// Whether the strategy, for a sink, takes the whole row of one side.
     pub fn takes_whole_rows(&self) -> bool {
         matches!(
             self,
@@ -281,7 +284,7 @@ impl ConflictPolicy {
         std::iter::once(&self.strategy).chain(self.columns.values())
     }
 
-    /// Whether changes should carry their image before.
+    /// Whether the policy needs the rows before of changes.
     pub fn wants_before(&self) -> bool {
         let asks = match self.detect {
             Some(detect) => detect == Detect::Before,
@@ -291,20 +294,20 @@ impl ConflictPolicy {
             && (asks || self.history.is_some() || !self.strategies().all(|s| s.takes_whole_rows()))
     }
 
-    /// Whether an upsert that is older than the delete of its key stays out (R12), so that the
-    /// versions of deletes are kept.
+    /// Whether an upsert that is older than the delete of its key is not applied (R12). The
+    /// versions of deletes are then recorded.
     pub fn buries(&self) -> bool {
         self.version.is_some()
             && (self.strategy == Strategy::NewestWins || !self.strategy.takes_whole_rows())
     }
 
-    /// Whether the sink keeps the source's last images itself.
+    /// Whether the sink stores the source's last rows itself.
     pub fn keeps_shadow(&self) -> bool {
         self.base != BaseFrom::Before
     }
 
-    /// Whether the bulk statement can decide changes, of which `with_before` carry their image
-    /// before, into a target whose rows deletes only mark where they are `soft`.
+    /// Whether the bulk statement can decide changes. `with_before`: the changes contain their rows
+    /// before; `soft`: deletes only mark rows.
     pub fn fits_statement(&self, with_before: bool, soft: bool) -> bool {
         let decides = match self.strategy {
             Strategy::SourceWins
@@ -316,15 +319,15 @@ impl ConflictPolicy {
         };
         let detects = match self.detect {
             Some(Detect::Key | Detect::Row) => true,
-            // A statement cannot say of a row that it updated whether there was a conflict; and no
-            // fold may leave out a newer change of a key under target_wins.
+            // A statement cannot tell whether an updated row was in conflict, and under
+            // `target_wins` a fold must not leave out a newer change of a key.
             Some(Detect::Version) => {
                 self.strategy == Strategy::NewestWins && self.tie == Tie::Target
             }
             Some(Detect::Before) => !with_before,
             None => !with_before || self.only_counts(),
         };
-        // What becomes of a marked row by its version no statement counts.
+        // No statement counts what happens to a marked row because of its version.
         let marks = soft && self.buries();
         decides
             && detects
@@ -335,7 +338,7 @@ impl ConflictPolicy {
             && self.null_version == NullVersion::Loses
     }
 
-    /// What counts as a conflict; where nothing is written, the default.
+    /// What counts as a conflict: the setting or its default.
     pub fn detection(&self) -> Detect {
         self.detect.unwrap_or(match self.only_counts() {
             true => Detect::Row,
@@ -343,7 +346,7 @@ impl ConflictPolicy {
         })
     }
 
-    /// Whether detection changes nothing but what is counted.
+    /// Whether detection only affects the counts.
     fn only_counts(&self) -> bool {
         self.strategy == Strategy::SourceWins && self.columns.is_empty() && self.history.is_none()
     }

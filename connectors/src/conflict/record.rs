@@ -1,8 +1,8 @@
-//! What is kept of a conflict: how it was decided, and what waits for a person.
+//! Records of conflicts: how a conflict was decided, and the entries that wait for a person.
 //!
-//! Everything is plain text and numbers, the same in every place that keeps it: a table of the target,
-//! a file, `--json`. Rows are JSON objects as [`super::write_image`] makes them; they hold row values,
-//! so none of this goes to a log.
+//! Every record consists of texts and numbers, the same in a table of the target, in a file and in
+//! `--json`. Rows are JSON objects of [`super::write_image`]. They contain row values, so no record
+//! may be logged.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -11,10 +11,10 @@ use super::{ConflictType, Winner};
 use crate::record::Partition;
 use crate::sink::Identity;
 
-/// One conflict that was decided: an entry of the history.
+/// A decided conflict: an entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictRecord {
-    /// [`conflict_id`]: the same for the same conflict after a replay.
+    /// [`conflict_id`]: a replay of the same conflict gives the same id.
     pub id: String,
     /// The pipeline's name.
     pub pipeline: String,
@@ -26,56 +26,56 @@ pub struct ConflictRecord {
     pub target: String,
     /// The key columns of the row.
     pub key: Json,
-    /// What differed.
+    /// The type of the conflict.
     #[serde(with = "kind_name")]
     pub kind: ConflictType,
     /// The sink's strategy.
     pub strategy: String,
-    /// Who won.
+    /// The winner.
     #[serde(with = "winner_name")]
     pub winner: Winner,
-    /// The columns that a strategy had to decide, and which: an object of names.
+    /// The columns that a strategy had to decide: an object of column and strategy names.
     pub columns: Json,
-    /// Why, for a person.
+    /// The reason, for a person to read.
     pub reason: String,
     /// The row on all sides.
     pub rows: Sides,
     /// Where the change came from.
     pub place: Place,
-    /// When it was decided, milliseconds since the epoch.
+    /// The time of the decision, in milliseconds since the epoch.
     pub decided_at_ms: i64,
 }
 
-/// One row as each side has it; `None` where a side has none, or where it is not known.
+/// One row on each side; `None` if a side has no row or the row is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sides {
-    /// What both sides agreed on last.
+    /// The last state on which both sides agreed.
     pub base: Option<Json>,
-    /// The change; of a delete the row that it deletes.
+    /// The row after the change; for a delete, the deleted row.
     pub source: Option<Json>,
-    /// What the target held.
+    /// The target's row before the decision.
     pub target: Option<Json>,
-    /// What it holds now; `None` where the row is gone, and where nothing is decided yet.
+    /// The target's row after the decision; `None` if it is deleted, and if no decision was made.
     pub result: Option<Json>,
 }
 
 /// Where a change came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// Topic, or the path of a file.
+    /// The topic, or the path of a file.
     pub topic: String,
-    /// Partition number.
+    /// The number of the partition.
     pub partition: i32,
-    /// Offset of the record.
+    /// The offset of the record.
     pub position: i64,
-    /// When it happened at the source, milliseconds since the epoch.
+    /// The time of the change at the source, in milliseconds since the epoch.
     pub event_time_ms: Option<i64>,
 }
 
-/// A conflict that waits for a person, or that a person has decided (C9).
+/// A conflict that waits for a person, or that a person decided (C9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueEntry {
-    /// The target's number of it; 0 before the target has given one.
+    /// The target's number of the entry; 0 until the target assigns one.
     pub id: i64,
     /// The pipeline's name.
     pub pipeline: String,
@@ -87,64 +87,64 @@ pub struct QueueEntry {
     pub target: String,
     /// The key columns of the row.
     pub key: Json,
-    /// What differs.
+    /// The type of the conflict.
     #[serde(with = "kind_name")]
     pub kind: ConflictType,
-    /// The columns that a strategy had to decide, and which.
+    /// The columns that a strategy had to decide, with their strategies.
     pub columns: Json,
-    /// Why it waits, for a person.
+    /// The reason why the conflict waits, for a person to read.
     pub reason: String,
-    /// The row on all sides; there is no result yet.
+    /// The row on all sides; without a result.
     pub rows: Sides,
-    /// The change itself, as [`super::write_change`] makes it.
+    /// The change, as [`super::write_change`] writes it.
     #[serde(skip)]
     pub change: String,
     /// Where the change came from.
     pub place: Place,
-    /// When it was put here, milliseconds since the epoch.
+    /// The time when the entry was created, in milliseconds since the epoch.
     pub opened_at_ms: i64,
-    /// Whether it still waits.
+    /// Whether the entry waits.
     pub state: QueueState,
-    /// What was taken: `source`, `target`, `base` or `set`.
+    /// The decision: `source`, `target`, `base` or `set`.
     pub taken: Option<String>,
-    /// Who decided.
+    /// The name of the person who decided.
     pub resolved_by: Option<String>,
-    /// When, milliseconds since the epoch.
+    /// The time of the decision, in milliseconds since the epoch.
     pub resolved_at_ms: Option<i64>,
-    /// How many later changes of the key wait behind it.
+    /// The number of later changes of the key that wait for this entry.
     pub waiting: u64,
 }
 
-/// Whether an entry of the queue still waits.
+/// The state of an entry of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueState {
-    /// Nobody has decided.
+    /// A decision is missing.
     Open,
-    /// Somebody has decided.
+    /// A person decided.
     Resolved,
-    /// Somebody has decided to leave the target as it is.
+    /// A person decided to discard the change.
     Skipped,
 }
 
-/// What conflicts are counted by.
+/// The dimensions by which conflicts are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CountKey {
-    /// `topic/number`, so that two lanes never wait for one row.
+    /// `topic/number`. With it two lanes never wait for the same row of the counts.
     pub partition: String,
     /// The table in the target.
     pub target: String,
-    /// What differed.
+    /// The type of the conflict.
     pub kind: ConflictType,
-    /// The strategy: the sink's for a row, the column's own for a column.
+    /// The strategy: the sink's for a row, the column's for a column.
     pub strategy: String,
     /// The column; empty for the row.
     pub column: String,
-    /// Who won.
+    /// The winner.
     pub winner: Winner,
 }
 
-/// How many conflicts of one kind there were, over all partitions.
+/// The number of conflicts of one kind, over all partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConflictCount {
     /// The pipeline's name.
@@ -153,21 +153,21 @@ pub struct ConflictCount {
     pub sink: String,
     /// The table in the target.
     pub target: String,
-    /// What differed.
+    /// The type of the conflict.
     #[serde(with = "kind_name")]
     pub kind: ConflictType,
-    /// The strategy: the sink's for a row, the column's own for a column.
+    /// The strategy: the sink's for a row, the column's for a column.
     pub strategy: String,
     /// The column; empty for the row.
     pub column: String,
-    /// Who won.
+    /// The winner.
     #[serde(with = "winner_name")]
     pub winner: Winner,
-    /// How many.
+    /// The number of conflicts.
     pub count: u64,
 }
 
-/// A JSON document in the text in which it is kept; in JSON it is a document.
+/// A JSON document, stored as text; serialized as a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Json(pub String);
 
@@ -192,8 +192,8 @@ impl From<String> for Json {
     }
 }
 
-/// The id of the conflict of change `ordinal` of the record at `offset`: two changes share a record
-/// where a key changed (R10). Different places never share an id.
+/// The id of a conflict of the change `ordinal` in the record at `offset`. A change of a key gives
+/// two changes with the same record (R10). Different changes never have the same id.
 pub fn conflict_id(
     identity: &Identity,
     partition: &Partition,
@@ -217,7 +217,7 @@ pub fn partition_text(partition: &Partition) -> String {
 }
 
 impl QueueState {
-    /// The name in the table.
+    /// The name in the queue's table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -226,21 +226,21 @@ impl QueueState {
         }
     }
 
-    /// The state of this name.
+    /// The state with this name.
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Open, Self::Resolved, Self::Skipped];
         all.into_iter().find(|state| state.name() == name)
     }
 }
 
-/// The type of this name.
+/// The type with this name.
 pub(crate) fn kind_named(name: &str) -> Option<ConflictType> {
     ConflictType::ALL
         .into_iter()
         .find(|kind| kind.name() == name)
 }
 
-/// The winner of this name.
+/// The winner with this name.
 pub(crate) fn winner_named(name: &str) -> Option<Winner> {
     let all = [
         Winner::Source,

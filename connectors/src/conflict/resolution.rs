@@ -1,4 +1,4 @@
-//! What a person says of a conflict that waits, and the change that comes of it (C9).
+//! The decision of a person about a waiting conflict, and the change that it results in (C9).
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -7,40 +7,40 @@ use super::{QueueEntry, read_assignments, read_images};
 use crate::change::{Changes, Image, Operation};
 use crate::error::{Error, Result};
 
-/// How a person decides a conflict.
+/// The decision of a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// Whose row it is.
+    /// The side whose row is taken.
     pub take: Take,
-    /// Columns with values of their own on top of it, as `column=value`.
+    /// Columns that get another value, as `column=value`.
     pub set: Vec<String>,
-    /// Who decides.
+    /// The name of the person who decides.
     pub by: String,
-    /// When, milliseconds since the epoch.
+    /// The time of the decision, in milliseconds since the epoch.
     pub at_ms: i64,
 }
 
-/// Whose row is taken.
+/// The side whose row is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
-    /// The change applies.
+    /// The change is applied.
     Source,
-    /// The target's row stays.
+    /// The target's row is kept.
     Target,
-    /// The row becomes what both sides agreed on last.
+    /// The row becomes the base: the last state on which both sides agreed.
     Base,
-    /// The change is passed over without a decision; the target's row stays.
+    /// The change is discarded without a decision; the target's row is kept.
     Skip,
 }
 
-/// What came of a resolution.
+/// The result of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The entry as it is now.
+    /// The entry after the decision.
     pub entry: QueueEntry,
-    /// Changes that waited behind it and were applied by the sink's own strategy.
+    /// The number of waiting changes that were applied, by the sink's own strategy.
     pub replayed: u64,
-    /// Changes that wait again, behind a further conflict of the key.
+    /// The number of changes that wait again, for a new conflict of the key.
     pub waiting: u64,
 }
 
@@ -57,7 +57,7 @@ impl Take {
 }
 
 impl Resolution {
-    /// What is kept of it in the queue: whose row, and which columns were set.
+    /// The decision as the queue stores it: the side, and the columns that were set.
     pub(crate) fn taken(&self) -> String {
         let names = self.set.iter().filter_map(|set| set.split_once('='));
         let names: Vec<&str> = names.map(|(name, _)| name.trim()).collect();
@@ -68,11 +68,11 @@ impl Resolution {
         }
     }
 
-    /// The change that makes the target's row what was decided; `None` where it stays. `change` is the
-    /// one that waits, `key` are its key columns.
+    /// The change that gives the target's row the decided values; `None` if the row is kept.
+    /// `change` is the waiting change, `key` are its key columns.
     ///
     /// # Errors
-    /// `Configuration` where there is no base, or where what is set fits no column.
+    /// `Configuration` if there is no base, or if a value does not fit its column.
     pub(crate) fn change(
         &self,
         entry: &QueueEntry,
@@ -90,7 +90,7 @@ impl Resolution {
             Take::Target | Take::Skip if self.set.is_empty() => return Ok(None),
             Take::Skip => {
                 return Err(Error::configuration(
-                    "a conflict that is skipped sets nothing: take source, target or base",
+                    "a skipped conflict cannot set columns: take source, target or base",
                 ));
             }
             Take::Source => Image {
@@ -98,11 +98,11 @@ impl Resolution {
                 unset: change.unset.clone(),
                 present: BooleanBuffer::new_set(1),
             },
-            Take::Target => nothing(change),
+            Take::Target => unknown_image(change),
             Take::Base => {
                 let base = entry.rows.base.as_ref().ok_or_else(|| {
                     Error::configuration(
-                        "this conflict has no base: the change carried no row before, take source or target",
+                        "this conflict has no base, because the change had no row before: take source or target",
                     )
                 })?;
                 read_images(&schema, &[Some(&base.0)])?
@@ -144,8 +144,8 @@ impl Resolution {
     }
 }
 
-/// An image in which nothing is known.
-fn nothing(change: &Changes) -> Image {
+/// An image without any known value.
+fn unknown_image(change: &Changes) -> Image {
     Image {
         rows: change.rows.clone(),
         unset: vec![Some(BooleanBuffer::new_set(1)); change.rows.num_columns()],

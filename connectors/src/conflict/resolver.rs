@@ -1,7 +1,8 @@
-//! What a sink asks between its locked read and its write, and what it is told.
+//! The contract between a sink and the resolver: what the sink passes between its locked read and
+//! its write, and what it gets.
 //!
-//! Everything is whole columns of one schema: that of the changes, as far as the target has a place
-//! for their columns. Row `i` of every column concerns change `i`; every key stands once.
+//! All data are whole columns of one schema: the columns of the changes that the target has. Row
+//! `i` of every column belongs to change `i`; every key occurs once.
 
 use std::sync::Arc;
 
@@ -13,13 +14,13 @@ use super::{ConflictPolicy, ConflictType};
 use crate::change::{Changes, Image};
 use crate::error::{Error, RejectedRow, Result};
 
-/// Makes a resolver for each schema that comes along.
+/// Compiles resolvers.
 pub trait Resolvers: Send + Sync {
-    /// A resolver for changes of `schema`, whose key columns are `key`.
+    /// Compiles a resolver for changes of `schema` with the key columns `key`.
     ///
     /// # Errors
-    /// `Configuration` where the policy does not fit the columns: a strategy their types, a column
-    /// that is absent, a wrong expression.
+    /// `Configuration` if the policy does not fit the columns: a strategy that does not fit its
+    /// column's type, an unknown column, a wrong expression.
     fn compile(
         &self,
         policy: &ConflictPolicy,
@@ -28,7 +29,7 @@ pub trait Resolvers: Send + Sync {
     ) -> Result<Arc<dyn Resolver>>;
 }
 
-/// No resolver at all: for who uses only strategies that a statement decides.
+/// Compiles no resolver: for callers whose strategies are all decided by a statement.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StatementsOnly;
 
@@ -48,92 +49,92 @@ impl Resolvers for StatementsOnly {
 
 /// Decides conflicts: a pure function over whole columns.
 pub trait Resolver: Send + Sync {
-    /// What becomes of every change of a meeting.
+    /// Decides every change of a batch.
     ///
     /// # Errors
-    /// `Configuration` where a value cannot be computed for a reason that is no row's fault.
-    fn resolve(&self, meeting: &Meeting<'_>) -> Result<Decisions>;
+    /// `Configuration` if a value cannot be computed for a reason that does not depend on the row.
+    fn resolve(&self, batch: &ConflictBatch<'_>) -> Result<Decisions>;
 }
 
-/// Changes, and what they meet.
+/// Changes, with the state of the target and the base for their keys.
 #[derive(Debug, Clone, Copy)]
-pub struct Meeting<'a> {
-    /// The changes, one a key, no truncates. Their own images before are not looked at.
+pub struct ConflictBatch<'a> {
+    /// The changes: one for each key, no truncates. Their own rows before are ignored.
     pub changes: &'a Changes,
-    /// What the target holds for their keys.
-    pub target: &'a Held,
-    /// What both sides agreed on last.
+    /// The target's rows with the keys of the changes.
+    pub target: &'a TargetRows,
+    /// The base.
     pub base: Base<'a>,
-    /// For a key that the target does not hold, the version of the delete that took it away (R12):
-    /// of the version column's type, null where there was none.
-    pub graves: Option<&'a ArrayRef>,
+    /// For a key without a row in the target: the version of the delete that removed the row (R12),
+    /// in the version column's type; null if there was no delete.
+    pub tombstones: Option<&'a ArrayRef>,
 }
 
-/// Rows of the target, locked.
+/// The rows of the target with the keys of the changes, locked.
 #[derive(Debug, Clone)]
-pub struct Held {
-    /// Their values in the schema of the changes; null where there is no row.
+pub struct TargetRows {
+    /// The rows in the schema of the changes; null where there is no row.
     pub rows: RecordBatch,
-    /// Whether there is a row.
+    /// Whether the row exists.
     pub exists: BooleanBuffer,
-    /// Whether the row is marked as deleted (`delete = "soft"`): it counts as absent, but for its
-    /// version. `None`: none is.
+    /// Whether the row is marked as deleted (`delete = "soft"`): it counts as absent, except for
+    /// its version. `None` if no row is marked.
     pub marked: Option<BooleanBuffer>,
-    /// For each column, the rows whose value the changes' type cannot say: null in `rows`, and yet a
-    /// value that differs from every other.
+    /// For each column, the rows with a foreign value: the type of the changes cannot represent it.
+    /// It is null in `rows` and differs from every value.
     pub foreign: Vec<Option<BooleanBuffer>>,
 }
 
-/// What both sides agreed on last.
+/// The base: the last state on which both sides agreed.
 #[derive(Debug, Clone, Copy)]
 pub enum Base<'a> {
-    /// Nothing is known.
+    /// Unknown.
     None,
-    /// The rows before. For a delete, the row that it deleted.
+    /// The rows before the changes. For a delete, the deleted row.
     Image(&'a Image),
-    /// Hashes of their values.
+    /// Hashes of these rows.
     Hashes(&'a Hashes),
 }
 
-/// Hashes of rows as they were before.
+/// Hashes of the values of rows.
 #[derive(Debug, Clone)]
 pub struct Hashes {
-    /// For each column the hash of its value ([`super::hash_column`]); null where it is not
-    /// known.
+    /// For each column the hashes of its values ([`super::hash_column`]); null where unknown.
     pub columns: Vec<UInt64Array>,
 }
 
-/// What becomes of every change.
+/// The decision about every change.
 #[derive(Debug, Clone)]
 pub struct Decisions {
-    /// One a change.
+    /// One for each change.
     pub verdicts: Vec<Verdict>,
-    /// The rows as they will be, where the verdict is `Write`; in other rows as the target holds them.
+    /// The resulting rows where the verdict is `Write`; otherwise the target's rows.
     pub rows: RecordBatch,
-    /// For each column, the rows in which the target's value stays untouched; `None` for nowhere.
+    /// For each column, the rows in which the target's value is not written; `None` if there are
+    /// none.
     pub untouched: Vec<Option<BooleanBuffer>>,
-    /// For each column, the rows in which a strategy had to decide it; `None` for nowhere.
+    /// For each column, the rows in which a strategy had to decide; `None` if there are none.
     pub contested: Vec<Option<BooleanBuffer>>,
-    /// The conflicts, by ascending row; at most one a change.
+    /// The conflicts, ordered by row; at most one for each change.
     pub conflicts: Vec<Conflict>,
-    /// The changes with the verdict `Reject`, by ascending row.
+    /// The changes with the verdict `Reject`, ordered by row.
     pub rejected: Vec<RejectedRow>,
 }
 
-/// What becomes of a change.
+/// The decision about a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// The row becomes what [`Decisions::rows`] says.
+    /// The row gets the values of [`Decisions::rows`].
     Write,
-    /// The row goes.
+    /// The row is deleted.
     Delete,
-    /// The change applies, and the target is that way already.
+    /// The change applies, but the target already has its result.
     Same,
-    /// The target's row stays.
+    /// The target's row is kept.
     Keep,
-    /// A person decides (C9).
+    /// The change waits for a person (C9).
     Queue,
-    /// It can never be written.
+    /// The change can never be written.
     Reject,
 }
 
@@ -151,29 +152,29 @@ impl Verdict {
     }
 }
 
-/// One conflict and how it ended.
+/// A conflict and its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict {
-    /// The change.
+    /// The index of the change.
     pub row: u32,
-    /// What differs.
+    /// The type of the conflict.
     pub kind: ConflictType,
-    /// Who won.
+    /// The winner.
     pub winner: Winner,
-    /// Why, for a person.
+    /// The reason, for a person to read.
     pub reason: &'static str,
 }
 
-/// Who won.
+/// The winner of a conflict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Winner {
     /// The change.
     Source,
-    /// The row that was there.
+    /// The target's row.
     Target,
-    /// Something of both.
+    /// Values of both sides.
     Merged,
-    /// Nobody yet.
+    /// No decision yet.
     Manual,
 }
 

@@ -1,8 +1,8 @@
-//! Rows of the tests of conflicts: values that are written down as text, sent as Arrow columns, put
-//! into a table as SQL and read back from it.
+//! Rows for the tests of conflicts: values written as text, sent as Arrow columns, inserted into a
+//! table with SQL and read back.
 //!
-//! A row is its cells in the order of its columns, the key `id` aside. Two values are equal as the
-//! rules say: numbers by value, JSON documents by value, text by its bytes.
+//! A row is the list of its cells in the order of its columns, without the key `id`. Values are
+//! equal by the rules of conflicts: numbers and JSON documents by value, text by its bytes.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use super::rows::partition;
 use crate::change::{Changes, Image, Logical, Operation, Table};
 use crate::record::Records;
 
-/// What a database calls the types of [`Column`]; every one knows `bigint`.
+/// The names of the types of [`Column`] in a database. `bigint` has the same name everywhere.
 #[derive(Debug, Clone, Copy)]
 pub struct Types {
     /// Text of any length.
     pub text: &'static str,
-    /// Ten digits, a point, and two more.
+    /// A decimal with ten digits before and two after the point.
     pub decimal: &'static str,
     /// A JSON document.
     pub json: &'static str,
@@ -30,7 +30,7 @@ pub struct Types {
 }
 
 impl Default for Types {
-    /// Types that every database has.
+    /// Types that every database knows.
     fn default() -> Self {
         Self {
             text: "text",
@@ -42,7 +42,7 @@ impl Default for Types {
     }
 }
 
-/// A column, by its name.
+/// A column, identified by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
     /// `name`, text.
@@ -60,20 +60,20 @@ pub enum Column {
 /// A value that is not null.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Of `name`.
+    /// A value of `name`.
     Text(String),
-    /// Of `amount`, in hundredths.
+    /// A value of `amount`, in hundredths.
     Hundredths(i64),
-    /// Of `tags` and `doc`.
+    /// A value of `tags` or `doc`.
     Json(serde_json::Value),
-    /// Of `version`.
+    /// A value of `version`.
     Version(i64),
 }
 
-/// A place of a row.
+/// The value of one column in a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
-    /// The source did not send it (R14).
+    /// The source did not send the column (R14).
     Unset,
     /// Null.
     Null,
@@ -81,16 +81,16 @@ pub enum Cell {
     Is(Value),
 }
 
-/// A change of a row, with what it was before where an update says it.
+/// A change of a row, with the row before if an update contains it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// What happened.
+    /// The operation.
     pub operation: Operation,
     /// The key.
     pub id: i64,
-    /// The row before; only of an update.
+    /// The row before; only for an update.
     pub before: Option<Vec<Cell>>,
-    /// The row after; of a delete the row that it deleted.
+    /// The row after; for a delete, the deleted row.
     pub row: Vec<Cell>,
 }
 
@@ -104,7 +104,7 @@ impl Column {
         Self::Version,
     ];
 
-    /// The name.
+    /// The column's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -115,7 +115,7 @@ impl Column {
         }
     }
 
-    /// The field of the changes.
+    /// The column's field in the schema of the changes.
     pub fn field(self) -> Field {
         match self {
             Self::Name => Field::new(self.name(), DataType::Utf8, true),
@@ -125,7 +125,7 @@ impl Column {
         }
     }
 
-    /// The type in a target.
+    /// The column's type in a target.
     pub fn sql_type(self, types: Types) -> &'static str {
         match self {
             Self::Name => types.text,
@@ -135,7 +135,7 @@ impl Column {
         }
     }
 
-    /// What is written as `text`, in the table or by a database.
+    /// Parses a value from the decision table or from a database.
     pub fn value(self, text: &str) -> Value {
         match self {
             Self::Name => Value::Text(text.to_owned()),
@@ -148,7 +148,7 @@ impl Column {
         }
     }
 
-    /// Cells as a column of the changes.
+    /// Converts cells to a column of the changes.
     fn array(self, cells: &[&Cell]) -> ArrayRef {
         let texts = || {
             cells.iter().map(|cell| match cell {
@@ -200,17 +200,17 @@ impl std::fmt::Display for Cell {
 }
 
 impl Cell {
-    /// As a table keeps it.
+    /// Converts a value from a table.
     pub fn of(value: Option<Value>) -> Self {
         value.map_or(Self::Null, Self::Is)
     }
 
-    /// Whether the source did not send it.
+    /// Whether the source did not send the column.
     pub fn is_unset(&self) -> bool {
         *self == Self::Unset
     }
 
-    /// The value, `None` for null and for what was not sent.
+    /// The value; `None` for null and for unset.
     pub fn known(&self) -> Option<&Value> {
         match self {
             Self::Is(value) => Some(value),
@@ -218,7 +218,7 @@ impl Cell {
         }
     }
 
-    /// As SQL; a row that is held leaves nothing out.
+    /// The cell as an SQL literal. A row in the target has no unset cells.
     pub fn literal(&self) -> String {
         match self {
             Self::Unset | Self::Null => "NULL".to_owned(),
@@ -228,13 +228,13 @@ impl Cell {
     }
 }
 
-/// Cells as the table writes them: `new|15.00|6`.
+/// The cells in the notation of the decision table: `new|15.00|6`.
 pub fn show(row: &[Cell]) -> String {
     let cells: Vec<String> = row.iter().map(Cell::to_string).collect();
     cells.join("|")
 }
 
-/// `CREATE TABLE clients` with these columns and a mark for soft deletes.
+/// `CREATE TABLE clients` with these columns and a column that marks soft deletes.
 pub fn create_table(columns: &[Column], types: Types) -> String {
     let columns: Vec<String> = columns
         .iter()
@@ -255,7 +255,7 @@ pub fn schema(columns: &[Column]) -> SchemaRef {
     ))
 }
 
-/// Rows as Arrow, null where there is none or nothing was sent.
+/// Rows as Arrow; null where there is no row or a cell is unset.
 pub fn batch(columns: &[Column], ids: &[i64], rows: &[Option<&[Cell]>]) -> RecordBatch {
     let mut arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(ids.to_vec()))];
     for (place, column) in columns.iter().enumerate() {
@@ -268,7 +268,7 @@ pub fn batch(columns: &[Column], ids: &[i64], rows: &[Option<&[Cell]>]) -> Recor
     RecordBatch::try_new(schema(columns), arrays).unwrap()
 }
 
-/// The images before of these events: that of a delete is its row, where it has one.
+/// The rows before of these events; for a delete, the deleted row if it is known.
 pub fn images(columns: &[Column], events: &[Event]) -> Image {
     let rows: Vec<Option<&[Cell]>> = events.iter().map(Event::image).collect();
     let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
@@ -279,7 +279,7 @@ pub fn images(columns: &[Column], events: &[Event]) -> Image {
     }
 }
 
-/// A batch of these events; their images go along where `with_before`.
+/// A batch of these events; with the rows before if `with_before` is set.
 pub fn changes(columns: &[Column], events: &[Event], with_before: bool) -> Changes {
     let rows: Vec<Option<&[Cell]>> = events.iter().map(|event| Some(&event.row[..])).collect();
     let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
@@ -308,7 +308,7 @@ pub fn changes(columns: &[Column], events: &[Event], with_before: bool) -> Chang
 }
 
 impl Event {
-    /// The row before, as far as the event says it.
+    /// The row before, if the event contains it.
     pub fn image(&self) -> Option<&[Cell]> {
         match self.operation {
             Operation::Delete => {
@@ -320,7 +320,7 @@ impl Event {
     }
 }
 
-/// Per column, the key first, the rows in which nothing was sent.
+/// For each column, starting with the key: the rows in which the cell is unset.
 fn unset(columns: &[Column], rows: &[Option<&[Cell]>]) -> Vec<Option<BooleanBuffer>> {
     let masks = (0..columns.len()).map(|place| {
         let mask = BooleanBuffer::collect_bool(rows.len(), |row| {
@@ -331,7 +331,7 @@ fn unset(columns: &[Column], rows: &[Option<&[Cell]>]) -> Vec<Option<BooleanBuff
     std::iter::once(None).chain(masks).collect()
 }
 
-/// A place of Arrow rows as a cell; `column` counts without the key.
+/// The cell of a row in a batch; `column` does not count the key.
 pub fn cell(columns: &[Column], rows: &RecordBatch, column: usize, row: usize) -> Cell {
     let array = rows.column(column + 1);
     if array.is_null(row) {

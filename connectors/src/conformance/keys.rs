@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::rows::{changes, row};
-use super::sink::{Bench, Writer, options};
+use super::sink::{TestDatabase, Writer, options};
 use crate::change::{Changes, Operation};
 use crate::conflict::{ConflictPolicy, Path, Strategy};
 use crate::error::Error;
@@ -27,7 +27,12 @@ const CHANGES: u64 = 40;
 
 /// Passes where the batch does not change how a table with a key of these types ends. `texts` and `numbers` are
 /// column types, with a collation where one is meant, that take such keys.
-pub async fn check_keys(bench: &dyn Bench, texts: &[&str], numbers: &[&str], floats: &[&str]) {
+pub async fn check_keys(
+    bench: &dyn TestDatabase,
+    texts: &[&str],
+    numbers: &[&str],
+    floats: &[&str],
+) {
     let newest = ConflictPolicy {
         strategy: Strategy::NewestWins,
         version: Some("v".to_owned()),
@@ -117,7 +122,7 @@ fn script(seed: u64) -> Vec<Step> {
 }
 
 async fn play(
-    bench: &dyn Bench,
+    bench: &dyn TestDatabase,
     options: &Options,
     key_type: &str,
     script: &[Step],
@@ -166,7 +171,7 @@ fn batch(steps: &[Step], keys: &dyn Fn(&[usize]) -> ArrayRef) -> Changes {
 }
 
 /// Passes where a name means the column that is spelled so, else the only one of another case.
-pub async fn check_names(bench: &dyn Bench) {
+pub async fn check_names(bench: &dyn TestDatabase) {
     names_fold(bench).await;
     names_that_meet_are_refused(bench).await;
     exact_names_stay_apart(bench).await;
@@ -200,7 +205,7 @@ fn by(evolution: Evolution, case: Case) -> Options {
 
 const NAMED: &str = "CREATE TABLE named (id varchar(20) NOT NULL PRIMARY KEY, config varchar(20))";
 
-async fn names_fold(bench: &dyn Bench) {
+async fn names_fold(bench: &dyn TestDatabase) {
     for evolution in [Evolution::Fail, Evolution::Ignore, Evolution::Evolve] {
         bench.reset().await;
         bench.execute(NAMED).await;
@@ -226,7 +231,7 @@ async fn names_fold(bench: &dyn Bench) {
     }
 }
 
-async fn names_that_meet_are_refused(bench: &dyn Bench) {
+async fn names_that_meet_are_refused(bench: &dyn TestDatabase) {
     bench.reset().await;
     bench.execute(NAMED).await;
     for evolution in [Evolution::Ignore, Evolution::Evolve] {
@@ -245,7 +250,7 @@ async fn names_that_meet_are_refused(bench: &dyn Bench) {
 
 /// `config` and `CONFIG` are two columns where the database has two, and else the second is refused: it is
 /// never written to the first.
-async fn exact_names_stay_apart(bench: &dyn Bench) {
+async fn exact_names_stay_apart(bench: &dyn TestDatabase) {
     bench.reset().await;
     bench.execute(NAMED).await;
     let options = by(Evolution::Evolve, Case::Exact);
@@ -271,7 +276,7 @@ async fn exact_names_stay_apart(bench: &dyn Bench) {
     assert!(error.contains("\"Missing\""), "{error}");
 }
 
-async fn refused(bench: &dyn Bench, options: &Options, rows: Changes) -> String {
+async fn refused(bench: &dyn TestDatabase, options: &Options, rows: Changes) -> String {
     match Writer::open(bench, options).await.write(vec![rows]).await {
         Err(error @ Error::Configuration { .. }) => error.chain(),
         other => panic!("expected a configuration error, found {other:?}"),

@@ -1,20 +1,20 @@
-//! The rules of conflicts for one change and one row, as plainly as they can be said: no Arrow, no
-//! SQL, no batches. What a target becomes under it is what every sink must make of it.
+//! A simple model of the rules of conflicts for one change and one row: without Arrow, SQL and
+//! batches. Every sink must give the model's result.
 //!
-//! It is written from C1–C10, R12 and R14 and shares no code with what it is held against. Of
-//! expressions it knows two, [`SIDE`] and [`ADDED`].
+//! The model is written from C1–C10, R12 and R14, and shares no code with the implementations. It
+//! knows two expressions, [`SIDE`] and [`ADDED`].
 
 mod column;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{Cell, Column, Event, Value};
-use super::truth::Bucket;
+use super::decision_table::Bucket;
 use crate::change::Operation;
 use crate::conflict::{ConflictPolicy, ConflictType, Detect, Strategy, Tie};
 use crate::sql::DeleteMode;
 
-/// A row, null or a value in each column.
+/// A row; each column has a value or null.
 pub(super) type Row = Vec<Option<Value>>;
 
 /// The expression of a sink that the model knows.
@@ -24,29 +24,29 @@ pub(super) const SIDE: &str =
 /// The expression of the column `amount` that the model knows.
 pub(super) const ADDED: &str = "coalesce(target.amount, 0) + coalesce(source.amount, 0)";
 
-/// A target.
+/// A target with the rows of a history.
 pub(super) struct Model {
     policy: ConflictPolicy,
     delete: DeleteMode,
     columns: Vec<Column>,
     version: Option<usize>,
-    /// Rows by their key, and whether a soft delete marked them.
+    /// The rows by key, and whether a soft delete marked them.
     pub(super) rows: BTreeMap<i64, (Row, bool)>,
-    graves: BTreeMap<i64, i64>,
+    tombstones: BTreeMap<i64, i64>,
     open: BTreeSet<i64>,
 }
 
-/// Why a change is not decided.
+/// Why the model does not decide a change.
 enum Stop {
     Queue,
     Reject(&'static str),
 }
 
-/// What a change that meets a row becomes.
-enum Fate {
-    /// There is no conflict.
+/// The effect of a change that meets a row.
+enum Effect {
+    /// There is no conflict, so the change is applied.
     Applies,
-    /// The target's row becomes this one.
+    /// The row gets these values.
     Becomes(Row),
 }
 
@@ -61,12 +61,12 @@ impl Model {
             delete,
             columns: columns.to_vec(),
             rows: BTreeMap::new(),
-            graves: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
             open: BTreeSet::new(),
         }
     }
 
-    /// Applies one change; where it is counted, and its conflict.
+    /// Applies one change; returns where it is counted, and its conflict.
     pub(super) fn apply(&mut self, event: &Event) -> (Bucket, Option<ConflictType>) {
         if self.open.contains(&event.id) {
             return (Bucket::Queued, None);
@@ -75,7 +75,7 @@ impl Model {
         let live = live.map(|(row, _)| row.clone());
         let done = match (event.operation, live) {
             (Operation::Delete, None) => {
-                self.bury(event);
+                self.record_delete(event);
                 Ok((Bucket::Written, Some(ConflictType::DeleteMissing)))
             }
             (Operation::Delete, Some(target)) => self.delete(event, &target),
@@ -93,15 +93,15 @@ impl Model {
     }
 
     fn insert(&mut self, event: &Event) -> Result<(Bucket, Option<ConflictType>), Stop> {
-        if self.buries() {
+        if self.records_deletes() {
             let marked = self
                 .rows
                 .get(&event.id)
                 .and_then(|(row, _)| self.version(row));
-            let grave = marked.max(self.graves.get(&event.id).copied());
+            let tombstone = marked.max(self.tombstones.get(&event.id).copied());
             let source = self.version(&known(&event.row));
-            let late =
-                grave.is_some_and(|grave| source.is_none() || !self.ahead(source, Some(grave)));
+            let late = tombstone
+                .is_some_and(|tombstone| source.is_none() || !self.ahead(source, Some(tombstone)));
             if late {
                 return Ok((Bucket::Kept, Some(ConflictType::UpdateMissing)));
             }
@@ -109,7 +109,7 @@ impl Model {
         if event.row.contains(&Cell::Unset) {
             return Err(Stop::Reject("R14 incomplete"));
         }
-        self.graves.remove(&event.id);
+        self.tombstones.remove(&event.id);
         self.rows.insert(event.id, (known(&event.row), false));
         let update = event.operation == Operation::Update;
         Ok((
@@ -133,11 +133,11 @@ impl Model {
             })
             .collect();
         let fate = self.meets(event, &target)?;
-        let conflict = matches!(fate, Fate::Becomes(_)).then(|| differs(event.operation));
+        let conflict = matches!(fate, Effect::Becomes(_)).then(|| differs(event.operation));
         let (row, kept) = match fate {
-            Fate::Applies => (applied, false),
-            Fate::Becomes(row) => {
-                // A row that ends as it was stays, unless it is the source's and equal to it.
+            Effect::Applies => (applied, false),
+            Effect::Becomes(row) => {
+                // A row that does not change is kept, unless it equals the source's row.
                 let whole = self.policy.strategy.takes_whole_rows();
                 let sources = whole && applied == target && self.source_wins(event, &target)?;
                 let kept = row == target && !sources;
@@ -149,9 +149,9 @@ impl Model {
         Ok((bucket, conflict))
     }
 
-    fn meets(&self, event: &Event, target: &Row) -> Result<Fate, Stop> {
+    fn meets(&self, event: &Event, target: &Row) -> Result<Effect, Stop> {
         if !self.upsert_conflicts(event, target) {
-            return Ok(Fate::Applies);
+            return Ok(Effect::Applies);
         }
         let whole = self.policy.strategy.takes_whole_rows();
         let source_wins = whole && self.source_wins(event, target)?;
@@ -167,7 +167,7 @@ impl Model {
                 _ => self.column(place, event, target)?,
             };
         }
-        Ok(Fate::Becomes(row))
+        Ok(Effect::Becomes(row))
     }
 
     fn delete(
@@ -216,7 +216,7 @@ impl Model {
                 self.rows.remove(&event.id);
             }
         }
-        self.bury(event);
+        self.record_delete(event);
         Ok((
             Bucket::Written,
             conflict.then_some(ConflictType::DeleteOriginDiffers),
@@ -252,7 +252,7 @@ impl Model {
         }
     }
 
-    /// Who wins a whole row.
+    /// Whether the source wins the whole row.
     fn source_wins(&self, event: &Event, target: &Row) -> Result<bool, Stop> {
         let source = known(&event.row);
         let (mine, theirs) = (self.version(&source), self.version(target));
@@ -268,7 +268,7 @@ impl Model {
         })
     }
 
-    /// Whether an upsert of this version wins under newest_wins (C3, C4).
+    /// Whether an upsert of this version wins under `newest_wins` (C3, C4).
     fn ahead(&self, source: Option<i64>, target: Option<i64>) -> bool {
         match (source, target) {
             (Some(source), Some(target)) if source != target => source > target,
@@ -278,7 +278,7 @@ impl Model {
         }
     }
 
-    /// As [`Model::ahead`], under oldest_wins.
+    /// The same as [`Model::ahead`], under `oldest_wins`.
     fn behind(&self, source: Option<i64>, target: Option<i64>) -> bool {
         match (source, target) {
             (Some(source), Some(target)) if source != target => source < target,
@@ -298,23 +298,26 @@ impl Model {
         }
     }
 
-    /// Whether the versions of deletes are kept (R12).
-    fn buries(&self) -> bool {
+    /// Whether the versions of deletes are recorded (R12).
+    fn records_deletes(&self) -> bool {
         let strategy = &self.policy.strategy;
         self.version.is_some()
             && (*strategy == Strategy::NewestWins || !strategy.takes_whole_rows())
     }
 
-    fn bury(&mut self, event: &Event) {
-        let Some(version) = self.version(&known(&event.row)).filter(|_| self.buries()) else {
+    fn record_delete(&mut self, event: &Event) {
+        let Some(version) = self
+            .version(&known(&event.row))
+            .filter(|_| self.records_deletes())
+        else {
             return;
         };
-        let grave = self.graves.entry(event.id).or_insert(version);
-        *grave = version.max(*grave);
+        let tombstone = self.tombstones.entry(event.id).or_insert(version);
+        *tombstone = version.max(*tombstone);
     }
 }
 
-/// Values as far as they were sent.
+/// The values of a row; null where unset.
 fn known(row: &[Cell]) -> Row {
     row.iter().map(|cell| cell.known().cloned()).collect()
 }
@@ -332,9 +335,9 @@ mod tests {
     use super::*;
     use crate::conflict::{NullVersion, canonical_json};
     use crate::conformance::cells::show;
-    use crate::conformance::truth::{Held, cases};
+    use crate::conformance::decision_table::{TargetState, cases};
 
-    /// Thresholds, other meanings of null and the table's own expressions are beyond the model.
+    /// The model knows no thresholds, no `null_version` and no other expressions.
     fn knows(policy: &ConflictPolicy) -> bool {
         policy.threshold.is_none()
             && policy.null_version == NullVersion::Loses
@@ -345,30 +348,30 @@ mod tests {
     }
 
     #[test]
-    fn the_model_and_the_truth_table_agree() {
+    fn the_model_and_the_decision_table_agree() {
         let mut count = 0;
         for case in cases().into_iter().filter(|case| knows(&case.policy)) {
-            let soft = matches!(case.held, Held::Marked(_));
+            let soft = matches!(case.target, TargetState::Marked(_));
             let delete = if soft {
                 DeleteMode::Soft
             } else {
                 DeleteMode::Hard
             };
             let mut model = Model::new(&case.policy, delete, &case.columns);
-            match &case.held {
-                Held::Nothing => {}
-                Held::Row(row) | Held::Marked(row) => {
+            match &case.target {
+                TargetState::Absent => {}
+                TargetState::Row(row) | TargetState::Marked(row) => {
                     model.rows.insert(0, (known(row), soft));
                 }
-                Held::Grave(version) => {
-                    model.graves.insert(0, *version);
+                TargetState::Tombstone(version) => {
+                    model.tombstones.insert(0, *version);
                 }
             }
             let (bucket, kind) = model.apply(&case.event);
             let row = model.rows.get(&0).filter(|(_, marked)| !marked);
             let row: Option<Vec<Cell>> =
                 row.map(|(row, _)| row.iter().cloned().map(Cell::of).collect());
-            // Documents are compared by their value.
+            // Documents are compared by value.
             let by_value = |row: &[Cell]| {
                 let shown = show(row);
                 let cells = shown.split('|').map(|cell| match canonical_json(cell) {
@@ -385,7 +388,7 @@ mod tests {
                     case.bucket.clone(),
                     case.conflict.map(|(kind, _)| kind)
                 ),
-                "truth.txt:{} {:?}",
+                "decision_table.txt:{} {:?}",
                 case.line,
                 case.policy
             );

@@ -1,4 +1,4 @@
-//! Changes of a small table, written down in tests.
+//! Changes of a small table, for tests.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::change::{Changes, Operation, Table};
 use crate::record::{Partition, Records};
 
-/// A change of `clients (id, name, version)`; the outer `None` is an unset value (R14).
+/// A change of `clients (id, name, version)`; the outer `None` is an unset column (R14).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What happened.
+    /// The operation.
     pub operation: Operation,
     /// The key.
     pub id: Option<i64>,
-    /// A value.
+    /// The column `name`.
     pub name: Option<Option<String>>,
     /// The version.
     pub version: Option<Option<i64>>,
@@ -32,7 +32,7 @@ pub fn row(operation: Operation, id: i64, name: &str, version: impl Into<Option<
     }
 }
 
-/// A delete that carries nothing but the key.
+/// A delete with nothing but the key.
 pub fn delete_by_key(id: i64) -> Row {
     Row {
         operation: Operation::Delete,
@@ -42,7 +42,7 @@ pub fn delete_by_key(id: i64) -> Row {
     }
 }
 
-/// An update that leaves out the name.
+/// An update that leaves the name unset.
 pub fn without_name(id: i64, version: i64) -> Row {
     Row {
         name: None,
@@ -50,7 +50,7 @@ pub fn without_name(id: i64, version: i64) -> Row {
     }
 }
 
-/// The table as the source calls it; its topic has one partition where `single`.
+/// A partition of the source table; the only partition of its topic if `single` is set.
 pub fn partition() -> Partition {
     Partition {
         topic: "crm.public.clients".into(),
@@ -106,7 +106,7 @@ pub fn changes(rows: &[Row], single: bool) -> Changes {
     }
 }
 
-/// The batch with one more column of text.
+/// The batch with an additional text column.
 pub fn with_column(mut changes: Changes, name: &str, value: &str) -> Changes {
     let mut fields: Vec<Arc<Field>> = changes.rows.schema().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(name, DataType::Utf8, true)));

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::rows::partition;
-use super::sink::Bench;
+use super::sink::TestDatabase;
 use crate::change::Changes;
 use crate::error::{Error, RejectedChange};
 use crate::format::{DeclaredSchema, Decoder, DecoderOptions, Format, parse_declared};
@@ -18,7 +18,7 @@ use crate::sql::{DeleteMode, Evolution, Options};
 
 /// Events, and how they are delivered.
 struct Feed<'a> {
-    bench: &'a dyn Bench,
+    bench: &'a dyn TestDatabase,
     options: Options,
     decoding: DecoderOptions,
     /// Records in one delivery.
@@ -66,7 +66,7 @@ fn declared(columns: &[(&str, &str)]) -> DecoderOptions {
 }
 
 impl<'a> Feed<'a> {
-    fn new(bench: &'a dyn Bench, evolution: Evolution) -> Self {
+    fn new(bench: &'a dyn TestDatabase, evolution: Evolution) -> Self {
         Self {
             bench,
             options: options(evolution),
@@ -230,7 +230,7 @@ fn wrapped(payload: &str) -> String {
 }
 
 /// Passes where the cases that were found end right (field faults 1a to 1g).
-pub async fn check_shape(bench: &dyn Bench) {
+pub async fn check_shape(bench: &dyn TestDatabase) {
     a_column_that_is_not_carried_stays(bench).await;
     a_column_that_the_table_lacks_goes_to_the_policy(bench).await;
     a_number_is_no_instant_without_a_unit(bench).await;
@@ -241,13 +241,13 @@ pub async fn check_shape(bench: &dyn Bench) {
     a_fraction_widens_where_the_policy_lets_it(bench).await;
 }
 
-async fn made(bench: &dyn Bench, sql: &str) {
+async fn made(bench: &dyn TestDatabase, sql: &str) {
     bench.reset().await;
     bench.execute(sql).await;
 }
 
 /// 1a: in every form, with each source of the schema.
-async fn a_column_that_is_not_carried_stays(bench: &dyn Bench) {
+async fn a_column_that_is_not_carried_stays(bench: &dyn TestDatabase) {
     let table = "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, name varchar(40), own_note varchar(40) NOT NULL DEFAULT 'ours')";
     let (row, other) = (r#"{"id":1,"name":"new"}"#, r#"{"id":2,"name":"b"}"#);
     let (only_key, null) = (r#"{"id":1}"#, r#"{"id":1,"name":null}"#);
@@ -308,7 +308,7 @@ impl Feed<'_> {
 }
 
 /// 1b.
-async fn a_column_that_the_table_lacks_goes_to_the_policy(bench: &dyn Bench) {
+async fn a_column_that_the_table_lacks_goes_to_the_policy(bench: &dyn TestDatabase) {
     let table = "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, name varchar(40))";
     let event = [r#"{"before":null,"after":{"id":1,"name":"a","age":18},"op":"c"}"#];
     for evolution in [
@@ -342,7 +342,7 @@ async fn a_column_that_the_table_lacks_goes_to_the_policy(bench: &dyn Bench) {
 }
 
 /// 1c.
-async fn a_number_is_no_instant_without_a_unit(bench: &dyn Bench) {
+async fn a_number_is_no_instant_without_a_unit(bench: &dyn TestDatabase) {
     let instant = bench.types().instant;
     let table =
         format!("CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, at_time {instant} NULL, d date)");
@@ -367,7 +367,7 @@ async fn a_number_is_no_instant_without_a_unit(bench: &dyn Bench) {
 }
 
 /// 1e: at the first start and at every other.
-async fn documents_go_into_text_and_json(bench: &dyn Bench) {
+async fn documents_go_into_text_and_json(bench: &dyn TestDatabase) {
     let json = bench.types().json;
     let table = format!("CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, x varchar(40), j {json})");
     let events = [
@@ -409,7 +409,7 @@ async fn documents_go_into_text_and_json(bench: &dyn Bench) {
 }
 
 /// 1f.
-async fn a_null_makes_no_column_and_a_kind_is_no_other(bench: &dyn Bench) {
+async fn a_null_makes_no_column_and_a_kind_is_no_other(bench: &dyn TestDatabase) {
     let events = [
         update(r#"{"id":1,"age":null}"#),
         update(r#"{"id":1,"age":18}"#),
@@ -456,7 +456,7 @@ async fn a_null_makes_no_column_and_a_kind_is_no_other(bench: &dyn Bench) {
 }
 
 /// 1g.
-async fn a_mark_of_deletes_is_made_once(bench: &dyn Bench) {
+async fn a_mark_of_deletes_is_made_once(bench: &dyn TestDatabase) {
     bench.reset().await;
     let mut feed = Feed::new(bench, Evolution::Evolve);
     feed.options.delete = DeleteMode::Soft;
@@ -477,7 +477,7 @@ async fn a_mark_of_deletes_is_made_once(bench: &dyn Bench) {
 }
 
 /// A column that takes no null and that somebody else fills: updates pass, an insert costs itself.
-async fn a_required_column_of_others_refuses_inserts_alone(bench: &dyn Bench) {
+async fn a_required_column_of_others_refuses_inserts_alone(bench: &dyn TestDatabase) {
     let table = "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, name varchar(40), must varchar(40) NOT NULL)";
     for declare in [false, true] {
         made(bench, table).await;
@@ -505,7 +505,7 @@ async fn a_required_column_of_others_refuses_inserts_alone(bench: &dyn Bench) {
     }
 }
 
-async fn a_fraction_widens_where_the_policy_lets_it(bench: &dyn Bench) {
+async fn a_fraction_widens_where_the_policy_lets_it(bench: &dyn TestDatabase) {
     let table = "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, price integer)";
     let events = [
         update(r#"{"id":1,"price":10}"#),
@@ -540,7 +540,7 @@ async fn a_fraction_widens_where_the_policy_lets_it(bench: &dyn Bench) {
 
 /// Passes where random streams end the same however they are delivered; `cases` streams for each source
 /// of the schema and each table.
-pub async fn check_streams(bench: &dyn Bench, cases: u64) {
+pub async fn check_streams(bench: &dyn TestDatabase, cases: u64) {
     for seed in 0..cases {
         for schema in [Schema::Neither, Schema::Declared, Schema::Embedded] {
             for own_table in [false, true] {
@@ -558,7 +558,7 @@ enum Schema {
     Embedded,
 }
 
-async fn check_stream(bench: &dyn Bench, seed: u64, schema: Schema, own_table: bool) {
+async fn check_stream(bench: &dyn TestDatabase, seed: u64, schema: Schema, own_table: bool) {
     let mut random = Random(seed * 7919 + 17);
     let events: Vec<String> = (0..24).map(|_| random.event(schema)).collect();
     let own = "CREATE TABLE t (id bigint NOT NULL PRIMARY KEY, n integer, s varchar(40), own_note varchar(40) DEFAULT 'ours')";

@@ -1,10 +1,10 @@
-//! The suite of a sink that keeps positions.
+//! The test suite for sinks that store positions.
 
 use async_trait::async_trait;
 
 use super::cells::Types;
 use super::rows::{Row, changes, delete_by_key, partition, row, with_column, without_name};
-use super::strategies::{Ending, HELD, Meeting, expected, meetings};
+use super::strategies::{Expected, HELD, Scenario, expected, scenarios};
 use crate::change::Changes;
 use crate::change::Operation::{Create, Delete, Truncate, Update};
 use crate::conflict::{ConflictCounts, ConflictPolicy, ConflictType, Detect, Strategy, Tie};
@@ -15,8 +15,8 @@ use crate::sql::{DeleteMode, Evolution, Options, TruncateMode};
 
 /// A database that the suite may empty.
 #[async_trait]
-pub trait Bench: Send + Sync {
-    /// Removes everything, Syncline's own tables among it.
+pub trait TestDatabase: Send + Sync {
+    /// Removes all tables, including Syncline's own.
     async fn reset(&self);
 
     /// Opens a sink.
@@ -25,30 +25,30 @@ pub trait Bench: Send + Sync {
     /// Runs a statement.
     async fn execute(&self, sql: &str);
 
-    /// Runs a query; every value as text.
+    /// Runs a query and returns every value as text.
     async fn query(&self, sql: &str) -> Vec<Vec<Option<String>>>;
 
-    /// What the database calls its types; those that every database has, where it does not say.
+    /// The names of the database's types. Default: types that every database knows.
     fn types(&self) -> Types {
         Types::default()
     }
 }
 
-/// Rows as `id:name:version`, `-` for null.
+/// Rows as `id:name:version`; `-` for null.
 type Found = Vec<String>;
 
-/// Passes where the sink keeps every rule of its contract.
-pub async fn check_sink(bench: &dyn Bench) {
-    positions_move_by_compare_and_set(bench).await;
-    rows_and_positions_are_atomic(bench).await;
-    every_strategy_meets_every_row(bench).await;
-    merge_fills_nulls(bench).await;
-    batch_size_never_changes_the_result(bench).await;
-    unset_values_stay(bench).await;
-    deletes_by_mode(bench).await;
-    an_older_change_does_not_resurrect(bench).await;
-    truncates_by_mode(bench).await;
-    schemas_evolve_by_policy(bench).await;
+/// Checks every rule of the contract of a sink.
+pub async fn check_sink(database: &dyn TestDatabase) {
+    positions_move_by_compare_and_set(database).await;
+    rows_and_positions_are_atomic(database).await;
+    every_strategy_meets_every_row(database).await;
+    merge_fills_nulls(database).await;
+    batch_size_never_changes_the_result(database).await;
+    unset_values_stay(database).await;
+    deletes_by_mode(database).await;
+    an_older_change_does_not_resurrect(database).await;
+    truncates_by_mode(database).await;
+    schemas_evolve_by_policy(database).await;
 }
 
 const TABLE: &str =
@@ -69,15 +69,15 @@ pub(super) fn options() -> Options {
     }
 }
 
-/// A sink with where its partition stands.
+/// A sink with the position of its partition.
 pub(super) struct Writer {
     pub(super) sink: Box<dyn Sink>,
     position: Option<i64>,
 }
 
 impl Writer {
-    pub(super) async fn open(bench: &dyn Bench, options: &Options) -> Self {
-        let mut sink = bench.connect(options, &identity()).await.unwrap();
+    pub(super) async fn open(database: &dyn TestDatabase, options: &Options) -> Self {
+        let mut sink = database.connect(options, &identity()).await.unwrap();
         let positions = sink.positions().await.unwrap();
         let positions = positions.expect("a transactional sink keeps positions");
         Self {
@@ -112,7 +112,7 @@ impl Writer {
         self.write(vec![changes(rows, true)]).await.unwrap()
     }
 
-    /// Writes what is not refused, as the pipeline does.
+    /// Writes the changes and skips rejected ones, as a pipeline does.
     async fn deliver(&mut self, rows: &[Row]) {
         let mut rows = rows.to_vec();
         loop {
@@ -130,8 +130,8 @@ impl Writer {
     }
 }
 
-async fn found(bench: &dyn Bench) -> Found {
-    let rows = bench
+async fn found(database: &dyn TestDatabase) -> Found {
+    let rows = database
         .query("SELECT id, name, version FROM clients ORDER BY id")
         .await;
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
@@ -140,9 +140,9 @@ async fn found(bench: &dyn Bench) -> Found {
         .collect()
 }
 
-async fn fresh(bench: &dyn Bench) {
-    bench.reset().await;
-    bench.execute(TABLE).await;
+async fn fresh(database: &dyn TestDatabase) {
+    database.reset().await;
+    database.execute(TABLE).await;
 }
 
 #[track_caller]
@@ -160,16 +160,16 @@ fn rejected(result: Result<Outcome>) -> Vec<(usize, usize, String)> {
     }
 }
 
-async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
-    fresh(bench).await;
-    let mut first = Writer::open(bench, &options()).await;
+async fn positions_move_by_compare_and_set(database: &dyn TestDatabase) {
+    fresh(database).await;
+    let mut first = Writer::open(database, &options()).await;
     assert_eq!(first.position, None, "nothing was ever written");
     first.write_rows(&[row(Create, 1, "a", 1)]).await;
-    let mut second = Writer::open(bench, &options()).await;
+    let mut second = Writer::open(database, &options()).await;
     assert_eq!(second.position, Some(1));
     second.write_rows(&[row(Update, 1, "b", 2)]).await;
 
-    // The first one is a zombie now (R4).
+    // The first writer is now fenced (R4).
     let error = first
         .write(vec![changes(&[row(Update, 1, "zombie", 3)], true)])
         .await;
@@ -182,9 +182,9 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
         panic!("a zombie was not fenced: {error:?}");
     };
     assert_eq!((expected, stands), (1, Some(2)));
-    assert_eq!(found(bench).await, ["1:b:2"]);
+    assert_eq!(found(database).await, ["1:b:2"]);
 
-    // A replay from the beginning is fenced too.
+    // A replay from the beginning is fenced, too.
     first.position = None;
     let error = first
         .write(vec![changes(&[row(Create, 1, "a", 1)], true)])
@@ -193,9 +193,9 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
         matches!(error, Err(Error::Fenced { found: Some(2), .. })),
         "{error:?}"
     );
-    assert_eq!(found(bench).await, ["1:b:2"]);
+    assert_eq!(found(database).await, ["1:b:2"]);
 
-    // Positions move without rows, and those of another source are its own.
+    // Positions can move without rows, and another source has positions of its own.
     let span = Span {
         partition: partition(),
         from: Some(2),
@@ -223,7 +223,7 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
         source: "erp".to_owned(),
         ..identity()
     };
-    let mut sink = bench.connect(&options(), &other).await.unwrap();
+    let mut sink = database.connect(&options(), &other).await.unwrap();
     assert_eq!(
         sink.positions().await.unwrap().unwrap(),
         HeldPositions::new()
@@ -233,12 +233,12 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
     }
 }
 
-async fn rows_and_positions_are_atomic(bench: &dyn Bench) {
-    bench.reset().await;
-    bench
+async fn rows_and_positions_are_atomic(database: &dyn TestDatabase) {
+    database.reset().await;
+    database
         .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text NOT NULL, version bigint CHECK (version < 100))")
         .await;
-    let mut writer = Writer::open(bench, &options()).await;
+    let mut writer = Writer::open(database, &options()).await;
     writer.write_rows(&[row(Create, 1, "a", 1)]).await;
     let mut nameless = row(Create, 3, "", 1);
     nameless.name = Some(None);
@@ -249,14 +249,14 @@ async fn rows_and_positions_are_atomic(bench: &dyn Bench) {
         changes(&[good.clone(), nameless, row(Update, 1, "x", 2)], true),
         changes(&[row(Create, 4, "d", 100), row(Create, 5, "e", 1)], true),
     ];
-    // Exactly the culprits are named, and nothing of the write is there (R16).
+    // Exactly the bad rows are named, and nothing of the write is in the target (R16).
     let refused = rejected(writer.write(poison).await);
     let places: Vec<(usize, usize)> = refused
         .iter()
         .map(|(batch, row, _)| (*batch, *row))
         .collect();
     assert_eq!(places, [(0, 1), (1, 0)], "{refused:?}");
-    assert_eq!(found(bench).await, ["1:a:1"]);
+    assert_eq!(found(database).await, ["1:a:1"]);
     let refused = rejected(
         writer
             .write(vec![changes(&[good.clone(), keyless], true)])
@@ -270,57 +270,57 @@ async fn rows_and_positions_are_atomic(bench: &dyn Bench) {
     let held = writer.sink.positions().await.unwrap().unwrap();
     assert_eq!(offsets(&held), Positions::from([(partition(), 1)]));
     writer.write_rows(&[good, row(Create, 5, "e", 1)]).await;
-    assert_eq!(found(bench).await, ["1:a:1", "2:b:1", "5:e:1"]);
+    assert_eq!(found(database).await, ["1:a:1", "2:b:1", "5:e:1"]);
     writer.sink.close().await.unwrap();
 }
 
-async fn every_strategy_meets_every_row(bench: &dyn Bench) {
-    for (policy, endings) in expected() {
+async fn every_strategy_meets_every_row(database: &dyn TestDatabase) {
+    for (policy, results) in expected() {
         for together in [false, true] {
-            fresh(bench).await;
+            fresh(database).await;
             let options = Options {
                 conflict: policy.clone(),
                 ..options()
             };
-            let mut writer = Writer::open(bench, &options).await;
-            let mut meetings = meetings();
-            for (id, meeting) in meetings.iter_mut().enumerate() {
-                meeting.change.id = Some(id as i64);
-                if let Some(version) = meeting.held {
+            let mut writer = Writer::open(database, &options).await;
+            let mut scenarios = scenarios();
+            for (id, scenario) in scenarios.iter_mut().enumerate() {
+                scenario.change.id = Some(id as i64);
+                if let Some(version) = scenario.held {
                     let version = version.map_or("NULL".to_owned(), |version| version.to_string());
-                    bench
+                    database
                         .execute(&format!(
                             "INSERT INTO clients VALUES ({id}, '{HELD}', {version})"
                         ))
                         .await;
                 }
             }
-            let rows: Vec<Row> = meetings
+            let rows: Vec<Row> = scenarios
                 .iter()
-                .map(|meeting| meeting.change.clone())
+                .map(|scenario| scenario.change.clone())
                 .collect();
-            let wanted: Vec<Outcome> = endings.iter().zip(&rows).map(outcome).collect();
+            let wanted: Vec<Outcome> = results.iter().zip(&rows).map(outcome).collect();
             if together {
                 let mut sum = Outcome::default();
                 wanted.iter().for_each(|one| sum += one);
                 assert_eq!(writer.write_rows(&rows).await, sum, "{policy:?}");
             } else {
-                for ((row, wanted), meeting) in rows.iter().zip(&wanted).zip(&meetings) {
+                for ((row, wanted), scenario) in rows.iter().zip(&wanted).zip(&scenarios) {
                     let done = writer.write_rows(std::slice::from_ref(row)).await;
-                    assert_eq!(done, *wanted, "{}, {policy:?}", meeting.name);
+                    assert_eq!(done, *wanted, "{}, {policy:?}", scenario.name);
                 }
             }
-            let expect: Found = meetings.iter().zip(&endings).filter_map(remains).collect();
-            assert_eq!(sorted(found(bench).await), sorted(expect), "{policy:?}");
+            let expect: Found = scenarios.iter().zip(&results).filter_map(remains).collect();
+            assert_eq!(sorted(found(database).await), sorted(expect), "{policy:?}");
             writer.sink.close().await.unwrap();
         }
     }
 }
 
-fn outcome((ending, row): (&Ending, &Row)) -> Outcome {
-    let stays = ending.row == 'T' && ending.conflict.is_some();
+fn outcome((result, row): (&Expected, &Row)) -> Outcome {
+    let stays = result.row == 'T' && result.conflict.is_some();
     let mut conflicts = ConflictCounts::default();
-    if let Some(kind) = ending.conflict {
+    if let Some(kind) = result.conflict {
         conflicts.add(kind, 1);
     }
     debug_assert!(row.operation != Truncate);
@@ -334,16 +334,16 @@ fn outcome((ending, row): (&Ending, &Row)) -> Outcome {
     }
 }
 
-fn remains((meeting, ending): (&Meeting, &Ending)) -> Option<String> {
+fn remains((scenario, result): (&Scenario, &Expected)) -> Option<String> {
     let text = |version: Option<i64>| version.map_or("-".to_owned(), |version| version.to_string());
-    let id = meeting.change.id.unwrap();
-    match ending.row {
-        'T' => Some(format!("{id}:{HELD}:{}", text(meeting.held.unwrap()))),
+    let id = scenario.change.id.unwrap();
+    match result.row {
+        'T' => Some(format!("{id}:{HELD}:{}", text(scenario.held.unwrap()))),
         'S' => {
-            let name = meeting.change.name.clone().flatten().unwrap();
+            let name = scenario.change.name.clone().flatten().unwrap();
             Some(format!(
                 "{id}:{name}:{}",
-                text(meeting.change.version.flatten())
+                text(scenario.change.version.flatten())
             ))
         }
         _ => None,
@@ -355,25 +355,25 @@ fn sorted(mut found: Found) -> Found {
     found
 }
 
-async fn merge_fills_nulls(bench: &dyn Bench) {
-    fresh(bench).await;
+async fn merge_fills_nulls(database: &dyn TestDatabase) {
+    fresh(database).await;
     let mut options = options();
     options.conflict.strategy = Strategy::Merge;
     options.conflict.version = Some("version".to_owned());
-    bench
+    database
         .execute("INSERT INTO clients VALUES (1, NULL, 5), (2, 'held', 5)")
         .await;
-    let mut writer = Writer::open(bench, &options).await;
+    let mut writer = Writer::open(database, &options).await;
     let mut nameless = row(Update, 2, "", 6);
     nameless.name = Some(None);
     writer
         .write_rows(&[row(Update, 1, "older", 4), nameless])
         .await;
-    assert_eq!(found(bench).await, ["1:older:5", "2:held:6"]);
+    assert_eq!(found(database).await, ["1:older:5", "2:held:6"]);
     writer.sink.close().await.unwrap();
 }
 
-/// A history of a few keys, the same every time.
+/// A fixed history of a few keys.
 fn history() -> Vec<Row> {
     let mut state = 7_u64;
     let mut next = |bound: u64| {
@@ -399,7 +399,7 @@ fn history() -> Vec<Row> {
         .collect()
 }
 
-async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
+async fn batch_size_never_changes_the_result(database: &dyn TestDatabase) {
     use Strategy::{Merge, NewestWins, OldestWins, SourceWins, TargetWins};
     for strategy in [SourceWins, TargetWins, NewestWins, OldestWins, Merge] {
         for (detect, tie, delete) in [
@@ -409,11 +409,11 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
         ] {
             let mut ends = Vec::new();
             for rows in [1, 7, 60] {
-                bench.reset().await;
-                bench
+                database.reset().await;
+                database
                     .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false, own varchar(20) DEFAULT 'default')")
                     .await;
-                bench
+                database
                     .execute("INSERT INTO clients VALUES (0, 'held', 3, false, 'mine')")
                     .await;
                 let options = Options {
@@ -427,12 +427,12 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
                     delete,
                     ..options()
                 };
-                let mut writer = Writer::open(bench, &options).await;
+                let mut writer = Writer::open(database, &options).await;
                 for part in history().chunks(rows) {
                     writer.deliver(part).await;
                 }
                 writer.sink.close().await.unwrap();
-                let end = bench
+                let end = database
                     .query("SELECT id, name, version, CASE WHEN _deleted THEN 'deleted' ELSE 'alive' END, own FROM clients ORDER BY id")
                     .await;
                 ends.push((rows, end));
@@ -447,24 +447,24 @@ async fn batch_size_never_changes_the_result(bench: &dyn Bench) {
     }
 }
 
-async fn unset_values_stay(bench: &dyn Bench) {
-    fresh(bench).await;
-    let mut writer = Writer::open(bench, &options()).await;
+async fn unset_values_stay(database: &dyn TestDatabase) {
+    fresh(database).await;
+    let mut writer = Writer::open(database, &options()).await;
     writer
         .write_rows(&[row(Create, 1, "a", 1), row(Create, 2, "b", 1)])
         .await;
     writer
         .write_rows(&[without_name(1, 2), row(Update, 2, "c", 2)])
         .await;
-    assert_eq!(found(bench).await, ["1:a:2", "2:c:2"]);
+    assert_eq!(found(database).await, ["1:a:2", "2:c:2"]);
     let incomplete = [without_name(1, 3), without_name(7, 3)];
     let refused = rejected(writer.write(vec![changes(&incomplete, true)]).await);
     assert_eq!(refused, [(0, 1, "R14 incomplete".to_owned())]);
-    assert_eq!(found(bench).await, ["1:a:2", "2:c:2"]);
+    assert_eq!(found(database).await, ["1:a:2", "2:c:2"]);
     writer.sink.close().await.unwrap();
 }
 
-async fn deletes_by_mode(bench: &dyn Bench) {
+async fn deletes_by_mode(database: &dyn TestDatabase) {
     let alive =
         "SELECT id, CASE WHEN _deleted THEN 'deleted' ELSE 'alive' END FROM clients ORDER BY id";
     for (delete, after_delete, after_insert) in [
@@ -484,12 +484,12 @@ async fn deletes_by_mode(bench: &dyn Bench) {
             vec!["1:alive", "2:alive"],
         ),
     ] {
-        bench.reset().await;
-        bench
+        database.reset().await;
+        database
             .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false)")
             .await;
         let mut writer = Writer::open(
-            bench,
+            database,
             &Options {
                 delete,
                 ..options()
@@ -514,17 +514,25 @@ async fn deletes_by_mode(bench: &dyn Bench) {
                 |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(":");
             rows.into_iter().map(join).collect()
         };
-        assert_eq!(states(bench.query(alive).await), after_delete, "{delete:?}");
+        assert_eq!(
+            states(database.query(alive).await),
+            after_delete,
+            "{delete:?}"
+        );
         writer.write_rows(&[row(Create, 1, "a", 1)]).await;
-        assert_eq!(states(bench.query(alive).await), after_insert, "{delete:?}");
+        assert_eq!(
+            states(database.query(alive).await),
+            after_insert,
+            "{delete:?}"
+        );
         writer.sink.close().await.unwrap();
     }
 }
 
-async fn an_older_change_does_not_resurrect(bench: &dyn Bench) {
+async fn an_older_change_does_not_resurrect(database: &dyn TestDatabase) {
     for delete in [DeleteMode::Hard, DeleteMode::Soft] {
-        bench.reset().await;
-        bench
+        database.reset().await;
+        database
             .execute("CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, version bigint, _deleted boolean NOT NULL DEFAULT false)")
             .await;
         let mut options = Options {
@@ -533,20 +541,20 @@ async fn an_older_change_does_not_resurrect(bench: &dyn Bench) {
         };
         options.conflict.strategy = Strategy::NewestWins;
         options.conflict.version = Some("version".to_owned());
-        let mut writer = Writer::open(bench, &options).await;
+        let mut writer = Writer::open(database, &options).await;
         writer.write_rows(&[row(Create, 1, "a", 5)]).await;
         writer.write_rows(&[row(Delete, 1, "a", 5)]).await;
         let alive = "SELECT id, name, version FROM clients WHERE NOT _deleted ORDER BY id";
         let late = writer.write_rows(&[row(Update, 1, "late", 4)]).await;
         assert_eq!((late.written, late.kept), (0, 1), "R12, {delete:?}");
-        assert!(bench.query(alive).await.is_empty(), "R12, {delete:?}");
+        assert!(database.query(alive).await.is_empty(), "R12, {delete:?}");
         writer.write_rows(&[row(Create, 1, "again", 6)]).await;
-        assert_eq!(bench.query(alive).await.len(), 1, "{delete:?}");
+        assert_eq!(database.query(alive).await.len(), 1, "{delete:?}");
         writer.sink.close().await.unwrap();
     }
 }
 
-async fn truncates_by_mode(bench: &dyn Bench) {
+async fn truncates_by_mode(database: &dyn TestDatabase) {
     let truncate = Row {
         operation: Truncate,
         id: None,
@@ -565,17 +573,17 @@ async fn truncates_by_mode(bench: &dyn Bench) {
         (TruncateMode::Apply, false, Some(vec!["2:after:1"])),
         (TruncateMode::Ignore, true, Some(both)),
     ] {
-        fresh(bench).await;
+        fresh(database).await;
         let options = Options {
             truncate: mode,
             ..options()
         };
-        let mut writer = Writer::open(bench, &options).await;
+        let mut writer = Writer::open(database, &options).await;
         let done = writer.write(vec![changes(&rows, single)]).await;
         match expect {
             Some(expect) => {
                 done.unwrap();
-                assert_eq!(found(bench).await, expect, "R13, {mode:?}");
+                assert_eq!(found(database).await, expect, "R13, {mode:?}");
             }
             None => {
                 let refused = rejected(done);
@@ -590,7 +598,7 @@ async fn truncates_by_mode(bench: &dyn Bench) {
     }
 }
 
-async fn schemas_evolve_by_policy(bench: &dyn Bench) {
+async fn schemas_evolve_by_policy(database: &dyn TestDatabase) {
     let plain = || changes(&[row(Create, 1, "a", 1)], true);
     let wider = || {
         with_column(
@@ -600,18 +608,18 @@ async fn schemas_evolve_by_policy(bench: &dyn Bench) {
         )
     };
     for evolution in [Evolution::Fail, Evolution::Ignore] {
-        bench.reset().await;
+        database.reset().await;
         let options = Options {
             evolution,
             ..options()
         };
-        let mut writer = Writer::open(bench, &options).await;
+        let mut writer = Writer::open(database, &options).await;
         let missing = writer.write(vec![plain()]).await;
         assert!(
             matches!(missing, Err(Error::Configuration { .. })),
             "{missing:?}"
         );
-        bench.execute(TABLE).await;
+        database.execute(TABLE).await;
         writer.write(vec![plain()]).await.unwrap();
         let done = writer.write(vec![wider()]).await;
         match evolution {
@@ -620,22 +628,24 @@ async fn schemas_evolve_by_policy(bench: &dyn Bench) {
         }
         writer.sink.close().await.unwrap();
     }
-    bench.reset().await;
+    database.reset().await;
     let options = Options {
         evolution: Evolution::Evolve,
         table: "{table}".to_owned(),
         ..options()
     };
-    let mut writer = Writer::open(bench, &options).await;
+    let mut writer = Writer::open(database, &options).await;
     writer.write(vec![plain()]).await.unwrap();
     writer.write(vec![wider()]).await.unwrap();
-    // A replayed older schema does not run the change backwards (R15).
+    // A replayed older schema does not undo the change of the schema (R15).
     writer
         .write(vec![changes(&[row(Update, 1, "c", 2)], true)])
         .await
         .unwrap();
-    assert_eq!(found(bench).await, ["1:c:2", "2:b:1"]);
-    let emails = bench.query("SELECT email FROM clients ORDER BY id").await;
+    assert_eq!(found(database).await, ["1:c:2", "2:b:1"]);
+    let emails = database
+        .query("SELECT email FROM clients ORDER BY id")
+        .await;
     assert_eq!(emails, [[None], [Some("b@example.org".to_owned())]]);
     writer.sink.close().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! The suite of a source.
+//! The test suite for sources.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::assignment::{Remember, assignments, from_the_start};
 use crate::record::{Held, HeldPositions, Partition, Positions};
 use crate::source::{Event, Limits, Source};
 
-/// A record with where it came from.
+/// A record with its partition and offset.
 type Seen = (Partition, i64, Option<Vec<u8>>);
 
 fn limits(rows: usize) -> Limits {
@@ -17,8 +17,8 @@ fn limits(rows: usize) -> Limits {
     }
 }
 
-/// Passes where a source that was opened to end by itself hands over `count` records, each once and
-/// in order, whatever the batch and wherever it resumes.
+/// Checks that a source that ends by itself delivers `count` records, each once and in order, for
+/// every batch size and every position from which it resumes.
 pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
     let mut steps = Vec::new();
     let all = read(open(), 1, &Positions::new(), &mut steps).await;
@@ -27,7 +27,7 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
         let again = read(open(), rows, &Positions::new(), &mut Vec::new()).await;
         assert_eq!(again, all, "batches of {rows} rows");
     }
-    // From each place where a sink may have stopped: no loss, no repetition.
+    // Resume from each position at which a sink may have stopped: no loss and no repetition.
     for held in &steps {
         let rest = read(open(), 3, held, &mut Vec::new()).await;
         let expect: Vec<Seen> = all
@@ -49,7 +49,7 @@ fn held_at(positions: &Positions) -> HeldPositions {
     positions.iter().map(held).collect()
 }
 
-/// Reads to the end; notes the positions after every fetch.
+/// Reads to the end; records the positions after every fetch.
 async fn read(
     mut source: Box<dyn Source>,
     rows: usize,
@@ -90,7 +90,7 @@ async fn read(
     seen
 }
 
-/// With no room for records the source hands over none, and loses none.
+/// If no more records are allowed, the source delivers none and loses none.
 async fn holds_back(mut source: Box<dyn Source>) {
     let mut idle = 0;
     while idle < 3 {

@@ -1,68 +1,68 @@
-//! Who wins, written down as data: every strategy against every meeting of a change and a row.
+//! The expected result of every strategy for every kind of change and row, as data.
 
 use super::rows::{Row, delete_by_key, row};
 use crate::change::Operation::{Create, Delete, Update};
 use crate::conflict::{ConflictPolicy, ConflictType, Detect, Strategy, Tie};
 
-/// A change and the row that it meets, `(name, version)`.
-pub(super) struct Meeting {
+/// A change and the row `(name, version)` that it meets.
+pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) held: Option<Option<i64>>,
     pub(super) change: Row,
 }
 
-/// How a meeting ends.
+/// The expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ending {
-    /// `S` the source's row, `T` the target's, `-` none.
+pub(super) struct Expected {
+    /// `S` for the source's row, `T` for the target's, `-` for none.
     pub(super) row: char,
     pub(super) conflict: Option<ConflictType>,
 }
 
-/// The name that a held row has.
+/// The name in a row of the target.
 pub(super) const HELD: &str = "target";
 
-/// Every meeting, with `id` as the key.
-pub(super) fn meetings() -> Vec<Meeting> {
+/// Every kind of change and row; the key is `id`.
+pub(super) fn scenarios() -> Vec<Scenario> {
     let upsert = |version: Option<i64>| row(Update, 0, "source", version);
-    let meeting = |name, held, change| Meeting { name, held, change };
+    let scenario = |name, held, change| Scenario { name, held, change };
     let five = Some(Some(5));
     vec![
-        meeting("create of an absent row", None, row(Create, 0, "source", 5)),
-        meeting("update of an absent row", None, upsert(Some(5))),
-        meeting("delete of an absent row", None, row(Delete, 0, "source", 5)),
-        meeting("update to the same row", five, row(Update, 0, HELD, 5)),
-        meeting("newer update", five, upsert(Some(6))),
-        meeting("older update", five, upsert(Some(4))),
-        meeting("update with the same version", five, upsert(Some(5))),
-        meeting("update without a version", five, upsert(None)),
-        meeting(
+        scenario("create of an absent row", None, row(Create, 0, "source", 5)),
+        scenario("update of an absent row", None, upsert(Some(5))),
+        scenario("delete of an absent row", None, row(Delete, 0, "source", 5)),
+        scenario("update to the same row", five, row(Update, 0, HELD, 5)),
+        scenario("newer update", five, upsert(Some(6))),
+        scenario("older update", five, upsert(Some(4))),
+        scenario("update with the same version", five, upsert(Some(5))),
+        scenario("update without a version", five, upsert(None)),
+        scenario(
             "update of a row without a version",
             Some(None),
             upsert(Some(5)),
         ),
-        meeting(
+        scenario(
             "update, no version on either side",
             Some(None),
             upsert(None),
         ),
-        meeting("newer create", five, row(Create, 0, "source", 6)),
-        meeting("delete of the same row", five, row(Delete, 0, HELD, 5)),
-        meeting("newer delete", five, row(Delete, 0, "source", 6)),
-        meeting("older delete", five, row(Delete, 0, "source", 4)),
-        meeting(
+        scenario("newer create", five, row(Create, 0, "source", 6)),
+        scenario("delete of the same row", five, row(Delete, 0, HELD, 5)),
+        scenario("newer delete", five, row(Delete, 0, "source", 6)),
+        scenario("older delete", five, row(Delete, 0, "source", 4)),
+        scenario(
             "delete without a version",
             five,
             row(Delete, 0, "source", None),
         ),
-        meeting("delete by key", five, delete_by_key(0)),
+        scenario("delete by key", five, delete_by_key(0)),
     ]
 }
 
-/// A policy with the ending of every meeting, in their order. The second letter is the conflict:
-/// `i` insert_exists, `m` update_missing, `u` update_origin_differs, `x` delete_missing,
+/// A policy with the expected result of every case, in their order. The second letter is the
+/// conflict: `i` insert_exists, `m` update_missing, `u` update_origin_differs, `x` delete_missing,
 /// `o` delete_origin_differs, `e` delete_exists.
-pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
+pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Expected>)> {
     use Strategy::{Merge, NewestWins, OldestWins, SourceWins, TargetWins};
     use Tie::{Source, Target};
     let table = [
@@ -137,7 +137,7 @@ pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
             None,
             "S. Sm -x S. Su Tu Tu Tu Su Tu Si -. -o Te Te Te",
         ),
-        // C7: closer than the threshold is a tie.
+        // C7: a difference smaller than the threshold is a tie.
         (
             NewestWins,
             Detect::Row,
@@ -148,7 +148,7 @@ pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
     ];
     table
         .into_iter()
-        .map(|(strategy, detect, tie, threshold, endings)| {
+        .map(|(strategy, detect, tie, threshold, results)| {
             let policy = ConflictPolicy {
                 strategy,
                 detect: Some(detect),
@@ -157,12 +157,12 @@ pub(super) fn expected() -> Vec<(ConflictPolicy, Vec<Ending>)> {
                 threshold: threshold.map(str::to_owned),
                 ..ConflictPolicy::default()
             };
-            (policy, endings.split(' ').map(ending).collect())
+            (policy, results.split(' ').map(result).collect())
         })
         .collect()
 }
 
-fn ending(letters: &str) -> Ending {
+fn result(letters: &str) -> Expected {
     let mut letters = letters.chars();
     let row = letters.next().unwrap();
     let conflict = match letters.next().unwrap() {
@@ -175,5 +175,5 @@ fn ending(letters: &str) -> Ending {
         'e' => Some(ConflictType::DeleteExists),
         other => panic!("{other} is no conflict"),
     };
-    Ending { row, conflict }
+    Expected { row, conflict }
 }

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use self::carrier::{Carrier, carriers};
 pub use self::meaning::Meaning;
 use super::rows::{changes, row};
-use super::sink::{Bench, Writer, options};
+use super::sink::{TestDatabase, Writer, options};
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sql::Options;
@@ -52,7 +52,7 @@ const VALUES: usize = 8;
 
 /// Passes where no column changes a value in silence. `options` is what the table is created with after its
 /// columns, such as `STRICT`.
-pub async fn check_values(bench: &dyn Bench, types: &[ColumnType], table_options: &str) {
+pub async fn check_values(bench: &dyn TestDatabase, types: &[ColumnType], table_options: &str) {
     let mut problems = Vec::new();
     let (mut accepted, mut refused) = (0, 0);
     bench.reset().await;

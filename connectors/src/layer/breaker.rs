@@ -1,7 +1,9 @@
-//! The breaker: after some failures in a row a target is left alone but for one probe a window.
+//! The circuit breaker: after several failures in a row, only one attempt in each time window is
+//! made.
 //!
-//! One breaker is shared by all lanes that write to one target, so that it is one probe for all of
-//! them. It refuses nothing: a lane waits for its turn to probe, and goes on with the first success.
+//! All lanes that write to one target share one breaker, so there is one attempt for all of them.
+//! The breaker rejects no write: a lane waits for its turn, and all continue after the first
+//! success.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Clock, system_clock};
 
-/// `[sinks.NAME.breaker]`: when a target is left alone.
+/// `[sinks.NAME.breaker]`: when writes to an unavailable target pause.
 ///
 /// ```toml
 /// [sinks.billing.breaker]
@@ -21,10 +23,10 @@ use super::clock::{Clock, system_clock};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BreakerConfig {
-    /// It opens after this many failures in a row.
+    /// The number of failures in a row after which the breaker opens.
     #[schemars(range(min = 1))]
     pub failures: u32,
-    /// While it is open there is at most one attempt in this time.
+    /// While the breaker is open, at most one attempt is made in this time, in milliseconds.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub window_ms: u64,
 }
@@ -38,7 +40,7 @@ impl Default for BreakerConfig {
     }
 }
 
-/// Shared by everyone who writes to one target; a clone is the same breaker.
+/// The breaker of one target; clones share their state.
 #[derive(Clone)]
 pub struct Breaker {
     pub(super) clock: Arc<dyn Clock>,
@@ -50,17 +52,17 @@ pub struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
-    /// While it is open: when the next probe may go.
+    /// The time of the next attempt, while the breaker is open.
     next_probe: Option<Duration>,
 }
 
 impl Breaker {
-    /// A closed breaker on the clock of the machine.
+    /// A closed breaker that uses the system's clock.
     pub fn new(config: &BreakerConfig) -> Self {
         Self::on_clock(config, system_clock())
     }
 
-    /// A closed breaker on another clock.
+    /// A closed breaker that uses another clock.
     pub fn on_clock(config: &BreakerConfig, clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -70,12 +72,12 @@ impl Breaker {
         }
     }
 
-    /// Whether the target is left alone now.
+    /// Whether the breaker is open.
     pub fn is_open(&self) -> bool {
         self.state().next_probe.is_some()
     }
 
-    /// Takes the turn to try, or says how long to wait before asking again.
+    /// Allows an attempt, or returns the time to wait before the next call.
     pub(super) fn admit(&self) -> Result<(), Duration> {
         let now = self.clock.now();
         let mut state = self.state();
@@ -103,7 +105,8 @@ impl Breaker {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Every change of the state is one assignment: a panic elsewhere leaves it whole.
+        // Every change of the state is one assignment, so a panic elsewhere cannot leave it
+        // inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,21 @@
-//! Time as the wrappers see it, so that tests own the clock.
+//! The clock of the layers, which tests can replace.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-/// A clock that can be waited on.
+/// A clock with a sleep.
 #[async_trait]
 pub trait Clock: Send + Sync {
-    /// Time since some fixed moment; never goes back.
+    /// The time since a fixed moment; never goes back.
     fn now(&self) -> Duration;
 
     /// Returns after `wait`.
     async fn sleep(&self, wait: Duration);
 }
 
-/// The clock of the machine.
+/// The system's clock.
 pub fn system_clock() -> Arc<dyn Clock> {
     Arc::new(System {
         began: Instant::now(),

@@ -1,5 +1,5 @@
-//! A sink that fails as often as it is told to and a clock that no one waits for, for the tests of the
-//! wrappers.
+//! A sink that fails a given number of times and a clock that needs no waiting, for the tests of
+//! the layers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
-/// When each call came.
+/// The time of each call.
 pub(super) type Calls = Arc<Mutex<Vec<Duration>>>;
 
-/// Moves on at once by as much as someone waits.
+/// A clock whose sleep only advances the time.
 #[derive(Default)]
 pub(super) struct FakeClock(Mutex<Duration>);
 
@@ -29,7 +29,7 @@ impl Clock for FakeClock {
     }
 }
 
-/// Fails as often as it was told to, then succeeds.
+/// A sink that fails a given number of times, then succeeds.
 pub(super) struct Fake {
     failures: u32,
     make: fn() -> Error,

@@ -1,8 +1,8 @@
-//! Retry: what is unavailable is tried again, with exponentially growing waits and jitter (R16).
+//! Retries writes to an unavailable target, with exponentially growing waits and jitter (R16).
 //!
-//! Only `Unavailable` is retried, without end by default: an outage pauses the pipeline and puts
-//! nothing into quarantine. Every other error goes up at once. While it waits it says so through
-//! [`OnStatus`], and it stops waiting when it is cancelled.
+//! Only `Unavailable` is retried, without a limit by default: an outage pauses the pipeline and
+//! quarantines nothing. Every other error is returned at once. [`OnStatus`] is called when waiting
+//! starts and ends. A cancellation ends the wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
-/// `[sinks.NAME.retry]`: how often and how soon an unavailable target is tried again.
+/// `[sinks.NAME.retry]`: how often and how soon a write to an unavailable target is repeated.
 ///
 /// ```toml
 /// [sinks.billing.retry]
@@ -28,13 +28,13 @@ use crate::sink::{Outcome, Sink, Write};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryConfig {
-    /// The first wait; each further one is twice as long, plus a random part of itself.
+    /// The first wait, in milliseconds; each further wait is twice as long, plus a random part.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub initial_ms: u64,
-    /// No wait is longer than this, before its random part.
+    /// The longest wait before its random part, in milliseconds.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub max_ms: u64,
-    /// How many attempts there are in all; without end where it is absent.
+    /// The maximum number of attempts; unlimited if absent.
     #[schemars(range(min = 1))]
     pub attempts: Option<u32>,
 }
@@ -49,7 +49,7 @@ impl Default for RetryConfig {
     }
 }
 
-/// What a sink that retries has to say.
+/// The state of a sink with retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// The target answers again.
@@ -58,18 +58,18 @@ pub enum Status {
     Stalled {
         /// The error with its causes.
         cause: String,
-        /// How many attempts failed in a row.
+        /// The number of failures in a row.
         failures: u32,
-        /// How long it waits before the next one.
+        /// The wait before the next attempt.
         wait: Duration,
     },
 }
 
-/// Is told of every change of [`Status`].
+/// Called at every change of [`Status`].
 pub type OnStatus = Arc<dyn Fn(&Status) + Send + Sync>;
 
-/// Wraps a sink. `jitter_seed` makes the waits repeatable; `cancelled` turns true when the pipeline
-/// must not wait any longer: the last error then goes up.
+/// Wraps a sink. `jitter_seed` makes the waits repeatable. `cancelled` becomes true when the
+/// pipeline must not wait any longer; the last error is then returned.
 pub fn retry(
     sink: Box<dyn Sink>,
     config: &RetryConfig,
@@ -104,7 +104,7 @@ struct Retry {
     pause: Pause,
 }
 
-/// What happens between two attempts.
+/// What is needed to wait between two attempts.
 struct Pause {
     backoff: ExponentialBuilder,
     breaker: Breaker,
@@ -112,7 +112,7 @@ struct Pause {
     cancelled: watch::Receiver<bool>,
 }
 
-/// One call with its attempts.
+/// The attempts of one call.
 struct Attempts {
     waits: backon::ExponentialBackoff,
     failures: u32,
@@ -126,7 +126,7 @@ impl Pause {
         }
     }
 
-    /// Waits for the breaker; false where it was cancelled.
+    /// Waits for the breaker; false if the wait was cancelled.
     async fn admitted(&mut self) -> bool {
         while let Err(wait) = self.breaker.admit() {
             if !self.sleep(wait).await {
@@ -143,7 +143,7 @@ impl Pause {
         }
     }
 
-    /// Waits after a failure; false where there is to be no further attempt.
+    /// Waits after a failure; false if no further attempt may be made.
     async fn failed(&mut self, attempts: &mut Attempts, error: &Error, max_wait: Duration) -> bool {
         self.breaker.failed();
         attempts.failures = attempts.failures.saturating_add(1);
@@ -156,7 +156,8 @@ impl Pause {
         self.sleep(wait).await && self.admitted().await
     }
 
-    /// False where it was cancelled. Where the one who cancels is gone, nobody can.
+    /// False if the wait was cancelled. If the sender of `cancelled` is gone, no cancellation can
+    /// come.
     async fn sleep(&mut self, wait: Duration) -> bool {
         let cancelled = &mut self.cancelled;
         let cancel = async move {
@@ -173,11 +174,11 @@ impl Pause {
     }
 }
 
-/// Both calls are retried alike; a closure cannot borrow the sink across its awaits.
+/// Retries a call. A macro, because a closure cannot borrow the sink across its awaits.
 macro_rules! retried {
     ($self:ident, $call:expr) => {{
         let mut attempts = $self.pause.begin();
-        // Others may have opened the breaker that this sink shares.
+        // Other lanes may have opened the shared breaker.
         if !$self.pause.admitted().await {
             return Err(Error::Unavailable {
                 message: "cancelled while the breaker was open".to_owned(),
@@ -245,7 +246,7 @@ mod tests {
         statuses: Arc<Mutex<Vec<Status>>>,
     }
 
-    /// A sink that fails `failures` times; it is cancelled with the status number `cancel_at`.
+    /// A sink that fails `failures` times; it is cancelled at the status number `cancel_at`.
     fn bench(
         failures: u32,
         make: fn() -> Error,

@@ -1,7 +1,7 @@
-//! Throttle: no more than so many rows a second on average.
+//! Limits the average number of rows that are written in a second.
 //!
-//! A write waits before it begins until all of its rows have their share; it is never split, so one
-//! write stays one transaction. An idle second is not saved up beyond one second's rows.
+//! A write waits until all of its rows are allowed. It is never split, so one write stays one
+//! transaction. Idle time is credited for at most one second.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
-/// `[sinks.NAME.throttle]`: how fast a target may be written.
+/// `[sinks.NAME.throttle]`: the maximum write rate.
 ///
 /// ```toml
 /// [sinks.billing.throttle]
@@ -28,7 +28,7 @@ use crate::sink::{Outcome, Sink, Write};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThrottleConfig {
-    /// Rows a second, for each lane.
+    /// The maximum number of rows in a second, for each lane.
     pub rows_per_second: NonZeroU32,
 }
 
@@ -51,13 +51,13 @@ pub fn throttle(
 
 struct Throttle {
     sink: Box<dyn Sink>,
-    /// How many rows can be asked for at once.
+    /// The maximum number of rows that can be requested at once.
     burst: u32,
     limiter: RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Duration>>,
     clock: Arc<dyn Clock>,
 }
 
-/// Our clock as the limiter reads it.
+/// Adapts the clock to the limiter.
 #[derive(Clone)]
 struct Ticks(Arc<dyn Clock>);
 
@@ -144,7 +144,7 @@ mod tests {
             for _ in 0..600 / batch {
                 sink.write(&rows(batch)).await.unwrap();
             }
-            // The first second's rows go at once.
+            // The rows of the first second are written at once.
             let took = calls.lock().unwrap().last().unwrap().as_secs_f64();
             assert!((4.9..=5.2).contains(&took), "{batch}: {took} s");
         }

@@ -16,7 +16,7 @@ use super::stage::{
 };
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use crate::change::Changes;
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::Error;
 use crate::sql::bulk::{
     Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
@@ -412,7 +412,7 @@ async fn held(
     statements: &Statements<'_>,
     step: u32,
     count: usize,
-) -> Result<Held, Failure> {
+) -> Result<TargetRows, Failure> {
     let prepared = statements.prepared;
     let mut readers = prepared.readers.clone();
     if let Some(mark) = &prepared.mark {
@@ -436,7 +436,7 @@ async fn held(
     let (columns, foreign) = columns.into_iter().unzip();
     let rows =
         RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
-    Ok(Held {
+    Ok(TargetRows {
         rows,
         exists,
         marked,

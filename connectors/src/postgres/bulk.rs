@@ -16,7 +16,7 @@ use super::session::Session;
 use super::stage::{INSERT, StagedRound, UPDATE, insert_sets, stage, stage_decided, stage_keys};
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
-use crate::conflict::{Detect, Held, Strategy};
+use crate::conflict::{Detect, Strategy, TargetRows};
 use crate::error::Error;
 use crate::sql::DeleteMode;
 use crate::sql::Options;
@@ -439,7 +439,7 @@ async fn held(
     session: &mut Session,
     statements: &Statements<'_>,
     count: usize,
-) -> Result<Held, Failure> {
+) -> Result<TargetRows, Failure> {
     let prepared: &Prepared = statements.prepared;
     let mut readers = prepared.readers.clone();
     if let Some(mark) = &prepared.mark {
@@ -462,7 +462,7 @@ async fn held(
     let (columns, foreign) = columns.into_iter().unzip();
     let rows =
         RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
-    Ok(Held {
+    Ok(TargetRows {
         rows,
         exists,
         marked,

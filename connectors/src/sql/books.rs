@@ -16,7 +16,7 @@ use super::version::duration_us;
 use crate::change::Changes;
 use crate::conflict::{
     BaseFrom, ConflictPolicy, ConflictRecord, CountKey, Hashes, HistoryFile, HistoryPlace, Json,
-    Place, QueueEntry, QueueState, Sampler, Sides, conflict_id, partition_text, read_images,
+    Place, QueueEntry, QueueState, RateLimit, Sides, conflict_id, partition_text, read_images,
     write_change, write_image, write_key,
 };
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(crate) struct Books {
     identity: Identity,
     policy: ConflictPolicy,
     tables: Tables,
-    sampler: Option<Sampler>,
+    rate_limit: Option<RateLimit>,
     file: Option<HistoryFile>,
     kept_since_prune: usize,
     /// Whether a conflict of this sink may be open.
@@ -105,7 +105,7 @@ impl Books {
             identity: identity.clone(),
             policy: policy.clone(),
             tables,
-            sampler: history.map(|history| Sampler::new(history.per_second_max, now_ms)),
+            rate_limit: history.map(|history| RateLimit::new(history.per_second_max, now_ms)),
             file,
             kept_since_prune: 0,
             may_wait: tables.queue,
@@ -199,8 +199,8 @@ impl Books {
 
     /// How many conflicts may be kept with their images now.
     pub(crate) fn reports_max(&self, now_ms: i64) -> usize {
-        let sampler = self.sampler.as_ref();
-        sampler.map_or(0, |sampler| sampler.clone().take(usize::MAX, now_ms))
+        let rate_limit = self.rate_limit.as_ref();
+        rate_limit.map_or(0, |rate_limit| rate_limit.clone().take(usize::MAX, now_ms))
     }
 
     /// What a settlement leaves behind, as statements. A history in a file is written here.
@@ -328,10 +328,10 @@ impl Books {
     }
 
     fn keep_history(&mut self, records: &[ConflictRecord], now_ms: i64) -> Result<Vec<String>> {
-        let (Some(sampler), Some(history)) = (&mut self.sampler, &self.policy.history) else {
+        let (Some(rate_limit), Some(history)) = (&mut self.rate_limit, &self.policy.history) else {
             return Ok(Vec::new());
         };
-        let kept = sampler.take(records.len(), now_ms);
+        let kept = rate_limit.take(records.len(), now_ms);
         let records = &records[..kept];
         if let Some(file) = &mut self.file {
             file.append(records, now_ms)?;

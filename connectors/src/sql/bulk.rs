@@ -11,7 +11,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 
 use crate::change::Changes;
-use crate::conflict::{ConflictPolicy, Held, Resolver, Resolvers};
+use crate::conflict::{ConflictPolicy, Resolver, Resolvers, TargetRows};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::connection::Transaction;
@@ -186,7 +186,7 @@ impl<T: PreparedTable> TableWrite<'_, T> {
 /// What the target says about some keys, one entry a key.
 pub(crate) struct Locked {
     /// Its rows.
-    pub(crate) held: Held,
+    pub(crate) held: TargetRows,
     /// The versions of deletes, of the version column's type; `None` where there are none.
     pub(crate) graves: Option<ArrayRef>,
 }

@@ -34,7 +34,7 @@ use super::shadow::Shadow;
 use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation, take_bits, take_masks, take_rows};
 use crate::conflict::{
-    Base, ConflictPolicy, Decisions, Held, Meeting, Path, Resolver, Verdict, Winner,
+    Base, ConflictBatch, ConflictPolicy, Decisions, Path, Resolver, TargetRows, Verdict, Winner,
 };
 use crate::error::{Error, RejectedRow, Result};
 use crate::sink::Outcome;
@@ -43,7 +43,7 @@ use crate::sink::Outcome;
 #[derive(Debug)]
 pub(crate) struct Facts {
     /// Its rows, locked.
-    pub(crate) held: Held,
+    pub(crate) held: TargetRows,
     /// The last images of the source, where the sink keeps them.
     pub(crate) shadow: Option<Shadow>,
     /// The versions of deletes (R12), of the version column's type.
@@ -130,7 +130,7 @@ struct Bout<'a> {
     rules: Rules<'a>,
     changes: &'a Changes,
     groups: &'a Groups,
-    held: Held,
+    held: TargetRows,
     shadow: Option<Shadow>,
     graves: Option<ArrayRef>,
     keys: Vec<Key>,
@@ -260,11 +260,11 @@ impl<'a> Bout<'a> {
             (None, Some(before)) => Base::Image(before),
             (None, None) => Base::None,
         };
-        let meeting = Meeting {
+        let meeting = ConflictBatch {
             changes: &round,
             target: &held,
             base,
-            graves: graves.as_ref(),
+            tombstones: graves.as_ref(),
         };
         let mut decisions = self.rules.resolver.resolve(&meeting)?;
         for (verdict, operation) in decisions.verdicts.iter_mut().zip(&round.operations) {
@@ -278,8 +278,8 @@ impl<'a> Bout<'a> {
         Ok(true)
     }
 
-    fn held_of(&self, keys: &[u32]) -> Result<Held> {
-        Ok(Held {
+    fn held_of(&self, keys: &[u32]) -> Result<TargetRows> {
+        Ok(TargetRows {
             rows: take_rows(&self.held.rows, keys).map_err(broken)?,
             exists: take_bits(&self.held.exists, keys),
             marked: self.held.marked.as_ref().map(|bits| take_bits(bits, keys)),

@@ -22,8 +22,8 @@ use super::version::refuse_skewed;
 use super::{DeleteMode, Evolution, Options};
 use crate::change::{Changes, Operation};
 use crate::conflict::{
-    Base, Conflict, Decisions, Held, Json, Meeting, Place, QueueEntry, Resolver, Sides, Verdict,
-    write_image, write_key,
+    Base, Conflict, ConflictBatch, Decisions, Json, Place, QueueEntry, Resolver, Sides, TargetRows,
+    Verdict, write_image, write_key,
 };
 use crate::error::{Error, RejectedRow, Result};
 use crate::record::{HeldPositions, Partition};
@@ -146,11 +146,11 @@ impl Question<'_> {
             (None, None) => Base::None,
         };
         let held = &facts.held;
-        let decisions = resolver.resolve(&Meeting {
+        let decisions = resolver.resolve(&ConflictBatch {
             changes: self.changes,
             target: held,
             base,
-            graves: facts.graves.as_ref(),
+            tombstones: facts.graves.as_ref(),
         })?;
         let verdict = decisions.verdicts[0];
         let target = held.exists.value(0);
@@ -297,7 +297,7 @@ pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
         .collect();
     let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
     Ok(Facts {
-        held: Held {
+        held: TargetRows {
             rows: RecordBatch::try_new(schema.into(), columns).map_err(Error::configuration)?,
             exists: BooleanBuffer::new_unset(changes.len()),
             marked: None,
@@ -310,7 +310,7 @@ pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
 }
 
 /// Where the row as it will be keeps a value that cannot be said.
-fn left(decisions: &Decisions, held: &Held) -> Vec<Option<BooleanBuffer>> {
+fn left(decisions: &Decisions, held: &TargetRows) -> Vec<Option<BooleanBuffer>> {
     let both = decisions.untouched.iter().zip(&held.foreign);
     both.map(|masks| match masks {
         (Some(untouched), Some(foreign)) => Some(untouched & foreign),

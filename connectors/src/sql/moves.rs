@@ -20,7 +20,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::FieldRef;
 
 use crate::change::{Changes, Image, Operation};
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::{Error, RejectedChange, Result};
 use crate::format::fit;
 use crate::sink::{Identity, Write};
@@ -61,7 +61,7 @@ struct Question {
 
 /// What the target holds of the keys of a question.
 struct Answer {
-    held: Held,
+    held: TargetRows,
     /// Where each key of the question stands in `held`.
     places: Vec<Option<usize>>,
 }
@@ -146,7 +146,7 @@ impl Moves {
         whole: &Values,
         place: (usize, usize),
         old: &[u8],
-        held: Option<(&Held, usize)>,
+        held: Option<(&TargetRows, usize)>,
     ) -> Result<Option<HashMap<usize, ArrayRef>>> {
         let changes = &self.batches[place.0].changes;
         let schema = changes.schema();
@@ -205,7 +205,7 @@ impl Moves {
         place: (usize, usize),
         old: &[u8],
         field: &FieldRef,
-        held: Option<(&Held, usize)>,
+        held: Option<(&TargetRows, usize)>,
     ) -> Result<Option<ArrayRef>> {
         let target = &self.batches[place.0].target;
         let earlier: Vec<_> = self.places().take_while(|at| *at != delete).collect();
@@ -260,7 +260,7 @@ type Values = HashMap<(usize, usize), HashMap<usize, ArrayRef>>;
 
 impl Question {
     /// What the target holds of the keys, which were grouped to `groups`.
-    fn answer(&self, groups: &Groups, held: Held) -> Answer {
+    fn answer(&self, groups: &Groups, held: TargetRows) -> Answer {
         let mut places = vec![None; self.rows.len()];
         for key in 0..groups.len() {
             let rows = (0..).map_while(|number| groups.change(key, number));

@@ -12,10 +12,10 @@ use rusqlite::types::ValueRef;
 use super::*;
 use crate::change::{Changes, Operation};
 use crate::conflict::Strategy;
-use crate::conformance::histories::check_statement_histories;
+use crate::conformance::decision_table::check_statement_decisions;
+use crate::conformance::random_histories::check_statement_histories;
 use crate::conformance::rows::{changes, row};
-use crate::conformance::sink::Bench;
-use crate::conformance::truth::check_statements;
+use crate::conformance::sink::TestDatabase;
 use crate::error::Error;
 use crate::sink::{Outcome, Write};
 
@@ -49,7 +49,7 @@ fn identity() -> Identity {
 }
 
 #[async_trait]
-impl Bench for File {
+impl TestDatabase for File {
     async fn reset(&self) {
         for name in ["target.db", "target.db-wal", "target.db-shm"] {
             let path = self.folder.path().join(name);
@@ -101,7 +101,7 @@ impl Bench for File {
 
 #[tokio::test]
 async fn the_statement_ends_every_case_as_the_truth_table_says() {
-    check_statements(&File::new()).await;
+    check_statement_decisions(&File::new()).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
-//! `syncline conflicts explain`: what would become of one row's last change now, and why. Nothing is
-//! written, neither to the target nor to the quarantine, and nothing is acknowledged to the source.
+//! `syncline conflicts explain`: shows what Syncline would do now with the last change of a row,
+//! and why. It writes nothing to the target or the quarantine, and acknowledges nothing to the
+//! source.
 //!
-//! The change is the last one of the row that the source holds, read from its beginning; or the one of
-//! `--change`. Values are shown: who asks names the row.
+//! The change is the last change of the row in the source, which is read from its beginning, or the
+//! one given with `--change`. The output shows the row's values, because the user named the row.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(super) struct Arguments {
     /// The pipeline file.
     #[arg(value_name = "PIPELINE")]
     file: PathBuf,
-    /// Which row: `42`, or `{"id": 42, "region": "eu"}` where the key has several columns.
+    /// The key of the row: `42`, or `{"id": 42, "region": "eu"}` if the key has several columns.
     #[arg(
         long,
         value_name = "KEY",
@@ -42,44 +43,45 @@ pub(super) struct Arguments {
         allow_hyphen_values = true
     )]
     key: Option<String>,
-    /// Explain this change instead of the last one that the source holds: a Debezium envelope, or a flat row.
+    /// Explain this change instead of the last one in the source: a Debezium envelope or a flat
+    /// row.
     #[arg(long, value_name = "JSON")]
     change: Option<String>,
-    /// The sink, where the pipeline writes to several databases.
+    /// The sink, if the pipeline writes to several databases.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// The source, where several reach the sink.
+    /// The source, if several sources write to the sink.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// The table at the source, where several have such a row.
+    /// The table in the source, if several tables contain such a row.
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
-    /// How long the source is read, in seconds.
+    /// The maximum time to read the source, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     timeout: u32,
 }
 
-/// What the question led to.
+/// The explanations, with what was read to find them.
 struct Report {
     pipeline: String,
     sink: String,
     source: String,
     options: Options,
-    /// How far the source was read; `None` where the change was given.
+    /// How much of the source was read; `None` if the change was given.
     read: Option<Browsed>,
     answers: Vec<Answer>,
-    /// Why a change that was given does not reach the sink.
+    /// Why the given change does not reach the sink.
     rejected: Vec<Entry>,
 }
 
-/// One change and what would become of it.
+/// One change and its explanation.
 struct Answer {
     explained: Explained,
-    /// Changes of the key that the source holds.
+    /// The number of changes of the key in the source.
     changes: usize,
-    /// How many of them are still to come before this one.
+    /// The number of these changes that the sink has not applied and that come before this one.
     earlier: usize,
-    /// Whether the table was emptied at the source after it.
+    /// Whether the source truncated the table after this change.
     truncated: bool,
 }
 
@@ -91,7 +93,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     let file = match (files.pop(), files.is_empty()) {
         (Some(file), true) => file,
         _ => {
-            complain("one pipeline can be asked: name its file");
+            complain("explain needs exactly one pipeline: give its file");
             return Exit::Configuration;
         }
     };
@@ -120,7 +122,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
     let options = config.and_then(|config| config.options());
     let (Some(mut queue), Some(options)) = (queue, options) else {
         return Err(Failure::Configuration(format!(
-            "sink {sink} cannot be asked what it would do: explain takes sinks of type postgres and sqlite"
+            "sink {sink} does not support explain: use a sink of type postgres or sqlite"
         )));
     };
     plan.take_keys().await?;
@@ -150,7 +152,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
 }
 
 impl Report {
-    /// Explains the last change of the row that the source holds.
+    /// Explains the last change of the row in the source.
     async fn of_last(
         &mut self,
         arguments: &Arguments,
@@ -167,7 +169,7 @@ impl Report {
             let until = match read.complete {
                 true => "to the end".to_owned(),
                 false => format!(
-                    "in {} s, and there are more: raise --timeout",
+                    "in {} s, but not to the end: use a larger --timeout",
                     arguments.timeout
                 ),
             };
@@ -195,7 +197,7 @@ impl Report {
         Ok(())
     }
 
-    /// Explains a change that was given, or the two that it comes to where it changes a key (R10).
+    /// Explains a given change; a change of the key is explained as two changes (R10).
     async fn of_given(
         &mut self,
         arguments: &Arguments,
@@ -209,7 +211,7 @@ impl Report {
             Ok(serde_json::Value::Object(_))
         ) {
             return Err(Failure::Configuration(
-                "--change is no JSON object: write a Debezium envelope or a flat row".to_owned(),
+                "--change is not a JSON object: write a Debezium envelope or a flat row".to_owned(),
             ));
         }
         let index = search::index_of(source, &self.sink);
@@ -222,7 +224,7 @@ impl Report {
         for (batch, row) in rows {
             if batch.operations[row] == Operation::Truncate {
                 return Err(Failure::Configuration(
-                    "--change is a truncate, which concerns no row".to_owned(),
+                    "--change is a truncate, which has no row".to_owned(),
                 ));
             }
             let one = search::one(batch, row)?;
@@ -232,7 +234,7 @@ impl Report {
                 .is_none_or(|wanted| wanted.matches(&explained.key.0))
             {
                 self.answers.push(Answer {
-                    // It stands nowhere in the source.
+                    // The given change has no position in the source.
                     explained: Explained {
                         position: None,
                         ..explained
@@ -245,7 +247,7 @@ impl Report {
         }
         match (&self.answers[..], &arguments.key) {
             ([], Some(key)) if !batches.is_empty() => Err(Failure::Configuration(format!(
-                "--change is none of the row {key}: leave --key out, or correct one of them"
+                "--change does not change the row {key}: omit --key, or correct one of them"
             ))),
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! `syncline conflicts history`: what was decided, and why.
+//! `syncline conflicts history`: shows past conflicts with their decision and reason.
 
 use clap::Args;
 use syncline_connectors::conflict::{ConflictRecord, KeyFilter};
@@ -10,10 +10,10 @@ use crate::cli::{Exit, Global, print, print_json};
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// Only conflicts of this row: `42`, or `{"id": 42}` where a key has several columns.
+    /// Show only conflicts of this row: `42`, or `{"id": 42}` if the key has several columns.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// How many conflicts are shown, the newest.
+    /// The maximum number of conflicts; the newest are shown.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
 }
@@ -32,7 +32,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     found.rows.sort_by_key(newest);
     found.rows.truncate(limit);
     found.exit(if global.json {
-        // Every part of a record is text, a number or a document.
+        // A record contains only texts, numbers and JSON, so it can always be converted.
         print_json(&serde_json::to_value(&found.rows).unwrap_or_default())
     } else {
         print(&text(&found.rows))

@@ -1,13 +1,13 @@
-//! What an entry of the queue is called: `pipeline/sink/17`.
+//! The id of a conflict in the queue: `pipeline/sink/17`.
 
 use syncline_connectors::conflict::QueueEntry;
 
-/// The whole id of an entry.
+/// The full id of an entry.
 pub(super) fn of(entry: &QueueEntry) -> String {
     format!("{}/{}/{}", entry.pipeline, entry.sink, entry.id)
 }
 
-/// An id as a person writes it: the number, and as much before it as is needed.
+/// An id as a person writes it: the number, optionally with the sink and the pipeline before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) number: i64,
@@ -19,11 +19,11 @@ impl std::str::FromStr for Wanted {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A pipeline may have a slash in its name.
+        // A pipeline's name may contain a slash.
         let mut parts = text.rsplitn(3, '/');
         let number = parts.next().and_then(|number| number.parse().ok());
         let number = number.filter(|number| *number > 0).ok_or_else(|| {
-            format!("{text:?} is no id of a conflict: write pipeline/sink/17, sink/17 or 17")
+            format!("{text:?} is not the id of a conflict: write pipeline/sink/17, sink/17 or 17")
         })?;
         Ok(Self {
             number,
@@ -34,10 +34,10 @@ impl std::str::FromStr for Wanted {
 }
 
 impl Wanted {
-    /// The one entry that is meant.
+    /// The only entry that matches the id.
     ///
     /// # Errors
-    /// What to write instead; the flag says whether more than one can be meant.
+    /// A message with what to write instead; the flag is set if several entries match.
     pub(super) fn find(&self, entries: Vec<QueueEntry>) -> Result<QueueEntry, (String, bool)> {
         let same = |part: &Option<String>, name: &str| {
             part.as_ref().is_none_or(|part| part.as_str() == name)
@@ -62,7 +62,7 @@ impl Wanted {
                 let ids: Vec<String> = found.iter().map(of).collect();
                 Err((
                     format!(
-                        "{self} can mean any of {}: write one of them",
+                        "{self} matches several conflicts: write one of {}",
                         ids.join(", ")
                     ),
                     true,
@@ -119,11 +119,11 @@ mod tests {
         check("a/b/billing/17", Ok("a/b/billing/17"));
         check(
             "17",
-            Err(("any of crm/billing/17, crm/audit/17, a/b/billing/17", true)),
+            Err(("one of crm/billing/17, crm/audit/17, a/b/billing/17", true)),
         );
         check(
             "billing/17",
-            Err(("any of crm/billing/17, a/b/billing/17", true)),
+            Err(("one of crm/billing/17, a/b/billing/17", true)),
         );
         check("4", Err(("no conflict 4", false)));
         check("x/billing/17", Err(("no conflict x/billing/17", false)));

@@ -1,13 +1,13 @@
-//! Aligned columns, instants, and the sides of a row next to each other.
+//! Output in aligned columns, times as text, and the sides of a row next to each other.
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 use syncline_connectors::conflict::{Json, QueueEntry, QueueState, Sides};
 
-/// What stands for a value that a side does not have.
+/// Shown where a side has no value.
 const NOTHING: &str = "-";
 
-/// Rows as columns of one width, two spaces apart; no space at the end of a line.
+/// Formats rows as columns of equal width, two spaces apart, without spaces at the end of a line.
 pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
@@ -30,7 +30,7 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// An instant of milliseconds since the epoch.
+/// An instant, in milliseconds since the epoch, as text in UTC.
 pub(super) fn instant(milliseconds: i64) -> String {
     DateTime::from_timestamp_millis(milliseconds).map_or_else(
         || milliseconds.to_string(),
@@ -38,7 +38,7 @@ pub(super) fn instant(milliseconds: i64) -> String {
     )
 }
 
-/// A text in one line: control characters are written out, so that no value moves the cursor.
+/// A text on one line: control characters are escaped, so that a value cannot move the cursor.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
@@ -51,7 +51,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// A key: the value of its only column, else the object.
+/// A key as text: the value of its only column, otherwise the JSON object.
 pub(super) fn key(key: &Json) -> String {
     let columns = object(Some(key));
     match columns.iter().next() {
@@ -60,7 +60,7 @@ pub(super) fn key(key: &Json) -> String {
     }
 }
 
-/// Whether an entry waits, and if not who decided what and when.
+/// The state of an entry: waiting, or who decided it, how and when.
 pub(super) fn state(entry: &QueueEntry) -> String {
     let mut text = entry.state.name().to_owned();
     if entry.state == QueueState::Open {
@@ -78,8 +78,8 @@ pub(super) fn state(entry: &QueueEntry) -> String {
     text
 }
 
-/// Base, source and target side by side, a line a column; `*` marks those that differ between source
-/// and target. Values are JSON, so that null and the text "null" stay apart.
+/// Base, source and target next to each other, one column on each line; `*` marks columns that
+/// differ between source and target. Values are JSON, so that null and the text "null" differ.
 pub(super) fn side_by_side(sides: &Sides, columns: &Json) -> String {
     let strategies = object(Some(columns));
     let all = [&sides.base, &sides.source, &sides.target].map(|side| object(side.as_ref()));
@@ -99,7 +99,7 @@ pub(super) fn side_by_side(sides: &Sides, columns: &Json) -> String {
             let value = side.get(name);
             value.map_or_else(|| NOTHING.to_owned(), |value| one_line(&value.to_string()))
         });
-        // A column that the change does not set is not in conflict.
+        // A column that the change does not set cannot be in conflict.
         let differs = source.contains_key(name) && source.get(name) != target.get(name);
         let mark = if differs { "*" } else { "" };
         let mut row = vec![mark.to_owned(), one_line(name)];
@@ -112,8 +112,8 @@ pub(super) fn side_by_side(sides: &Sides, columns: &Json) -> String {
     let mut text = aligned(&rows);
     for (side, what) in [
         (&sides.source, "the change carries no row"),
-        (&sides.target, "the target holds no row"),
-        (&sides.base, "the row before is not known"),
+        (&sides.target, "the target has no row"),
+        (&sides.base, "the base is unknown"),
     ] {
         if side.is_none() {
             text.push_str(&format!("{what}\n"));
@@ -122,7 +122,7 @@ pub(super) fn side_by_side(sides: &Sides, columns: &Json) -> String {
     text
 }
 
-/// The text of a value without its quotes.
+/// A value as text; a string without its quotes.
 pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -130,7 +130,7 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// The columns of an image; none where there is no image.
+/// The columns of an image; empty if there is no image.
 pub(super) fn object(image: Option<&Json>) -> Map<String, Value> {
     match image.map(|image| serde_json::from_str(&image.0)) {
         Some(Ok(Value::Object(columns))) => columns,
@@ -200,8 +200,8 @@ pub(super) mod tests {
             *  id      -     42         -
             *  name    -     "Anna\nB"  -
             *  notes   -     "null"     -
-            the target holds no row
-            the row before is not known
+            the target has no row
+            the base is unknown
         "#]]
         .assert_eq(&side_by_side(&gone, &Json("{}".to_owned())));
     }

@@ -1,4 +1,4 @@
-//! `syncline conflicts list`: what waits for a person.
+//! `syncline conflicts list`: shows the conflicts that wait for a person.
 
 use clap::Args;
 use syncline_connectors::conflict::QueueEntry;
@@ -11,7 +11,7 @@ use crate::cli::{Exit, Global, print, print_json};
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
-    /// Also list those that a person has decided.
+    /// Also list conflicts that a person has already decided.
     #[arg(long)]
     all: bool,
 }

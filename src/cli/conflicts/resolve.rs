@@ -13,11 +13,11 @@ use crate::failure::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The id that `list` shows: `pipeline/sink/17`, or `17` where only one can be meant.
+    /// The id that `list` shows: `pipeline/sink/17`, or `17` if only one conflict matches.
     id: Wanted,
     #[command(flatten)]
     decision: Decision,
-    /// Who decides. Default: the user of this shell.
+    /// The name of the person who decides. Default: the user of this shell.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
@@ -27,24 +27,24 @@ pub(super) struct Arguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 struct Decision {
-    /// Whose row is taken; with `--set` alone it is the target's.
+    /// The side whose row is taken. Default with `--set`: the target's.
     #[arg(long, value_enum)]
     take: Option<Side>,
-    /// Gives a column a value of its own, as JSON or as text; `null` is null. May stand more than once.
+    /// Set a column to a value, written as JSON or as text; `null` means null. Can be repeated.
     #[arg(long, value_name = "COLUMN=VALUE")]
     set: Vec<String>,
-    /// Passes the change over without a decision; later changes of the key go on.
+    /// Discard the change without a decision; later changes of the key are applied.
     #[arg(long, conflicts_with_all = ["take", "set"])]
     skip: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Side {
-    /// The change applies.
+    /// Apply the change.
     Source,
-    /// The target's row stays.
+    /// Keep the target's row.
     Target,
-    /// The row becomes what both sides agreed on last.
+    /// Set the row to the base: the last state on which both sides agreed.
     Base,
 }
 
@@ -52,7 +52,7 @@ enum Side {
 pub(super) struct SkipArguments {
     /// The id that `list` shows.
     id: Wanted,
-    /// Who decides. Default: the user of this shell.
+    /// The name of the person who decides. Default: the user of this shell.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
@@ -152,14 +152,14 @@ fn text(resolved: &Resolved) -> String {
     }
     if resolved.waiting > 0 {
         text.push_str(&format!(
-            "{} later changes of the key are in a conflict again, or wait behind one: see `syncline conflicts list`\n",
+            "{} later changes of the key are in a new conflict or wait for one: see `syncline conflicts list`\n",
             resolved.waiting
         ));
     }
     text
 }
 
-/// Why the target does not take the row.
+/// The reason why the target rejects the row.
 fn refused(entry: &QueueEntry, rejected: &[RejectedChange]) -> String {
     let reasons: Vec<String> = rejected
         .iter()
@@ -174,13 +174,13 @@ fn refused(entry: &QueueEntry, rejected: &[RejectedChange]) -> String {
         })
         .collect();
     format!(
-        "{}: the target refuses the row, and nothing was changed: {}",
+        "{}: the target rejects the row; nothing was changed: {}",
         id::of(entry),
         reasons.join("; ")
     )
 }
 
-/// The user of this shell, and who they were before `sudo`.
+/// The user of this shell; under `sudo`, the user who called it.
 fn user() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .iter()

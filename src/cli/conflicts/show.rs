@@ -1,4 +1,5 @@
-//! `syncline conflicts show`: one conflict of the queue, with all that is needed to decide it.
+//! `syncline conflicts show`: shows one conflict of the queue with everything that a person needs
+//! to decide it.
 
 use clap::Args;
 use syncline_connectors::conflict::QueueEntry;
@@ -10,7 +11,7 @@ use crate::cli::{Exit, Global, complain, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The id that `list` shows: `pipeline/sink/17`, or `17` where only one can be meant.
+    /// The id that `list` shows: `pipeline/sink/17`, or `17` if only one conflict matches.
     id: Wanted,
     #[command(flatten)]
     files: Files,
@@ -32,7 +33,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
         Err((message, ambiguous)) => {
             complain(&message);
             match exit {
-                // It may stand in the target that did not answer.
+                // The conflict may be in the target that did not answer.
                 Exit::Done if !ambiguous => Exit::Failed,
                 Exit::Done => Exit::Configuration,
                 exit => exit,

@@ -1,5 +1,5 @@
-//! `syncline conflicts stats`: how often which kind of conflict was, exact also where the history is
-//! sampled.
+//! `syncline conflicts stats`: counts conflicts by kind. The counts are exact, even if the history
+//! contains only a part of the conflicts.
 
 use clap::Args;
 use syncline_connectors::conflict::ConflictCount;
@@ -22,14 +22,15 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
         Err(exit) => return exit,
     };
     found.exit(if global.json {
-        // Every part of a count is text or a number.
+        // A count contains only texts and numbers, so it can always be converted.
         print_json(&serde_json::to_value(&found.rows).unwrap_or_default())
     } else {
         print(&text(&found.rows))
     })
 }
 
-/// A line a kind, columns below the rows of their table; the total counts rows, not columns.
+/// One line for each kind; the columns follow the rows of their table. The total counts rows, not
+/// columns.
 fn text(counts: &[ConflictCount]) -> String {
     let mut text = String::new();
     if !counts.is_empty() {

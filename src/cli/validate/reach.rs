@@ -1,11 +1,11 @@
-//! Whether what a pipeline names is there: brokers, topics, files, databases, tables.
+//! Checks that the brokers, topics, files, databases and tables that a pipeline names exist.
 
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::source;
 
 use crate::config::{PipelineFile, QuarantineConfig};
 
-/// What is not there, with the path of the component that names it.
+/// The errors of what does not exist, each with the path of the component that names it.
 pub(super) async fn unreached(file: &PipelineFile) -> Vec<(Vec<String>, Error)> {
     let mut found = Vec::new();
     let mut note = |path: &[&str], result: Result<()>| {

@@ -1,4 +1,4 @@
-//! The rows that will come, learnt from the first records of a source.
+//! Infers the rows that will come from the first records of a source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSetting
 
 use crate::config::{KnownRows, PipelineFile};
 
-/// Enough records to know the columns.
+/// The maximum number of records; enough to know the columns.
 const RECORDS_MAX: usize = 1_000;
-/// Enough bytes, where records are large.
+/// The maximum number of bytes, if records are large.
 const BYTES_MAX: usize = 4 << 20;
-/// How long a source may take to say something.
+/// The maximum time to wait for records of a source.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The schemas of every source that can be asked: files always, other systems where `connect` is
-/// set. What cannot be read now stays unknown; whether it is there is another question.
+/// The schemas of every source that can be read: files always, other systems if `connect` is set.
+/// The rows of a source that cannot be read stay unknown; another check reports that it cannot be
+/// reached.
 pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows {
     let mut known = KnownRows::new();
     for (name, source) in &file.sources {
@@ -45,7 +46,7 @@ pub(super) async fn known_rows(file: &PipelineFile, connect: bool) -> KnownRows 
     known
 }
 
-/// One schema for each table among the first records.
+/// The schema of each table among the first records.
 async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     let opening = Opening::alone(Purpose::Once, BYTES_MAX as u64);
     let mut source = config.connect(opening).await?;

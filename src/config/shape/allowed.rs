@@ -1,4 +1,4 @@
-//! What a schema allows: asked, and said in words.
+//! Reads what a schema allows, and describes it in words.
 
 use serde_json::Value as Json;
 
@@ -18,7 +18,7 @@ pub(in crate::config) fn resolve<'s>(definitions: &'s Json, mut schema: &'s Json
     schema
 }
 
-/// The alternatives of a schema with their references followed; `None` where it has one shape or
+/// The alternatives of a schema, with their references followed; `None` if it has only one shape or
 /// is a list of texts.
 pub(super) fn alternatives<'s>(definitions: &'s Json, schema: &'s Json) -> Option<Vec<&'s Json>> {
     if choices(schema).is_some() {
@@ -39,7 +39,7 @@ pub(super) fn alternatives<'s>(definitions: &'s Json, schema: &'s Json) -> Optio
     Some(found)
 }
 
-/// The texts that a schema allows, where it allows only certain ones.
+/// The texts that a schema allows, if it allows only a fixed list of texts.
 pub(super) fn choices(schema: &Json) -> Option<Vec<&str>> {
     if let Some(one) = schema["const"].as_str() {
         return Some(vec![one]);
@@ -58,7 +58,7 @@ pub(super) fn choices(schema: &Json) -> Option<Vec<&str>> {
     Some(found)
 }
 
-/// The JSON types that a schema allows but null; `None` where it allows all.
+/// The JSON types that a schema allows, without null; `None` if it allows all.
 pub(super) fn kinds(schema: &Json) -> Option<Vec<&str>> {
     let kinds: Vec<&str> = match &schema["type"] {
         Json::String(kind) => vec![kind],
@@ -69,7 +69,7 @@ pub(super) fn kinds(schema: &Json) -> Option<Vec<&str>> {
     Some(kinds.into_iter().filter(|kind| *kind != "null").collect())
 }
 
-/// The key whose constant text tells alternative tables apart.
+/// The key whose constant text distinguishes alternative tables.
 pub(super) fn tag<'s>(alternatives: &[&'s Json]) -> Option<&'s str> {
     let first = alternatives.first()?["properties"].as_object()?;
     first.keys().map(String::as_str).find(|key| {
@@ -79,7 +79,7 @@ pub(super) fn tag<'s>(alternatives: &[&'s Json]) -> Option<&'s str> {
     })
 }
 
-/// The texts that alternatives allow together, where a text can only be one of these.
+/// The texts that the alternatives allow together, if every text alternative has a fixed list.
 pub(super) fn texts<'s>(alternatives: &[&'s Json]) -> Option<Vec<&'s str>> {
     let free = |alternative: &&Json| {
         choices(alternative).is_none()
@@ -95,7 +95,7 @@ pub(super) fn texts<'s>(alternatives: &[&'s Json]) -> Option<Vec<&'s str>> {
     (!texts.is_empty()).then_some(texts)
 }
 
-/// What alternatives want, in words: their texts as one list.
+/// Describes what alternatives expect; their texts become one list.
 pub(super) fn expected_of_any(definitions: &Json, alternatives: &[&Json]) -> String {
     let mut words: Vec<String> = Vec::new();
     let texts: Vec<&str> = alternatives
@@ -117,7 +117,7 @@ pub(super) fn expected_of_any(definitions: &Json, alternatives: &[&Json]) -> Str
     words.join(" or ")
 }
 
-/// What a schema wants, in words.
+/// Describes what a schema expects.
 pub(in crate::config) fn expected_of(definitions: &Json, schema: &Json) -> String {
     let schema = resolve(definitions, schema);
     if let Some(alternatives) = alternatives(definitions, schema) {
@@ -165,7 +165,7 @@ pub(super) fn describe(kind: &str) -> &'static str {
     }
 }
 
-/// The help line of a name that is not known.
+/// The help for an unknown name.
 pub(in crate::config) fn suggest(near: Option<&str>, lead: &str, names: &[&str]) -> String {
     match near {
         Some(near) => format!("did you mean `{near}`?"),
@@ -178,7 +178,7 @@ pub(super) fn quoted(names: &[&str]) -> String {
     names.join(", ")
 }
 
-/// The first sentence of a doc comment, without its full stop and on one line.
+/// The first sentence of a doc comment, on one line and without its full stop.
 pub(in crate::config) fn first_sentence(description: &str) -> String {
     let paragraph = description.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");

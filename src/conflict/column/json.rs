@@ -1,8 +1,8 @@
-//! JSON in text: arrays united, objects merged key by key.
+//! Unions of JSON arrays and merges of JSON objects, stored as text.
 //!
-//! Values compare by value: `1.0` is `1`, and the order of keys does not count. A document that is no
-//! object is one value, of which the source's wins; so is a text that is no JSON. What is written keeps
-//! every digit (R3), and the target's order of keys.
+//! Values compare by value: `1.0` equals `1`, and the order of keys does not matter. A document
+//! that is not an object, and a text that is not JSON, count as one value: the source's wins. The
+//! result keeps every digit (R3) and the target's order of keys.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use syncline_connectors::conflict::same_json;
 
 use super::Values;
 
-/// The unions of a few rows; none is null.
+/// The unions for the selected rows; no side is null.
 pub(super) fn union(source: &ArrayRef, target: &ArrayRef) -> Values {
     let (source, target) = (source.as_string::<i32>(), target.as_string::<i32>());
     let mut texts = StringBuilder::new();
@@ -46,7 +46,7 @@ fn items(text: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// The merged documents of a few rows; a base may be null, the sides are not.
+/// The merged documents for the selected rows; a base may be null, the sides are not.
 pub(super) fn merge(source: &ArrayRef, target: &ArrayRef, base: &ArrayRef) -> Values {
     let (source, target) = (source.as_string::<i32>(), target.as_string::<i32>());
     let base = base.as_string::<i32>();
@@ -77,7 +77,7 @@ fn object(text: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// Key by key; without a base, an empty one gives the union of the keys.
+/// Merges key by key. Without a base, the base is empty, which gives the union of the keys.
 fn merge_objects(
     mut source: Map<String, Value>,
     target: Map<String, Value>,
@@ -99,7 +99,7 @@ fn merge_objects(
     merged
 }
 
-/// The value of one key; `None` where it is not there.
+/// The merged value of one key; `None` if the key is removed.
 fn merge_values(
     source: Option<Value>,
     target: Option<Value>,

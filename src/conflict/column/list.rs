@@ -1,4 +1,5 @@
-//! `union` of lists: the target's items in their order, then those of the source that it lacks.
+//! `union` of lists: the target's items in their order, followed by the source's items that the
+//! target lacks.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,9 +11,9 @@ use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
 use super::Values;
-use crate::conflict::compare::one_zero;
+use crate::conflict::compare::normalize_floats;
 
-/// The unions of a few rows; none is null.
+/// The unions for the selected rows; no side is null.
 pub(super) fn union(source: &ArrayRef, target: &ArrayRef) -> Result<Values, ArrowError> {
     let (source, target) = (source.as_list::<i32>(), target.as_list::<i32>());
     let field = match target.data_type() {
@@ -21,7 +22,7 @@ pub(super) fn union(source: &ArrayRef, target: &ArrayRef) -> Result<Values, Arro
     };
     let items = [source.values(), target.values()];
     let converter = RowConverter::new(vec![SortField::new(field.data_type().clone())])?;
-    let rows_of = |items: &ArrayRef| converter.convert_columns(&[one_zero(items)]);
+    let rows_of = |items: &ArrayRef| converter.convert_columns(&[normalize_floats(items)]);
     let (source_items, target_items) = (rows_of(items[0])?, rows_of(items[1])?);
     let range = |list: &ListArray, row: usize| {
         let offsets = list.value_offsets();

@@ -1,7 +1,7 @@
-//! `max` and `min`: the larger or the smaller of two values.
+//! `max` and `min`: take the larger or the smaller of two values.
 //!
-//! Numbers by value (NaN above all), instants, dates and times as such, text by its bytes, false below
-//! true. A null loses under both.
+//! Numbers compare by value (NaN is the largest), dates, times and instants by time, text by its
+//! bytes, and false is smaller than true. A null loses under both.
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::kernels::cmp;
@@ -10,11 +10,11 @@ use arrow::error::ArrowError;
 use syncline_connectors::change::Logical;
 use syncline_connectors::conflict::Number;
 
-use super::Contest;
-use crate::conflict::compare::{Equality, one_zero};
+use super::ContestedColumn;
+use crate::conflict::compare::{Equality, normalize_floats};
 use crate::conflict::mask::{Mask, true_rows, valid_rows, without};
 
-/// Whether values of a field are ordered.
+/// Whether values of a field have an order.
 pub(super) fn fits(field: &Field) -> bool {
     let data_type = field.data_type();
     match Logical::of(field) {
@@ -37,7 +37,10 @@ pub(super) fn fits(field: &Field) -> bool {
 }
 
 /// The rows in which the source's value wins.
-pub(super) fn source_is_beyond(contest: &Contest<'_>, max: bool) -> Result<Mask, ArrowError> {
+pub(super) fn source_is_beyond(
+    contest: &ContestedColumn<'_>,
+    max: bool,
+) -> Result<Mask, ArrowError> {
     let beyond = if contest.equality == Equality::Numeric {
         let source = contest.source.as_string::<i32>();
         let target = contest.target.as_string::<i32>();
@@ -51,7 +54,10 @@ pub(super) fn source_is_beyond(contest: &Contest<'_>, max: bool) -> Result<Mask,
         }
         Mask::from(beyond)
     } else {
-        let (source, target) = (one_zero(contest.source), one_zero(contest.target));
+        let (source, target) = (
+            normalize_floats(contest.source),
+            normalize_floats(contest.target),
+        );
         true_rows(&if max {
             cmp::gt(&source, &target)?
         } else {

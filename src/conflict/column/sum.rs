@@ -1,6 +1,7 @@
-//! `sum`: `target + source − base`, so that what both sides added is added (C8).
+//! `sum`: `target + source − base`, so that the increments of both sides are added (C8).
 //!
-//! A null counts as 0; three nulls are null. What the column's type cannot hold has no value.
+//! A null counts as 0; if all three are null, the result is null. A sum that the column's type
+//! cannot hold has no value, and the change is rejected.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub(super) fn fits(field: &Field) -> bool {
         )
 }
 
-/// The sums of a few rows.
+/// The sums for the selected rows.
 pub(super) fn sum(field: &Field, sides: &Sides) -> Result<Values, ArrowError> {
     match *field.data_type() {
         DataType::Int8 => Ok(integers::<Int8Type>(sides)),
@@ -69,7 +70,7 @@ where
     })
 }
 
-/// A sum that is infinite although nothing in it was, is one that overflowed.
+/// `None` if the sum overflowed: it is infinite, but none of its operands is.
 fn finite(sum: f64, of: [f64; 3]) -> Option<f64> {
     let holds = sum.is_finite() || of.iter().any(|value| !value.is_finite());
     holds.then_some(sum)
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// The sums, and which of them have no value.
+    /// Compares the sums and the indices of the rows without a value.
     fn check<A: Array + Clone + 'static>(
         target: A,
         source: A,

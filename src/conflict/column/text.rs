@@ -1,6 +1,7 @@
-//! `concat`: the target's text, a separator, the source's text.
+//! `concat`: joins the target's text, a separator and the source's text.
 //!
-//! Repeating it repeats the text: like `sum`, it relies on positions that commit with the rows (R4).
+//! Applying it twice repeats the text. Like `sum`, it therefore requires that positions commit with
+//! the rows (R4).
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 
 use super::Values;
 
-/// The texts of a few rows; none is null.
+/// The joined texts for the selected rows; no side is null.
 pub(super) fn concat(source: &ArrayRef, target: &ArrayRef, separator: &str) -> Values {
     let (source, target) = (source.as_string::<i32>(), target.as_string::<i32>());
     let bytes = source.value_data().len() + target.value_data().len();

@@ -1,4 +1,4 @@
-//! Who wins where one side takes all; and what no one can decide.
+//! Chooses the winner where one side takes the whole row, and rejects what cannot be decided.
 
 use arrow::error::ArrowError;
 use syncline_connectors::conflict::{Tie, Winner};
@@ -10,16 +10,16 @@ use crate::conflict::rules::RowRule;
 use crate::conflict::version::Wins;
 
 const FOREIGN: &str = "R3 exactness";
-const FOREIGN_REASON: &str = "the target holds a value that the type of the changes cannot say, and nothing is computed with it";
+const FOREIGN_REASON: &str = "the target holds a value that the type of the changes cannot represent, so nothing can be computed with it";
 
-/// Who wins the rows in conflict, where one side takes all.
+/// The winners of the rows in conflict where one side takes the whole row.
 pub(super) struct Chosen {
     pub(super) source: Mask,
     pub(super) queue: Option<Mask>,
 }
 
 impl Resolution<'_> {
-    /// Who wins each row in conflict, where one side takes all.
+    /// Chooses the winner of each row in conflict where one side takes the whole row.
     pub(super) fn choose(&mut self, conflict: &Mask, deletes: bool) -> Result<Chosen, ArrowError> {
         let nobody = || no_rows(self.sides.rows);
         let all_to_source = |wins: bool| if wins { conflict.clone() } else { nobody() };
@@ -37,7 +37,7 @@ impl Resolution<'_> {
                     queue: Some(conflict.clone()),
                 });
             }
-            RowRule::Expression(expression) => return self.ask(expression, conflict),
+            RowRule::Expression(expression) => return self.evaluate_choice(expression, conflict),
             RowRule::Columns(_) if self.versions.is_none() => {
                 return Ok(Chosen {
                     source: all_to_source(self.rules.tie == Tie::Source),
@@ -58,8 +58,8 @@ impl Resolution<'_> {
         })
     }
 
-    /// Asks an expression who wins.
-    pub(super) fn ask(
+    /// Evaluates an expression that names the winner.
+    pub(super) fn evaluate_choice(
         &mut self,
         expression: &RowExpression,
         conflict: &Mask,
@@ -92,23 +92,19 @@ impl Resolution<'_> {
 
     pub(super) fn upserts_that_win(&self, wins: Wins) -> Mask {
         match &self.versions {
-            Some(Versions {
-                version, standing, ..
-            }) => version.upserts_that_win(standing, wins),
+            Some(Versions { version, order, .. }) => version.upserts_that_win(order, wins),
             None => no_rows(self.sides.rows),
         }
     }
 
     pub(super) fn deletes_that_win(&self, wins: Wins) -> Mask {
         match &self.versions {
-            Some(Versions {
-                version, standing, ..
-            }) => version.deletes_that_win(standing, wins),
+            Some(Versions { version, order, .. }) => version.deletes_that_win(order, wins),
             None => no_rows(self.sides.rows),
         }
     }
 
-    /// `rows` without those whose target value cannot be computed with; these are rejected.
+    /// Rejects the rows whose target value is foreign, and returns the others.
     pub(super) fn refuse_foreign(&mut self, column: usize, rows: Mask) -> Mask {
         match &self.sides.target.foreign[column] {
             Some(foreign) => {
@@ -131,19 +127,19 @@ impl Resolution<'_> {
         without(&rows, foreign)
     }
 
-    /// Rejects the rows whose version in the target cannot be compared.
+    /// Rejects the rows whose version in the target is foreign and cannot be compared.
     pub(super) fn refuse_foreign_versions(&mut self, rows: &Mask) {
         if let Some(version) = &self.rules.version {
             self.refuse_foreign(version.column, rows.clone());
         }
     }
 
-    /// Why a conflict ended as it did, for a person.
+    /// The reason for the outcome of a conflict, for a person to read.
     pub(super) fn reason(&self, row: usize, winner: Winner, delete: bool) -> &'static str {
         if winner == Winner::Manual {
             return "a person decides";
         }
-        let by_version = || self.versions.as_ref().map(|v| v.standing.reason(row));
+        let by_version = || self.versions.as_ref().map(|v| v.order.reason(row));
         match &self.rules.row {
             RowRule::Source | RowRule::Target if winner == Winner::Merged => {
                 "some columns have a strategy of their own"
@@ -152,9 +148,9 @@ impl Resolution<'_> {
             RowRule::Target => "the target wins every conflict",
             RowRule::Newest | RowRule::Oldest => by_version().unwrap_or("there are no versions"),
             RowRule::Manual => "a person decides",
-            RowRule::Expression(_) => "the expression says so",
+            RowRule::Expression(_) => "the expression decides",
             RowRule::Columns(_) if delete => {
-                by_version().unwrap_or("there are no versions: who wins a tie wins")
+                by_version().unwrap_or("there are no versions: the winner of a tie wins")
             }
             RowRule::Columns(_) => match winner {
                 Winner::Source => "every column that differs went to the source",

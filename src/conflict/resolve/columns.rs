@@ -1,4 +1,4 @@
-//! Rows in conflict, decided column by column.
+//! Decides rows in conflict column by column.
 
 use arrow::error::ArrowError;
 use syncline_connectors::change::Operation;
@@ -6,7 +6,7 @@ use syncline_connectors::conflict::{ConflictType, Tie, Verdict, Winner};
 
 use super::Resolution;
 use super::choose::Chosen;
-use crate::conflict::column::{Contest, Decided, Rule};
+use crate::conflict::column::{ContestedColumn, Decided, Rule};
 use crate::conflict::mask::{Mask, no_rows, valid_rows, without, without_some};
 use crate::conflict::rules::RowRule;
 use crate::conflict::version::Wins;
@@ -23,7 +23,8 @@ impl Resolution<'_> {
         };
         let mut queue = chosen.queue.unwrap_or_else(|| no_rows(self.sides.rows));
         let open = self.outcome.without_refused(without(conflict, &queue));
-        // In which rows something becomes other than the target's, and other than the source's.
+        // The rows in which a value changes in the target, and those in which a value of the source
+        // is not taken.
         let mut changed = no_rows(self.sides.rows);
         let mut stays = no_rows(self.sides.rows);
         for column in self.rules.compared() {
@@ -50,7 +51,7 @@ impl Resolution<'_> {
             outcome.contested = &outcome.contested | &contested;
             if !decided.refused.is_empty() {
                 let field = self.rules.schema.field(column).name();
-                self.outcome.refuse_each(decided.refused, field);
+                self.outcome.refuse_all(decided.refused, field);
             }
         }
         for row in conflict.set_indices() {
@@ -80,7 +81,7 @@ impl Resolution<'_> {
         Ok(())
     }
 
-    /// One column of rows in conflict: where its rule had to decide it, and how it is decided.
+    /// Decides one column of the rows in conflict. Returns the contested rows and the decision.
     pub(super) fn decide_column(
         &mut self,
         column: usize,
@@ -152,7 +153,8 @@ impl Resolution<'_> {
         Ok((contested, decided))
     }
 
-    /// `sum`: wherever the source changed the value, also to what the target holds (C8).
+    /// Decides a `sum` column: every row in which the source changed the value, even to the
+    /// target's value (C8).
     pub(super) fn decide_sum(
         &mut self,
         column: usize,
@@ -191,9 +193,9 @@ impl Resolution<'_> {
         Ok((contested, decided))
     }
 
-    /// A column, and rows in which it is to be decided; the base as far as it is known.
-    pub(super) fn contest<'b>(&'b self, column: usize, rows: &'b Mask) -> Contest<'b> {
-        Contest {
+    /// A column with the rows to decide, and the base's values if there are any.
+    pub(super) fn contest<'b>(&'b self, column: usize, rows: &'b Mask) -> ContestedColumn<'b> {
+        ContestedColumn {
             field: self.rules.schema.field(column),
             equality: self.rules.columns[column].equality,
             source: self.sides.source(column),
@@ -204,8 +206,8 @@ impl Resolution<'_> {
         }
     }
 
-    /// Where one side is null and the other is not: the rows whose value is the source's, and those
-    /// whose value is the target's.
+    /// For `rows` where one side is null and the other is not: the rows that take the source's
+    /// value, and those that take the target's.
     pub(super) fn nulls_on_one_side(&self, column: usize, rows: &Mask) -> (Mask, Mask) {
         let source = valid_rows(self.sides.source(column));
         let mut target = valid_rows(self.sides.target.rows.column(column));

@@ -17,13 +17,13 @@ fn changed_on_one_side_only_takes_that_side_c2() {
         ["u", "name=a total=1", "name=a total=2", "name=a total=1"],
         "keep | update_origin_differs target",
     );
-    // Both made the same edit.
+    // Both sides made the same edit.
     check(
         MERGE,
         ["u", "name=b total=2", "name=b total=2", "name=a total=1"],
         "same",
     );
-    // Both changed it: the tie decides, or the version.
+    // Both sides changed the column: the tie or the version decides.
     let both = ["u", "name=b", "name=c", "name=a"];
     check(MERGE, both, "keep | update_origin_differs target | name");
     check(
@@ -41,13 +41,13 @@ fn changed_on_one_side_only_takes_that_side_c2() {
         ],
         "write name=b total=2 v=3 | update_origin_differs merged | name v",
     );
-    // A null is a value where the base is known …
+    // A null is a value if the base is known …
     check(
         MERGE,
         ["u", "total=1", "name=a total=2", "name=a total=1"],
         "write total=2 | update_origin_differs merged",
     );
-    // … and gives way where it is not.
+    // … and loses against a value if it is unknown.
     check(
         MERGE,
         ["u", "name=b", "total=2", "-"],
@@ -224,7 +224,7 @@ fn what_both_added_is_added_c8() {
         ["u", "total=15", "total=12", "total=10"],
         "write total=17 | update_origin_differs merged | total",
     );
-    // The same on both sides is twice the same.
+    // The same increment on both sides is added twice.
     check(
         sum,
         ["u", "total=15", "total=15", "total=10"],
@@ -250,7 +250,7 @@ fn what_both_added_is_added_c8() {
         ["u", "", "total=3", "total=2"],
         "write total=1 | update_origin_differs merged | total",
     );
-    // A create has no base: it adds all of it.
+    // A create has no base: the whole value is added.
     check(
         sum,
         ["c", "total=5", "total=3", "-"],
@@ -327,7 +327,7 @@ fn texts_lists_and_documents_are_joined_c2() {
         ["u", "doc={\"a\":1,\"b\":2}", "doc={\"c\":3,\"b\":1}", "-"],
         "write doc={\"c\":3,\"b\":2,\"a\":1} | update_origin_differs merged | doc",
     );
-    // Three-way: removed by one, changed by the other, and within.
+    // Three-way: removed by one side, changed by the other, and nested.
     check(
         merge,
         [
@@ -348,7 +348,7 @@ fn texts_lists_and_documents_are_joined_c2() {
         ["u", "doc=[1]", "doc={\"a\":3}", "-"],
         "write doc=[1] | update_origin_differs source | doc",
     );
-    // The order of keys and the zeros of a number are no difference.
+    // The order of keys and trailing zeros of a number are no difference.
     check(
         merge,
         ["u", "doc={\"a\":1,\"b\":2}", "doc={\"b\":2.0,\"a\":1}", "-"],
@@ -412,20 +412,20 @@ fn deciding_again_changes_nothing() {
         );
         let once = decide(&policy, std::slice::from_ref(&case), false);
         let changes = changes(std::slice::from_ref(&case.source), &[Operation::Update]);
-        let target = Held {
+        let target = TargetRows {
             rows: once.rows.clone(),
             ..held(std::slice::from_ref(&case.target))
         };
-        let meeting = Meeting {
+        let batch = ConflictBatch {
             changes: &changes,
             target: &target,
             base: Base::None,
-            graves: None,
+            tombstones: None,
         };
         let resolver = resolvers()
             .compile(&policy, &schema(), &[0])
             .expect("it fits");
-        let twice = resolver.resolve(&meeting).expect("it can be decided");
+        let twice = resolver.resolve(&batch).expect("it can be decided");
         assert_eq!(once.rows, twice.rows, "{settings}");
         assert_ne!(twice.verdicts[0], Verdict::Write, "{settings}");
     }

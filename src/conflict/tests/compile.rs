@@ -1,4 +1,4 @@
-//! What is wrong with a policy is said before anything is decided, each at its place.
+//! Errors of a policy are found when it is compiled, each with its path.
 
 use expect_test::{Expect, expect};
 
@@ -88,9 +88,9 @@ fn an_expression_is_held_against_both_sides() {
               write source.total, target.total or base.total
             conflict.columns.total.expression 0..3: no function trm
               did you mean trim?
-            conflict.columns.v.expression 0..12: this gives list of int64, and the column v is int64
+            conflict.columns.v.expression 0..12: the expression gives list of int64, but the column v is int64
               cast it, as in cast(… as bigint)
-            conflict.strategy.expression 0..27: this gives boolean, and it has to say who wins
+            conflict.strategy.expression 0..27: the expression gives boolean, but it must give the name of the winner
               give 'source', 'target' or 'manual', as in case when … then 'source' else 'target' end
             conflict.columns.total.expression 0..10: the base is not known: base = "shadow_hash" keeps only hashes
               write base = "shadow"

@@ -1,5 +1,5 @@
-//! Whole-row strategies against a plain model that takes one row at a time, and is written from the
-//! rules alone.
+//! Compares whole-row strategies with a simple model that decides one row at a time and is written
+//! from the rules alone.
 
 use proptest::prelude::*;
 use syncline_connectors::conflict::{
@@ -8,11 +8,11 @@ use syncline_connectors::conflict::{
 
 use super::*;
 
-/// The columns that are drawn: two values, and the version.
+/// The generated columns: two values and the version.
 const COLUMNS: [&str; 3] = ["name", "total", "v"];
 const THRESHOLD: i64 = 2;
 
-/// A cell: `None` where it is not known, else perhaps null.
+/// A cell: `None` if unknown, otherwise a value or null.
 type Cell = Option<Option<i64>>;
 type Cells = [Cell; 3];
 
@@ -115,14 +115,14 @@ fn case_of(drawn: &Drawn) -> Case {
     }
 }
 
-/// A verdict, the row that is written, and the conflict.
+/// A verdict, the written row and the conflict.
 type Expected = (
     Verdict,
     Option<[Option<i64>; 3]>,
     Option<(ConflictType, Winner)>,
 );
 
-/// One change, by the rules.
+/// Decides one change by the rules.
 fn one(policy: &ConflictPolicy, change: &Drawn) -> Expected {
     let is_delete = change.operation == Operation::Delete;
     let versioned = policy.detect == Some(Detect::Version) || policy.strategy.compares_versions();
@@ -133,8 +133,8 @@ fn one(policy: &ConflictPolicy, change: &Drawn) -> Expected {
     }
     let whole = change.source.iter().all(Option::is_some);
     let Some(target) = change.target.filter(|_| !change.marked) else {
-        let grave = change.target.and_then(|target| target[2]);
-        return absent(policy, change, grave, whole);
+        let tombstone = change.target.and_then(|target| target[2]);
+        return absent(policy, change, tombstone, whole);
     };
     let differs =
         |column: usize| change.source[column].is_some_and(|value| value != target[column]);
@@ -200,8 +200,14 @@ fn one(policy: &ConflictPolicy, change: &Drawn) -> Expected {
     }
 }
 
-/// A change that meets no row; `grave` is the version of one that is marked as deleted.
-fn absent(policy: &ConflictPolicy, change: &Drawn, grave: Option<i64>, whole: bool) -> Expected {
+/// Decides a change that meets no row; `tombstone` is the version of a row that is marked as
+/// deleted.
+fn absent(
+    policy: &ConflictPolicy,
+    change: &Drawn,
+    tombstone: Option<i64>,
+    whole: bool,
+) -> Expected {
     if change.operation == Operation::Delete {
         return (
             Verdict::Same,
@@ -210,10 +216,10 @@ fn absent(policy: &ConflictPolicy, change: &Drawn, grave: Option<i64>, whole: bo
         );
     }
     if policy.strategy == Wins::NewestWins
-        && let Some(grave) = grave
+        && let Some(tombstone) = tombstone
     {
         let ahead = change.source[2].flatten().is_some_and(|version| {
-            let by = version - grave;
+            let by = version - tombstone;
             match policy.threshold.is_some() {
                 true if by.abs() < THRESHOLD => policy.tie == Tie::Source,
                 false if by == 0 => policy.tie == Tie::Source,
@@ -264,7 +270,8 @@ fn found(decisions: &Decisions, row: usize) -> Expected {
     )
 }
 
-/// The model knows only the columns that are drawn: the others are null on both sides.
+/// Compares model and resolver. The model knows only the generated columns; the others are null on
+/// both sides.
 fn agree(policy: &ConflictPolicy, drawn: &[Drawn]) -> Result<(), TestCaseError> {
     let cases: Vec<Case> = drawn.iter().map(case_of).collect();
     let decisions = decide(policy, &cases, false);

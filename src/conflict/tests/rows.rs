@@ -1,4 +1,4 @@
-//! Whole rows: what is a conflict (C1), and who wins it (C2–C7).
+//! Whole rows: detection of conflicts (C1) and their winners (C2–C7).
 
 use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
@@ -43,7 +43,7 @@ fn a_change_without_a_row_r14() {
 
 #[test]
 fn nothing_older_comes_back_r12() {
-    // A marked row still has its version.
+    // A row that is marked as deleted still has its version.
     let kept = "keep | update_missing target";
     check(NEWEST, ["u", "name=a v=1", "marked v=2", "-"], kept);
     check(NEWEST, ["c", "name=a v=2", "marked v=2", "-"], kept);
@@ -82,17 +82,17 @@ fn graves_are_versions_of_deletes_r12() {
     let of = |side: fn(&Case) -> &Row| cases.iter().map(side).cloned().collect::<Vec<_>>();
     let operations: Vec<Operation> = cases.iter().map(|case| case.operation).collect();
     let changes = changes(&of(|case| &case.source), &operations);
-    let graves: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), Some(2), Some(2), None]));
+    let tombstones: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), Some(2), Some(2), None]));
     for settings in [NEWEST, "strategy='merge'; version='v'"] {
         let resolver = resolvers()
             .compile(&policy(settings), &schema(), &[0])
             .expect("it fits");
         let decisions = resolver
-            .resolve(&Meeting {
+            .resolve(&ConflictBatch {
                 changes: &changes,
                 target: &held(&of(|case| &case.target)),
                 base: Base::None,
-                graves: Some(&graves),
+                tombstones: Some(&tombstones),
             })
             .expect("it can be decided");
         let kept = "keep | update_missing target";
@@ -119,7 +119,7 @@ fn what_is_a_conflict_c1() {
         ["r", "name=b", "name=c", "-"],
         "keep | insert_exists target | name",
     );
-    // Three-way: the target is as the source thought, or both made the same edit.
+    // Three-way: the target equals the base, or both sides made the same edit.
     check(TARGET, ["u", "name=b", "name=a", "name=a"], "write name=b");
     check(TARGET, ["u", "name=b", "name=b", "name=a"], "same");
     check(
@@ -127,7 +127,7 @@ fn what_is_a_conflict_c1() {
         ["u", "name=b", "name=a", "name=?"],
         "keep | update_origin_differs target | name",
     );
-    // Another column that the target changed.
+    // The target changed another column.
     check(
         TARGET,
         ["u", "name=b total=1", "name=a total=2", "name=a total=1"],
@@ -140,7 +140,7 @@ fn what_is_a_conflict_c1() {
         "keep | update_origin_differs target | name",
     );
     check(row, ["u", "name=a", "name=a", "name=b"], "same");
-    // A column that the source did not send says nothing.
+    // A column that the source did not send is ignored.
     check(row, ["u", "name=? total=1", "name=a total=1", "-"], "same");
     check(
         SOURCE,
@@ -212,7 +212,7 @@ fn what_is_a_conflict_c1() {
         ["d", "name=b v=10", "name=a v=14", "-"],
         "delete",
     );
-    // Plain source_wins only counts, as `row`.
+    // `source_wins` without more settings detects conflicts as `row` does.
     check(
         SOURCE,
         ["u", "name=b", "name=a", "name=a"],
@@ -337,7 +337,7 @@ fn a_delete_is_no_trump_card_c6() {
         ["d", "name=a v=5", "name=b v=10", "-"],
         "keep | delete_exists target | name v",
     );
-    // Blind: the row before is not whole, so that nothing says what was deleted.
+    // A blind delete: its row before is incomplete, so the deleted row is unknown.
     let blind = "name=? total=? doc=? items=? v=?";
     check(
         SOURCE,
@@ -401,7 +401,7 @@ fn a_blind_delete_has_the_time_of_its_event_c6() {
         event_times_ms: vec![Some(5), Some(7), Some(1)],
         ..whole
     };
-    let target = Held {
+    let target = TargetRows {
         rows: rows([Some(6_000); 3]),
         exists: BooleanBuffer::new_set(3),
         marked: None,
@@ -411,11 +411,11 @@ fn a_blind_delete_has_the_time_of_its_event_c6() {
         .compile(&policy(NEWEST), &schema, &[0])
         .expect("it fits");
     let decisions = resolver
-        .resolve(&Meeting {
+        .resolve(&ConflictBatch {
             changes: &changes,
             target: &target,
             base: Base::None,
-            graves: None,
+            tombstones: None,
         })
         .expect("it can be decided");
     let expect = [Verdict::Keep, Verdict::Delete, Verdict::Delete];
@@ -440,7 +440,7 @@ fn an_expression_says_who_wins_c2() {
         ["u", "total=1", "total=2", "total=3"],
         "keep | update_origin_differs target | total",
     );
-    // The base of a delete is its own row.
+    // The base of a delete is the deleted row.
     check(
         by,
         ["d", "total=1", "total=2", "-"],

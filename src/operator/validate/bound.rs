@@ -1,7 +1,8 @@
-//! Bounds and allowed values, compared exactly: never by way of a float, unless the column is one.
+//! Bounds and allowed values, compared exactly: without a float, unless the column is one.
 //!
-//! A bound with more decimals than the column holds is moved to the nearest value that the column can
-//! hold on its inner side, so that `min = "0.005"` on a `decimal(12, 2)` lets 0.01 pass and not 0.00.
+//! A bound with more decimals than the column is moved to the nearest value that the column can
+//! hold and that satisfies the bound: `min = "0.005"` on a `decimal(12, 2)` passes 0.01 and not
+//! 0.00.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -12,24 +13,24 @@ use arrow::datatypes::{DataType, i256};
 
 use crate::function::type_name;
 
-/// What to do with a value that lies between two that the column can hold.
+/// What to do with a value between two values that the column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rounding {
-    /// Take the greater one.
+    /// Takes the greater one.
     Up,
-    /// Take the smaller one.
+    /// Takes the smaller one.
     Down,
-    /// There is no such value.
+    /// Refuses the value.
     Refuse,
 }
 
-/// The value of `text` in a column's type, as an array of one.
+/// Converts `text` to the type of a column, as an array of length one.
 pub(super) fn value(
     text: &str,
     data_type: &DataType,
     rounding: Rounding,
 ) -> Result<ArrayRef, String> {
-    let refused = || format!("{text} is no {}", type_name(data_type));
+    let refused = || format!("{text} is not a value of type {}", type_name(data_type));
     let array: ArrayRef = match data_type {
         DataType::Decimal128(precision, scale) => {
             let unscaled = scaled(text, *scale, rounding).ok_or_else(refused)?;
@@ -70,7 +71,7 @@ fn cast_text(text: &str, data_type: &DataType) -> Option<ArrayRef> {
     cast_with_options(&array, data_type, &options).ok()
 }
 
-/// `text` times ten to the power of `scale`, as a whole number.
+/// `text` times ten to the power of `scale`, as an integer.
 fn scaled(text: &str, scale: i8, rounding: Rounding) -> Option<i256> {
     let scale = usize::try_from(scale).ok()?;
     let decimal = Decimal::parse(text)?;
@@ -94,7 +95,7 @@ fn scaled(text: &str, scale: i8, rounding: Rounding) -> Option<i256> {
     }
 }
 
-/// Compares two decimals of any length as text; `None` where one is no number (`NaN` among them).
+/// Compares two decimals of any length as text; `None` if one is not a number (also `NaN`).
 pub(super) fn compare(left: &str, right: &str) -> Option<Ordering> {
     let rank = |text: &str| match text {
         "Infinity" => 1,
@@ -114,7 +115,7 @@ pub(super) fn compare(left: &str, right: &str) -> Option<Ordering> {
     })
 }
 
-/// A decimal as text: no leading zeros in the whole part, no trailing ones in the fraction.
+/// A decimal as text: without leading zeros in the integer part and trailing zeros in the fraction.
 struct Decimal<'a> {
     /// Never set for zero.
     is_negative: bool,
@@ -148,14 +149,14 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// Whether a text is a number: a decimal, or one with an exponent.
+/// Whether a text is a number: a decimal, with or without an exponent.
 pub(super) fn is_number(text: &str) -> bool {
     Decimal::parse(text).is_some()
         || (text.bytes().any(|byte| byte == b'e' || byte == b'E')
             && text.parse::<f64>().is_ok_and(f64::is_finite))
 }
 
-/// Whether a text is a whole number.
+/// Whether a text is an integer.
 pub(super) fn is_whole(text: &str) -> bool {
     !text.contains('.') && Decimal::parse(text).is_some()
 }

@@ -1,4 +1,4 @@
-//! One thing that a rule holds a column to, compiled for the column's type.
+//! A condition on one column, compiled for the column's type.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -18,33 +18,33 @@ use crate::function::type_name;
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
-/// What a value must be. A null is let through by all but `Required`.
+/// The condition. A null passes all but `Required`.
 pub(super) enum Check {
-    /// Not null.
+    /// The value is not null.
     Required,
-    /// A text for which this is true.
+    /// The text passes this test.
     Text(TextTest),
-    /// Not less than the first, not greater than the second.
+    /// The value is not less than the first and not greater than the second bound.
     Between(Option<Scalar<ArrayRef>>, Option<Scalar<ArrayRef>>),
-    /// One of these.
+    /// The value is one of these.
     OneOf(Vec<Scalar<ArrayRef>>),
-    /// A list with this many elements, or bytes of this length.
+    /// The list has this number of elements, or the bytes have this length.
     Length(Bounds),
 }
 
 type TextTest = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
-/// A [`Check`] with what is said where it is broken.
-pub(super) struct Stated {
+/// A [`Check`] with the texts for a row that breaks it.
+pub(super) struct ColumnCondition {
     pub(super) check: Check,
-    /// As it is written in the rule.
+    /// The condition as it is written in the rule.
     pub(super) rule: String,
-    /// What is wrong with a row that breaks it.
+    /// The reason to report for a row that breaks it.
     pub(super) reason: String,
 }
 
 impl Check {
-    /// The rows of a column that break it.
+    /// The rows of a column that break the condition.
     pub(super) fn broken(&self, column: &ArrayRef) -> BooleanBuffer {
         let rows = column.len();
         match self {
@@ -99,20 +99,24 @@ fn true_bits(compared: Result<BooleanArray, arrow::error::ArrowError>) -> Boolea
     }
 }
 
-/// Compiles all that a rule says about a column. The paths of problems begin at the rule.
-pub(super) fn compile(rule: &Rule, field: &Field, problems: &mut Vec<Problem>) -> Vec<Stated> {
+/// Compiles all conditions of a rule about a column. The paths of problems start at the rule.
+pub(super) fn compile(
+    rule: &Rule,
+    field: &Field,
+    problems: &mut Vec<Problem>,
+) -> Vec<ColumnCondition> {
     let name = field.name();
-    let mut stated = Vec::new();
-    // Nothing but nulls, which pass whatever is said of values.
+    let mut conditions = Vec::new();
+    // A column that is only null passes every condition on values.
     let has_values = !has_no_kind(field);
-    let mut add = |setting: &str, made: Result<Option<Stated>, String>| match made {
-        Ok(made) => stated.extend(made),
+    let mut add = |setting: &str, made: Result<Option<ColumnCondition>, String>| match made {
+        Ok(made) => conditions.extend(made),
         Err(message) => problems.push(Problem::new(&[setting], message)),
     };
     if rule.required {
         add(
             "required",
-            Ok(Some(Stated {
+            Ok(Some(ColumnCondition {
                 check: Check::Required,
                 rule: "required = true".to_owned(),
                 reason: format!("{name} is null"),
@@ -120,33 +124,33 @@ pub(super) fn compile(rule: &Rule, field: &Field, problems: &mut Vec<Problem>) -
         );
     }
     if !has_values {
-        return stated;
+        return conditions;
     }
     if let Some(value_type) = rule.r#type {
-        add("type", typed(value_type, field));
+        add("type", compile_type(value_type, field));
     }
     if let Some(format) = rule.format {
-        add("format", formed(format, field));
+        add("format", compile_format(format, field));
     }
     if let Some(min) = &rule.min {
-        add("min", bounded(min, Rounding::Up, field));
+        add("min", compile_bound(min, Rounding::Up, field));
     }
     if let Some(max) = &rule.max {
-        add("max", bounded(max, Rounding::Down, field));
+        add("max", compile_bound(max, Rounding::Down, field));
     }
     if let Some(length) = rule.length {
-        add("length", measured(Bounds::of(length), field));
+        add("length", compile_length(Bounds::of(length), field));
     }
     if let Some(pattern) = &rule.pattern
-        // A wrong pattern is a problem of the rule's shape.
+        // A wrong pattern is reported by the check of the rule's shape.
         && let Ok(regex) = Regex::new(pattern)
     {
-        add("pattern", matched(regex, field));
+        add("pattern", compile_pattern(regex, field));
     }
     if let Some(values) = &rule.one_of {
-        add("one_of", listed(values, field));
+        add("one_of", compile_allowed(values, field));
     }
-    stated
+    conditions
 }
 
 fn is_text(field: &Field) -> bool {
@@ -156,7 +160,7 @@ fn is_text(field: &Field) -> bool {
     )
 }
 
-/// The type of a column, for a message.
+/// The name of a column's type, for a message.
 fn type_words(field: &Field) -> String {
     match Logical::of(field) {
         Some(Logical::Json) => "json".to_owned(),
@@ -175,22 +179,22 @@ fn text_check(
     rule: String,
     reason: String,
     holds: impl Fn(&str) -> bool + Send + Sync + 'static,
-) -> Result<Option<Stated>, String> {
+) -> Result<Option<ColumnCondition>, String> {
     if !is_text(field) {
         return Err(format!(
-            "{} is {}, and this can only be asked of a text",
+            "{} is {}, but this check needs a text",
             field.name(),
             type_words(field)
         ));
     }
-    Ok(Some(Stated {
+    Ok(Some(ColumnCondition {
         check: Check::Text(Box::new(holds)),
         rule,
         reason,
     }))
 }
 
-fn formed(wanted: Format, field: &Field) -> Result<Option<Stated>, String> {
+fn compile_format(wanted: Format, field: &Field) -> Result<Option<ColumnCondition>, String> {
     let (name, noun, holds): (&str, &str, fn(&str) -> bool) = match wanted {
         Format::Email => ("email", "an e-mail address", format::is_email),
         Format::Url => ("url", "an absolute URL", format::is_url),
@@ -204,7 +208,7 @@ fn formed(wanted: Format, field: &Field) -> Result<Option<Stated>, String> {
 }
 
 /// A column that has the type already needs no check; a text is checked value by value.
-fn typed(wanted: ValueType, field: &Field) -> Result<Option<Stated>, String> {
+fn compile_type(wanted: ValueType, field: &Field) -> Result<Option<ColumnCondition>, String> {
     let data_type = field.data_type();
     let logical = Logical::of(field);
     let is_decimal = data_type.is_decimal();
@@ -260,7 +264,11 @@ fn typed(wanted: ValueType, field: &Field) -> Result<Option<Stated>, String> {
     text_check(field, format!("type = \"{name}\""), reason, holds)
 }
 
-fn bounded(literal: &Literal, rounding: Rounding, field: &Field) -> Result<Option<Stated>, String> {
+fn compile_bound(
+    literal: &Literal,
+    rounding: Rounding,
+    field: &Field,
+) -> Result<Option<ColumnCondition>, String> {
     let (setting, words) = match rounding {
         Rounding::Up => ("min", "less"),
         Rounding::Down | Rounding::Refuse => ("max", "greater"),
@@ -271,7 +279,7 @@ fn bounded(literal: &Literal, rounding: Rounding, field: &Field) -> Result<Optio
     if Logical::of(field) == Some(Logical::Numeric) {
         exact_text(literal)?;
         if bound::compare(&text, "0").is_none() {
-            return Err(format!("{text} is no number"));
+            return Err(format!("{text} is not a number"));
         }
         let refused = match rounding {
             Rounding::Up => Ordering::Less,
@@ -302,7 +310,7 @@ fn bounded(literal: &Literal, rounding: Rounding, field: &Field) -> Result<Optio
         Rounding::Up => Check::Between(Some(value), None),
         Rounding::Down | Rounding::Refuse => Check::Between(None, Some(value)),
     };
-    Ok(Some(Stated {
+    Ok(Some(ColumnCondition {
         check,
         rule,
         reason,
@@ -320,25 +328,25 @@ fn exact_text(literal: &Literal) -> Result<(), String> {
     if literal.exact() {
         return Ok(());
     }
-    Err("a number of more than fifteen digits is not exact: write it in quotes".to_owned())
+    Err("a number with more than fifteen digits is not exact: write it in quotes".to_owned())
 }
 
-fn measured(bounds: Bounds, field: &Field) -> Result<Option<Stated>, String> {
+fn compile_length(bounds: Bounds, field: &Field) -> Result<Option<ColumnCondition>, String> {
     let words = bounds.words();
     let rule = format!("length = {words}");
-    let stated = |unit: &str| format!("{} does not have {words} {unit}", field.name());
+    let reason = |unit: &str| format!("{} does not have {words} {unit}", field.name());
     match field.data_type() {
-        DataType::List(_) | DataType::LargeList(_) => Ok(Some(Stated {
+        DataType::List(_) | DataType::LargeList(_) => Ok(Some(ColumnCondition {
             check: Check::Length(bounds),
             rule,
-            reason: stated("elements"),
+            reason: reason("elements"),
         })),
-        DataType::Binary => Ok(Some(Stated {
+        DataType::Binary => Ok(Some(ColumnCondition {
             check: Check::Length(bounds),
             rule,
-            reason: stated("bytes"),
+            reason: reason("bytes"),
         })),
-        _ if is_text(field) => text_check(field, rule, stated("characters"), move |text| {
+        _ if is_text(field) => text_check(field, rule, reason("characters"), move |text| {
             bounds.hold(text.chars().count())
         }),
         _ => Err(format!(
@@ -349,16 +357,16 @@ fn measured(bounds: Bounds, field: &Field) -> Result<Option<Stated>, String> {
     }
 }
 
-fn matched(regex: Regex, field: &Field) -> Result<Option<Stated>, String> {
+fn compile_pattern(regex: Regex, field: &Field) -> Result<Option<ColumnCondition>, String> {
     let rule = format!("pattern = '{regex}'");
     let reason = format!("{} does not match {regex}", field.name());
     text_check(field, rule, reason, move |text| regex.is_match(text))
 }
 
-fn listed(values: &[Literal], field: &Field) -> Result<Option<Stated>, String> {
+fn compile_allowed(values: &[Literal], field: &Field) -> Result<Option<ColumnCondition>, String> {
     let texts: Vec<String> = values.iter().map(Literal::text).collect();
     let rule = format!("one_of = [{}]", texts.join(", "));
-    let reason = format!("{} is none of {}", field.name(), texts.join(", "));
+    let reason = format!("{} is not one of {}", field.name(), texts.join(", "));
     if Logical::of(field) == Some(Logical::Numeric) {
         return text_check(field, rule, reason, move |value| {
             texts
@@ -374,7 +382,7 @@ fn listed(values: &[Literal], field: &Field) -> Result<Option<Stated>, String> {
         .iter()
         .map(|literal| column_value(literal, field, Rounding::Refuse).map(Scalar::new))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok((!values.is_empty()).then_some(Stated {
+    Ok((!values.is_empty()).then_some(ColumnCondition {
         check: Check::OneOf(values),
         rule,
         reason,

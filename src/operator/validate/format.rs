@@ -1,9 +1,9 @@
-//! The forms that a text can be asked to have. None allocates but `url`.
+//! Tests of text formats. Only `url` allocates.
 
 use std::net::IpAddr;
 
-/// An e-mail address: the dot-atom of RFC 5321 before the `@` (no quoted strings, no comments), a
-/// host name of at least two labels after it; letters beyond ASCII are let through in both.
+/// An e-mail address: before the `@` the dot-atom of RFC 5321 (no quoted strings, no comments),
+/// after it a host name of at least two labels. Letters outside ASCII are accepted in both.
 pub(super) fn is_email(text: &str) -> bool {
     const LOCAL_BYTES_MAX: usize = 64;
     const BYTES_MAX: usize = 254;
@@ -19,7 +19,7 @@ pub(super) fn is_email(text: &str) -> bool {
         && is_host_name(domain)
 }
 
-/// At least two labels, the last of which is no number.
+/// A host name of at least two labels whose last label is not a number.
 fn is_host_name(text: &str) -> bool {
     const LABEL_BYTES_MAX: usize = 63;
     let is_label = |label: &str| {
@@ -40,7 +40,7 @@ pub(super) fn is_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| url.has_host())
 }
 
-/// Thirty-two hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+/// A UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
 pub(super) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(index, byte)| match index {
@@ -54,12 +54,12 @@ pub(super) fn is_ip(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
-/// `YYYY-MM-DD`, a day of the calendar (ISO 8601).
+/// `YYYY-MM-DD`, a valid calendar date (ISO 8601).
 pub(super) fn is_date(text: &str) -> bool {
     is_date_bytes(text.as_bytes())
 }
 
-/// A date, a time and an offset as in RFC 3339; a space may stand for the `T`.
+/// A date, a time and an offset as in RFC 3339; a space is accepted instead of the `T`.
 pub(super) fn is_datetime(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some((date, rest)) = bytes.split_at_checked(10) else {
@@ -71,12 +71,12 @@ pub(super) fn is_datetime(text: &str) -> bool {
     is_date_bytes(date) && time_length(rest).is_some_and(|length| is_offset(&rest[length..]))
 }
 
-/// `hh:mm:ss` with an optional fraction; 24:00:00 is one (R3).
+/// `hh:mm:ss` with an optional fraction; 24:00:00 is valid (R3).
 pub(super) fn is_time(text: &str) -> bool {
     text == "24:00:00" || time_length(text.as_bytes()) == Some(text.len())
 }
 
-/// A date with a time, with an offset or without.
+/// A date with a time, with or without an offset.
 pub(super) fn is_timestamp(text: &str) -> bool {
     let without_offset = || {
         let (date, time) = text.split_at_checked(10)?;
@@ -107,7 +107,7 @@ fn is_date_bytes(bytes: &[u8]) -> bool {
     (1..=days).contains(&day)
 }
 
-/// The length of the time of day that `bytes` begin with; second 60 is a leap second.
+/// The length of the time of day at the start of `bytes`; second 60 is a leap second.
 fn time_length(bytes: &[u8]) -> Option<usize> {
     let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = bytes else {
         return None;

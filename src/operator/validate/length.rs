@@ -1,4 +1,4 @@
-//! Lengths that a text, a list or bytes must have.
+//! Lengths of texts, lists and bytes.
 
 use super::Length;
 
@@ -10,7 +10,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds that a rule gives.
+    /// The bounds that a rule sets.
     pub(super) fn of(length: Length) -> Self {
         match length {
             Length::Exact(exact) => Self {
@@ -24,17 +24,17 @@ impl Bounds {
         }
     }
 
-    /// Whether no length is within them.
+    /// Whether no length satisfies the bounds.
     pub(super) fn is_empty(self) -> bool {
         self.min > self.max
     }
 
-    /// Whether a length is within them.
+    /// Whether a length satisfies the bounds.
     pub(super) fn hold(self, length: usize) -> bool {
         (self.min..=self.max).contains(&(length as u64))
     }
 
-    /// As a person says it.
+    /// The bounds in words, for a message.
     pub(super) fn words(self) -> String {
         match (self.min, self.max) {
             (min, max) if min == max => format!("exactly {min}"),

@@ -1,4 +1,4 @@
-//! What a person may say in a rule.
+//! The settings of a rule.
 
 use std::cmp::Ordering;
 
@@ -11,38 +11,40 @@ use super::{OnFailure, bound};
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
-/// One rule: a field with what must hold for its values, or a condition over the whole row. A null
+/// One rule: a field with conditions for its values, or a condition over the whole row. A null
 /// passes everything but `required`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rule {
-    /// The column that the rule is about.
+    /// The column that the rule checks.
     pub field: Option<String>,
     /// The value must not be null.
     pub required: bool,
-    /// The value must be of this type; a text must be the text of one.
+    /// The value must be of this type; a text must represent a value of this type.
     pub r#type: Option<ValueType>,
-    /// The text must have this form.
+    /// The text must have this format.
     pub format: Option<Format>,
-    /// The least value: a number, or a text for exact decimals, dates and times.
+    /// The smallest allowed value: a number, or a text for exact decimals, dates and times.
     pub min: Option<Literal>,
-    /// The greatest value: a number, or a text for exact decimals, dates and times.
+    /// The largest allowed value: a number, or a text for exact decimals, dates and times.
     pub max: Option<Literal>,
-    /// The number of characters of a text, or of elements of a list: exact, or `{ min, max }`.
+    /// The number of characters of a text, or of elements of a list: an exact number, or `{ min,
+    /// max }`.
     pub length: Option<Length>,
-    /// A regular expression that must be found in the text; `^` and `$` hold it to the whole.
+    /// A regular expression that must match somewhere in the text; use `^` and `$` to match the
+    /// whole text.
     pub pattern: Option<String>,
-    /// The values that are allowed.
+    /// The allowed values.
     pub one_of: Option<Vec<Literal>>,
     /// An SQL expression over the row that must not be false.
     pub check: Option<String>,
-    /// What a person reads when the rule is broken, in place of the built-in reason.
+    /// A message for a person, shown instead of the built-in reason when the rule is broken.
     pub message: Option<String>,
-    /// What becomes of a row that breaks this rule.
+    /// What happens to a row that breaks this rule.
     pub on_failure: Option<OnFailure>,
 }
 
-/// A type that values must have.
+/// The type that values must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueType {
@@ -66,7 +68,7 @@ pub enum ValueType {
     Json,
 }
 
-/// The form of a text.
+/// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -84,13 +86,13 @@ pub enum Format {
     Ip,
 }
 
-/// A length that must be met.
+/// The length that a value must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Length {
-    /// Exactly this long.
+    /// Exactly this length.
     Exact(u64),
-    /// Within these bounds, both included.
+    /// A length within these bounds, both included.
     Between(LengthBounds),
 }
 
@@ -98,13 +100,13 @@ pub enum Length {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LengthBounds {
-    /// The least length.
+    /// The smallest length.
     pub min: Option<u64>,
-    /// The greatest length.
+    /// The largest length.
     pub max: Option<u64>,
 }
 
-/// Problems of a rule that need no schema. Their paths begin at the rule.
+/// The problems of a rule that need no schema. Their paths start at the rule.
 pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
     let mut problems = Vec::new();
     let of_field = [
@@ -120,16 +122,13 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
     let mut used = of_field.iter().filter(|(_, is_used)| *is_used).peekable();
     if used.peek().is_none() && rule.check.is_none() {
         problems
-            .push(Problem::new(&[], "the rule asks for nothing").help(
+            .push(Problem::new(&[], "the rule has no condition").help(
                 "give it required, type, format, min, max, length, pattern, one_of or check",
             ));
     }
     if rule.field.is_none() {
         problems.extend(used.map(|(setting, _)| {
-            Problem::new(
-                &[setting],
-                format!("{setting} needs a field that it is about"),
-            )
+            Problem::new(&[setting], format!("{setting} needs a field to check"))
         }));
     }
     if let Some(pattern) = &rule.pattern
@@ -140,7 +139,7 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         let reason = line.trim_start_matches("error: ");
         problems.push(Problem::new(
             &["pattern"],
-            format!("the pattern is no regular expression: {reason}"),
+            format!("the pattern is not a valid regular expression: {reason}"),
         ));
     }
     if rule
@@ -155,7 +154,10 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         problems.push(Problem::new(&["min"], "min is greater than max"));
     }
     if rule.one_of.as_ref().is_some_and(Vec::is_empty) {
-        problems.push(Problem::new(&["one_of"], "no value is allowed"));
+        problems.push(Problem::new(
+            &["one_of"],
+            "the list of allowed values is empty",
+        ));
     }
     problems
 }

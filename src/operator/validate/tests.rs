@@ -19,7 +19,7 @@ fn config(text: &str) -> OperatorConfig {
     OperatorConfig::Validate(toml::from_str(text).expect(text))
 }
 
-/// Inserts of one column, `x`.
+/// Inserts with one column, `x`.
 fn column(field: Field, array: ArrayRef) -> Changes {
     let mut records = Records::default();
     let partition = records.add_partition(
@@ -233,7 +233,7 @@ fn a_rule_that_does_not_fit_its_column_is_told() {
     check(
         &numbers,
         "format = 'email'",
-        "rules.0.format: x is int32, and this can only be asked of a text",
+        "rules.0.format: x is int32, but this check needs a text",
     );
     check(
         &numbers,
@@ -245,21 +245,25 @@ fn a_rule_that_does_not_fit_its_column_is_told() {
         "type = 'date'",
         "rules.0.type: x is int32, never date",
     );
-    check(&numbers, "min = 'many'", "rules.0.min: many is no int32");
+    check(
+        &numbers,
+        "min = 'many'",
+        "rules.0.min: many is not a value of type int32",
+    );
     check(
         &numbers,
         "max = 3000000000",
-        "rules.0.max: 3000000000 is no int32",
+        "rules.0.max: 3000000000 is not a value of type int32",
     );
     check(
         &numbers,
         "one_of = [1.5]",
-        "rules.0.one_of: 1.5 is no int32",
+        "rules.0.one_of: 1.5 is not a value of type int32",
     );
     check(
         &numbers,
         "min = 1.23456789012345678",
-        "rules.0.min: a number of more than fifteen digits is not exact: write it in quotes",
+        "rules.0.min: a number with more than fifteen digits is not exact: write it in quotes",
     );
 }
 
@@ -281,19 +285,19 @@ fn all_problems_of_the_rules_are_told_at_once() {
         panic!("compiles");
     };
     expect![[r#"
-            rules.1.min: min needs a field that it is about
-            rules.2: the rule asks for nothing (give it required, type, format, min, max, length, pattern, one_of or check)
-            rules.3.pattern: the pattern is no regular expression: unclosed group
+            rules.1.min: min needs a field to check
+            rules.2: the rule has no condition (give it required, type, format, min, max, length, pattern, one_of or check)
+            rules.3.pattern: the pattern is not a valid regular expression: unclosed group
             rules.4.min: min is greater than max
             rules.5.length: min is greater than max
-            rules.5.one_of: no value is allowed
+            rules.5.one_of: the list of allowed values is empty
             rules.0.field: no column emial (did you mean email?)
             rules.6.check 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
             rules.7.check 6..13: lower does not take decimal(12, 2) here (it takes lower(String))
         "#]].assert_eq(&show_problems(&problems));
     let problems = check_without_schema(&config("rules = [{ check = 'a b' }, { max = 1 }]"));
     expect![[r#"
-            rules.1.max: max needs a field that it is about
+            rules.1.max: max needs a field to check
             rules.0.check 2..3: expected the end of the expression, found b
         "#]]
     .assert_eq(&show_problems(&problems));
@@ -390,7 +394,7 @@ fn the_hardest_fate_is_the_rows() {
     check(
         &rules(["warn", "stop"]),
         expect![[r#"
-            operator check stops at crm.public.clients[3] offset 101: email is not an e-mail address; balance is less than 0 (min = 0): mend the row at its source, or set another on_failure
+            operator check stops at crm.public.clients[3] offset 101: email is not an e-mail address; balance is less than 0 (min = 0): correct the row at its source, or set another on_failure
         "#]],
     );
 }

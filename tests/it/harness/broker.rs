@@ -1,5 +1,5 @@
-//! A Kafka broker of a test's own, to break: it can be killed, frozen and brought back with its
-//! data, and every client reaches it through a proxy.
+//! A Kafka broker for one test: it can be killed, frozen and restarted with its data, and every
+//! client reaches it through a proxy.
 
 use std::process::Command;
 use std::time::Duration;
@@ -38,12 +38,12 @@ impl Broker {
         broker
     }
 
-    /// The cluster, by way of the proxy.
+    /// The cluster, reached through the proxy.
     pub(crate) fn kafka(&self) -> Kafka {
         Kafka::new(format!("127.0.0.1:{}", self.proxy.port()))
     }
 
-    /// What stands between the broker and its clients.
+    /// The proxy between the broker and its clients.
     pub(crate) fn proxy(&self) -> &Proxy {
         &self.proxy
     }
@@ -53,7 +53,7 @@ impl Broker {
         &mut self.process
     }
 
-    /// Brings a killed broker back, with its data, and waits until it answers.
+    /// Restarts a killed broker with its data, and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
         let proxy_port = self.proxy.port();

@@ -1,8 +1,8 @@
-//! Changes made from a seed, as Debezium writes them, with the table that they must lead to.
+//! Generates changes from a seed, as Debezium writes them, with the table that they result in.
 //!
-//! The same seed gives the same changes. A key is inserted, updated some times, deleted with its
-//! tombstone, perhaps inserted again; every change carries a full before image and a higher version
-//! than the one before it.
+//! The same seed gives the same changes. A key is inserted, updated several times, deleted with a
+//! tombstone, and sometimes inserted again. Every change contains the full row before, and its
+//! version is higher than that of the change before.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use serde_json::json;
 use super::Message;
 use super::postgres::TextRow;
 
-/// Records to produce, in order, and what the table holds once all are applied.
+/// Records to produce, in order, and the table after all of them.
 pub(crate) struct Workload {
     pub(crate) messages: Vec<Message>,
     pub(crate) model: BTreeMap<i64, Client>,
 }
 
-/// A row of the table that changes.
+/// A row of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     id: i64,
@@ -31,12 +31,12 @@ pub(crate) struct Client {
 }
 
 impl Workload {
-    /// The table that the rows fit into.
+    /// The table for the rows.
     pub(crate) const TABLE: &str =
         "CREATE TABLE clients (id bigint PRIMARY KEY, first_name text, last_name text,
         email text, balance numeric(12, 2), notes text, updated_at timestamptz)";
 
-    /// The columns of that table for a declared schema, where the records do not carry theirs.
+    /// The columns of that table as a declared schema, for records without a schema.
     pub(crate) const SCHEMA: &str = r#"
 id         = "int64"
 first_name = "string"
@@ -47,8 +47,9 @@ notes      = "string"
 updated_at = "timestamptz"
 "#;
 
-    /// `changes` changes over `keys` keys; `schemas` says whether each record carries its schema, and
-    /// then decimals are Debezium's default, else text. Tombstones come on top.
+    /// Generates `changes` changes of `keys` keys, plus tombstones. With `schemas`, each record
+    /// contains its schema, and decimals have Debezium's default encoding; otherwise decimals are
+    /// text.
     pub(crate) fn generate(seed: u64, changes: usize, keys: u64, schemas: bool) -> Self {
         let envelope = Envelope::new(schemas);
         let mut random = Random(seed);
@@ -81,12 +82,12 @@ updated_at = "timestamptz"
         Self { messages, model }
     }
 
-    /// What [`Workload::TABLE`] must hold, in the order of its key.
+    /// The expected rows of [`Workload::TABLE`], ordered by key.
     pub(crate) fn expected(&self) -> Vec<TextRow> {
         self.model.values().map(Client::row).collect()
     }
 
-    /// A query of [`Workload::TABLE`] that gives [`Workload::expected`].
+    /// A query of [`Workload::TABLE`] that returns [`Workload::expected`].
     pub(crate) const QUERY: &str = r#"SELECT id, first_name, last_name, email, balance, notes,
         to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM clients ORDER BY id"#;
 
@@ -167,7 +168,7 @@ impl Client {
     }
 }
 
-/// Debezium's envelope around rows.
+/// Debezium's envelope for rows.
 struct Envelope {
     key_schema: Option<String>,
     value_schema: Option<String>,
@@ -245,7 +246,7 @@ fn wrap(schema: &Option<String>, payload: &str) -> String {
     }
 }
 
-/// A big-endian two's-complement integer without the bytes that only repeat its sign.
+/// The shortest big-endian two's-complement form, without bytes that repeat the sign.
 fn minimal(bytes: &[u8]) -> &[u8] {
     let repeats = |pair: &[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
     let skip = bytes.windows(2).take_while(|pair| repeats(pair)).count();

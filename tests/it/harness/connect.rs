@@ -1,4 +1,5 @@
-//! Debezium in a Kafka Connect worker, which streams one database to topics `NAME.schema.table`.
+//! A Kafka Connect worker with Debezium, which streams one database to topics named
+//! `NAME.schema.table`.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 use super::services::{free_port, service_script, unique};
 use super::{Database, Kafka, Process, eventually};
 
-/// A Java worker on a busy machine takes its time.
+/// A Java worker starts slowly on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Connect {
@@ -20,9 +21,9 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
-    /// Starts a worker, every record with its schema, and waits until the snapshot is over and the
-    /// replication slot is read: what is written from then on is streamed. `settings` are
-    /// Debezium's, beyond those that it cannot do without.
+    /// Starts a worker whose records contain their schema, and waits until the snapshot is complete
+    /// and the replication slot is in use: every later write is streamed. `settings` are additional
+    /// settings of Debezium.
     pub(crate) async fn start(
         kafka: &Kafka,
         database: &Database,
@@ -60,12 +61,12 @@ impl Connect {
         connect
     }
 
-    /// Its topic of a table.
+    /// The topic of a table.
     pub(crate) fn topic(&self, schema: &str, table: &str) -> String {
         format!("{}.{schema}.{table}", self.name)
     }
 
-    /// The pattern of its topics of a schema, for a Kafka source.
+    /// The pattern of the topics of a schema, for a Kafka source.
     pub(crate) fn topics(&self, schema: &str) -> String {
         format!("^{}\\.{schema}\\..*", self.name)
     }

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, to break: it can be crashed and brought back with its data.
+//! A PostgreSQL server for one test: it can be crashed and restarted with its data.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +20,7 @@ impl DatabaseServer {
     /// Starts a server and waits until it answers.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // Where root runs the tests, the server is another user, who must get in.
+        // If root runs the tests, the server runs as another user, who needs access to the folder.
         let permissions = fs::Permissions::from_mode(0o711);
         fs::set_permissions(folder.path(), permissions).expect("the folder is ours");
         let port = free_port();
@@ -33,23 +33,24 @@ impl DatabaseServer {
         server
     }
 
-    /// A fresh database.
+    /// Creates a database.
     pub(crate) async fn database(&self, label: &str) -> Database {
         Database::create(&self.url(), label).await
     }
 
-    /// The port that it listens on.
+    /// The port of the server.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it without a checkpoint (`immediate`): open transactions are lost, connections break.
+    /// Stops the server without a checkpoint (`immediate`): open transactions are lost, connections
+    /// break.
     pub(crate) async fn crash(&mut self) {
         self.process.quit();
         self.process.wait(PATIENCE).await;
     }
 
-    /// Brings a crashed server back and waits until it answers.
+    /// Restarts a crashed server and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         self.process = spawn(&self.folder, self.port);
         self.wait_until_ready().await;

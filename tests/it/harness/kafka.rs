@@ -1,4 +1,4 @@
-//! A Kafka cluster as a test sees it: topics of its own, records in, records and offsets out.
+//! A Kafka cluster in a test: own topics, records to produce and to read, offsets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,15 +24,15 @@ pub(crate) struct Kafka {
     brokers: String,
 }
 
-/// A record to produce, or one that was read. Without a value it is a tombstone; the key says the
-/// partition, as Debezium's own producer does.
+/// A record to produce or that was read. Without a value it is a tombstone. The key selects the
+/// partition, as in Debezium's own producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) key: Option<String>,
     pub(crate) value: Option<String>,
 }
 
-/// A record to produce as it is, to a partition of its own choice.
+/// A record with arbitrary bytes, for a given partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawMessage {
     pub(crate) partition: i32,
@@ -50,14 +50,14 @@ impl Kafka {
         &self.brokers
     }
 
-    /// A new topic `LABEL_…` that no other test uses.
+    /// Creates a topic `LABEL_…` that no other test uses.
     pub(crate) async fn topic(&self, label: &str, partitions: i32) -> String {
         let name = unique(label);
         self.create_topic(&name, partitions).await;
         name
     }
 
-    /// A new topic of this very name.
+    /// Creates a topic with exactly this name.
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let results = self
@@ -110,7 +110,7 @@ impl Kafka {
         .await;
     }
 
-    /// Produces in order and waits until every record is acknowledged.
+    /// Produces records in order and waits until every record is acknowledged.
     pub(crate) fn produce(&self, topic: &str, messages: &[Message]) {
         self.produce_each(messages.iter().map(|message| {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic);
@@ -141,7 +141,7 @@ impl Kafka {
         }));
     }
 
-    /// As [`Kafka::produce`], any bytes, each to its partition.
+    /// The same as [`Kafka::produce`] for arbitrary bytes, each record to its partition.
     pub(crate) fn produce_raw(&self, topic: &str, messages: &[RawMessage]) {
         self.produce_each(messages.iter().map(|message| {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(message.partition);
@@ -179,8 +179,8 @@ impl Kafka {
         assert_eq!(failures.load(Ordering::Relaxed), 0, "undelivered records");
     }
 
-    /// The ids of the members that a group has now, as the broker sees it. A member that leaves and
-    /// comes back has another id.
+    /// The ids of the current members of a group, from the broker. A member that leaves and rejoins
+    /// has another id.
     pub(crate) fn members(&self, group: &str) -> BTreeSet<String> {
         let groups = self
             .consumer("members")
@@ -204,7 +204,7 @@ impl Kafka {
             .expect("the broker deletes records");
     }
 
-    /// First and next offset of every partition.
+    /// The first and the next offset of every partition.
     pub(crate) fn offsets(&self, topic: &str) -> Vec<(i64, i64)> {
         let consumer = self.consumer("offsets");
         self.partitions(&consumer, topic)
@@ -217,7 +217,7 @@ impl Kafka {
             .collect()
     }
 
-    /// The offsets that a group committed, by partition; absent where it committed none.
+    /// The committed offsets of a group by partition; absent if the group committed none.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let consumer = self.consumer(group);
         let mut wanted = TopicPartitionList::new();
@@ -237,7 +237,7 @@ impl Kafka {
             .collect()
     }
 
-    /// Every record that is in a topic now, partition by partition.
+    /// All records in a topic, ordered by partition.
     pub(crate) fn read(&self, topic: &str) -> Vec<Message> {
         let consumer = self.consumer("read");
         let mut messages = Vec::new();

@@ -1,4 +1,4 @@
-//! A database on a MariaDB server, of this test alone; rows come back as text.
+//! A database for one test on a MariaDB server; queries return text.
 
 use sqlx::{AssertSqlSafe, Column as _, Connection, MySqlConnection, Row};
 use tokio::sync::Mutex;
@@ -14,7 +14,7 @@ pub(crate) struct Mariadb {
 }
 
 impl Mariadb {
-    /// Makes a database `LABEL_…` on the server at `server_url`.
+    /// Creates a database `LABEL_…` on the server at `server_url`.
     pub(super) async fn create(server_url: &str, label: &str) -> Self {
         let name = unique(label);
         let mut url = Url::parse(server_url).expect("the server's address is a URL");
@@ -36,7 +36,7 @@ impl Mariadb {
         &self.url
     }
 
-    /// Makes it empty.
+    /// Removes all tables.
     pub(crate) async fn reset(&self) {
         let name = &self.name;
         let sql = format!("DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}; USE {name}");
@@ -51,7 +51,7 @@ impl Mariadb {
             .unwrap_or_else(|error| panic!("{sql} failed: {error}"));
     }
 
-    /// The rows of a query.
+    /// The rows of a query as text.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<TextRow> {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
             .fetch_all(&mut *self.connection.lock().await)

@@ -1,4 +1,4 @@
-//! A pipeline file in a folder of its own, and the real `syncline` that runs it there.
+//! A pipeline file in its own folder, and the `syncline` binary that runs it there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,17 +17,17 @@ pub(crate) struct Pipeline {
     environment: BTreeMap<String, String>,
 }
 
-/// What a finished `syncline` left behind.
+/// The result of a finished `syncline`.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// The exit code; `None` where a signal ended it.
+    /// The exit code; `None` if a signal ended the process.
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
 impl Finished {
-    /// Fails the test, with what it said, unless it ended with exit code 0.
+    /// Fails the test, with the output, unless the exit code is 0.
     pub(crate) fn expect_success(&self) {
         let (code, stdout, stderr) = (self.code, &self.stdout, &self.stderr);
         assert_eq!(code, Some(0), "stdout:\n{stdout}\nstderr:\n{stderr}");
@@ -35,7 +35,7 @@ impl Finished {
 }
 
 impl Pipeline {
-    /// A pipeline from the text of its file.
+    /// Creates a pipeline from the text of its file.
     pub(crate) fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("pipeline.toml");
@@ -47,8 +47,7 @@ impl Pipeline {
         }
     }
 
-    /// A file of `pipelines/`, run in a folder that holds a copy of what stands in
-    /// `pipelines/` beside it.
+    /// A file of `pipelines/` in a folder with a copy of the other content of `pipelines/`.
     pub(crate) fn shipped(name: &str) -> Self {
         let pipelines = repository().join("pipelines");
         let text = fs::read_to_string(pipelines.join(name)).expect("the pipeline is shipped");
@@ -58,23 +57,23 @@ impl Pipeline {
         pipeline
     }
 
-    /// Writes the file anew.
+    /// Replaces the file.
     pub(crate) fn write(&self, text: &str) {
         fs::write(&self.file, text).expect("the folder can be written");
     }
 
-    /// Sets an environment variable of the runs.
+    /// Sets an environment variable for the runs.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// The folder that it runs in.
+    /// The folder in which the pipeline runs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The file, as an argument.
+    /// The path of the file, as an argument.
     pub(crate) fn file(&self) -> &str {
         self.file.to_str().expect("the folder's name is UTF-8")
     }
@@ -84,13 +83,13 @@ impl Pipeline {
         self.start_as("syncline", arguments)
     }
 
-    /// As [`Pipeline::start`]; what it says goes to files of its own, `NAME.stdout` and `NAME.stderr`.
+    /// The same as [`Pipeline::start`], with the output in files `NAME.stdout` and `NAME.stderr`.
     pub(crate) fn start_as(&self, name: &str, arguments: &[&str]) -> Process {
         let run = [&["run", self.file()], arguments].concat();
         self.spawn(name, &run)
     }
 
-    /// Runs `syncline ARGUMENTS…` to its end, in the folder of the pipeline.
+    /// Runs `syncline ARGUMENTS…` until it ends, in the folder of the pipeline.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Finished {
         let process = self.spawn(&unique("command"), arguments);
         self.finish(process, PATIENCE).await
@@ -106,7 +105,7 @@ impl Pipeline {
         Process::start(name, self.folder.path(), command)
     }
 
-    /// Runs `syncline run FILE --once` to its end.
+    /// Runs `syncline run FILE --once` until it ends.
     pub(crate) async fn run_once(&self, deadline: Duration) -> Finished {
         self.finish(self.start(&["--once"]), deadline).await
     }

@@ -1,5 +1,5 @@
-//! A database on a PostgreSQL server, of this test alone; rows come back as text, as `psql` shows
-//! them, so that any type can be compared cell by cell.
+//! A database for one test on a PostgreSQL server; queries return text as `psql` shows it, so that
+//! every type can be compared cell by cell.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::services::unique;
 
-/// How long a query waits for a server that is down.
+/// The maximum time that a query waits for a server that is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Database {
@@ -21,7 +21,7 @@ pub(crate) struct Database {
 pub(crate) type TextRow = Vec<Option<String>>;
 
 impl Database {
-    /// Makes a database `LABEL_…` on the server at `server_url`.
+    /// Creates a database `LABEL_…` on the server at `server_url`.
     pub(crate) async fn create(server_url: &str, label: &str) -> Self {
         let name = unique(label);
         let mut server = Url::parse(server_url).expect("the server's address is a URL");
@@ -51,7 +51,7 @@ impl Database {
         &self.url
     }
 
-    /// The same database by way of another port, that of a proxy.
+    /// The URL of the same database with another port, that of a proxy.
     pub(crate) fn url_through(&self, port: u16) -> String {
         let mut url = self.parsed_url();
         url.set_port(Some(port)).expect("the URL has a host");
@@ -77,9 +77,9 @@ impl Database {
             .unwrap_or_else(|error| panic!("{sql} failed: {error}"))
     }
 
-    /// The rows of a query as text, or what PostgreSQL said.
+    /// The rows of a query as text, or the error of PostgreSQL.
     pub(crate) async fn try_rows(&self, sql: &str) -> Result<Vec<TextRow>, sqlx::Error> {
-        // The simple protocol answers in text, whatever the type.
+        // The simple protocol returns text for every type.
         let rows = self
             .pool
             .fetch_all(sqlx::raw_sql(AssertSqlSafe(sql)))
@@ -94,7 +94,7 @@ impl Database {
             .collect())
     }
 
-    /// The one number that a query gives; 0 where its tables do not exist yet.
+    /// The number that a query returns; 0 if its tables do not exist.
     pub(crate) async fn number(&self, sql: &str) -> Result<i64, sqlx::Error> {
         let rows = match self.try_rows(sql).await {
             Ok(rows) => rows,
@@ -107,7 +107,7 @@ impl Database {
         Ok(cell.parse().expect("the query gives a whole number"))
     }
 
-    /// How far the pipelines that write here have come: the sum of all positions.
+    /// The sum of all positions of the pipelines that write to this database.
     pub(crate) async fn positions_sum(&self) -> Result<i64, sqlx::Error> {
         self.number("SELECT sum(position) FROM _syncline_positions")
             .await

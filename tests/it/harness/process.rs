@@ -1,5 +1,5 @@
-//! A child process: its output goes to files, signals go to it by its id, and it is killed when
-//! its handle is dropped.
+//! A child process: its output goes to files, signals are sent to its process id, and it is killed
+//! when its handle is dropped.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -40,12 +40,12 @@ impl Process {
         }
     }
 
-    /// Asks it to stop (SIGTERM).
+    /// Requests an orderly stop (SIGTERM).
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Ends it at once (SIGKILL) and waits until it is gone. `false`: it was gone already.
+    /// Kills the process (SIGKILL) and waits until it has ended. `false` if it had already ended.
     pub(crate) fn kill(&mut self) -> bool {
         let ran = self.is_running();
         if ran {
@@ -55,17 +55,17 @@ impl Process {
         ran
     }
 
-    /// Asks a PostgreSQL server to end without a checkpoint (SIGQUIT).
+    /// Requests that a PostgreSQL server stops without a checkpoint (SIGQUIT).
     pub(crate) fn quit(&self) {
         self.signal(Signal::QUIT);
     }
 
-    /// Freezes it (SIGSTOP): it holds its connections and answers nothing.
+    /// Freezes the process (SIGSTOP): it keeps its connections but answers nothing.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Continues the process (SIGCONT).
     pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -74,7 +74,7 @@ impl Process {
         self.exited().is_none()
     }
 
-    /// How much memory it holds now, in bytes.
+    /// The resident memory of the process, in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = read(Path::new(&format!("/proc/{}/status", self.child.id())));
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -82,7 +82,7 @@ impl Process {
         1024 * kibibytes.map_or(0, |number| number.parse().expect("a number of KiB"))
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process ends by itself.
     pub(crate) async fn wait(&mut self, deadline: Duration) -> ExitStatus {
         let what = format!("the end of {}", self.name);
         eventually(&what, deadline, async || {
@@ -91,19 +91,19 @@ impl Process {
         .await
     }
 
-    /// Fails the test, with what the process said, if it has ended.
+    /// Fails the test, with the output of the process, if it has ended.
     pub(crate) fn expect_running(&mut self) {
         if let Some(status) = self.exited() {
             panic!("{} ended with {status}:\n{}", self.name, self.stderr_tail());
         }
     }
 
-    /// What it wrote to stdout so far.
+    /// The output to stdout so far.
     pub(crate) fn stdout(&self) -> String {
         read(&self.stdout)
     }
 
-    /// What it wrote to stderr so far.
+    /// The output to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         read(&self.stderr)
     }
@@ -113,7 +113,7 @@ impl Process {
     }
 
     fn signal(&self, signal: Signal) {
-        // The child is reaped only by this handle, so its id cannot be another process's.
+        // Only this handle reaps the child, so its id cannot belong to another process.
         kill_process(Pid::from_child(&self.child), signal).expect("a child takes signals");
     }
 

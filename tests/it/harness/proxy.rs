@@ -1,7 +1,7 @@
-//! A TCP proxy that breaks the network between two real programs, in the ways networks break.
+//! A TCP proxy that causes network faults between two real programs.
 //!
-//! Faults hold for connections that exist and for those that come, until [`Proxy::heal`]. The
-//! counters say whether a fault happened: a test asserts on them.
+//! A fault applies to existing and new connections until [`Proxy::heal`]. Counters tell whether a
+//! fault happened; tests assert on them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,16 +32,16 @@ struct Faults {
     latency: Duration,
     half_open: bool,
     refuse: bool,
-    /// Connections that are older than this are broken.
+    /// Connections with a smaller epoch are broken.
     epoch: u64,
     reset: bool,
 }
 
-/// Which reply is lost. It is lost once.
+/// The reply to lose. It is lost once.
 enum Trap {
-    /// The reply to a request that holds these bytes in one packet.
+    /// The reply to a request that contains these bytes in one packet.
     To(Vec<u8>),
-    /// What comes after so many bytes of replies.
+    /// The replies after this number of bytes.
     After(usize),
 }
 
@@ -52,7 +52,7 @@ enum Direction {
 }
 
 impl Proxy {
-    /// A proxy to `127.0.0.1:upstream_port`, on a port of its own.
+    /// Starts a proxy for `127.0.0.1:upstream_port` on its own port.
     pub(crate) async fn start(upstream_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound listener").port();
@@ -77,17 +77,17 @@ impl Proxy {
         self.port
     }
 
-    /// Every packet comes this much later, in both directions.
+    /// Delays every packet by `latency`, in both directions.
     pub(crate) fn delay(&self, latency: Duration) {
         self.change(|faults| faults.latency = latency);
     }
 
-    /// Connections stay open, nothing comes through: what was sent waits until the proxy is healed.
+    /// Keeps connections open but forwards nothing; the data is forwarded after [`Proxy::heal`].
     pub(crate) fn half_open(&self) {
         self.change(|faults| faults.half_open = true);
     }
 
-    /// Ends every connection in order (FIN), and refuses new ones.
+    /// Closes every connection in order (FIN) and refuses new ones.
     pub(crate) fn cut(&self) {
         self.change(|faults| {
             faults.refuse = true;
@@ -96,7 +96,7 @@ impl Proxy {
         });
     }
 
-    /// Breaks every connection (RST); new ones get through.
+    /// Breaks every connection (RST); new ones succeed.
     pub(crate) fn reset(&self) {
         self.change(|faults| {
             faults.reset = true;
@@ -104,18 +104,19 @@ impl Proxy {
         });
     }
 
-    /// The next request that holds `bytes` in one packet is delivered, its reply never: the
-    /// connection breaks in its place.
+    /// Delivers the next request that contains `bytes` in one packet, and breaks the connection
+    /// instead of delivering the reply.
     pub(crate) fn drop_reply_to(&self, bytes: &[u8]) {
         self.set_trap(Trap::To(bytes.to_vec()));
     }
 
-    /// After so many more bytes of replies the connection that would carry the next one breaks.
+    /// After this number of bytes of replies, breaks the connection that would deliver the next
+    /// one.
     pub(crate) fn drop_reply_after(&self, bytes: usize) {
         self.set_trap(Trap::After(bytes));
     }
 
-    /// Takes every fault back.
+    /// Removes every fault.
     pub(crate) fn heal(&self) {
         *lock(&self.shared.trap) = None;
         self.change(|faults| {
@@ -126,17 +127,17 @@ impl Proxy {
         });
     }
 
-    /// Connections so far, refused ones too.
+    /// The number of connections so far, including refused ones.
     pub(crate) fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that [`Proxy::cut`], [`Proxy::reset`] or a refusal ended.
+    /// The number of connections that [`Proxy::cut`], [`Proxy::reset`] or a refusal ended.
     pub(crate) fn broken(&self) -> u64 {
         self.shared.broken.load(Ordering::SeqCst)
     }
 
-    /// Replies that were lost.
+    /// The number of lost replies.
     pub(crate) fn dropped_replies(&self) -> u64 {
         self.shared.dropped_replies.load(Ordering::SeqCst)
     }
@@ -177,7 +178,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
         shared.broken.fetch_add(1, Ordering::SeqCst);
         return;
     }
-    // An upstream that is down looks to the client like what it is: a connection that ends.
+    // If the upstream is down, the client's connection ends.
     let Ok(mut upstream) = TcpStream::connect(("127.0.0.1", shared.upstream_port)).await else {
         return;
     };
@@ -201,7 +202,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Moves bytes one way until either end is gone or a reply is to be lost.
+/// Forwards bytes in one direction until one end closes or a reply has to be lost.
 async fn pump(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -243,7 +244,7 @@ async fn pump(
     }
 }
 
-/// Whether the reply to this request is to be lost; springs the trap.
+/// Whether the reply to this request has to be lost; then removes the trap.
 fn is_trapped(shared: &Shared, request: &[u8]) -> bool {
     let mut trap = lock(&shared.trap);
     let found = match &*trap {
@@ -256,7 +257,7 @@ fn is_trapped(shared: &Shared, request: &[u8]) -> bool {
     found
 }
 
-/// How much of a reply of this length gets through.
+/// The number of bytes to forward of a reply with this length.
 fn reply_length(shared: &Shared, length: usize) -> usize {
     let mut trap = lock(&shared.trap);
     match &mut *trap {

@@ -1,5 +1,5 @@
-//! The services that `scripts/test` brings up once for all tests, and where it left what more of
-//! them are started from.
+//! The services that `scripts/test` starts for all tests, and the programs that it provides to
+//! start more.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ pub(crate) fn kafka() -> Kafka {
     Kafka::new(variable("SYNCLINE_TEST_KAFKA"))
 }
 
-/// A fresh database on the shared PostgreSQL.
+/// Creates a database on the shared PostgreSQL.
 pub(crate) async fn postgres(label: &str) -> Database {
     Database::create(&variable("SYNCLINE_TEST_POSTGRES"), label).await
 }
 
-/// A fresh database on the shared MariaDB.
+/// Creates a database on the shared MariaDB.
 pub(crate) async fn mariadb(label: &str) -> Mariadb {
     Mariadb::create(&variable("SYNCLINE_TEST_MYSQL"), label).await
 }
@@ -35,15 +35,15 @@ pub(super) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A name that no other test uses: `label` with this process and a counter.
+/// A name that no other test uses: `label`, this process's id and a counter.
 pub(crate) fn unique(label: &str) -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     format!("{label}_{}_{number}", std::process::id())
 }
 
-/// A port that nothing listens on, below the range that the kernel hands out by itself, so that a
-/// service which is killed finds it free when it comes back.
+/// A free port below the range that the kernel assigns, so that it is still free when a killed
+/// service restarts.
 pub(super) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 10_000;

@@ -1,15 +1,15 @@
-//! A pipeline into a table whose conflicts wait for a person, and the desk at which they are decided.
+//! A pipeline into a table whose conflicts wait for a person, and the commands to decide them.
 
 use std::fs::File;
 use std::io::Write as _;
 
 use serde_json::Value;
-use syncline_connectors::conformance::sink::Bench;
+use syncline_connectors::conformance::sink::TestDatabase;
 
 use crate::conflicts::{Postgres, Sqlite};
 use crate::harness::{Finished, PATIENCE, Pipeline, unique};
 
-/// What a resolution must leave alone where it fails.
+/// The tables that a failed resolution must not change.
 const TABLES: [&str; 5] = [
     "clients",
     "_syncline_conflict_queue",
@@ -18,15 +18,15 @@ const TABLES: [&str; 5] = [
     "_syncline_positions",
 ];
 
-/// A pipeline from a file of changes into a table, and the desk of its sink.
+/// A pipeline from a file of changes into a table, and the conflict queue of its sink.
 pub(super) struct Desk {
     pub(super) name: &'static str,
-    pub(super) bench: Box<dyn Bench>,
+    pub(super) database: Box<dyn TestDatabase>,
     pub(super) pipeline: Pipeline,
 }
 
 impl Desk {
-    /// One on each target, with an empty table.
+    /// One for each target, with an empty table.
     pub(super) async fn all(conflict: &str) -> [Self; 2] {
         let sqlite = Sqlite::new();
         let path = format!("path = {:?}", sqlite.path());
@@ -38,7 +38,12 @@ impl Desk {
         ]
     }
 
-    async fn new(name: &'static str, place: &str, bench: Box<dyn Bench>, conflict: &str) -> Self {
+    async fn new(
+        name: &'static str,
+        place: &str,
+        database: Box<dyn TestDatabase>,
+        conflict: &str,
+    ) -> Self {
         let mut pipeline = Pipeline::new(&format!(
             r#"[sources.export]
 type   = "file"
@@ -59,7 +64,7 @@ key    = ["id"]
 "#
         ));
         pipeline.set("SUDO_USER", "ben");
-        bench
+        database
             .execute(
                 "CREATE TABLE clients (id bigint NOT NULL PRIMARY KEY, name text, \
                  amount bigint CHECK (amount >= 0), version bigint)",
@@ -67,18 +72,18 @@ key    = ["id"]
             .await;
         Self {
             name,
-            bench,
+            database,
             pipeline,
         }
     }
 
-    /// The target holds this row, of version 5.
+    /// Inserts a row with version 5 into the target.
     pub(super) async fn hold(&self, id: i64, name: &str, amount: i64) {
         let insert = format!("INSERT INTO clients VALUES ({id}, '{name}', {amount}, 5)");
-        self.bench.execute(&insert).await;
+        self.database.execute(&insert).await;
     }
 
-    /// Adds changes to the file and runs to its end; says where they ended.
+    /// Adds changes to the file and runs the pipeline to the end; returns its account.
     pub(super) async fn run(&self, events: &[Value]) -> Value {
         self.append(events);
         let process = self
@@ -108,7 +113,7 @@ key    = ["id"]
         self.pipeline.command(&arguments).await
     }
 
-    /// What waits for a person, the oldest first.
+    /// The open conflicts, the oldest first.
     pub(super) async fn open(&self) -> Vec<Value> {
         let list = self.conflicts(&["list", "--json"]).await;
         let open = json_of(&list).as_array().expect("a list").clone();
@@ -120,7 +125,7 @@ key    = ["id"]
         open
     }
 
-    /// The id of the open entry of a key.
+    /// The id of the open conflict of a key.
     pub(super) async fn entry_of(&self, id: i64) -> String {
         let open = self.open().await;
         let entry = open.iter().find(|entry| entry["key"]["id"] == id);
@@ -128,10 +133,10 @@ key    = ["id"]
         entry["id"].as_str().expect("an id").to_owned()
     }
 
-    /// `name|amount`; empty where there is no such row.
+    /// The row as `name|amount`; empty if it does not exist.
     pub(super) async fn row(&self, id: i64) -> String {
         let query = format!("SELECT name, amount FROM clients WHERE id = {id}");
-        let rows = self.bench.query(&query).await;
+        let rows = self.database.query(&query).await;
         let cells = rows.first().into_iter().flatten();
         let cells: Vec<&str> = cells.map(|cell| cell.as_deref().unwrap_or("-")).collect();
         cells.join("|")
@@ -139,7 +144,7 @@ key    = ["id"]
 
     pub(super) async fn count(&self, table: &str) -> String {
         let rows = self
-            .bench
+            .database
             .query(&format!("SELECT count(*) FROM {table}"))
             .await;
         rows[0][0].clone().expect("a number")
@@ -148,7 +153,7 @@ key    = ["id"]
     pub(super) async fn everything(&self) -> Vec<Vec<Vec<Option<String>>>> {
         let mut everything = Vec::new();
         for table in TABLES {
-            let mut rows = self.bench.query(&format!("SELECT * FROM {table}")).await;
+            let mut rows = self.database.query(&format!("SELECT * FROM {table}")).await;
             rows.sort();
             everything.push(rows);
         }
@@ -156,7 +161,7 @@ key    = ["id"]
     }
 }
 
-/// The object that has this member, wherever it is.
+/// The object that contains this member, at any depth.
 fn find<'a>(json: &'a Value, member: &str) -> Option<&'a Value> {
     match json {
         Value::Object(members) if members.contains_key(member) => Some(json),

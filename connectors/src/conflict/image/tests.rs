@@ -1,4 +1,4 @@
-//! Every type that a decoder makes comes back to the bit.
+//! Every type that a decoder produces survives a round trip without loss.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A column of one value or null, with its field.
+/// A column with one value or null, and its field.
 type Cell = (Field, ArrayRef);
 
 fn cell(field: Field, array: ArrayRef) -> Cell {
@@ -42,19 +42,19 @@ fn batch(cells: &[Cell]) -> RecordBatch {
 }
 
 #[track_caller]
-fn comes_back(rows: &RecordBatch) {
+fn check_round_trip(rows: &RecordBatch) {
     let unset = vec![None; rows.num_columns()];
     let text = write_image(rows, &unset, 0);
     let image = read_images(&rows.schema(), &[Some(&text)]).unwrap();
     for (index, column) in rows.columns().iter().enumerate() {
         let found = image.rows.column(index);
         assert_eq!(found.data_type(), column.data_type());
-        // Not a number is equal to itself here.
+        // Compared as text, because NaN differs from itself.
         assert_eq!(format!("{found:?}"), format!("{column:?}"), "{text}");
         assert!(image.unset[index].is_none(), "{text}");
     }
     assert_eq!(write_image(&image.rows, &image.unset, 0), text);
-    // One line for the file of the history, and an object for whoever reads it.
+    // One line, as the history file needs it, and a JSON object.
     assert!(!text.contains('\n'));
     assert!(
         serde_json::from_str::<serde_json::Value>(&text)
@@ -63,7 +63,7 @@ fn comes_back(rows: &RecordBatch) {
     );
 }
 
-/// Instants that a database has, the infinities among them.
+/// Instants that occur in databases, including the infinities.
 fn instant(per_second: i64) -> BoxedStrategy<i64> {
     prop_oneof![
         4 => (-200_000_000_000..9_000_000_000_000_i64, 0..per_second)
@@ -106,7 +106,7 @@ fn document() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// One value of each type that a decoder makes.
+/// One value of each type that a decoder produces.
 fn any_cell() -> BoxedStrategy<Cell> {
     let text = "\\PC{0,20}|[ -~\\n\\t\"\\\\\u{0}]{0,20}";
     prop_oneof![
@@ -200,13 +200,13 @@ fn list_cell() -> BoxedStrategy<Cell> {
 proptest! {
     #[test]
     fn an_image_comes_back_to_the_bit_r3(cells in prop::collection::vec(any_cell(), 1..6)) {
-        comes_back(&batch(&cells));
+        check_round_trip(&batch(&cells));
     }
 
     #[test]
     fn a_null_comes_back_as_null_and_not_as_unset_r14(cell in any_cell()) {
         let (field, array) = cell;
-        comes_back(&batch(&[(field, new_null_array(array.data_type(), 1))]));
+        check_round_trip(&batch(&[(field, new_null_array(array.data_type(), 1))]));
     }
 }
 

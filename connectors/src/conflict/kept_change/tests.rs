@@ -4,7 +4,7 @@ use arrow::datatypes::{Field, Int32Type, Schema};
 use super::*;
 use crate::change::Logical;
 
-/// Three changes of one table; the second is what the tests keep.
+/// Three changes of one table; the tests store the second.
 fn changes(with_before: bool) -> Changes {
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([
         None,
@@ -85,7 +85,7 @@ fn changes(with_before: bool) -> Changes {
 }
 
 #[track_caller]
-fn comes_back(changes: &Changes, row: usize) {
+fn check_round_trip(changes: &Changes, row: usize) {
     let found = read_change(&write_change(changes, row).unwrap()).unwrap();
     let expect = changes.take(&[row as u32]).unwrap();
     assert_eq!(found.table, expect.table);
@@ -121,14 +121,14 @@ fn comes_back(changes: &Changes, row: usize) {
 fn a_change_comes_back_as_it_was_c9() {
     for with_before in [false, true] {
         for row in 0..3 {
-            comes_back(&changes(with_before), row);
+            check_round_trip(&changes(with_before), row);
         }
     }
     let bare = Changes {
         key: None,
         ..changes(false)
     };
-    comes_back(&bare, 0);
+    check_round_trip(&bare, 0);
 }
 
 #[test]

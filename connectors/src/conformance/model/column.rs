@@ -1,4 +1,4 @@
-//! What one column of a row becomes where source and target are in conflict.
+//! The model's decision of one column in a conflict.
 
 use serde_json::{Map, Value as Json};
 
@@ -26,7 +26,7 @@ impl Model {
                 (None, Operation::Update) => return Err(Stop::Reject("C8 sum")),
                 (None, _) => None,
             };
-            // What the source did not change adds nothing, not even a zero to a null.
+            // If the source did not change the value, nothing is added; not even zero to a null.
             if source == before {
                 return Ok(theirs);
             }
@@ -122,7 +122,7 @@ fn number(value: &Value) -> i64 {
     }
 }
 
-/// What no column of twelve digits holds is an overflow.
+/// A value of more than twelve digits is an overflow.
 fn add(
     before: Option<Value>,
     source: Option<Value>,
@@ -139,7 +139,7 @@ fn add(
     Ok(Some(Value::Hundredths(sum)))
 }
 
-/// Two documents, three-way where an object was before.
+/// Merges two documents; three-way if the base is an object.
 fn merge(before: Option<&Json>, source: Json, target: Json) -> Json {
     let (Json::Object(source), Json::Object(target)) = (&source, &target) else {
         return source;
@@ -156,7 +156,7 @@ fn merge(before: Option<&Json>, source: Json, target: Json) -> Json {
             (was, Some(mine), Some(theirs)) => {
                 Some(merge(was.flatten(), mine.clone(), theirs.clone()))
             }
-            // Removed here and changed there: the source wins.
+            // One side removed the key, the other changed it: the source wins.
             (Some(_), mine, _) => mine.cloned(),
             (None, mine, theirs) => mine.or(theirs).cloned(),
         };

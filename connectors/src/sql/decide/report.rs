@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bout, Decisions, Meeting, Operation, Verdict, Winner};
+use super::{Bout, ConflictBatch, Decisions, Operation, Verdict, Winner};
 use crate::conflict::{Base, Conflict, ConflictType, write_image};
 
 /// How often conflicts of one type ended in one way: type, strategy, column (`None` for the row),
@@ -31,7 +31,7 @@ impl Bout<'_> {
     /// Counts the conflicts of a round and takes their images.
     pub(super) fn report(
         &mut self,
-        meeting: &Meeting<'_>,
+        meeting: &ConflictBatch<'_>,
         decisions: &Decisions,
         keys: &[u32],
         rows: &[u32],
@@ -73,7 +73,7 @@ impl Bout<'_> {
 }
 
 /// The report of a conflict by its row in the meeting.
-fn report(meeting: &Meeting<'_>, decisions: &Decisions, conflict: &Conflict) -> Report {
+fn report(meeting: &ConflictBatch<'_>, decisions: &Decisions, conflict: &Conflict) -> Report {
     let row = conflict.row as usize;
     let changes = meeting.changes;
     let contested = decisions.contested.iter().enumerate();

@@ -6,7 +6,7 @@ use rusqlite::CachedStatement;
 
 use super::{Refusals, Rows};
 use crate::change::{Changes, Operation};
-use crate::conflict::Held;
+use crate::conflict::TargetRows;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
 use crate::sql::bulk::{Fates, Locked};
@@ -141,7 +141,12 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn held(&self, statements: &Statements<'_>, cells: &[Cells], count: usize) -> Result<Held> {
+    fn held(
+        &self,
+        statements: &Statements<'_>,
+        cells: &[Cells],
+        count: usize,
+    ) -> Result<TargetRows> {
         let prepared = statements.prepared;
         let schema = &prepared.placed;
         let fail = |error| of_statement(&format!("reading table {:?}", prepared.name), error);
@@ -178,7 +183,7 @@ impl Rows<'_> {
             .map(|(values, field)| values.finish(field))
             .collect::<Result<Vec<_>>>()?;
         let (columns, foreign) = columns.into_iter().unzip();
-        Ok(Held {
+        Ok(TargetRows {
             rows: RecordBatch::try_new(schema.clone(), columns).map_err(Error::configuration)?,
             exists: BooleanBuffer::from(exists),
             marked: marked.contains(&true).then(|| BooleanBuffer::from(marked)),

@@ -1,4 +1,4 @@
-//! Which sink and which source are meant, and the last change of a row among all that a source holds.
+//! Selects the sink and the source, and finds the last change of a row in the source.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::config::PipelineFile;
 use crate::failure::Failure;
 use crate::plan::{Plan, SourcePlan};
 
-/// The name of the sink that is meant.
+/// The name of the selected sink.
 pub(super) fn sink(file: &PipelineFile, wanted: Option<&str>) -> Result<String, Failure> {
     let sinks = file.sinks.iter();
     let databases = sinks.filter(|(_, node)| node.config.options().is_some());
@@ -20,7 +20,7 @@ pub(super) fn sink(file: &PipelineFile, wanted: Option<&str>) -> Result<String, 
     choose("sink", "is a database of this pipeline", &names, wanted).map(str::to_owned)
 }
 
-/// The index of the source that is meant, among those that reach the sink.
+/// The index of the selected source, among those whose changes reach the sink.
 pub(super) fn source(plan: &Plan, sink: &str, wanted: Option<&str>) -> Result<usize, Failure> {
     let reaches = |source: &&SourcePlan| source.sinks.iter().any(|plan| plan.name == sink);
     let names: Vec<&str> = plan
@@ -34,7 +34,7 @@ pub(super) fn source(plan: &Plan, sink: &str, wanted: Option<&str>) -> Result<us
     Ok(at.expect("the name was taken from the plan"))
 }
 
-/// The index of the sink among those of a source that reaches it.
+/// The index of the sink among the sinks of a source.
 pub(super) fn index_of(source: &SourcePlan, sink: &str) -> usize {
     let at = source.sinks.iter().position(|plan| plan.name == sink);
     at.expect("the source was chosen because it reaches the sink")
@@ -60,15 +60,15 @@ fn choose<'a>(
     Err(Failure::Configuration(message))
 }
 
-/// Looks for the last change of one row.
+/// Searches for the last change of one row.
 pub(super) struct Search<'a> {
     sink: &'a str,
     options: &'a Options,
     wanted: KeyFilter,
     table: Option<String>,
-    /// The tables that have such a row.
+    /// The tables that contain such a row.
     tables: BTreeSet<String>,
-    /// Where its changes are.
+    /// The partition and offset of each of its changes.
     places: Vec<(Partition, i64)>,
     last: Option<Changes>,
     truncated: bool,
@@ -77,9 +77,9 @@ pub(super) struct Search<'a> {
 /// The last change of a row.
 pub(super) struct Last {
     pub(super) change: Changes,
-    /// Where all changes of the row are in its partition.
+    /// The offsets of all changes of the row, in the partition of the last one.
     pub(super) offsets: Vec<i64>,
-    /// Whether its table was emptied after it.
+    /// Whether the source truncated the table after the change.
     pub(super) truncated: bool,
 }
 
@@ -102,7 +102,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Takes note of the changes of the row among these.
+    /// Records the changes of the row in this batch.
     pub(super) fn visit(&mut self, changes: &Changes) -> Result<(), Failure> {
         let name = &changes.table.name;
         if self
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether the key that is asked for is a whole one.
+    /// Checks that the requested key has every column of the key.
     fn check(&self, changes: &Changes, key: &[usize]) -> Result<(), Failure> {
         let schema = changes.schema();
         let names: Vec<&str> = key
@@ -160,7 +160,7 @@ impl<'a> Search<'a> {
         )))
     }
 
-    /// The last change, if there was any.
+    /// The last change; `None` if there is none.
     pub(super) fn finish(self) -> Result<Option<Last>, Failure> {
         let Some(change) = self.last else {
             return Ok(None);
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
         if self.tables.len() > 1 {
             let tables: Vec<String> = self.tables.into_iter().collect();
             return Err(Failure::Configuration(format!(
-                "more than one table has such a row: write --table with one of {}",
+                "more than one table contains such a row: write --table with one of {}",
                 tables.join(", ")
             )));
         }
@@ -185,8 +185,10 @@ impl<'a> Search<'a> {
     }
 }
 
-/// One change of a batch, alone.
+/// One change of a batch as a batch of its own.
 pub(super) fn one(changes: &Changes, row: usize) -> Result<Changes, Failure> {
     let taken = changes.take(&[row as u32]);
-    taken.map_err(|error| Failure::Failed(format!("a change cannot be taken out: {error}")))
+    taken.map_err(|error| {
+        Failure::Failed(format!("a change cannot be taken from its batch: {error}"))
+    })
 }

@@ -1,4 +1,4 @@
-//! An explanation for a person: what is asked about, the row on all sides, then the reasons.
+//! An explanation as text: the change, the row on all sides, then the reasons.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use syncline_connectors::conflict_queue::Explained;
 
 use super::{Answer, Report, layout, why};
 
-/// What stands for a value that a side does not have.
+/// Shown where a side has no value.
 const NOTHING: &str = "-";
 
 pub(super) fn text(report: &Report) -> String {
@@ -87,27 +87,27 @@ fn heads(report: &Report, answer: &Answer) -> Vec<(&'static str, String)> {
     ));
     let standing = match explained.position {
         Some(position) if explained.is_applied() => {
-            format!("applied already: the sink stands at {position}")
+            format!("already applied: the sink's position is {position}")
         }
-        Some(position) => format!("still to come: the sink stands at {position}"),
-        None => "still to come: the sink holds nothing of this partition".to_owned(),
+        Some(position) => format!("not applied yet: the sink's position is {position}"),
+        None => "not applied yet: the sink has no position of this partition".to_owned(),
     };
     heads.push(("state", standing));
     if answer.earlier > 0 {
         heads.push((
             "before it",
             format!(
-                "{} earlier changes of the row are to come, and may leave another row than the one that is there now",
+                "{} earlier changes of the row are not applied yet; the row that this change meets may differ from the current one",
                 answer.earlier
             ),
         ));
     }
     if answer.truncated {
-        heads.push(("after it", "the table was emptied at the source".to_owned()));
+        heads.push(("after it", "the source truncated the table".to_owned()));
     }
     let end = match read.complete {
         true => "",
-        false => "; the end was not reached: raise --timeout",
+        false => "; the end was not reached: use a larger --timeout",
     };
     heads.push((
         "read",
@@ -119,8 +119,8 @@ fn heads(report: &Report, answer: &Answer) -> Vec<(&'static str, String)> {
     heads
 }
 
-/// The row on all sides, a line a column: `*` marks those that differ between source and target, `>`
-/// those of which the target's value would become another one.
+/// The row on all sides, one column on each line: `*` marks columns that differ between source and
+/// target, `>` those whose value in the target would change.
 fn sides(explained: &Explained) -> String {
     let rows = &explained.rows;
     let all = [&rows.base, &rows.source, &rows.target, &rows.result];
@@ -144,7 +144,7 @@ fn sides(explained: &Explained) -> String {
             (Some(left), Some(right)) => !same_json(left, right),
             (left, right) => left.is_some() != right.is_some(),
         };
-        // A column that the change does not set is not in conflict.
+        // A column that the change does not set cannot be in conflict.
         let apart = source.contains_key(name) && differ(source, target);
         let moves = differ(target, result);
         let marks = [(apart, "*"), (moves, ">")];

@@ -1,5 +1,5 @@
-//! The reasons of a decision, one sentence each: what the target holds, what was detected, which
-//! strategy decided what, and what would be written.
+//! The reasons of a decision, one sentence each: the state of the target, the detection, the
+//! strategy, and what would be written.
 
 use serde_json::{Map, Value};
 use syncline_connectors::change::Operation;
@@ -11,11 +11,11 @@ use syncline_connectors::sql::{DeleteMode, Evolution, Options};
 
 use super::layout;
 
-/// Why, in the order in which it was decided.
+/// The reasons, in the order of the decision.
 pub(super) fn sentences(options: &Options, explained: &Explained) -> Vec<String> {
     let reasons = Reasons::new(options, explained);
     let mut sentences = reasons.beforehand();
-    // What nobody was asked about was refused or left out before.
+    // Without a decision the change was refused or left out before the resolver.
     let asked = explained.conflict.is_some()
         || explained.rows.target.is_some()
         || explained.verdict == Verdict::Write;
@@ -51,41 +51,41 @@ impl<'a> Reasons<'a> {
         }
     }
 
-    /// What holds whatever is decided.
+    /// The facts that do not depend on the decision.
     fn beforehand(&self) -> Vec<String> {
         let explained = self.explained;
         let mut sentences = Vec::new();
         if let Some(open) = &explained.open {
             sentences.push(format!(
-                "open conflict {} of this row: the change waits behind it, with {} others, until a person has decided; what follows is what it would come to without it",
+                "open conflict {} of this row: the change waits for it, with {} others, until a person decides; the next lines show the result without that conflict",
                 super::super::id::of(open),
                 open.waiting
             ));
         }
         if explained.is_applied() {
             sentences.push(
-                "the change is applied already, and a replay of it is passed over; what follows is what it would come to if it came again now".to_owned(),
+                "the change is already applied, and a replay of it is skipped; the next lines show the result if it came as a new change now".to_owned(),
             );
         }
         if !explained.table_exists {
             sentences.push(format!(
-                "table {} does not exist: a write makes it",
+                "table {} does not exist: a write creates it",
                 explained.target
             ));
         }
         if !explained.unplaced.is_empty() {
             let what = match self.options.evolution {
                 Evolution::Evolve | Evolution::Lenient => "a write adds them",
-                Evolution::Ignore | Evolution::Fail => "they are left out",
+                Evolution::Ignore | Evolution::Fail => "they are not written",
             };
             let names = explained.unplaced.join(", ");
             sentences.push(format!(
-                "columns without a place in the table: {names}: {what}"
+                "columns that the table does not have: {names}: {what}"
             ));
         }
         if !explained.foreign.is_empty() {
             sentences.push(format!(
-                "the type of the change cannot say what the target holds in {}: it differs from every value",
+                "the type of the change cannot represent the target's value of {}: it differs from every value of the source",
                 explained.foreign.join(", ")
             ));
         }
@@ -100,13 +100,13 @@ impl<'a> Reasons<'a> {
         self.explained.rows.target.is_some() && !self.explained.marked
     }
 
-    /// What was compared with what.
+    /// What the detection compared, and its result.
     fn detection(&self) -> String {
         let explained = self.explained;
         if !self.is_met() {
             let absent = match explained.marked {
-                true => "the target's row is marked as deleted, and counts as absent",
-                false => "the target holds no such row",
+                true => "the target's row is marked as deleted and counts as absent",
+                false => "the target has no such row",
             };
             let grave = explained.grave.as_ref().map(|grave| {
                 let version = layout::object(Some(grave));
@@ -115,7 +115,7 @@ impl<'a> Reasons<'a> {
                     .map(|(name, value)| shown(name, value))
                     .collect();
                 format!(
-                    "; a delete of it was applied, with {}: what is not newer stays out",
+                    "; a delete with {} was applied: only a newer change can insert the row again",
                     version.join(", ")
                 )
             });
@@ -138,21 +138,21 @@ impl<'a> Reasons<'a> {
             ""
         };
         let compared = match detect {
-            Detect::Key => "the row is there".to_owned(),
+            Detect::Key => "the row exists".to_owned(),
             Detect::Version => format!("the versions are {}", self.versions().unwrap_or_default()),
             Detect::Row | Detect::Before if self.is_delete() => self.against_the_deleted(),
             Detect::Row => self.against_the_change(),
             Detect::Before if explained.base_is_hashed => {
-                "compared by the hashes of what the source said last".to_owned()
+                "compared by hashes with the base".to_owned()
             }
             Detect::Before if explained.rows.base.is_none() => {
-                format!("no row before is known, so {}", self.against_the_change())
+                format!("the base is unknown, so {}", self.against_the_change())
             }
             Detect::Before => self.against_the_base(),
         };
         let found = match explained.conflict {
             Some(conflict) => format!("conflict {}", conflict.kind.name()),
-            None if explained.rejected.is_some() => "it cannot be decided".to_owned(),
+            None if explained.rejected.is_some() => "no decision is possible".to_owned(),
             None => "no conflict, the change applies".to_owned(),
         };
         format!("detect = {name}{default}: {compared}: {found}")
@@ -160,7 +160,7 @@ impl<'a> Reasons<'a> {
 
     fn against_the_change(&self) -> String {
         match &self.differing(&self.source, &self.target)[..] {
-            [] => "the target is as the change makes it".to_owned(),
+            [] => "the target already equals the result of the change".to_owned(),
             names => format!("source and target differ in {}", names.join(", ")),
         }
     }
@@ -173,7 +173,7 @@ impl<'a> Reasons<'a> {
             .any(|name| !self.source.contains_key(name));
         match &differing[..] {
             [] if unknown && self.explained.conflict.is_some() => {
-                "the delete does not carry its whole row".to_owned()
+                "the delete does not contain the whole deleted row".to_owned()
             }
             [] => "the target's row is the one that the source deleted".to_owned(),
             names => format!(
@@ -192,19 +192,16 @@ impl<'a> Reasons<'a> {
             .filter(|name| differing.contains(name))
             .collect();
         match (&moved[..], &apart[..]) {
-            ([], _) => "the target is what the source thought it was".to_owned(),
+            ([], _) => "the target equals the base".to_owned(),
             (moved, []) => format!(
-                "the target changed in {} as the change does",
+                "the target changed {} to the same values as the source",
                 moved.join(", ")
             ),
-            (_, apart) => format!(
-                "the target is not what the source thought it was, in {}",
-                apart.join(", ")
-            ),
+            (_, apart) => format!("the target differs from the base in {}", apart.join(", ")),
         }
     }
 
-    /// Which of the columns that both have are not the same.
+    /// The columns that both images contain with different values.
     fn differing<'m>(
         &self,
         left: &'m Map<String, Value>,
@@ -218,7 +215,7 @@ impl<'a> Reasons<'a> {
             .collect()
     }
 
-    /// The versions of both sides, where there is a version column.
+    /// The versions of both sides, if there is a version column.
     fn versions(&self) -> Option<String> {
         let name = self.policy.version.as_ref()?;
         let of =
@@ -230,7 +227,7 @@ impl<'a> Reasons<'a> {
         ))
     }
 
-    /// Who decided.
+    /// The strategy and the winner.
     fn decision(&self) -> Vec<String> {
         let Some(conflict) = self.explained.conflict else {
             return Vec::new();
@@ -247,7 +244,7 @@ impl<'a> Reasons<'a> {
         );
         if missing && winner == Winner::Source {
             return vec![format!(
-                "conflict {}, won by the source under every strategy: {reason}",
+                "conflict {}, which the source wins under every strategy: {reason}",
                 kind.name()
             )];
         }
@@ -255,7 +252,7 @@ impl<'a> Reasons<'a> {
             Winner::Source => "source wins",
             Winner::Target => "target wins",
             Winner::Merged => "merged",
-            Winner::Manual => "nobody wins yet",
+            Winner::Manual => "no winner yet",
         };
         let versions = self
             .versions()
@@ -266,7 +263,7 @@ impl<'a> Reasons<'a> {
             "strategy {strategy}: {who}: {reason}{}",
             versions.unwrap_or_default()
         )];
-        // Where one side takes the whole row there is nothing to say of its columns.
+        // If one side takes the whole row, the columns need no explanation.
         for (name, own) in &layout::object(Some(&self.explained.columns)) {
             if self.policy.strategy.takes_whole_rows() && !self.policy.columns.contains_key(name) {
                 continue;
@@ -300,23 +297,23 @@ impl<'a> Reasons<'a> {
                 format!("would be written: {}", written.join(", "))
             }
             (Verdict::Write, _) if explained.marked => {
-                "would be written: the row, whose mark goes".to_owned()
+                "would be written: the row, without its mark of deletion".to_owned()
             }
             (Verdict::Write, _) => "would be written: the row, inserted".to_owned(),
             (Verdict::Delete, _) if self.options.delete == DeleteMode::Soft => {
                 "would be written: the row, marked as deleted".to_owned()
             }
-            (Verdict::Delete, _) => "would be written: the row goes".to_owned(),
-            (Verdict::Same, _) => "nothing would be written: the target is that way already".to_owned(),
+            (Verdict::Delete, _) => "would be written: the row is deleted".to_owned(),
+            (Verdict::Same, _) => "nothing would be written: the target already has this state".to_owned(),
             (Verdict::Keep, _) if self.is_delete() && self.options.delete == DeleteMode::Ignore => {
-                "nothing would be written: delete = \"ignore\" leaves deletes out".to_owned()
+                "nothing would be written: delete = \"ignore\" skips deletes".to_owned()
             }
             (Verdict::Keep, _) if !self.is_met() => {
                 "nothing would be written: the row stays deleted".to_owned()
             }
             (Verdict::Keep, _) => "nothing would be written: the target's row stays".to_owned(),
             (Verdict::Queue, _) => {
-                "nothing would be written: the conflict would wait for a person, and later changes of the row behind it".to_owned()
+                "nothing would be written: the conflict and later changes of the row would wait for a person".to_owned()
             }
             (Verdict::Reject, Some(rejected)) => {
                 let field = rejected.field.as_ref().map(|field| format!(" (column {field})"));
@@ -332,7 +329,7 @@ impl<'a> Reasons<'a> {
     }
 }
 
-/// A value in a sentence.
+/// A value in a sentence, on one line.
 fn value(value: &Value) -> String {
     layout::one_line(&value.to_string())
 }

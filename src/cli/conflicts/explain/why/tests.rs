@@ -3,7 +3,7 @@ use syncline_connectors::error::RejectedRow;
 
 use super::*;
 
-/// A change that meets a newer row, both edited since the base.
+/// A change that meets a newer row; both sides changed it since the base.
 fn explained() -> Explained {
     let json = |text: &str| Some(Json(text.to_owned()));
     Explained {
@@ -42,7 +42,7 @@ fn explained() -> Explained {
     }
 }
 
-/// Newest wins by `v`.
+/// The policy `newest_wins` by `v`.
 fn newest(detect: Option<Detect>) -> ConflictPolicy {
     ConflictPolicy {
         strategy: Strategy::NewestWins,
@@ -82,12 +82,12 @@ fn every_mode_of_detection_says_what_it_compared_c1() {
     found(
         None,
         &met,
-        "detect = before (by default): the target is not what the source thought it was, in name, v: conflict update_origin_differs",
+        "detect = before (by default): the target differs from the base in name, v: conflict update_origin_differs",
     );
     found(
         Some(Detect::Before),
         &without_base,
-        "detect = before: no row before is known, so source and target differ in name, v: conflict update_origin_differs",
+        "detect = before: the base is unknown, so source and target differ in name, v: conflict update_origin_differs",
     );
     found(
         Some(Detect::Row),
@@ -97,7 +97,7 @@ fn every_mode_of_detection_says_what_it_compared_c1() {
     found(
         Some(Detect::Key),
         &met,
-        "detect = key: the row is there: conflict update_origin_differs",
+        "detect = key: the row exists: conflict update_origin_differs",
     );
     found(
         Some(Detect::Version),
@@ -125,7 +125,7 @@ fn without_a_conflict_the_change_applies_c1() {
         &newest(None),
         &free(|rows| rows.base.clone(), Verdict::Write),
         &[
-            "detect = before (by default): the target is what the source thought it was: no conflict, the change applies",
+            "detect = before (by default): the target equals the base: no conflict, the change applies",
             "would be written: name, v",
         ],
     );
@@ -133,8 +133,8 @@ fn without_a_conflict_the_change_applies_c1() {
         &newest(None),
         &free(|rows| rows.source.clone(), Verdict::Same),
         &[
-            "detect = before (by default): the target changed in name, v as the change does: no conflict, the change applies",
-            "nothing would be written: the target is that way already",
+            "detect = before (by default): the target changed name, v to the same values as the source: no conflict, the change applies",
+            "nothing would be written: the target already has this state",
         ],
     );
 }
@@ -163,7 +163,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
         &newest(None),
         &absent(Verdict::Write, None),
         &[
-            "the target holds no such row: no conflict, the change applies",
+            "the target has no such row: no conflict, the change applies",
             "would be written: the row, inserted",
         ],
     );
@@ -176,7 +176,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
             ..absent(Verdict::Keep, Some(kept_out))
         },
         &[
-            "the target holds no such row; a delete of it was applied, with v 5: what is not newer stays out",
+            "the target has no such row; a delete with v 5 was applied: only a newer change can insert the row again",
             "strategy newest_wins: target wins: the row was deleted by a change that is not older",
             "nothing would be written: the row stays deleted",
         ],
@@ -184,7 +184,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
     let gone = (
         ConflictType::DeleteMissing,
         Winner::Source,
-        "the row is gone already",
+        "the row is already deleted",
     );
     check(
         &newest(None),
@@ -193,9 +193,9 @@ fn where_the_row_is_absent_that_is_said_r12() {
             ..absent(Verdict::Same, Some(gone))
         },
         &[
-            "the target holds no such row",
-            "conflict delete_missing, won by the source under every strategy: the row is gone already",
-            "nothing would be written: the target is that way already",
+            "the target has no such row",
+            "conflict delete_missing, which the source wins under every strategy: the row is already deleted",
+            "nothing would be written: the target already has this state",
         ],
     );
 }
@@ -215,7 +215,7 @@ fn what_is_refused_or_done_already_is_said_r4_r14() {
             ..absent(Verdict::Reject, None)
         },
         &[
-            "the change is applied already, and a replay of it is passed over; what follows is what it would come to if it came again now",
+            "the change is already applied, and a replay of it is skipped; the next lines show the result if it came as a new change now",
             "nothing would be written: the change goes to the quarantine by R14 incomplete (column name): the source did not send every column",
         ],
     );

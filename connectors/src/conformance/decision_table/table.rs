@@ -1,65 +1,65 @@
-//! Reads the table: its format stands at its head.
+//! Reads the decision table; the header of the file explains its format.
 
 use crate::change::Operation;
 use crate::conflict::{ConflictPolicy, ConflictType, Detect, Tie, Winner};
 use crate::conformance::cells::{Cell, Column, Event};
 
-/// The table.
-const TABLE: &str = include_str!("../truth.txt");
+/// The text of the decision table.
+const TABLE: &str = include_str!("../decision_table.txt");
 
-/// One meeting of a change and a row under one policy, and how it ends.
+/// One change and row under one policy, with the expected result.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The line of the table.
+    /// The line in the table.
     pub line: usize,
-    /// The block in which it stands.
+    /// The block that contains the line.
     pub block: &'static str,
     /// The whole policy.
     pub policy: ConflictPolicy,
-    /// The columns of the rows, the key aside.
+    /// The columns of the rows, without the key.
     pub columns: Vec<Column>,
-    /// The change; its key is 0 until someone gives it one.
+    /// The change; its key is 0 until a test sets it.
     pub event: Event,
-    /// What the target holds.
-    pub held: Held,
-    /// What it holds afterwards.
+    /// The state of the target before the change.
+    pub target: TargetState,
+    /// The row in the target after the change.
     pub row: Option<Vec<Cell>>,
-    /// Where the change is counted.
+    /// How the change is counted.
     pub bucket: Bucket,
-    /// The conflict, and who won it.
+    /// The conflict and its winner.
     pub conflict: Option<(ConflictType, Winner)>,
-    /// Whether the line holds for either tie, so that one of them shows it.
+    /// Whether the line holds for both ties; a test of one tie is then enough.
     pub any_tie: bool,
 }
 
-/// What the target holds for a key.
+/// The state of the target for a key.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Held {
-    /// Nothing.
-    Nothing,
-    /// A row.
+pub enum TargetState {
+    /// There is no row.
+    Absent,
+    /// There is a row.
     Row(Vec<Cell>),
-    /// A row that a soft delete marked.
+    /// There is a row that a soft delete marked.
     Marked(Vec<Cell>),
-    /// Nothing but the version of a delete (R12).
-    Grave(i64),
+    /// There is no row, but the recorded version of a delete (R12).
+    Tombstone(i64),
 }
 
-/// Where a change is counted.
+/// How a change is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bucket {
-    /// Applied.
+    /// Written.
     Written,
-    /// The target's row stays.
+    /// Kept: the target's row stays.
     Kept,
-    /// A person decides.
+    /// Queued for a person.
     Queued,
-    /// It can never be written, by this rule.
+    /// Rejected by this rule.
     Rejected(String),
 }
 
-/// Every case of the table, in its order: a line stands for one case for each of its operations,
-/// detections and ties.
+/// Every case of the table, in its order: a line gives one case for each combination of its
+/// operations, detections and ties.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut head = Head::default();
@@ -68,7 +68,7 @@ pub fn cases() -> Vec<Case> {
             head.block = name;
         } else if let Some(json) = line.strip_prefix("policy ") {
             head.policy = serde_json::from_str(json)
-                .unwrap_or_else(|error| panic!("truth.txt:{}: {error}", index + 1));
+                .unwrap_or_else(|error| panic!("decision_table.txt:{}: {error}", index + 1));
         } else if let Some(names) = line.strip_prefix("columns ") {
             head.columns = names.split_whitespace().map(column).collect();
         } else if !line.starts_with('#') && !line.trim().is_empty() {
@@ -81,10 +81,10 @@ pub fn cases() -> Vec<Case> {
 fn column(name: &str) -> Column {
     let mut all = Column::ALL.into_iter();
     all.find(|column| column.name() == name)
-        .unwrap_or_else(|| panic!("{name} is no column"))
+        .unwrap_or_else(|| panic!("{name} is not a column"))
 }
 
-/// What a block says of its lines.
+/// The header of a block.
 #[derive(Default)]
 struct Head {
     block: &'static str,
@@ -109,13 +109,13 @@ impl Head {
             winner,
         ] = fields[..]
         else {
-            panic!("truth.txt:{line}: not eleven fields");
+            panic!("decision_table.txt:{line}: expected eleven fields");
         };
         let ties = match tie {
             "any" => vec![Tie::Target, Tie::Source],
             "target" => vec![Tie::Target],
             "source" => vec![Tie::Source],
-            other => panic!("truth.txt:{line}: {other} is no tie"),
+            other => panic!("decision_table.txt:{line}: {other} is not a tie"),
         };
         for operation in ops.chars().map(operation) {
             for letter in detect.chars() {
@@ -135,7 +135,7 @@ impl Head {
                             before: self.row(before),
                             row: self.row(source).unwrap(),
                         },
-                        held: self.held(target),
+                        target: self.target(target),
                         row: self.row(row),
                         bucket: read_bucket(bucket),
                         conflict: conflict(kind, winner, operation),
@@ -160,14 +160,14 @@ impl Head {
         Some(self.columns.iter().zip(cells).map(cell).collect())
     }
 
-    fn held(&self, text: &str) -> Held {
+    fn target(&self, text: &str) -> TargetState {
         if let Some(row) = text.strip_prefix("marked:") {
-            return Held::Marked(self.row(row).unwrap());
+            return TargetState::Marked(self.row(row).unwrap());
         }
-        if let Some(version) = text.strip_prefix("grave:") {
-            return Held::Grave(version.parse().unwrap());
+        if let Some(version) = text.strip_prefix("tombstone:") {
+            return TargetState::Tombstone(version.parse().unwrap());
         }
-        self.row(text).map_or(Held::Nothing, Held::Row)
+        self.row(text).map_or(TargetState::Absent, TargetState::Row)
     }
 }
 
@@ -177,7 +177,7 @@ fn operation(letter: char) -> Operation {
         'r' => Operation::Read,
         'u' => Operation::Update,
         'd' => Operation::Delete,
-        other => panic!("{other} is no operation"),
+        other => panic!("{other} is not an operation"),
     }
 }
 
@@ -188,7 +188,7 @@ fn detection(letter: char) -> Option<Detect> {
         'r' => Some(Detect::Row),
         'b' => Some(Detect::Before),
         'v' => Some(Detect::Version),
-        other => panic!("{other} is no detection"),
+        other => panic!("{other} is not a detection"),
     }
 }
 
@@ -199,7 +199,8 @@ fn read_bucket(text: &str) -> Bucket {
         "queued" => Bucket::Queued,
         text => {
             let rule = text.strip_prefix("rejected:").unwrap();
-            // The letter and number of the rule end at the first blank.
+            // The first `_` stands for the space between the letter and number of the rule and its
+            // name.
             Bucket::Rejected(rule.replacen('_', " ", 1))
         }
     }
@@ -214,7 +215,7 @@ fn conflict(kind: &str, winner: &str, operation: Operation) -> Option<(ConflictT
         (name, _) => {
             let mut all = ConflictType::ALL.into_iter();
             all.find(|kind| kind.name() == name)
-                .unwrap_or_else(|| panic!("{name} is no conflict"))
+                .unwrap_or_else(|| panic!("{name} is not a conflict"))
         }
     };
     let all = [

@@ -1,4 +1,4 @@
-//! A part of a rule: something that a column is held to, or a condition over the row.
+//! One condition of a rule: a check of a column, or an expression over the row.
 
 use arrow::array::{Array, AsArray};
 use arrow::buffer::BooleanBuffer;
@@ -6,53 +6,53 @@ use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::{Changes, Operation};
 
 use super::Rule;
-use super::check::{self, Stated};
+use super::check::{self, ColumnCondition};
 use crate::function::{Expression, Failure};
 use crate::operator::filter::condition;
 use crate::operator::scope::{Scope, Values};
 use crate::operator::{problem, unknown};
 use crate::problem::Problem;
 
-/// A rule's part that is compiled: something that a column is held to, or a condition.
-pub(super) enum Part {
+/// A compiled condition of a rule.
+pub(super) enum Condition {
     Column {
         index: usize,
-        stated: Stated,
+        condition: ColumnCondition,
     },
-    Condition {
+    Expression {
         expression: Expression,
         rule: String,
         reason: String,
     },
 }
 
-impl Part {
-    /// As it is written in the rule.
+impl Condition {
+    /// The condition as it is written in the rule.
     pub(super) fn rule(&self) -> &str {
         match self {
-            Self::Column { stated, .. } => &stated.rule,
-            Self::Condition { rule, .. } => rule,
+            Self::Column { condition, .. } => &condition.rule,
+            Self::Expression { rule, .. } => rule,
         }
     }
 
-    /// What is wrong with a row that breaks it.
+    /// The reason to report for a row that breaks it.
     pub(super) fn reason(&self) -> &str {
         match self {
-            Self::Column { stated, .. } => &stated.reason,
-            Self::Condition { reason, .. } => reason,
+            Self::Column { condition, .. } => &condition.reason,
+            Self::Expression { reason, .. } => reason,
         }
     }
 
-    /// The rows that break a part, and those for which a condition cannot be computed, which are among
-    /// them. A value that the source did not send breaks nothing.
+    /// The rows that break the condition, and those of them for which an expression cannot be
+    /// computed. An unset value breaks nothing.
     pub(super) fn broken(
         &self,
         changes: &Changes,
         values: &Values<'_>,
     ) -> (BooleanBuffer, Vec<Failure>) {
         match self {
-            Self::Column { index, stated } => {
-                let rows = stated.check.broken(changes.rows.column(*index));
+            Self::Column { index, condition } => {
+                let rows = condition.check.broken(changes.rows.column(*index));
                 // What an insert does not carry is null.
                 let unknown = match (&changes.unset[*index], changes.not_carried.get(*index)) {
                     (Some(unset), Some(Some(not_carried))) => {
@@ -71,7 +71,7 @@ impl Part {
                     None => (rows, Vec::new()),
                 }
             }
-            Self::Condition { expression, .. } => {
+            Self::Expression { expression, .. } => {
                 let known = values.evaluate(expression);
                 let answers = known.array.as_boolean();
                 let mut failures = known.failures.iter().map(|failure| failure.row).peekable();
@@ -85,22 +85,22 @@ impl Part {
     }
 }
 
-/// Compiles all parts of a rule. The paths of problems begin at the rule.
+/// Compiles all conditions of a rule. The paths of problems start at the rule.
 pub(super) fn compile(
     rule: &Rule,
     schema: &SchemaRef,
     scope: &Scope,
     problems: &mut Vec<Problem>,
-) -> Vec<Part> {
-    let mut parts = Vec::new();
+) -> Vec<Condition> {
+    let mut conditions = Vec::new();
     if let Some(name) = &rule.field {
         match schema.index_of(name) {
             Ok(index) => {
-                let stated = check::compile(rule, schema.field(index), problems);
-                parts.extend(
-                    stated
+                let of_column = check::compile(rule, schema.field(index), problems);
+                conditions.extend(
+                    of_column
                         .into_iter()
-                        .map(|stated| Part::Column { index, stated }),
+                        .map(|condition| Condition::Column { index, condition }),
                 );
             }
             Err(_) => {
@@ -111,13 +111,13 @@ pub(super) fn compile(
     }
     if let Some(text) = &rule.check {
         match condition(scope, text) {
-            Ok(expression) => parts.push(Part::Condition {
+            Ok(expression) => conditions.push(Condition::Expression {
                 expression,
                 rule: format!("check = \"{text}\""),
-                reason: format!("the check {text} does not hold"),
+                reason: format!("the check {text} is false"),
             }),
             Err(error) => problems.push(problem(&["check"], *error)),
         }
     }
-    parts
+    conditions
 }

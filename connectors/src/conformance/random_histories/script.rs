@@ -1,9 +1,9 @@
-//! Random histories, the same for the same seed.
+//! Generates random histories from a seed.
 //!
-//! The source is a table of its own: a change carries what the source held before, updates what it
-//! holds and deletes what it held. The values are few, so that both writers meet the same ones; some
-//! changes leave values out, some deletes are blind, and some come for rows that the other writer
-//! deleted.
+//! The source is a table of its own: a change contains the source's row before it, updates existing
+//! rows and deletes existing rows. There are few different values, so both writers often write the
+//! same one. Some changes leave columns unset, some deletes are blind, and some changes are for
+//! rows that the other writer deleted.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::{Cell, Column, Event, show};
 use crate::change::Operation::{Create, Delete, Read, Update};
 use crate::sql::DeleteMode;
 
-/// Changes, and what the other writer does after them.
-pub(super) struct Stretch {
+/// Changes, and the edits of the other writer after them.
+pub(super) struct Round {
     pub(super) changes: Vec<Event>,
     pub(super) edits: Vec<Edit>,
 }
 
-/// An edit of a row that is there: values of some columns, or its end.
+/// An edit of an existing row: new values of some columns, or a delete.
 pub(super) struct Edit {
     pub(super) id: i64,
     pub(super) row: Option<Vec<Cell>>,
 }
 
-const STRETCHES: usize = 3;
+const ROUNDS: usize = 3;
 const CHANGES: usize = 60;
 const EDITS: usize = 8;
 const KEYS: u64 = 7;
@@ -33,7 +33,7 @@ pub(super) fn script(
     columns: &[Column],
     with_before: bool,
     delete: DeleteMode,
-) -> Vec<Stretch> {
+) -> Vec<Round> {
     let soft = u64::from(delete == DeleteMode::Soft);
     let mut writer = Writer {
         state: seed * 4 + 2 * soft + u64::from(with_before),
@@ -41,8 +41,8 @@ pub(super) fn script(
         with_before,
         rows: BTreeMap::new(),
     };
-    (0..STRETCHES)
-        .map(|_| Stretch {
+    (0..ROUNDS)
+        .map(|_| Round {
             changes: (0..CHANGES).map(|_| writer.change()).collect(),
             edits: (0..EDITS).map(|_| writer.edit()).collect(),
         })
@@ -53,7 +53,7 @@ struct Writer<'a> {
     state: u64,
     columns: &'a [Column],
     with_before: bool,
-    /// What the source holds.
+    /// The rows of the source.
     rows: BTreeMap<i64, Vec<Cell>>,
 }
 
@@ -174,8 +174,8 @@ impl Writer<'_> {
     }
 }
 
-impl Stretch {
-    /// The changes, one a line.
+impl Round {
+    /// The changes as text, one on each line.
     pub(super) fn text(&self) -> String {
         let lines = self.changes.iter().map(|event| {
             let before = event.before.as_deref().map_or("none".to_owned(), show);

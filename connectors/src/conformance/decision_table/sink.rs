@@ -1,39 +1,41 @@
-//! The table against a whole sink.
+//! Checks a sink against the decision table.
 //!
-//! The cases of a policy share a table and differ by their key. All of them go in one batch; then
-//! every one goes in a batch of its own, with another key. A target's row is put there by SQL, a
-//! row that a soft delete left too; a grave by a create and a delete through the sink.
+//! The cases of a policy share a table and differ by their key. First all of them are written in
+//! one batch; then each is written in a batch of its own, with another key. The target's row is
+//! inserted with SQL, also a row that a soft delete left. A tombstone is created by a create and a
+//! delete through the sink.
 
 use super::resolver::report;
-use super::{Bucket, Case, Held, groups};
+use super::{Bucket, Case, TargetState, groups};
 use crate::change::Operation;
 use crate::conflict::{ConflictPolicy, Path};
 use crate::conformance::cells::{Cell, Column, Event, changes, create_table, show};
-use crate::conformance::sink::{Bench, Writer, options};
+use crate::conformance::sink::{TestDatabase, Writer, options};
 use crate::error::Error;
 use crate::sink::Outcome;
 use crate::sql::{DeleteMode, Options};
 
-/// By how much the key of a case alone is higher than its key in the batch of all.
+/// The difference between the key of a case alone and its key in the common batch.
 const ALONE: i64 = 100_000;
 
-/// Passes where the sink ends every case as it is written down, through the statement where that can
+/// Checks that the sink gives the expected result of every case, through the statement if it can
 /// decide, and through the resolver.
-pub async fn check_truth(bench: &dyn Bench) {
-    check(bench, &[Path::Statement, Path::Resolver]).await;
+pub async fn check_decision_table(database: &dyn TestDatabase) {
+    check(database, &[Path::Statement, Path::Resolver]).await;
 }
 
-/// As [`check_truth`], as far as the statement decides; for a bench without a resolver.
-pub async fn check_statements(bench: &dyn Bench) {
-    check(bench, &[Path::Statement]).await;
+/// The same as [`check_decision_table`] for strategies that the statement decides; for a database
+/// without a resolver.
+pub async fn check_statement_decisions(database: &dyn TestDatabase) {
+    check(database, &[Path::Statement]).await;
 }
 
-async fn check(bench: &dyn Bench, paths: &[Path]) {
+async fn check(database: &dyn TestDatabase, paths: &[Path]) {
     let mut problems = Vec::new();
     for (policy, group) in groups() {
         let (marked, plain): (Vec<Case>, Vec<Case>) = group
             .into_iter()
-            .partition(|case| matches!(case.held, Held::Marked(_)));
+            .partition(|case| matches!(case.target, TargetState::Marked(_)));
         for (delete, group) in [(DeleteMode::Hard, plain), (DeleteMode::Soft, marked)] {
             for with_before in [false, true] {
                 let cases = group
@@ -50,7 +52,7 @@ async fn check(bench: &dyn Bench, paths: &[Path]) {
                         continue;
                     }
                     let trial = Trial {
-                        bench,
+                        database,
                         policy: ConflictPolicy {
                             path,
                             ..policy.clone()
@@ -69,32 +71,32 @@ async fn check(bench: &dyn Bench, paths: &[Path]) {
 
 /// One policy on one path.
 struct Trial<'a> {
-    bench: &'a dyn Bench,
+    database: &'a dyn TestDatabase,
     policy: ConflictPolicy,
     delete: DeleteMode,
     with_before: bool,
     columns: &'a [Column],
 }
 
-/// What became of changes: the outcome of those that were not refused, and the rules of those that
-/// were, by their place.
+/// The result of changes: the outcome of the accepted ones, and the rules of the rejected ones by
+/// their index.
 #[derive(Debug, Default, PartialEq)]
-struct End {
+struct CaseResults {
     outcome: Outcome,
     refused: Vec<(i64, String)>,
 }
 
 impl Trial<'_> {
     async fn run(&self, cases: &[Case]) -> Vec<String> {
-        self.bench.reset().await;
-        let table = create_table(self.columns, self.bench.types());
-        self.bench.execute(&table).await;
+        self.database.reset().await;
+        let table = create_table(self.columns, self.database.types());
+        self.database.execute(&table).await;
         let options = Options {
             conflict: self.policy.clone(),
             delete: self.delete,
             ..options()
         };
-        let mut writer = Writer::open(self.bench, &options).await;
+        let mut writer = Writer::open(self.database, &options).await;
         let alone: Vec<usize> = (0..cases.len())
             .filter(|&index| self.alone(&cases[index]))
             .collect();
@@ -107,14 +109,14 @@ impl Trial<'_> {
         let mut problems = Vec::new();
         let (together, single) = ids.split_at(cases.len());
         let found = self.write(&mut writer, together).await;
-        let wanted = End::of(together);
+        let wanted = CaseResults::of(together);
         if found != wanted {
             problems.push(self.problem("all at once", cases[0].line, &found, &wanted));
         }
         for one in single {
             let one = std::slice::from_ref(one);
             let found = self.write(&mut writer, one).await;
-            let wanted = End::of(one);
+            let wanted = CaseResults::of(one);
             if found != wanted {
                 problems.push(self.problem("alone", one[0].1.line, &found, &wanted));
             }
@@ -133,8 +135,9 @@ impl Trial<'_> {
         problems
     }
 
-    /// Whether the case goes alone too: a read is a create to every sink, an outcome under either
-    /// tie is seen under one, and what carries no image was alone without images already.
+    /// Whether the case is also written alone. Not needed for a read, which every sink treats as a
+    /// create; for a result that holds for both ties and is tested with one; and for changes
+    /// without rows before, which were already alone without them.
     fn alone(&self, case: &Case) -> bool {
         let event = &case.event;
         let seen = self.with_before && event.image().is_none();
@@ -142,32 +145,32 @@ impl Trial<'_> {
         event.operation != Operation::Read && !seen && !other_tie
     }
 
-    /// Puts what the cases meet into the target.
+    /// Inserts the rows that the cases need into the target.
     async fn prepare(&self, writer: &mut Writer, ids: &[(i64, &Case)]) {
         let rows: Vec<String> = ids
             .iter()
             .filter_map(|(id, case)| {
-                let cells = case.held.cells()?.iter().map(Cell::literal);
+                let cells = case.target.cells()?.iter().map(Cell::literal);
                 let cells: Vec<String> = cells.collect();
-                let marked = matches!(case.held, Held::Marked(_));
+                let marked = matches!(case.target, TargetState::Marked(_));
                 Some(format!("({id}, {}, {marked})", cells.join(", ")))
             })
             .collect();
         if !rows.is_empty() {
             let rows = rows.join(", ");
-            self.bench
+            self.database
                 .execute(&format!("INSERT INTO clients VALUES {rows}"))
                 .await;
         }
-        let mut graves = Vec::new();
+        let mut tombstones = Vec::new();
         for (id, case) in ids {
-            if let Held::Grave(version) = case.held {
+            if let TargetState::Tombstone(version) = case.target {
                 let version = Column::Version.value(&version.to_string());
                 let cells = self.columns.iter().map(|column| match column {
                     Column::Version => Cell::Is(version.clone()),
                     _ => Cell::Null,
                 });
-                graves.push(Event {
+                tombstones.push(Event {
                     operation: Operation::Create,
                     id: *id,
                     before: None,
@@ -175,21 +178,25 @@ impl Trial<'_> {
                 });
             }
         }
-        if graves.is_empty() {
+        if tombstones.is_empty() {
             return;
         }
         for operation in [Operation::Create, Operation::Delete] {
-            for event in &mut graves {
+            for event in &mut tombstones {
                 event.operation = operation;
             }
-            let batch = changes(self.columns, &graves, false);
+            let batch = changes(self.columns, &tombstones, false);
             let done = writer.write(vec![batch]).await.unwrap();
-            assert_eq!(done.written, graves.len() as u64, "{operation:?}: {done:?}");
+            assert_eq!(
+                done.written,
+                tombstones.len() as u64,
+                "{operation:?}: {done:?}"
+            );
         }
     }
 
-    /// Writes what is not refused, as the pipeline does.
-    async fn write(&self, writer: &mut Writer, ids: &[(i64, &Case)]) -> End {
+    /// Writes the changes and skips rejected ones, as a pipeline does.
+    async fn write(&self, writer: &mut Writer, ids: &[(i64, &Case)]) -> CaseResults {
         let mut events: Vec<Event> = ids
             .iter()
             .map(|(id, case)| Event {
@@ -197,7 +204,7 @@ impl Trial<'_> {
                 ..case.event.clone()
             })
             .collect();
-        let mut end = End::default();
+        let mut end = CaseResults::default();
         while !events.is_empty() {
             let batch = changes(self.columns, &events, self.with_before);
             match writer.write(vec![batch]).await {
@@ -235,7 +242,7 @@ impl Trial<'_> {
                 .map(|(column, text)| Cell::of(text.map(|text| column.value(&text))));
             (id, cells.collect())
         };
-        let rows = self.bench.query(&query).await;
+        let rows = self.database.query(&query).await;
         rows.into_iter().map(read).collect()
     }
 
@@ -247,7 +254,7 @@ impl Trial<'_> {
         wanted: &dyn std::fmt::Debug,
     ) -> String {
         format!(
-            "truth.txt:{line} ({} {:?} tie {:?}, {:?}, deletes {:?}, {} images, {many}): found {found:?}, expected {wanted:?}",
+            "decision_table.txt:{line} ({} {:?} tie {:?}, {:?}, deletes {:?}, {} images, {many}): found {found:?}, expected {wanted:?}",
             self.policy.strategy.name(),
             self.policy.detect,
             self.policy.tie,
@@ -258,8 +265,8 @@ impl Trial<'_> {
     }
 }
 
-impl End {
-    /// What is written down for these cases.
+impl CaseResults {
+    /// The expected result of these cases.
     fn of(ids: &[(i64, &Case)]) -> Self {
         let mut end = Self::default();
         for (id, case) in ids {
@@ -281,7 +288,7 @@ impl End {
     }
 }
 
-/// Whether two rows as they are shown are one: documents by their value, everything else by its text.
+/// Whether two rows are equal: documents by value, everything else by its text.
 fn same(found: &str, wanted: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     let (found, wanted) = (found.split('|'), wanted.split('|'));

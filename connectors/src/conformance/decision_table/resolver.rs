@@ -1,28 +1,28 @@
-//! The table against a resolver alone: a pure function, no database.
+//! Checks a resolver against the decision table, without a database.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::buffer::BooleanBuffer;
 
-use super::{Bucket, Case, Held, groups};
+use super::{Bucket, Case, TargetState, groups};
 use crate::change::{Changes, Image, Operation};
 use crate::conflict::{
-    Base, Decisions, Held as Rows, Meeting, Resolver, Resolvers, Strategy, Verdict,
+    Base, ConflictBatch, Decisions, Resolver, Resolvers, Strategy, TargetRows, Verdict,
 };
 use crate::conformance::cells::{Cell, Event, batch, cell, changes, images, schema, show};
 
-/// Cases of one policy as what a resolver is asked; row `i` is case `i`.
-pub struct Met {
+/// The cases of one policy as one conflict batch; row `i` is case `i`.
+pub struct CaseBatch {
     cases: Vec<Case>,
     changes: Changes,
-    target: Rows,
+    target: TargetRows,
     base: Option<Image>,
-    graves: Option<ArrayRef>,
+    tombstones: Option<ArrayRef>,
 }
 
-/// Passes where the resolver decides every case as it is written down: all of a policy at once, and
-/// every one alone.
+/// Checks that the resolver decides every case as the table says: all cases of a policy in one
+/// batch, and each alone.
 pub fn check_resolver(resolvers: &dyn Resolvers) {
     let mut problems = Vec::new();
     for (policy, group) in groups() {
@@ -42,18 +42,18 @@ pub fn check_resolver(resolvers: &dyn Resolvers) {
             .filter(|case| case.event.before.is_none())
             .cloned()
             .collect();
-        problems.extend(put(&*resolver, &Met::new(without.clone(), false)));
-        problems.extend(put(&*resolver, &Met::new(group, true)));
+        problems.extend(put(&*resolver, &CaseBatch::new(without.clone(), false)));
+        problems.extend(put(&*resolver, &CaseBatch::new(group, true)));
         for case in without {
-            problems.extend(put(&*resolver, &Met::new(vec![case], false)));
+            problems.extend(put(&*resolver, &CaseBatch::new(vec![case], false)));
         }
     }
     report(&problems);
 }
 
-/// Fails with what went wrong, if anything did.
+/// Panics with the problems, if there are any.
 pub(super) fn report(problems: &[String]) {
-    // One a line of the table is enough to see what is wrong.
+    // One problem for each line of the table is enough.
     let mut lines: Vec<&str> = Vec::new();
     let mut shown = String::new();
     for problem in problems {
@@ -66,25 +66,25 @@ pub(super) fn report(problems: &[String]) {
     }
     assert!(
         problems.is_empty(),
-        "{} times a case ended otherwise than truth.txt says:\n{shown}",
+        "{} times a case ended otherwise than decision_table.txt says:\n{shown}",
         problems.len(),
     );
 }
 
-fn put(resolver: &dyn Resolver, met: &Met) -> Vec<String> {
-    match resolver.resolve(&met.meeting()) {
-        Ok(decisions) => met.compare(&decisions),
+fn put(resolver: &dyn Resolver, batch: &CaseBatch) -> Vec<String> {
+    match resolver.resolve(&batch.conflict_batch()) {
+        Ok(decisions) => batch.compare(&decisions),
         Err(error) => vec![format!(
-            "truth.txt:{} and on: {}",
-            met.cases[0].line,
+            "decision_table.txt:{} and on: {}",
+            batch.cases[0].line,
             error.chain()
         )],
     }
 }
 
-impl Met {
-    /// The meeting of these cases, which share their policy and columns. Images before go along
-    /// where `with_before`: then that of a delete is its row.
+impl CaseBatch {
+    /// The conflict batch of cases that share their policy and columns. With `with_before`, the
+    /// changes contain their rows before; for a delete that is the deleted row.
     pub fn new(cases: Vec<Case>, with_before: bool) -> Self {
         let columns = &cases[0].columns;
         let events: Vec<Event> = cases
@@ -96,43 +96,44 @@ impl Met {
             })
             .collect();
         let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
-        let rows: Vec<Option<&[Cell]>> = cases.iter().map(|case| case.held.cells()).collect();
+        let rows: Vec<Option<&[Cell]>> = cases.iter().map(|case| case.target.cells()).collect();
         let marks: Vec<bool> = cases
             .iter()
-            .map(|case| matches!(case.held, Held::Marked(_)))
+            .map(|case| matches!(case.target, TargetState::Marked(_)))
             .collect();
-        let graves = cases.iter().map(|case| match case.held {
-            Held::Grave(version) => Some(version),
+        let tombstones = cases.iter().map(|case| match case.target {
+            TargetState::Tombstone(version) => Some(version),
             _ => None,
         });
         let policy = &cases[0].policy;
-        let buries = matches!(policy.strategy, Strategy::NewestWins | Strategy::Merge)
+        let records_deletes = matches!(policy.strategy, Strategy::NewestWins | Strategy::Merge)
             && policy.version.is_some();
         Self {
             changes: changes(columns, &events, with_before),
-            target: Rows {
+            target: TargetRows {
                 rows: batch(columns, &ids, &rows),
                 exists: rows.iter().map(Option::is_some).collect(),
                 marked: marks.contains(&true).then(|| BooleanBuffer::from(marks)),
                 foreign: vec![None; columns.len() + 1],
             },
             base: with_before.then(|| images(columns, &events)),
-            graves: buries.then(|| Arc::new(Int64Array::from_iter(graves)) as ArrayRef),
+            tombstones: records_deletes
+                .then(|| Arc::new(Int64Array::from_iter(tombstones)) as ArrayRef),
             cases,
         }
     }
 
-    /// What the resolver is asked.
-    pub fn meeting(&self) -> Meeting<'_> {
-        Meeting {
+    /// The input of the resolver.
+    pub fn conflict_batch(&self) -> ConflictBatch<'_> {
+        ConflictBatch {
             changes: &self.changes,
             target: &self.target,
             base: self.base.as_ref().map_or(Base::None, Base::Image),
-            graves: self.graves.as_ref(),
+            tombstones: self.tombstones.as_ref(),
         }
     }
 
-    /// What differs from what is written down, one line each.
+    /// The differences from the table, one on each line.
     pub fn compare(&self, decisions: &Decisions) -> Vec<String> {
         let mut problems = Vec::new();
         for (index, case) in self.cases.iter().enumerate() {
@@ -140,7 +141,7 @@ impl Met {
             let (wanted, fits) = wanted(case, decisions.verdicts[index]);
             if !fits || found != wanted {
                 problems.push(format!(
-                    "truth.txt:{} ({}, detect {:?}, tie {:?}, {} {}): {:?} {found}, expected {wanted}",
+                    "decision_table.txt:{} ({}, detect {:?}, tie {:?}, {} {}): {:?} {found}, expected {wanted}",
                     case.line,
                     case.block,
                     case.policy.detect,
@@ -154,7 +155,7 @@ impl Met {
         let rows = |rows: Vec<u32>| rows.is_sorted_by(|left, right| left < right);
         if !rows(decisions.conflicts.iter().map(|one| one.row).collect()) {
             problems.push(format!(
-                "truth.txt:{}: conflicts do not ascend by their row, or one has two",
+                "decision_table.txt:{}: conflicts are not ordered by row, or a row has two",
                 self.cases[0].line
             ));
         }
@@ -162,20 +163,20 @@ impl Met {
     }
 }
 
-impl Held {
-    /// The row, marked or not.
+impl TargetState {
+    /// The row in the target, marked or not.
     pub(super) fn cells(&self) -> Option<&[Cell]> {
         match self {
             Self::Row(row) | Self::Marked(row) => Some(row),
-            Self::Nothing | Self::Grave(_) => None,
+            Self::Absent | Self::Tombstone(_) => None,
         }
     }
 }
 
-/// What was decided: the row, the conflict, the rule.
+/// The decision as text: the row, the conflict, the rule.
 fn found(case: &Case, decisions: &Decisions, index: usize) -> String {
-    let held = match &case.held {
-        Held::Row(row) => Some(row.clone()),
+    let held = match &case.target {
+        TargetState::Row(row) => Some(row.clone()),
         _ => None,
     };
     let row = match decisions.verdicts[index] {
@@ -208,15 +209,16 @@ fn found(case: &Case, decisions: &Decisions, index: usize) -> String {
     text(row.as_deref(), conflict, rule.as_deref())
 }
 
-/// What is written down, and whether the verdict says so.
+/// The expected result as text, and whether the verdict fits it.
 fn wanted(case: &Case, verdict: Verdict) -> (String, bool) {
-    let same = case.held.cells() == case.row.as_deref() && !matches!(case.held, Held::Marked(_));
+    let same = case.target.cells() == case.row.as_deref()
+        && !matches!(case.target, TargetState::Marked(_));
     let delete = case.event.operation == Operation::Delete;
     let (rule, fits) = match &case.bucket {
         Bucket::Rejected(rule) => (Some(rule.as_str()), verdict == Verdict::Reject),
         Bucket::Kept => (None, verdict == Verdict::Keep),
         Bucket::Queued => (None, verdict == Verdict::Queue),
-        Bucket::Written if delete && matches!(case.held, Held::Row(_)) => {
+        Bucket::Written if delete && matches!(case.target, TargetState::Row(_)) => {
             (None, verdict == Verdict::Delete)
         }
         Bucket::Written if delete => (None, matches!(verdict, Verdict::Delete | Verdict::Same)),

@@ -1,4 +1,4 @@
-//! The policies that histories are written under, with the columns of their rows.
+//! The policies of the random histories, with the columns of their rows.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use super::Column::{Amount, Doc, Name, Tags, Version};
 use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
 use crate::conformance::model::{ADDED, SIDE};
 
-/// Every strategy of a sink, and every strategy of one column under `newest_wins` and `merge`; each
-/// with a detection and a tie of its own, so that all of them come about.
+/// Every strategy of a sink, and every strategy of a column under `newest_wins` and `merge`.
+/// Detection and tie vary, so that every value occurs.
 pub(super) fn policies() -> Vec<(ConflictPolicy, Vec<Column>)> {
     use Strategy::{
         Coalesce, Concat, Expression, JsonMerge, Manual, Max, Merge, Min, NewestWins, OldestWins,
@@ -70,7 +70,7 @@ pub(super) fn policies() -> Vec<(ConflictPolicy, Vec<Column>)> {
         let own = Some(("name", Concat));
         all.push((policy(sink, own), vec![Name, Amount, Version]));
     }
-    // Detections and ties go round where nothing else says them.
+    // Policies without a fixed detection or tie get the values in turn.
     let detections = [
         None,
         Some(Detect::Row),

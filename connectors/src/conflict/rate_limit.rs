@@ -1,19 +1,19 @@
-//! How many conflicts a second are kept; all of them are counted, whatever this says.
+//! A rate limit for recorded conflicts; it does not affect the counts.
 
-/// Lets `per_second_max` conflicts a second through, as many at once after a quiet second.
+/// Allows `per_second_max` conflicts in a second; after a quiet second, all of them at once.
 ///
-/// Time is passed in, in milliseconds; one that runs backwards counts as standing still.
+/// The caller passes the time in milliseconds; a time that goes backwards counts as unchanged.
 #[derive(Debug, Clone)]
-pub struct Sampler {
-    /// Thousandths of a conflict that a millisecond brings: as many as a second has conflicts.
+pub struct RateLimit {
+    /// The budget that each millisecond adds, in thousandths of a conflict.
     per_second_max: u64,
-    /// Thousandths of a conflict that are left.
+    /// The budget that is left, in thousandths of a conflict.
     left: u64,
     now_ms: i64,
 }
 
-impl Sampler {
-    /// One that begins full. 0 lets nothing through.
+impl RateLimit {
+    /// A limiter with a full budget. 0 allows nothing.
     pub fn new(per_second_max: u32, now_ms: i64) -> Self {
         let per_second_max = u64::from(per_second_max);
         Self {
@@ -23,7 +23,7 @@ impl Sampler {
         }
     }
 
-    /// How many of `wanted` may be kept now: the first of them.
+    /// How many of `wanted` conflicts may be recorded now.
     pub fn take(&mut self, wanted: usize, now_ms: i64) -> usize {
         let passed = now_ms.saturating_sub(self.now_ms).clamp(0, 1_000) as u64;
         self.now_ms = self.now_ms.max(now_ms);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_quiet_time_saves_up_one_second() {
-        let mut sampler = Sampler::new(10, 5_000);
+        let mut rate_limit = RateLimit::new(10, 5_000);
         let steps = [
             // (now, wanted, expected)
             (5_000, 4, 4),
@@ -55,8 +55,8 @@ mod tests {
             (i64::MAX, 100, 7),
         ];
         for (now_ms, wanted, expect) in steps {
-            assert_eq!(sampler.take(wanted, now_ms), expect, "at {now_ms}");
+            assert_eq!(rate_limit.take(wanted, now_ms), expect, "at {now_ms}");
         }
-        assert_eq!(Sampler::new(0, 0).take(5, 10_000), 0);
+        assert_eq!(RateLimit::new(0, 0).take(5, 10_000), 0);
     }
 }

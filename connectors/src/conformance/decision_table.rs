@@ -1,21 +1,23 @@
-//! The truth table of conflicts: what every change does to the row that it meets (C1–C10).
+//! The decision table of conflicts: the result of every kind of change for the row that it meets
+//! (C1–C10).
 //!
-//! `truth.txt` holds every expected outcome, written down and not computed by what is tested; its
-//! head explains the lines. The same cases are put to a whole sink ([`check_truth`]: rows, outcome
-//! and counts by type, alone and many in one batch, through the statement and through the resolver)
-//! and to a resolver alone ([`check_resolver`]: verdicts, rows, types and winners, no database).
+//! `decision_table.txt` contains the expected results, written by hand and a script from the rules,
+//! not computed by the code under test; its header explains the format. [`check_decision_table`]
+//! applies the cases to a sink: it compares rows, outcome and counts by type, with each case alone
+//! and with many in one batch, through the statement and through the resolver. [`check_resolver`]
+//! applies them to a resolver without a database: it compares verdicts, rows, types and winners.
 
 mod resolver;
 mod sink;
 mod table;
 
-pub use resolver::{Met, check_resolver};
-pub use sink::{check_statements, check_truth};
-pub use table::{Bucket, Case, Held, cases};
+pub use resolver::{CaseBatch, check_resolver};
+pub use sink::{check_decision_table, check_statement_decisions};
+pub use table::{Bucket, Case, TargetState, cases};
 
 use crate::conflict::ConflictPolicy;
 
-/// Cases of one policy, in the order of the table.
+/// The cases of each policy, in the order of the table.
 fn groups() -> Vec<(ConflictPolicy, Vec<Case>)> {
     let mut groups: Vec<(&'static str, ConflictPolicy, Vec<Case>)> = Vec::new();
     for case in cases() {
@@ -91,8 +93,8 @@ mod tests {
     fn the_table_agrees_with_itself() {
         for case in cases() {
             let line = case.line;
-            let held = match &case.held {
-                Held::Row(row) => Some(row.clone()),
+            let held = match &case.target {
+                TargetState::Row(row) => Some(row.clone()),
                 _ => None,
             };
             match case.bucket {
@@ -112,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn no_meeting_stands_twice_under_one_policy() {
+    fn no_case_occurs_twice_under_one_policy() {
         for (policy, group) in groups() {
             for (index, case) in group.iter().enumerate() {
                 let twin = group[..index]
                     .iter()
-                    .find(|other| other.event == case.event && other.held == case.held);
+                    .find(|other| other.event == case.event && other.target == case.target);
                 assert!(
                     twin.is_none(),
                     "lines {} and {} under {policy:?}",

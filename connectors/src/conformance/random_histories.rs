@@ -1,38 +1,40 @@
-//! Histories of two writers: changes that come through the sink, and direct edits of the target in
-//! between, held against a model that takes one change at a time (R8).
+//! Random histories of two writers, compared with a model that applies one change at a time (R8):
+//! changes come through the sink, and direct edits of the target happen in between.
 //!
-//! A history is a few stretches of changes with edits after each; the sink gets a stretch in batches
-//! of 1, 7 and 60. Whatever the batch, the strategy and the way the write takes, the rows must end as
-//! the model's. The outcome must be the model's too, to the last conflict, unless changes were folded
-//! into later ones; then every change must still have one end (R17). Seeded: a failure comes again.
+//! A history consists of several rounds: changes, then edits. The sink gets the changes of a round
+//! in batches of 1, 7 and 60. For every batch size, strategy and way to write, the rows must be
+//! those of the model. The outcome must also be the model's, including every conflict, unless
+//! changes were folded into later ones; then every change must still be counted once (R17). The
+//! histories have fixed seeds, so a failure is repeatable.
 
 mod policies;
 mod script;
 
 use self::policies::policies;
-use self::script::{Edit, Stretch, script};
+use self::script::{Edit, Round, script};
 use super::cells::{Cell, Column, Event, changes, create_table, show};
+use super::decision_table::Bucket;
 use super::model::Model;
-use super::sink::{Bench, Writer, options};
-use super::truth::Bucket;
+use super::sink::{TestDatabase, Writer, options};
 use crate::conflict::{ConflictPolicy, Path, canonical_json};
 use crate::error::Error;
 use crate::sink::Outcome;
 use crate::sql::{DeleteMode, Options};
 
-/// Passes where no history ends otherwise than in the model, through the statement where that can
-/// decide, and through the resolver. `one_in` histories of this many are played, for a target where
-/// each takes long.
-pub async fn check_histories(bench: &dyn Bench, one_in: usize) {
-    check(bench, &[Path::Statement, Path::Resolver], one_in).await;
+/// Checks that every history gives the result of the model, through the statement if it can decide,
+/// and through the resolver. Only one in `one_in` histories is run, for targets on which each takes
+/// long.
+pub async fn check_random_histories(database: &dyn TestDatabase, one_in: usize) {
+    check(database, &[Path::Statement, Path::Resolver], one_in).await;
 }
 
-/// As [`check_histories`], as far as the statement decides; for a bench without a resolver.
-pub async fn check_statement_histories(bench: &dyn Bench) {
-    check(bench, &[Path::Statement], 1).await;
+/// The same as [`check_random_histories`] for strategies that the statement decides; for a database
+/// without a resolver.
+pub async fn check_statement_histories(database: &dyn TestDatabase) {
+    check(database, &[Path::Statement], 1).await;
 }
 
-async fn check(bench: &dyn Bench, paths: &[Path], one_in: usize) {
+async fn check(database: &dyn TestDatabase, paths: &[Path], one_in: usize) {
     let mut problems = Vec::new();
     let mut number = 0;
     for (seed, (policy, columns)) in policies().into_iter().enumerate() {
@@ -49,7 +51,7 @@ async fn check(bench: &dyn Bench, paths: &[Path], one_in: usize) {
                         continue;
                     }
                     let history = History {
-                        bench,
+                        database,
                         policy: ConflictPolicy {
                             path,
                             ..policy.clone()
@@ -68,7 +70,7 @@ async fn check(bench: &dyn Bench, paths: &[Path], one_in: usize) {
     }
     assert!(
         problems.is_empty(),
-        "{} histories end otherwise than one at a time, in {:?}; the first: {}",
+        "{} histories have another result than one change at a time, in {:?}; the first: {}",
         problems.len(),
         problems
             .iter()
@@ -80,40 +82,41 @@ async fn check(bench: &dyn Bench, paths: &[Path], one_in: usize) {
 
 /// One history under one policy.
 struct History<'a> {
-    bench: &'a dyn Bench,
+    database: &'a dyn TestDatabase,
     policy: ConflictPolicy,
     delete: DeleteMode,
     columns: &'a [Column],
     with_before: bool,
-    script: Vec<Stretch>,
+    script: Vec<Round>,
 }
 
-/// What became of a stretch.
+/// The result of a round.
 #[derive(Debug, Default, PartialEq)]
-struct End {
+struct RoundResult {
     outcome: Outcome,
     rejected: Vec<(usize, String)>,
-    /// `id:cells:alive`, by the key.
+    /// `id:cells:alive` for each row, ordered by the key.
     rows: Vec<String>,
 }
 
 impl History<'_> {
-    /// Plays the history in batches of so many rows; what went wrong.
+    /// Runs the history in batches of `rows` changes; returns a description of the first
+    /// difference.
     async fn check(&self, rows: usize) -> Result<(), String> {
-        self.bench.reset().await;
-        let table = create_table(self.columns, self.bench.types());
-        self.bench.execute(&table).await;
+        self.database.reset().await;
+        let table = create_table(self.columns, self.database.types());
+        self.database.execute(&table).await;
         let options = Options {
             conflict: self.policy.clone(),
             delete: self.delete,
             ..options()
         };
-        let mut writer = Writer::open(self.bench, &options).await;
+        let mut writer = Writer::open(self.database, &options).await;
         let mut model = Model::new(&self.policy, self.delete, self.columns);
-        for (number, stretch) in self.script.iter().enumerate() {
-            let wanted = self.expected(&mut model, stretch);
-            let mut found = End::default();
-            for (at, part) in stretch.changes.chunks(rows).enumerate() {
+        for (number, round) in self.script.iter().enumerate() {
+            let wanted = self.expected(&mut model, round);
+            let mut found = RoundResult::default();
+            for (at, part) in round.changes.chunks(rows).enumerate() {
                 self.write(&mut writer, part, at * rows, &mut found).await;
             }
             found.rows = self.rows().await;
@@ -126,7 +129,7 @@ impl History<'_> {
             if !same {
                 writer.sink.close().await.unwrap();
                 return Err(format!(
-                    "stretch {number} in batches of {rows}, {:?} {:?}, {:?} tie {:?}, {:?}, deletes {:?}, {} images of {:?}\n found {found:?}\nwanted {wanted:?}\n{}",
+                    "round {number} in batches of {rows}, {:?} {:?}, {:?} tie {:?}, {:?}, deletes {:?}, {} images of {:?}\n found {found:?}\nwanted {wanted:?}\n{}",
                     self.policy.strategy,
                     self.policy.columns,
                     self.policy.detect,
@@ -135,10 +138,10 @@ impl History<'_> {
                     self.delete,
                     if self.with_before { "with" } else { "without" },
                     self.columns,
-                    stretch.text()
+                    round.text()
                 ));
             }
-            for edit in &stretch.edits {
+            for edit in &round.edits {
                 self.edit(edit, &mut model).await;
             }
         }
@@ -146,10 +149,10 @@ impl History<'_> {
         Ok(())
     }
 
-    /// What the model makes of a stretch.
-    fn expected(&self, model: &mut Model, stretch: &Stretch) -> End {
-        let mut end = End::default();
-        for (number, event) in stretch.changes.iter().enumerate() {
+    /// The model's result of a round.
+    fn expected(&self, model: &mut Model, round: &Round) -> RoundResult {
+        let mut end = RoundResult::default();
+        for (number, event) in round.changes.iter().enumerate() {
             let (bucket, conflict) = model.apply(event);
             match bucket {
                 Bucket::Written => end.outcome.written += 1,
@@ -169,14 +172,20 @@ impl History<'_> {
             .iter()
             .map(|(id, (row, marked))| {
                 let row: Vec<Cell> = row.iter().cloned().map(Cell::of).collect();
-                standing(*id, &row, *marked)
+                row_text(*id, &row, *marked)
             })
             .collect();
         end
     }
 
-    /// Writes what is not refused, as the pipeline does.
-    async fn write(&self, writer: &mut Writer, events: &[Event], first: usize, end: &mut End) {
+    /// Writes the changes and skips rejected ones, as a pipeline does.
+    async fn write(
+        &self,
+        writer: &mut Writer,
+        events: &[Event],
+        first: usize,
+        end: &mut RoundResult,
+    ) {
         let mut left: Vec<(usize, Event)> = (first..).zip(events.iter().cloned()).collect();
         let mut rejected_here = Vec::new();
         while !left.is_empty() {
@@ -201,7 +210,7 @@ impl History<'_> {
         end.rejected.append(&mut rejected_here);
     }
 
-    /// An edit of the target, where there is what it edits.
+    /// Edits a row of the target, if it exists.
     async fn edit(&self, edit: &Edit, model: &mut Model) {
         let alive = model.rows.get(&edit.id).is_some_and(|(_, marked)| !marked);
         if !alive {
@@ -221,7 +230,7 @@ impl History<'_> {
             }
             None => format!("DELETE FROM clients WHERE id = {id}"),
         };
-        self.bench.execute(&sql).await;
+        self.database.execute(&sql).await;
         match (&edit.row, model.rows.get_mut(&id)) {
             (Some(cells), Some((row, _))) => {
                 for (value, cell) in row.iter_mut().zip(cells) {
@@ -252,9 +261,9 @@ impl History<'_> {
                 .zip(texts)
                 .map(|(column, text)| Cell::of(text.map(|text| column.value(&text))))
                 .collect();
-            standing(id, &cells, marked)
+            row_text(id, &cells, marked)
         };
-        self.bench
+        self.database
             .query(&query)
             .await
             .into_iter()
@@ -263,9 +272,9 @@ impl History<'_> {
     }
 }
 
-fn standing(id: i64, row: &[Cell], marked: bool) -> String {
+fn row_text(id: i64, row: &[Cell], marked: bool) -> String {
     let state = if marked { "deleted" } else { "alive" };
-    // Documents are compared by their value: a database may put their keys in an order of its own.
+    // Compared by value, because a database may reorder the keys of a document.
     let plain = show(row);
     let cells: Vec<String> = plain
         .split('|')
