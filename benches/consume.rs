@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::{Aim, compare, kafka, time};
-use syncline_connectors::record::Positions;
+use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::registry::SOURCES;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose};
 use tokio::runtime::Runtime;
@@ -59,7 +59,7 @@ async fn consume(topic: &str) -> u64 {
         match source.next(&limits).await.expect("the broker answers") {
             Event::Assigned(partitions) => {
                 source
-                    .assign(&Positions::new(), &partitions)
+                    .assign(&from_the_start(&partitions))
                     .await
                     .expect("they exist");
             }

@@ -300,6 +300,7 @@ async fn write_all(sink: &mut dyn Sink, batches: &[RecordBatch], partition: Opti
                 },
                 from,
                 next,
+                incarnation: None,
             };
             from = Some(next);
             span

@@ -15,6 +15,7 @@ use crate::config::{PipelineFile, Report, load, pipeline_files};
 mod conflicts;
 mod graph;
 mod list;
+mod positions;
 mod progress;
 mod quarantine;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Conflicts(conflicts::Arguments),
     /// Look at rejected changes.
     Quarantine(quarantine::Arguments),
+    /// Look at where a pipeline stands, begin anew, or begin at another place.
+    Positions(positions::Arguments),
 }
 
 /// What every command understands.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(arguments, &cli.global),
         Command::Conflicts(arguments) => conflicts::run(arguments, &cli.global),
         Command::Quarantine(arguments) => quarantine::run(arguments, &cli.global),
+        Command::Positions(arguments) => positions::run(arguments, &cli.global),
     };
     exit.into()
 }
@@ -159,6 +163,12 @@ pub(crate) fn refuse(report: &Report, global: &Global) -> Exit {
         let _ = stderr.lock().write_all(text.as_bytes());
     }
     Exit::Configuration
+}
+
+/// Says on stderr what a person should know beside the result.
+pub(crate) fn say(text: &str) {
+    // There is nowhere left to say that stderr is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Says on stderr why a command cannot do what was asked.

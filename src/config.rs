@@ -33,6 +33,7 @@ mod size;
 mod read;
 mod reference;
 mod rows;
+mod together;
 
 #[cfg(test)]
 mod golden;
@@ -47,6 +48,7 @@ pub use report::Report;
 pub use rows::{KnownRows, check_rows};
 pub use schema::pipeline_schema;
 pub use size::ByteSize;
+pub use together::check_together;
 
 /// A pipeline file that holds to its schema and whose graph is whole.
 pub struct PipelineFile {

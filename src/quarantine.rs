@@ -2,7 +2,8 @@
 //!
 //! An entry is durable before the position of its record moves, so a crash in between stores it
 //! again, never loses it. An entry is known by record and stage ([`Entry::id`]): listing shows the
-//! last of those with one id, so that a replay is seen once. An outage of the store is an outage of
+//! last of those with one id, so that a replay is seen once. A run can take its own entries back
+//! ([`Quarantine::withdraw`]); those that another stored under the same id stay. An outage of the store is an outage of
 //! the pipeline: it waits and retries.
 
 mod entry;
@@ -51,6 +52,19 @@ impl Quarantine {
             Self::Topic(store) => store.append(entries).await,
         }
     }
+
+    /// Takes back entries whose changes were not acknowledged and come again: they are listed no
+    /// more.
+    ///
+    /// # Errors
+    /// `Unavailable`: they may still be listed.
+    pub(crate) async fn withdraw(&self, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let withdrawals: Vec<Entry> = entries.iter().map(Entry::withdrawal).collect();
+        self.append(&withdrawals).await
+    }
 }
 
 /// What is in a quarantine, oldest first, each id once.
@@ -71,9 +85,16 @@ pub fn list(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
         QuarantineConfig::File(config) => file::list(&config.path, pipeline)?,
         QuarantineConfig::Kafka(config) => topic::list(config, pipeline)?,
     };
-    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    let mut of_runs: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
     for (index, entry) in listing.entries.iter().enumerate() {
-        last.insert(entry.id(), index);
+        of_runs.insert((entry.id(), entry.run.clone()), index);
+    }
+    let mut last: BTreeMap<String, usize> = BTreeMap::new();
+    for ((id, _), index) in of_runs {
+        if !listing.entries[index].withdrawn {
+            let newest = last.entry(id).or_insert(index);
+            *newest = index.max(*newest);
+        }
     }
     let mut index = 0;
     listing.entries.retain(|entry| {
@@ -88,4 +109,57 @@ fn unavailable(what: &str, path: &std::path::Path, cause: std::io::Error) -> Err
         format!("cannot {what} the quarantine {}", path.display()),
         cause,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FileQuarantine;
+
+    fn entry(run: Option<&str>) -> Entry {
+        Entry {
+            time: "2026-01-01T00:00:00.000Z".into(),
+            pipeline: "p".into(),
+            stage: "billing".into(),
+            rule: "23502".into(),
+            field: None,
+            reason: "null".into(),
+            topic: "t".into(),
+            partition: 0,
+            offset: 1,
+            timestamp_ms: None,
+            key: None,
+            headers: None,
+            value: None,
+            run: run.map(str::to_owned),
+            withdrawn: false,
+        }
+    }
+
+    /// What two runs did with an entry of one id: `+` stored it, `-` took it back.
+    #[tokio::test]
+    async fn a_run_takes_back_its_own_entries_only() {
+        let cases: [(&[(&str, char)], usize); 6] = [
+            (&[("a", '+')], 1),
+            (&[("a", '+'), ("a", '-')], 0),
+            (&[("a", '+'), ("a", '-'), ("a", '+')], 1),
+            (&[("a", '+'), ("b", '+'), ("a", '-')], 1),
+            (&[("b", '+'), ("a", '+'), ("a", '-')], 1),
+            (&[("b", '+'), ("a", '+'), ("a", '-'), ("b", '-')], 0),
+        ];
+        for (steps, expect) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let config = QuarantineConfig::File(FileQuarantine::new(folder.path()));
+            let quarantine = Quarantine::open(&config, "p").await.unwrap();
+            for (run, step) in steps {
+                let entries = [entry(Some(run))];
+                match step {
+                    '+' => quarantine.append(&entries).await.unwrap(),
+                    _ => quarantine.withdraw(&entries).await.unwrap(),
+                }
+            }
+            let listed = list(&config, "p").unwrap().entries;
+            assert_eq!(listed.len(), expect, "{steps:?}");
+        }
+    }
 }

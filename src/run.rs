@@ -10,9 +10,13 @@ pub(crate) mod browse;
 mod chain;
 #[cfg(test)]
 mod engine_tests;
+mod held;
 pub mod lag;
 mod lane;
 mod patience;
+pub mod refusals;
+mod refused_rules;
+mod sink_keys;
 pub mod status;
 mod tracker;
 mod writer;
@@ -39,6 +43,7 @@ use account::{Account, Balance};
 use chain::Chain;
 use lag::Lag;
 use lane::{Lane, Progress, WriterHandle};
+use refusals::{Refusals, RefusedRule};
 use status::Status;
 use writer::{DELIVERIES_MAX, Writer};
 
@@ -64,6 +69,8 @@ pub struct Running {
     pub accounts: Vec<(String, Arc<Account>)>,
     /// How far each source is behind, by name, in the order of the file.
     pub lags: Vec<(String, Arc<Lag>)>,
+    /// What is refused, and whether that is everything.
+    pub refusals: Arc<Refusals>,
     started_at: Instant,
 }
 
@@ -78,6 +85,8 @@ pub struct Summary {
     pub sources: Vec<SourceSummary>,
     /// The account of each sink.
     pub sinks: Vec<SinkSummary>,
+    /// What went into quarantine, by rule.
+    pub quarantined: Vec<RefusedRule>,
 }
 
 /// How far a source is behind.
@@ -116,6 +125,7 @@ impl Running {
                 .iter()
                 .map(|source| (source.name.clone(), Arc::default()))
                 .collect(),
+            refusals: Arc::new(Refusals::new(&plan.name, plan.quarantine.stop_after())),
             started_at: Instant::now(),
         }
     }
@@ -145,6 +155,7 @@ impl Running {
                 })
                 .collect(),
             sinks: self.accounts.iter().map(of).collect(),
+            quarantined: self.refusals.kept(),
         }
     }
 
@@ -301,6 +312,7 @@ impl Running {
                 };
                 let source = source_plan.config.connect(opening).await;
                 let source = source.map_err(|error| Failure::of(&part, error))?;
+                self.refusals.reads(&part);
                 let lane = Lane {
                     part,
                     number,
@@ -310,6 +322,8 @@ impl Running {
                     chain: Chain::new(&plan.name, source_plan),
                     writers: handles,
                     quarantine: quarantine.clone(),
+                    refusals: self.refusals.clone(),
+                    declared: source_plan.declared_columns(),
                     status: self.status.clone(),
                     limits: plan.limits,
                     in_flight_bytes_max: usize::try_from(lane_bytes / 2).unwrap_or(usize::MAX),
@@ -347,13 +361,16 @@ impl Running {
         };
         let writer = Writer {
             pipeline: self.name.clone(),
-            name: plan.name.clone(),
+            name: plan.name.as_str().into(),
             sink: patient(sink, &plan.layers, patience),
             quarantine: quarantine.clone(),
+            refusals: self.refusals.clone(),
             account,
             status: self.status.clone(),
             positions: Positions::new(),
+            keeps_positions: false,
             fenced: false,
+            held: None,
             commands,
             notices,
         };

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::Options;
 
@@ -46,6 +47,10 @@ impl SinkSettings for BlackholeSink {
         Ok(())
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     async fn connect(
         &self,
         _identity: &Identity,
@@ -61,13 +66,21 @@ impl SinkSettings for BlackholeSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         Ok(None)
     }
+
+    async fn open_positions(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        Ok(None)
+    }
 }
 
 struct Blackhole;
 
 #[async_trait]
 impl Sink for Blackhole {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         Ok(None)
     }
 

@@ -10,12 +10,14 @@
 
 pub mod cells;
 pub mod histories;
+pub mod keys;
 pub mod rows;
 pub mod shadow;
 pub mod shape;
 pub mod sink;
 pub mod source;
 pub mod truth;
+pub mod values;
 
 mod model;
 mod strategies;

@@ -1,7 +1,9 @@
 //! Files: a source of lines and a sink of JSON lines.
 
+mod fingerprint;
 mod sink;
 mod source;
+mod survey;
 mod tail;
 
 pub use self::sink::FileSink;

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Guarantees: the records of a partition come in order and without a gap that the broker did not
-//! make; where to begin is said by the sink's position, else by the group's committed offset, else
-//! by `start`; an offset that is gone is an error, never a reset. Only committed transactions are
+//! make; where to begin is said by each sink's position, else by `start`, and by the group's committed
+//! offset only for a sink that keeps no positions; an offset that is gone is an error, never a reset,
+//! and so is a position of a topic that was deleted and made again. Only committed transactions are
 //! read. A duplicate is a record at an offset that was read already: it is dropped. A record
 //! without a value is a tombstone and is handed over. A topic that begins to match a pattern is
 //! joined within about ten seconds.
@@ -29,13 +30,17 @@ mod gather;
 mod headers;
 #[cfg(test)]
 mod outage_tests;
+mod place;
 mod producer;
 mod properties;
 mod reader;
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
 mod server_tests;
+mod start;
+mod survey;
 mod topic;
+mod topic_id;
 mod trouble;
 mod watermark;
 
@@ -48,15 +53,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
 use crate::record::Partition;
-use crate::source::{Description, Lane, Opening, Purpose, Source, SourceSettings};
+use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceSettings, Wanted};
 use client::{LogOnly, Reports};
 use reader::{Reader, Task};
 
 pub use producer::{KafkaWriter, OutRecord, read_topic};
+pub use start::{Start, Timestamp};
+
 use properties::check_properties;
+use survey::survey;
 
 /// A source that reads topics of a Kafka cluster.
 ///
@@ -88,7 +96,9 @@ pub struct KafkaSource {
     pub topics: Topics,
     /// The consumer group. Replicas of one pipeline share it.
     pub group: String,
-    /// Where to begin when neither the sink nor the group knows.
+    /// Where a sink begins with a topic that it holds no position of: `earliest`, `latest`, or
+    /// `{ timestamp = "2026-01-01T00:00:00Z" }` for the first record that is not older. A sink that
+    /// keeps no positions (a file) begins at the group's committed offset, where there is one.
     #[serde(default)]
     pub start: Start,
     /// What the values are.
@@ -96,9 +106,15 @@ pub struct KafkaSource {
     /// Column types, where the values do not say them: `id = "int64"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<DeclaredSchema>,
-    /// Key columns, where records have no key.
+    /// Key columns, where records have no key, or one of a single plain value. Default: those of the
+    /// sinks, where they agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
+    /// Which columns of the record key become columns of the row, where the value lacks them:
+    /// `needed`, those that the `key` of this source or of a sink names, and all where none is
+    /// written; `record`, all; `value`, none.
+    #[serde(default)]
+    pub key_columns: KeyColumns,
     /// The text that stands for a value the source did not send, where it is not Debezium's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -139,17 +155,6 @@ pub enum Topics {
     One(String),
     /// Several.
     Many(Vec<String>),
-}
-
-/// Where to begin when neither the sink nor the group knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Start {
-    /// With the first record that is there.
-    #[default]
-    Earliest,
-    /// With the first record that comes.
-    Latest,
 }
 
 impl Topics {
@@ -205,6 +210,7 @@ impl SourceSettings for KafkaSource {
             format: self.format,
             schema: self.schema.as_ref(),
             key: self.key.as_deref(),
+            key_columns: self.key_columns,
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
         }
@@ -239,6 +245,10 @@ impl SourceSettings for KafkaSource {
             }
         }
     }
+
+    async fn survey(&self, wanted: &Wanted) -> Result<Vec<Extent>> {
+        survey(self, wanted).await
+    }
 }
 
 /// Properties that are refused, and topics that cannot be named so; paths begin at the source's table.
@@ -248,6 +258,11 @@ pub fn check_settings(config: &KafkaSource) -> Vec<Problem> {
         let mut problem = Problem::new(&["properties", &key], message);
         problem.help = help;
         problems.push(problem);
+    }
+    if let Start::Timestamp(timestamp) = &config.start
+        && let Err(error) = timestamp.milliseconds()
+    {
+        problems.push(Problem::new(&["start", "timestamp"], error.to_string()));
     }
     let names = config.topics.names();
     if names.is_empty() {
@@ -311,8 +326,9 @@ pub fn connect(
     };
     let task = Task {
         brokers: config.brokers.clone(),
-        start: config.start,
-        topics_are_named: !config.topics.has_pattern(),
+        topics: config.topics.clone(),
+        group: config.group.clone(),
+        start: config.start.clone(),
         once,
     };
     Ok(Box::new(Reader::new(consumer, task)))
@@ -370,6 +386,7 @@ mod tests {
             format: Format::DebeziumJson,
             schema: None,
             key: None,
+            key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
             instance: None,

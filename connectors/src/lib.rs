@@ -5,6 +5,7 @@
 //! durable together. This crate knows no operator and no pipeline: the crate `syncline` stands on
 //! it, never the other way round.
 
+pub mod assignment;
 pub mod blackhole;
 pub mod change;
 pub mod conflict;
@@ -16,6 +17,7 @@ pub mod kafka;
 pub mod kind;
 pub mod layer;
 pub mod mysql;
+pub mod positions;
 pub mod postgres;
 pub mod problem;
 pub mod record;

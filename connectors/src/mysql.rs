@@ -43,11 +43,13 @@ mod session;
 mod apply;
 mod cell;
 mod connection;
+mod equality;
 mod place;
 mod read;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -64,10 +66,12 @@ use self::session::Session;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a MySQL or MariaDB database, exactly once.
@@ -90,8 +94,13 @@ pub struct MysqlSink {
     /// `{database}` and `{topic}` of the source.
     #[serde(default = "default_table")]
     pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -137,6 +146,7 @@ impl MysqlSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -147,6 +157,7 @@ impl MysqlSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -171,6 +182,7 @@ impl MysqlSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -207,6 +219,10 @@ impl SinkSettings for MysqlSink {
         check(self).await
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        sql::sink::default_key::<session::Session>(self).await
+    }
+
     async fn connect(
         &self,
         identity: &Identity,
@@ -222,6 +238,14 @@ impl SinkSettings for MysqlSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        store::open_positions(self, pipeline, sink).await.map(Some)
     }
 }
 

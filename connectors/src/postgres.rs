@@ -29,12 +29,15 @@ mod session;
 mod apply;
 mod connection;
 mod copy;
+mod equality;
+mod exact;
 mod instant;
 mod numeric;
 mod read;
 mod settle;
 mod stage;
 mod statement;
+mod store;
 mod trigger;
 
 #[cfg(test)]
@@ -54,10 +57,12 @@ use self::session::Session;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a PostgreSQL database, exactly once.
@@ -80,8 +85,13 @@ pub struct PostgresSink {
     /// `{database}` and `{topic}` of the source.
     #[serde(default = "default_table")]
     pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -141,6 +151,7 @@ impl PostgresSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -151,6 +162,7 @@ impl PostgresSink {
             url: url.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -189,6 +201,7 @@ impl PostgresSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -232,6 +245,10 @@ impl SinkSettings for PostgresSink {
         check(self).await
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        sql::sink::default_key::<session::Session>(self).await
+    }
+
     async fn connect(
         &self,
         identity: &Identity,
@@ -247,6 +264,14 @@ impl SinkSettings for PostgresSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<Session>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        store::open_positions(self, pipeline, sink).await.map(Some)
     }
 }
 

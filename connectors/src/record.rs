@@ -1,7 +1,8 @@
 //! Raw records and positions: what a source hands over before anything is decoded.
 //!
 //! A position is the offset of the next record to read, never of the last one read. For Kafka it
-//! is the offset; for a file it is the byte at which the next line begins.
+//! is the offset; for a file it is the byte at which the next line begins. What a position counts
+//! in is its incarnation: a topic that was deleted and made again counts anew.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +27,29 @@ impl fmt::Display for Partition {
 /// The next offset of each partition. A partition that is absent has never been written.
 pub type Positions = BTreeMap<Partition, i64>;
 
+/// What the positions of a partition count in, as a text that only its source compares: the id of a
+/// Kafka topic, the fingerprint of a file.
+pub type Incarnation = Arc<str>;
+
+/// Where a partition stands in a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The next offset.
+    pub next: i64,
+    /// What it counts in; `None` where the source said nothing when it was written.
+    pub incarnation: Option<Incarnation>,
+}
+
+/// What a target holds. A partition that is absent has never been written.
+pub type HeldPositions = BTreeMap<Partition, Held>;
+
+/// The offsets alone.
+pub fn offsets(held: &HeldPositions) -> Positions {
+    held.iter()
+        .map(|(partition, held)| (partition.clone(), held.next))
+        .collect()
+}
+
 /// The stretch of one partition that a fetch covers, also where it holds no records (compaction,
 /// transaction markers).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +61,9 @@ pub struct Span {
     pub from: Option<i64>,
     /// The position after: one past the last record.
     pub next: i64,
+    /// What the positions count in, where the source can tell; the target keeps it beside the
+    /// position and gives it back (see [`crate::assignment`]).
+    pub incarnation: Option<Incarnation>,
 }
 
 /// One record of [`Records`]; key, value and headers are ranges of [`Records::bytes`].

@@ -13,8 +13,9 @@ use crate::change::Changes;
 use crate::conflict::{ConflictCounts, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sql::Options;
 
 /// Who writes: the name under which positions are kept. Two lanes of one source share it; they
@@ -30,12 +31,13 @@ pub struct Identity {
 }
 
 /// What one transaction makes durable.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Write {
     /// Batches in source order; two of one table keep their order.
     pub changes: Vec<Changes>,
     /// The positions to move, by compare-and-set from `from` to `next`. May move past records that
-    /// left no change.
+    /// left no change. An incarnation is kept beside its position; one that is absent leaves what is
+    /// kept.
     pub spans: Vec<Span>,
 }
 
@@ -88,7 +90,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// `Unavailable` or `Configuration`.
-    async fn positions(&mut self) -> Result<Option<Positions>>;
+    async fn positions(&mut self) -> Result<Option<HeldPositions>>;
 
     /// Makes a write durable, wholly or not at all. After `Unavailable` the same write may be tried
     /// again on the same sink, which connects anew by itself: where the reply to a commit was lost,
@@ -128,6 +130,14 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
     /// `Unavailable` or `Configuration`, with what to do about it.
     async fn probe(&self) -> Result<()>;
 
+    /// The columns that identify a row in the target's one table, as the table itself says it: the default
+    /// of `key`. `None` where the sink says its key, where the table does not exist, has no such key or
+    /// depends on the change, or where the sink is no database.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn default_key(&self) -> Result<Option<Vec<String>>>;
+
     /// Opens the target for one lane. `resolvers` decide what no bulk statement can.
     ///
     /// # Errors
@@ -147,4 +157,15 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
         pipeline: &str,
         sink: &str,
     ) -> Result<Option<Box<dyn ConflictQueue>>>;
+
+    /// Opens the positions of the sink `sink` of `pipeline`, for a person; `None` where the sink keeps
+    /// none.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>>;
 }

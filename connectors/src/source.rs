@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::format::Decoding;
 use crate::problem::Problem;
-use crate::record::{Partition, Positions, Records, Span};
+use crate::record::{Incarnation, Partition, Positions, Records, Span};
 
 /// How much one fetch may hold, and how long it may wait to fill.
 #[derive(Debug, Clone, Copy)]
@@ -69,14 +70,15 @@ pub trait Source: Send {
     /// `Unavailable` while the system does not answer, `Configuration` where it refuses for good.
     async fn next(&mut self, limits: &Limits) -> Result<Event>;
 
-    /// Answers [`Event::Assigned`]: begin at these positions. A partition without one begins where
-    /// the source's own memory (a committed offset) or its `start` option says. Also called for a
-    /// partition that is being read already, to go back to what the sink holds.
+    /// Answers [`Event::Assigned`]: begin with these partitions, at the lowest place that a sink
+    /// asks for; [`crate::assignment`] says which that is. Also called for a partition that is being
+    /// read already, to go back to what the sinks hold. Returns what sinks have to keep before they
+    /// are written to.
     ///
     /// # Errors
-    /// As [`Source::next`]; a position that no longer exists is a `Configuration` error, never a
-    /// silent reset.
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()>;
+    /// As [`Source::next`]; a position that no longer exists, or that counts in another incarnation,
+    /// is a `Configuration` error, never a silent reset.
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>>;
 
     /// Tells the outside how far everything is done, for lag tools; never the authority where the
     /// sink keeps positions.
@@ -122,6 +124,12 @@ pub trait SourceSettings: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable` where the system does not answer, `Configuration` where it refuses.
     async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>>;
+
+    /// The partitions as they are now, by name and number. Joins no group and commits nothing.
+    ///
+    /// # Errors
+    /// As [`SourceSettings::connect`]; `Configuration` too where the source has no such places.
+    async fn survey(&self, wanted: &Wanted) -> Result<Vec<Extent>>;
 }
 
 /// What a source is.
@@ -176,6 +184,34 @@ impl Opening {
 pub async fn probe(settings: &dyn SourceSettings) -> Result<()> {
     let source = settings.connect(Opening::alone(Purpose::Once, 0)).await?;
     source.close().await
+}
+
+/// What a person wants to know of a source besides its extent.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The offsets of the group.
+    pub group: bool,
+    /// The offsets of an instant, in milliseconds since the epoch.
+    pub time: Option<i64>,
+    /// Whether this offset is one at which reading can begin.
+    pub offset: Option<i64>,
+}
+
+/// A partition as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extent {
+    /// Which one.
+    pub partition: Partition,
+    /// The first offset that is there.
+    pub low: i64,
+    /// One past the last that can be read.
+    pub high: i64,
+    /// What the offsets count in.
+    pub incarnation: Option<Incarnation>,
+    /// The group's offset, where it was asked for and there is one.
+    pub group: Option<i64>,
+    /// The first offset that is not older than the instant, where one was asked for.
+    pub time: Option<i64>,
 }
 
 /// A lane's place among the lanes of its source.

@@ -5,19 +5,24 @@
 //! statement, and runs the result in one transaction.
 
 pub mod identifier;
+pub mod names;
 pub mod target;
 
 pub(crate) mod connection;
 pub(crate) mod failure;
 
+pub(crate) mod admit;
 pub(crate) mod bisect;
 pub(crate) mod plan;
 pub(crate) mod sink;
 
 pub(crate) mod books;
 pub(crate) mod decide;
+pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
+pub(crate) mod moves;
+pub(crate) mod positions;
 pub(crate) mod shadow;
 
 pub(crate) mod explain;
@@ -37,10 +42,15 @@ pub mod version;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::names::Case;
 use crate::conflict::{ConflictPolicy, Path};
 
 /// The table in the target that holds `(pipeline, sink, source, topic, partition) → position`.
 pub const POSITIONS_TABLE: &str = "_syncline_positions";
+
+/// The table in the target that says which `table` setting a sink's positions were written for, and
+/// which tables it wrote (R24).
+pub const TARGETS_TABLE: &str = "_syncline_targets";
 
 /// The table in the target that remembers the versions of deleted keys, so that an older change
 /// does not bring the row back (R12).
@@ -54,6 +64,8 @@ pub struct Options {
     pub table: String,
     /// Key columns in the target; `None`: those that the changes name.
     pub key: Option<Vec<String>>,
+    /// Whether the case of a column's name counts.
+    pub case: Case,
     /// What a delete does.
     pub delete: DeleteMode,
     /// The boolean column of [`DeleteMode::Soft`].
@@ -94,6 +106,7 @@ impl Default for Options {
         Self {
             table: default_table(),
             key: None,
+            case: Case::default(),
             delete: DeleteMode::default(),
             soft_delete_column: default_soft_delete_column(),
             evolution: Evolution::default(),

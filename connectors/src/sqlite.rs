@@ -26,13 +26,16 @@ mod cell;
 mod failure;
 mod function;
 
+mod lock;
 mod positions;
 mod prepare;
 mod statement;
+mod store;
 mod tombstone;
 
 mod apply;
 mod connection;
+mod equality;
 mod part;
 mod read;
 mod session;
@@ -51,10 +54,12 @@ use self::connection::SqliteConnection;
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
+use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::sink::{Identity, Sink, SinkSettings};
 use crate::sql::{
-    self, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column, default_table,
+    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
+    default_table,
 };
 
 /// Writes rows to the tables of a SQLite file, exactly once.
@@ -76,8 +81,13 @@ pub struct SqliteSink {
     /// source.
     #[serde(default = "default_table")]
     pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
+    pub case: Case,
     /// What a delete does.
     #[serde(default)]
     pub delete: DeleteMode,
@@ -125,6 +135,7 @@ impl SqliteSink {
         let Options {
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -135,6 +146,7 @@ impl SqliteSink {
             path: path.into(),
             table,
             key,
+            case,
             delete,
             soft_delete_column,
             evolution,
@@ -150,6 +162,7 @@ impl SqliteSink {
         Options {
             table: self.table.clone(),
             key: self.key.clone(),
+            case: self.case,
             delete: self.delete,
             soft_delete_column: self.soft_delete_column.clone(),
             evolution: self.evolution,
@@ -177,6 +190,10 @@ impl SinkSettings for SqliteSink {
         check(self).await
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        sql::sink::default_key::<connection::SqliteConnection>(self).await
+    }
+
     async fn connect(
         &self,
         identity: &Identity,
@@ -192,6 +209,14 @@ impl SinkSettings for SqliteSink {
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
         let queue = sql::queue::open::<SqliteConnection>(self, pipeline, sink).await?;
         Ok(Some(queue))
+    }
+
+    async fn open_positions(
+        &self,
+        pipeline: &str,
+        sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
+        Ok(Some(store::open_positions(self, pipeline, sink)))
     }
 }
 

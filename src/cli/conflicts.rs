@@ -23,7 +23,7 @@ mod show;
 mod stats;
 
 mod id;
-mod layout;
+pub(super) mod layout;
 
 /// Where pipeline files stand when none is named.
 const FOLDER: &str = "pipelines";
@@ -176,7 +176,7 @@ async fn open_queue(
     Err(Exit::Configuration)
 }
 
-fn exit_of(failure: &Failure) -> Exit {
+pub(super) fn exit_of(failure: &Failure) -> Exit {
     match failure {
         Failure::Problems(_) | Failure::Configuration(_) => Exit::Configuration,
         Failure::Unreachable(_) => Exit::Unreachable,
@@ -185,7 +185,7 @@ fn exit_of(failure: &Failure) -> Exit {
 }
 
 /// What can be mended in a file comes before what has to be waited for.
-fn worse(one: Exit, other: Exit) -> Exit {
+pub(super) fn worse(one: Exit, other: Exit) -> Exit {
     match (one, other) {
         (Exit::Configuration, _) | (_, Exit::Configuration) => Exit::Configuration,
         (one, other) => one.max(other),

@@ -2,7 +2,8 @@
 //!
 //! The first SIGTERM or SIGINT drains and ends with 0; a second one ends at once with 143 or 130.
 //! Pipelines run side by side and one that fails leaves the others running; the exit code is that of
-//! the worst.
+//! the worst. What was put into quarantine is listed by rule on stderr, and is a failure only with
+//! `--fail-on-quarantine`.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -14,11 +15,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::progress::Progress;
-use super::{Exit, Global, load_all, print, print_json, refuse, summary};
-use crate::config::PipelineFile;
+use super::{Exit, Global, load_all, print, print_json, refuse, say, summary};
+use crate::config::{PipelineFile, check_together};
 use crate::failure::Failure;
 use crate::plan::Plan;
-use crate::run::{Options, Running};
+use crate::run::{Options, Running, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -34,6 +35,9 @@ pub(crate) struct Arguments {
     /// Seconds that draining may take after a signal before the run fails.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u64,
+    /// End with exit code 1 if any change was put into quarantine.
+    #[arg(long)]
+    fail_on_quarantine: bool,
 }
 
 /// A pipeline with everything that its end is reported with.
@@ -48,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
         Ok(files) => files,
         Err(exit) => return exit,
     };
+    if let Err(report) = check_together(&files) {
+        return refuse(&report, global);
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2))
@@ -65,13 +72,18 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
         lanes_max: arguments.lanes.map_or(cores, usize::from),
         drain_deadline: Duration::from_secs(arguments.drain_timeout),
     };
-    let exit = runtime.block_on(run_all(files, &options, global));
+    let exit = runtime.block_on(run_all(files, &options, arguments, global));
     // A task that is wedged past the drain deadline must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit
 }
 
-async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -> Exit {
+async fn run_all(
+    files: Vec<PipelineFile>,
+    options: &Options,
+    arguments: &Arguments,
+    global: &Global,
+) -> Exit {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -128,14 +140,22 @@ async fn run_all(files: Vec<PipelineFile>, options: &Options, global: &Global) -
     let printed = if global.json {
         print_json(&serde_json::json!(summaries))
     } else {
-        print(&summary::text(&summaries))
+        let printed = print(&summary::text(&summaries));
+        say(&summary::quarantined(&summaries));
+        printed
     };
+    let any = |summary: &Summary| !summary.quarantined.is_empty();
+    if arguments.fail_on_quarantine && summaries.iter().any(any) {
+        exit = worse(exit, Exit::Failed);
+    }
     worse(exit, printed)
 }
 
 /// The plan of a file, with what only the outside knows (the sinks' catalogues).
 async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
-    Ok(Plan::new(file))
+    let mut plan = Plan::new(file);
+    plan.take_keys().await?;
+    Ok(plan)
 }
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {

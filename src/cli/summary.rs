@@ -30,6 +30,36 @@ pub(crate) fn text(summaries: &[Summary]) -> String {
     text
 }
 
+/// What was put into quarantine, one line a rule; empty where nothing was.
+pub(crate) fn quarantined(summaries: &[Summary]) -> String {
+    let mut text = String::new();
+    for summary in summaries
+        .iter()
+        .filter(|summary| !summary.quarantined.is_empty())
+    {
+        line(
+            &mut text,
+            format_args!(
+                "{} put changes into quarantine (`syncline quarantine list`)",
+                summary.pipeline
+            ),
+        );
+        for rule in &summary.quarantined {
+            let field = rule.field.as_deref();
+            let field = field.map_or(String::new(), |field| format!(", field {field}"));
+            let count = grouped(rule.count);
+            line(
+                &mut text,
+                format_args!(
+                    "  {count:>14}  {}, {}: {}{field}; first reason: {}",
+                    rule.stage, rule.topic, rule.rule, rule.reason
+                ),
+            );
+        }
+    }
+    text
+}
+
 fn add_sink(text: &mut String, sink: &SinkSummary) {
     let balance = &sink.balance;
     line(text, format_args!("  sink {}", sink.sink));
@@ -167,6 +197,7 @@ mod tests {
     use super::*;
     use crate::run::SourceSummary;
     use crate::run::account::Balance;
+    use crate::run::refusals::RefusedRule;
 
     #[test]
     fn thousands_are_apart() {
@@ -213,7 +244,20 @@ mod tests {
                 lag: Some(1_500),
             }],
             sinks: vec![sink],
+            quarantined: vec![RefusedRule {
+                stage: "decode".into(),
+                topic: "crm.public.clients".into(),
+                rule: "R3".into(),
+                field: Some("amount".into()),
+                count: 1_100,
+                reason: "found a string, expected a decimal number".into(),
+            }],
         };
+        expect![[r#"
+            clients put changes into quarantine (`syncline quarantine list`)
+                       1,100  decode, crm.public.clients: R3, field amount; first reason: found a string, expected a decimal number
+        "#]]
+        .assert_eq(&quarantined(std::slice::from_ref(&summary)));
         expect![[r#"
             clients ended after 2.0 s
               source crm

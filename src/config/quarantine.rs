@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 use syncline_connectors::format::Format;
 use syncline_connectors::kafka::{KafkaSource, Start, Topics};
 
+/// How many refusals by one rule stop a pipeline where nothing says it.
+const STOP_AFTER: u64 = 1_000;
+
+fn default_stop_after() -> u64 {
+    STOP_AFTER
+}
+
 /// Where rejected changes are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QuarantineConfig {
@@ -30,6 +37,30 @@ pub enum QuarantineConfig {
 pub struct FileQuarantine {
     /// The folder; it is created where it is absent.
     pub path: PathBuf,
+    /// Stop the pipeline once one rule has refused this many changes of a table, or of a topic, and
+    /// none of them was accepted; 0 puts them into quarantine however many they are.
+    #[serde(default = "default_stop_after")]
+    pub stop_after: u64,
+}
+
+impl FileQuarantine {
+    /// Of a folder, with the defaults.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            stop_after: STOP_AFTER,
+        }
+    }
+}
+
+impl QuarantineConfig {
+    /// How many refusals by one rule stop the pipeline; 0: however many.
+    pub fn stop_after(&self) -> u64 {
+        match self {
+            Self::File(file) => file.stop_after,
+            Self::Kafka(kafka) => kafka.stop_after,
+        }
+    }
 }
 
 /// Keeps rejected changes in a Kafka topic, one message each.
@@ -52,6 +83,10 @@ pub struct KafkaQuarantine {
     /// Settings of the Kafka client, for example of SASL and TLS.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
+    /// Stop the pipeline once one rule has refused this many changes of a table, or of a topic, and
+    /// none of them was accepted; 0 puts them into quarantine however many they are.
+    #[serde(default = "default_stop_after")]
+    pub stop_after: u64,
 }
 
 impl KafkaQuarantine {
@@ -65,6 +100,7 @@ impl KafkaQuarantine {
             format: Format::DebeziumJson,
             schema: None,
             key: None,
+            key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
             instance: None,

@@ -39,6 +39,13 @@ pub struct Entry {
     /// The record's value as it came; absent for a tombstone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Payload>,
+    /// The run that stored it, where that may take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Whether this takes back an earlier entry of the same id and run: its change was not
+    /// acknowledged, and comes again from the source. Another process may have stored it too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
 }
 
 /// Bytes: text where they are UTF-8, else `{"base64": "…"}`.
@@ -103,6 +110,19 @@ impl Entry {
             key: records.key(index).map(Payload::new),
             headers: records.headers(index).map(Payload::new),
             value: records.value(index).map(Payload::new),
+            run: None,
+            withdrawn: false,
+        }
+    }
+
+    /// The entry that takes this one back; without the record.
+    pub(super) fn withdrawal(&self) -> Self {
+        Self {
+            headers: None,
+            key: None,
+            value: None,
+            withdrawn: true,
+            ..self.clone()
         }
     }
 

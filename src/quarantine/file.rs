@@ -4,9 +4,15 @@
 //! one write followed by `fdatasync`. When it is opened, a torn last line is cut off (it was never
 //! acknowledged). A line whose checksum is wrong is reported and not served. The file belongs to one
 //! process at a time, by a lock; a second process takes the next free name (`NAME.1.jsonl`).
+//!
+//! The path is compared with the open file at each append, before and after: a file that was deleted
+//! or renamed is never appended to. A new one is made, with its folder; until that is possible the
+//! append fails as an outage and the pipeline waits. Files are readable by their owner only (0600),
+//! and so is a folder that is made here (0700).
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -20,37 +26,91 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 const PREFIX: &str = "{\"crc32\":\"";
 const MIDDLE: &str = "\",\"entry\":";
 const PROCESSES_MAX: usize = 64;
+/// Entries hold whole records: only the owner reads them.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
 
 /// An open file of entries.
 #[derive(Debug)]
 pub struct FileStore {
+    folder: PathBuf,
+    pipeline: String,
+    /// `None` once it is not where it was.
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
     path: PathBuf,
-    file: Mutex<File>,
+    file: File,
 }
 
 impl FileStore {
     /// Opens the pipeline's file for appending; makes the folder where it is absent.
     pub(super) fn open(folder: &Path, pipeline: &str) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|e| unavailable("make", folder, e))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            pipeline: pipeline.to_owned(),
+            open: Mutex::new(Some(Open::new(folder, pipeline)?)),
+        })
+    }
+
+    /// Appends entries and waits for the disk. A failed append is cut off again. Where the file was
+    /// deleted or renamed, a new one is made.
+    pub(super) fn append(&self, entries: &[Entry]) -> Result<()> {
+        let mut text = String::new();
+        for entry in entries {
+            text.push_str(&line(entry));
+        }
+        let mut slot = self.open.lock().expect("no holder of this lock panics");
+        let open = match slot.take() {
+            Some(open) if open.is_in_place() => open,
+            gone => {
+                let open = Open::new(&self.folder, &self.pipeline)?;
+                if gone.is_some() {
+                    tracing::warn!(path = %open.path.display(), "the quarantine was deleted or renamed, and is made anew");
+                }
+                open
+            }
+        };
+        let open = slot.insert(open);
+        open.append(text.as_bytes())?;
+        // What was deleted or renamed in between holds nothing for who reads the folder.
+        if open.is_in_place() {
+            return Ok(());
+        }
+        let gone = std::io::Error::other("it was deleted or renamed");
+        let error = unavailable("append to", &open.path, gone);
+        *slot = None;
+        Err(error)
+    }
+}
+
+impl Open {
+    fn new(folder: &Path, pipeline: &str) -> Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(FOLDER_MODE)
+            .create(folder)
+            .map_err(|e| unavailable("make", folder, e))?;
         for process in 0..PROCESSES_MAX {
             let path = folder.join(file_name(pipeline, process));
             let mut file = OpenOptions::new()
                 .create(true)
                 .read(true)
                 .append(true)
+                .mode(FILE_MODE)
                 .open(&path)
                 .map_err(|e| unavailable("open", &path, e))?;
             match file.try_lock() {
                 Ok(()) => {
                     cut_torn_line(&mut file).map_err(|e| unavailable("mend", &path, e))?;
+                    hide(&file, &path);
                     // A file that is new outlives a power cut only with its name.
                     File::open(folder)
                         .and_then(|folder| folder.sync_all())
                         .map_err(|e| unavailable("sync", folder, e))?;
-                    return Ok(Self {
-                        path,
-                        file: Mutex::new(file),
-                    });
+                    return Ok(Self { path, file });
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(unavailable("lock", &path, e)),
@@ -60,26 +120,36 @@ impl FileStore {
         Err(unavailable("lock", folder, busy))
     }
 
-    /// Appends entries and waits for the disk. A failed append is cut off again.
-    pub(super) fn append(&self, entries: &[Entry]) -> Result<()> {
-        let mut text = String::new();
-        for entry in entries {
-            text.push_str(&line(entry));
+    /// Whether its path leads to the file that is open.
+    fn is_in_place(&self) -> bool {
+        match (self.file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(open), Ok(found)) => (open.dev(), open.ino()) == (found.dev(), found.ino()),
+            _ => false,
         }
-        let mut file = self.file.lock().expect("no holder of this lock panics");
+    }
+
+    fn append(&mut self, text: &[u8]) -> Result<()> {
+        let Self { path, file } = self;
         let before = file
             .metadata()
-            .map_err(|e| unavailable("read", &self.path, e))?
+            .map_err(|e| unavailable("read", path, e))?
             .len();
-        let appended = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_data());
+        let appended = file.write_all(text).and_then(|()| file.sync_data());
         appended.map_err(|e| {
             if let Err(error) = file.set_len(before) {
-                tracing::warn!(path = %self.path.display(), %error, "a torn line stays in the quarantine");
+                tracing::warn!(path = %path.display(), %error, "a torn line stays in the quarantine");
             }
-            unavailable("append to", &self.path, e)
+            unavailable("append to", path, e)
         })
+    }
+}
+
+/// Entries hold whole records: a file that others may read, as earlier versions made it, is closed to
+/// them.
+fn hide(file: &File, path: &Path) {
+    let wide = file.metadata().is_ok_and(|found| found.mode() & 0o077 != 0);
+    if wide && let Err(error) = file.set_permissions(Permissions::from_mode(FILE_MODE)) {
+        tracing::warn!(path = %path.display(), %error, "others may read the quarantine");
     }
 }
 
@@ -200,6 +270,8 @@ mod tests {
             key: None,
             headers: None,
             value: None,
+            run: None,
+            withdrawn: false,
         }
     }
 
@@ -259,7 +331,8 @@ mod tests {
         let store = FileStore::open(folder.path(), "p").unwrap();
         store.append(&[entry(1)]).unwrap();
         let torn = line(&entry(2));
-        let mut file = store.file.lock().unwrap();
+        let mut open = store.open.lock().unwrap();
+        let file = &mut open.as_mut().unwrap().file;
         file.write_all(&torn.as_bytes()[..torn.len() - 1]).unwrap();
         let listing = list(folder.path(), "p").unwrap();
         assert_eq!((offsets(&listing), listing.damaged.len()), (vec![1], 0));
@@ -286,7 +359,73 @@ mod tests {
         let second = FileStore::open(folder.path(), "p").unwrap();
         first.append(&[entry(1)]).unwrap();
         second.append(&[entry(2)]).unwrap();
-        assert_ne!(first.path, second.path);
+        let path = |store: &FileStore| store.open.lock().unwrap().as_ref().unwrap().path.clone();
+        assert_ne!(path(&first), path(&second));
         assert_eq!(offsets(&list(folder.path(), "p").unwrap()), [1, 2]);
+    }
+
+    #[test]
+    fn a_file_that_is_deleted_or_renamed_is_never_appended_to() {
+        type Fault = fn(&Path);
+        let faults: [(&str, Fault, &[i64]); 4] = [
+            (
+                "file deleted",
+                |folder| std::fs::remove_file(folder.join("p.jsonl")).unwrap(),
+                &[2],
+            ),
+            (
+                "file renamed",
+                |folder| std::fs::rename(folder.join("p.jsonl"), folder.join("old")).unwrap(),
+                &[2],
+            ),
+            (
+                "folder deleted",
+                |folder| std::fs::remove_dir_all(folder).unwrap(),
+                &[2],
+            ),
+            ("nothing", |_| {}, &[1, 2]),
+        ];
+        for (what, fault, expect) in faults {
+            let root = tempfile::tempdir().unwrap();
+            let folder = root.path().join("a/b");
+            let store = FileStore::open(&folder, "p").unwrap();
+            store.append(&[entry(1)]).unwrap();
+            fault(&folder);
+            store.append(&[entry(2)]).unwrap();
+            assert_eq!(offsets(&list(&folder, "p").unwrap()), expect, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_append_fails_until_the_folder_can_be_made_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("kept");
+        let store = FileStore::open(&folder, "p").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::write(&folder, "in the way").unwrap();
+        for _ in 0..2 {
+            let error = store.append(&[entry(1)]).unwrap_err();
+            assert!(matches!(
+                error,
+                syncline_connectors::error::Error::Unavailable { .. }
+            ));
+        }
+        std::fs::remove_file(&folder).unwrap();
+        store.append(&[entry(1)]).unwrap();
+        assert_eq!(offsets(&list(&folder, "p").unwrap()), [1]);
+    }
+
+    #[test]
+    fn only_the_owner_reads_what_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("state/kept");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        drop(FileStore::open(&folder, "p").unwrap());
+        let file = folder.join("p.jsonl");
+        assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+        // As an earlier version made it.
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        drop(FileStore::open(&folder, "p").unwrap());
+        assert_eq!(mode(&file), 0o600);
     }
 }

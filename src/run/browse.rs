@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::change::Changes;
-use syncline_connectors::record::{Partition, Positions, Records};
+use syncline_connectors::record::{Partition, Records};
 use syncline_connectors::source::{Event, Opening, Purpose};
 
 use super::chain::Chain;
@@ -48,7 +49,7 @@ pub(crate) async fn browse(
     while Instant::now() < deadline {
         match reader.next(&plan.limits).await.map_err(failed)? {
             Event::Assigned(partitions) => {
-                let assigned = reader.assign(&Positions::new(), &partitions).await;
+                let assigned = reader.assign(&from_the_start(&partitions)).await;
                 assigned.map_err(failed)?;
             }
             Event::Records(fetched) => {

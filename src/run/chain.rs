@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use syncline_connectors::change::Changes;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
@@ -19,20 +20,25 @@ use crate::problem::Problem;
 use crate::quarantine::Entry;
 use crate::quarantine::Verdict;
 use crate::run::account::Tally;
+use crate::run::refusals::{Seen, Subject, passes};
+use crate::run::sink_keys::SinkKeys;
 
 /// The compiled operators between one source and its sinks; one a lane.
 pub(crate) struct Chain {
     pipeline: String,
+    decode: Arc<str>,
+    /// Whether the records are the lines of files.
+    pub(crate) of_file: bool,
     steps: Vec<Step>,
     /// For each sink, where its changes come from.
-    sinks: Vec<Vec<Input>>,
+    sinks: Vec<(Vec<Input>, SinkKeys)>,
     /// How many readers the source and each step have.
     source_readers: usize,
     step_readers: Vec<usize>,
 }
 
 struct Step {
-    name: String,
+    name: Arc<str>,
     config: OperatorConfig,
     inputs: Vec<Input>,
     compiled: Vec<(SchemaRef, Box<dyn Operator>)>,
@@ -52,6 +58,8 @@ pub(crate) struct Chained {
     pub(crate) flows: Vec<Flow>,
     /// What has to be in the quarantine before any position moves.
     pub(crate) rejected: Vec<Entry>,
+    /// What each stage passed and refused.
+    pub(crate) seen: Vec<Seen>,
 }
 
 /// Why a chain cannot go on.
@@ -59,6 +67,8 @@ pub(crate) struct Chained {
 pub(crate) enum ChainError {
     /// An expression or rule does not fit the schema that arrived.
     Configuration(Vec<Problem>),
+    /// The key columns of changes of this table cannot be compared.
+    Keys(String, ArrowError),
     /// A rule with `on_failure = "stop"` failed.
     Stop {
         /// The operator.
@@ -72,6 +82,9 @@ impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::Configuration(problems) => Self::Problems(problems),
+            ChainError::Keys(table, cause) => Self::Configuration(format!(
+                "the key columns of {table:?} cannot be compared with their rows before ({cause}): give the sink a key of plain values"
+            )),
             ChainError::Stop { operator, cause } => {
                 Self::Failed(format!("operator {operator}: {cause}"))
             }
@@ -92,6 +105,8 @@ impl Chain {
         };
         Self {
             pipeline: pipeline.to_owned(),
+            decode: "decode".into(),
+            of_file: plan.of_files(),
             source_readers: readers(Input::Source),
             step_readers: (0..plan.steps.len())
                 .map(|index| readers(Input::Step(index)))
@@ -100,13 +115,17 @@ impl Chain {
                 .steps
                 .iter()
                 .map(|step| Step {
-                    name: step.name.clone(),
+                    name: step.name.as_str().into(),
                     config: step.config.clone(),
                     inputs: step.inputs.clone(),
                     compiled: Vec::new(),
                 })
                 .collect(),
-            sinks: plan.sinks.iter().map(|sink| sink.inputs.clone()).collect(),
+            sinks: plan
+                .sinks
+                .iter()
+                .map(|sink| (sink.inputs.clone(), SinkKeys::of(sink)))
+                .collect(),
         }
     }
 
@@ -120,13 +139,14 @@ impl Chain {
         for bad in &decoded.rejected {
             let verdict = Verdict {
                 pipeline: &self.pipeline,
-                stage: "decode",
+                stage: &self.decode,
                 rule: &bad.rule,
                 field: bad.field.as_deref(),
                 reason: &bad.reason,
             };
             rejected.push(Entry::new(records, bad.origin as usize, &verdict));
         }
+        let mut seen = self.decoded(records, &decoded);
         let tally = Tally {
             entered: decoded.total(),
             filtered: decoded.filtered,
@@ -148,14 +168,61 @@ impl Chain {
         for index in 0..self.steps.len() {
             let flow = gather(&self.steps[index].inputs, &mut source, &mut outputs);
             let step = &mut self.steps[index];
-            outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected)?);
+            outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected, &mut seen)?);
         }
         let flows = self
             .sinks
             .iter()
-            .map(|inputs| gather(inputs, &mut source, &mut outputs))
+            .map(|(inputs, keys)| by_key(gather(inputs, &mut source, &mut outputs), keys))
+            .collect::<Result<_, _>>()?;
+        Ok(Chained {
+            flows,
+            rejected,
+            seen,
+        })
+    }
+
+    /// What the decoder passed and refused, by topic; the entries of what it refused come first, in
+    /// its order.
+    fn decoded(&self, records: &Records, decoded: &Decoded) -> Vec<Seen> {
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut of_topic = |topic: &Arc<str>| -> usize {
+            let known = seen.iter().position(|seen| seen.subject.topic == *topic);
+            known.unwrap_or_else(|| {
+                seen.push(Seen {
+                    subject: Subject {
+                        stage: self.decode.clone(),
+                        topic: topic.clone(),
+                        table: None,
+                    },
+                    passed: false,
+                    refused: Vec::new(),
+                    more: false,
+                    of_file: self.of_file,
+                });
+                seen.len() - 1
+            })
+        };
+        let mut passed = Vec::new();
+        for changes in &decoded.changes {
+            // A tombstone says nothing of whether the values can be read.
+            let mut origins = changes.origins.iter();
+            if origins.any(|&origin| records.value(origin as usize).is_some()) {
+                passed.push(of_topic(&changes.table.topic));
+            }
+        }
+        let refused: Vec<usize> = decoded
+            .rejected
+            .iter()
+            .map(|bad| of_topic(&records.partition(bad.origin as usize).partition.topic))
             .collect();
-        Ok(Chained { flows, rejected })
+        for place in passed {
+            seen[place].passed = true;
+        }
+        for (entry, place) in refused.into_iter().enumerate() {
+            seen[place].refused.push(entry);
+        }
+        seen
     }
 }
 
@@ -165,21 +232,29 @@ impl Step {
         pipeline: &str,
         flow: Flow,
         rejected: &mut Vec<Entry>,
+        seen: &mut Vec<Seen>,
     ) -> Result<Flow, ChainError> {
         let mut out = Flow {
             changes: Vec::with_capacity(flow.changes.len()),
             tally: flow.tally,
         };
         for changes in flow.changes {
-            let records = changes.records.clone();
+            let (records, table) = (changes.records.clone(), changes.table.clone());
             let operator = self.operator(&changes.schema())?;
             let applied = operator.apply(changes).map_err(|cause| ChainError::Stop {
-                operator: self.name.clone(),
+                operator: self.name.to_string(),
                 cause,
             })?;
             out.tally.filtered += applied.filtered;
             out.tally.warned += applied.warned;
             out.tally.quarantined += applied.rejected.len() as u64;
+            seen.push(Seen {
+                subject: Subject::of_table(&self.name, &table),
+                passed: passes(&applied.changes),
+                refused: (rejected.len()..rejected.len() + applied.rejected.len()).collect(),
+                more: false,
+                of_file: false,
+            });
             for bad in &applied.rejected {
                 let verdict = Verdict {
                     pipeline,
@@ -208,7 +283,7 @@ impl Step {
             None => {
                 let operator =
                     operator::compile(&self.name, &self.config, schema).map_err(|found| {
-                        let prefix = ["operators", self.name.as_str()];
+                        let prefix = ["operators", &*self.name];
                         let placed = found.into_iter().map(|problem| problem.under(&prefix));
                         ChainError::Configuration(placed.collect())
                     })?;
@@ -218,6 +293,23 @@ impl Step {
         };
         Ok(&mut self.compiled[index].1)
     }
+}
+
+/// The changes as the sink takes them.
+fn by_key(flow: Flow, keys: &SinkKeys) -> Result<Flow, ChainError> {
+    let mut out = Flow {
+        changes: Vec::with_capacity(flow.changes.len()),
+        tally: flow.tally,
+    };
+    for changes in flow.changes {
+        let table = changes.table.clone();
+        let changes = keys.apply(changes, &mut out.tally);
+        let changes = changes.map_err(|error| ChainError::Keys(table.name.to_string(), error))?;
+        if !changes.is_empty() {
+            out.changes.push(changes);
+        }
+    }
+    Ok(out)
 }
 
 /// A flow with several readers: copied for all of them but the last.

@@ -10,9 +10,10 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use proptest::prelude::*;
+use syncline_connectors::assignment::{Assignment, Remember};
 use syncline_connectors::error::{Error, RejectedChange, Result};
 use syncline_connectors::layer::{Breaker, BreakerConfig};
-use syncline_connectors::record::{Partition, Positions, Records, Span};
+use syncline_connectors::record::{Held, HeldPositions, Partition, Positions, Records, Span};
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, watch};
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use super::account::Account;
 use super::chain::Chain;
 use super::lane::{Lane, Progress, WriterHandle};
+use super::refusals::Refusals;
 use super::status::Status;
 use super::writer::{DELIVERIES_MAX, Writer};
 use super::{Options, Patience, Running, patient};
@@ -135,18 +137,21 @@ impl Source for MemorySource {
             partition: picked,
             from: Some(at),
             next,
+            incarnation: None,
         }];
         Ok(Event::Records(Fetched { records, spans }))
     }
 
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
-        for partition in partitions {
-            self.next.insert(
-                partition.clone(),
-                positions.get(partition).copied().unwrap_or(0),
-            );
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>> {
+        for assignment in assignments {
+            let held = assignment
+                .sinks
+                .iter()
+                .map(|sink| sink.position().unwrap_or(0));
+            let lowest = held.min().unwrap_or(0);
+            self.next.insert(assignment.partition.clone(), lowest);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
@@ -182,8 +187,13 @@ struct MemorySink {
 
 #[async_trait]
 impl Sink for MemorySink {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
-        Ok(Some(self.target.lock().unwrap().positions.clone()))
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
+        let held = |(partition, &next): (&Partition, &i64)| {
+            let incarnation = None;
+            (partition.clone(), Held { next, incarnation })
+        };
+        let target = self.target.lock().unwrap();
+        Ok(Some(target.positions.iter().map(held).collect()))
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
@@ -271,6 +281,7 @@ async fn process(
 ) -> Vec<Arc<Account>> {
     let plan = plan(targets.len());
     let status = Arc::new(Status::new("memory"));
+    let refusals = Arc::new(Refusals::new("memory", 1_000));
     let (_stop, stop) = watch::channel(false);
     let mut handles = Vec::new();
     let mut writers = Vec::new();
@@ -292,13 +303,16 @@ async fn process(
         };
         writers.push(Writer {
             pipeline: "memory".into(),
-            name: sink_plan.name.clone(),
+            name: sink_plan.name.as_str().into(),
             sink: patient(Box::new(sink), &Layers::default(), &patience),
             quarantine: quarantine.clone(),
+            refusals: refusals.clone(),
             account: account.clone(),
             status: status.clone(),
             positions: Positions::new(),
+            keeps_positions: false,
             fenced: false,
+            held: None,
             commands,
             notices,
         });
@@ -326,6 +340,8 @@ async fn process(
         chain: Chain::new("memory", &plan.sources[0]),
         writers: handles,
         quarantine,
+        refusals,
+        declared: Vec::new(),
         status,
         limits: Limits {
             rows: 100,
@@ -370,6 +386,7 @@ fn check(seed: u64, processes: u64, targets: Vec<Target>) {
     let folder = tempfile::tempdir().unwrap();
     let config = config::QuarantineConfig::File(config::FileQuarantine {
         path: folder.path().into(),
+        stop_after: 1_000,
     });
     let held: Vec<Target> = targets.clone();
     let targets: Vec<_> = targets

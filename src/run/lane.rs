@@ -3,16 +3,23 @@
 //! [`Lane::run`] is the flow: fetch → decode → operators → quarantine what was rejected → hand to the
 //! writers. A key never changes its lane, so its order holds. Nothing is fetched while the lane's
 //! byte budget is used up; the source is asked for nothing meanwhile, which keeps it in its group.
-//! Positions come from the sinks: a partition begins at the lowest position of all sinks, and each
-//! sink skips what it holds already.
+//! Positions come from the sinks: a partition begins at the lowest place that a sink asks for, and each
+//! sink skips what it holds already (`syncline_connectors::assignment`).
+//!
+//! Fetches that hold refusals on trial (see [`crate::run::refusals`]) wait in the lane, with those
+//! behind them, within its byte budget. They have not entered any account: where the trial stops
+//! the pipeline, or the run ends before it does, nothing of them was written, acknowledged or put
+//! into quarantine. The first fetches are small, so that a sink that refuses everything says so
+//! soon.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_connectors::assignment::{Remember, assignments};
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::format::Decoder;
-use syncline_connectors::record::{Partition, Positions};
+use syncline_connectors::record::{HeldPositions, Partition, Positions, Records, Span};
 use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,9 +27,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
-use crate::run::chain::{Chain, Flow};
+use crate::run::chain::{Chain, Chained, Flow};
 use crate::run::lag::Lag;
 use crate::run::patience;
+use crate::run::refusals::{Refusals, Subject};
 use crate::run::status::Status;
 use crate::run::tracker::Tracker;
 use crate::run::writer::{Command, DELIVERIES_MAX, Delivery, Notice};
@@ -36,8 +44,16 @@ const HOLD: Limits = Limits {
     bytes: 0,
     linger: Duration::from_millis(2),
 };
+/// At most so many records in a fetch until the first one is finished: to find each culprit of a
+/// batch costs a database several milliseconds.
+const FIRST_ROWS_MAX: usize = 500;
+/// How often a lane that has read everything looks whether a trial has ended.
+const TRIAL_POLL: Duration = Duration::from_millis(20);
 /// How long a lane waits before it asks a source again that does not answer.
 const SOURCE_PAUSE: Duration = Duration::from_millis(200);
+/// How often the places of one assignment are read again because another lane or process keeps them
+/// first; each lane of the source can be faster once.
+const FENCES_MAX: u32 = 1_000;
 /// How often finished positions are told to the outside, for lag tools, and the lag to whoever
 /// watches.
 const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +78,9 @@ pub(crate) struct Lane {
     pub(crate) chain: Chain,
     pub(crate) writers: Vec<WriterHandle>,
     pub(crate) quarantine: Arc<Quarantine>,
+    pub(crate) refusals: Arc<Refusals>,
+    /// The columns that the source's settings name.
+    pub(crate) declared: Vec<String>,
     pub(crate) status: Arc<Status>,
     pub(crate) limits: Limits,
     /// How much may be between fetch and commit.
@@ -83,11 +102,34 @@ pub(crate) struct Progress {
     /// A fence that a writer met: all begins again from the sinks' positions.
     fence: Option<Error>,
     acknowledged_at: Option<Instant>,
+    /// Fetches that wait for the end of a trial, in order.
+    held: Vec<Held>,
+    /// The subjects on trial among them.
+    on_trial: Vec<Subject>,
+    /// Whether a fetch was finished.
+    proven: bool,
+}
+
+/// A fetch that went through the chain and not to the writers.
+struct Held {
+    records: Arc<Records>,
+    spans: Vec<Span>,
+    chained: Chained,
+    fetched_at: Instant,
+    bytes: usize,
 }
 
 impl Lane {
     /// Runs until the source is drained or a stop is asked for, then drains the writers.
-    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (part, refusals) = (self.part.clone(), self.refusals.clone());
+        let result = self.read().await;
+        refusals.settled(&part);
+        result
+    }
+
+    async fn read(mut self) -> Result<(), Failure> {
+        self.refusals.reads(&self.part);
         while !*self.stop.borrow() {
             self.settle().await?;
             let room = self.room();
@@ -97,7 +139,7 @@ impl Lane {
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
                 Ok(Event::Idle) => self.status.resume(&self.part),
                 Ok(Event::End) => {
-                    self.flush().await?;
+                    self.conclude().await?;
                     // A fence brings changes back: then the source has more to say.
                     if self.progress.fence.is_none() {
                         break;
@@ -123,18 +165,54 @@ impl Lane {
         let fetched_at = Instant::now();
         self.status.resume(&self.part);
         let records = Arc::new(fetched.records);
+        self.refusals
+            .first_look(&records, &self.declared, self.chain.of_file)
+            .map_err(|diagnosis| self.stopped(&diagnosis))?;
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
+        let waiting = self
+            .refusals
+            .note(&chained.seen, &chained.rejected)
+            .map_err(|diagnosis| self.stopped(&diagnosis))?;
+        let held = Held {
+            bytes: size(&records, &chained),
+            records,
+            spans: fetched.spans,
+            chained,
+            fetched_at,
+        };
+        if waiting.is_empty() && self.progress.held.is_empty() {
+            return self.forward(held).await;
+        }
+        self.progress.in_flight_bytes += held.bytes;
+        self.progress.held.push(held);
+        for subject in waiting {
+            if !self.progress.on_trial.contains(&subject) {
+                self.progress.on_trial.push(subject);
+            }
+        }
+        Ok(())
+    }
+
+    /// One fetch to the writers; what was rejected of it is durable before.
+    async fn forward(&mut self, fetch: Held) -> Result<(), Failure> {
+        let Held {
+            records,
+            spans,
+            chained,
+            fetched_at,
+            ..
+        } = fetch;
         self.keep_rejected(chained.rejected).await?;
         let number = self
             .progress
             .tracker
-            .begin(fetched.spans.clone(), self.writers.len());
+            .begin(spans.clone(), self.writers.len());
         for (index, Flow { changes, tally }) in chained.flows.into_iter().enumerate() {
             let bytes = records.size() + changes.iter().map(|batch| batch.size()).sum::<usize>();
             let write = Write {
                 changes,
-                spans: fetched.spans.clone(),
+                spans: spans.clone(),
             };
             let delivery = Delivery {
                 number,
@@ -152,12 +230,64 @@ impl Lane {
 
     /// What the next fetch may hold: nothing while the budget is used up.
     fn room(&self) -> Limits {
-        let queued = self.progress.tracker.in_flight();
+        let queued = self.progress.tracker.in_flight() + self.progress.held.len();
         if self.progress.in_flight_bytes >= self.in_flight_bytes_max || queued >= DELIVERIES_MAX {
-            HOLD
-        } else {
-            self.limits
+            return HOLD;
         }
+        let rows = match self.progress.proven {
+            true => self.limits.rows,
+            false => self.limits.rows.min(FIRST_ROWS_MAX),
+        };
+        Limits {
+            rows,
+            ..self.limits
+        }
+    }
+
+    /// Sends what was held on to the writers once nothing of it is on trial any more.
+    async fn forward_held(&mut self) -> Result<(), Failure> {
+        if self.progress.held.is_empty() {
+            return Ok(());
+        }
+        let waiting = self.refusals.waiting(&self.progress.on_trial);
+        self.progress.on_trial = waiting.map_err(|diagnosis| self.stopped(&diagnosis))?;
+        if !self.progress.on_trial.is_empty() {
+            return Ok(());
+        }
+        for held in std::mem::take(&mut self.progress.held) {
+            self.progress.in_flight_bytes -= held.bytes;
+            self.forward(held).await?;
+        }
+        Ok(())
+    }
+
+    /// The source has ended: what no other lane can decide any more is decided.
+    async fn conclude(&mut self) -> Result<(), Failure> {
+        self.ask_all(Command::Settle).await?;
+        self.refusals.settled(&self.part);
+        while !self.refusals.all_settled() && !*self.stop.borrow() {
+            self.forward_held().await?;
+            if !self.refusals.any_open() {
+                break;
+            }
+            tokio::time::sleep(TRIAL_POLL).await;
+        }
+        if !*self.stop.borrow() {
+            self.refusals
+                .conclude(&self.progress.on_trial)
+                .map_err(|diagnosis| self.stopped(&diagnosis))?;
+            self.forward_held().await?;
+            self.ask_all(Command::Conclude).await?;
+        }
+        self.take_notices()?;
+        if self.progress.fence.is_some() {
+            self.refusals.reads(&self.part);
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, diagnosis: &str) -> Failure {
+        Failure::Configuration(format!("{}: {diagnosis}", self.part))
     }
 
     /// Rejected changes are durable before their positions can move.
@@ -167,7 +297,9 @@ impl Lane {
         }
         patience::append(&self.quarantine, &rejected, &self.status)
             .await
-            .map_err(|error| Failure::of("quarantine", error))
+            .map_err(|error| Failure::of("quarantine", error))?;
+        self.refusals.keep(&rejected);
+        Ok(())
     }
 
     /// Takes note of what the writers finished, and begins again after a fence.
@@ -176,6 +308,7 @@ impl Lane {
         if let Some(error) = self.progress.fence.take() {
             self.begin_again(&error).await?;
         }
+        self.forward_held().await?;
         let due = self
             .progress
             .acknowledged_at
@@ -199,6 +332,7 @@ impl Lane {
         match notice {
             Notice::Finished { number, bytes } => {
                 self.progress.in_flight_bytes -= bytes;
+                self.progress.proven = true;
                 let moved = self.progress.tracker.finish(number);
                 self.progress.finished.extend(moved);
             }
@@ -214,27 +348,64 @@ impl Lane {
         Ok(())
     }
 
-    /// Partitions were assigned: they begin where the sinks stand.
+    /// Partitions were assigned: they begin where the sinks stand. Where a sink has to keep a place
+    /// first and another process was faster, the positions are read again.
     async fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), Failure> {
         self.progress.waiting.extend(partitions);
-        let positions = self.sink_positions().await?;
-        let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
-            .into_iter()
-            .collect();
-        while let Err(error) = self.source.assign(&positions, &waiting).await {
-            self.source_failed(error).await?;
-            if *self.stop.borrow() {
-                return Ok(());
+        let mut fences = 0;
+        while !self.progress.waiting.is_empty() {
+            let held = self.sink_positions().await?;
+            let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
+                .into_iter()
+                .collect();
+            let assignments = assignments(&held, &waiting);
+            let remember = loop {
+                match self.source.assign(&assignments).await {
+                    Ok(remember) => break remember,
+                    Err(error) => self.source_failed(error).await?,
+                }
+                if *self.stop.borrow() {
+                    return Ok(());
+                }
+            };
+            self.progress.owned.extend(waiting.iter().cloned());
+            if let Some(fence) = self.remember(remember).await? {
+                fences += 1;
+                if fences > FENCES_MAX {
+                    return Err(Failure::Failed(format!("{}: {fence}", self.part)));
+                }
+                let owned = &self.progress.owned;
+                let still = waiting.into_iter().filter(|known| owned.contains(known));
+                self.progress.waiting.extend(still);
             }
         }
-        self.progress.owned.extend(waiting);
         Ok(())
+    }
+
+    /// Makes the sinks keep where they begin; gives the fence that one of them met.
+    async fn remember(&mut self, places: Vec<Remember>) -> Result<Option<Error>, Failure> {
+        let mut spans: BTreeMap<usize, Vec<Span>> = BTreeMap::new();
+        for Remember { sink, span } in places {
+            spans.entry(sink).or_default().push(span);
+        }
+        for (index, spans) in spans {
+            let (reply, answer) = oneshot::channel();
+            self.send(index, Command::Remember(spans, reply)).await?;
+            let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
+            match answer {
+                Ok(()) => {}
+                Err(fence @ Error::Fenced { .. }) => return Ok(Some(fence)),
+                Err(error) => return Err(Failure::of_sink(&self.writers[index].name, error)),
+            }
+        }
+        Ok(None)
     }
 
     /// Another process moved a position: everything begins again from what the sinks hold.
     async fn begin_again(&mut self, fence: &Error) -> Result<(), Failure> {
         tracing::warn!(part = self.part, fence = %fence, "reading the positions again");
         self.progress.tracker.reset();
+        self.progress.drop_held();
         let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
         self.begin(partitions).await?;
         // What was queued was finished or given back before the positions were read: a fence that it
@@ -244,22 +415,16 @@ impl Lane {
         Ok(())
     }
 
-    /// The lowest position of all sinks that keep positions; where one keeps none, or does not know a
-    /// partition yet, the source's own memory decides.
-    async fn sink_positions(&mut self) -> Result<Positions, Failure> {
-        let mut lowest: Option<Positions> = None;
+    /// What each sink holds of the source; `None` for one that keeps no positions.
+    async fn sink_positions(&mut self) -> Result<Vec<Option<HeldPositions>>, Failure> {
+        let mut held = Vec::with_capacity(self.writers.len());
         for index in 0..self.writers.len() {
             let (reply, answer) = oneshot::channel();
             self.send(index, Command::Positions(reply)).await?;
             let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
-            let positions = answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?;
-            let positions = positions.unwrap_or_default();
-            lowest = Some(match lowest {
-                None => positions,
-                Some(lowest) => common_lowest(&lowest, &positions),
-            });
+            held.push(answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?);
         }
-        Ok(lowest.unwrap_or_default())
+        Ok(held)
     }
 
     /// Partitions are about to leave: what is in flight is finished within a deadline, and nothing
@@ -288,16 +453,22 @@ impl Lane {
     }
 
     /// Waits until the writers finished everything that they were given, or gave it back after a
-    /// fence. May be dropped at any point: it begins nothing.
+    /// fence or in the middle of a trial. May be dropped at any point: it begins nothing.
     async fn flush(&mut self) -> Result<(), Failure> {
+        self.ask_all(Command::Flush).await?;
+        self.take_notices()
+    }
+
+    /// Asks each writer and waits for its answer.
+    async fn ask_all(&mut self, ask: fn(oneshot::Sender<()>) -> Command) -> Result<(), Failure> {
         for index in 0..self.writers.len() {
             let (reply, answer) = oneshot::channel();
-            self.send(index, Command::Flush(reply)).await?;
+            self.send(index, ask(reply)).await?;
             if answer.await.is_err() {
                 return Err(self.hung_up(index));
             }
         }
-        self.take_notices()
+        Ok(())
     }
 
     /// Waits for something while the source hands over nothing and stays in its group.
@@ -370,8 +541,24 @@ impl Lane {
 }
 
 impl Progress {
+    /// Forgets what waits for the end of a trial: it comes again from the source.
+    fn drop_held(&mut self) {
+        for held in self.held.drain(..) {
+            self.in_flight_bytes -= held.bytes;
+        }
+        self.on_trial.clear();
+    }
+
     /// Partitions that are gone: nothing of theirs is acknowledged any more (R18).
     fn forget(&mut self, partitions: &[Partition]) {
+        if !self.held.is_empty() {
+            self.drop_held();
+            self.fence = Some(Error::Unavailable {
+                message: "partitions left while refused changes of theirs were held back"
+                    .to_owned(),
+                cause: None,
+            });
+        }
         self.tracker.revoke(partitions);
         self.finished
             .retain(|partition, _| !partitions.contains(partition));
@@ -382,12 +569,7 @@ impl Progress {
     }
 }
 
-fn common_lowest(left: &Positions, right: &Positions) -> Positions {
-    left.iter()
-        .filter_map(|(partition, &at)| {
-            right
-                .get(partition)
-                .map(|&other| (partition.clone(), at.min(other)))
-        })
-        .collect()
+fn size(records: &Records, chained: &Chained) -> usize {
+    let changes = chained.flows.iter().flat_map(|flow| &flow.changes);
+    records.size() + changes.map(|batch| batch.size()).sum::<usize>()
 }

@@ -95,6 +95,7 @@ mod tests {
             partition: partition(number),
             from: Some(from),
             next,
+            incarnation: None,
         }
     }
 

@@ -135,6 +135,7 @@ impl Bench for Postgres {
         let config = PostgresSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -175,6 +176,7 @@ impl Bench for Mariadb {
         let config = MysqlSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,
@@ -241,6 +243,7 @@ impl Bench for Sqlite {
         let config = SqliteSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,

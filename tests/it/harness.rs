@@ -15,6 +15,7 @@ mod postgres;
 mod process;
 mod proxy;
 mod services;
+mod target;
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub(crate) use postgres::Database;
 pub(crate) use process::Process;
 pub(crate) use proxy::Proxy;
 pub(crate) use services::{kafka, mariadb, postgres, unique};
+pub(crate) use target::Target;
 
 /// How long a test waits for what should come within a second or two on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -323,6 +323,7 @@ impl Writer {
                 partition: partition(),
                 from: self.position,
                 next,
+                incarnation: None,
             }],
         };
         loop {

@@ -168,7 +168,7 @@ async fn deliver(
     mut changes: Vec<Changes>,
 ) -> Result<(Outcome, Vec<(usize, String)>), Error> {
     let from = sink.positions().await?.unwrap_or_default();
-    let from = from.get(&partition()).copied();
+    let from = from.get(&partition()).map(|held| held.next);
     let mut refused = Vec::new();
     loop {
         let write = Write {
@@ -176,6 +176,7 @@ async fn deliver(
             spans: vec![Span {
                 partition: partition(),
                 from,
+                incarnation: None,
                 next: (first + count) as i64,
             }],
         };

@@ -9,7 +9,7 @@ use crate::change::Changes;
 use crate::change::Operation::{Create, Delete, Truncate, Update};
 use crate::conflict::{ConflictCounts, ConflictPolicy, ConflictType, Detect, Strategy, Tie};
 use crate::error::{Error, RejectedChange, Result};
-use crate::record::{Positions, Span};
+use crate::record::{Held, HeldPositions, Positions, Span, offsets};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::{DeleteMode, Evolution, Options, TruncateMode};
 
@@ -81,7 +81,7 @@ impl Writer {
         let positions = sink.positions().await.unwrap();
         let positions = positions.expect("a transactional sink keeps positions");
         Self {
-            position: positions.get(&partition()).copied(),
+            position: positions.get(&partition()).map(|held| held.next),
             sink,
         }
     }
@@ -95,6 +95,7 @@ impl Writer {
                 partition: partition(),
                 from: self.position,
                 next,
+                incarnation: None,
             }],
         };
         let outcome = self.sink.write(&write).await?;
@@ -199,6 +200,7 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
         partition: partition(),
         from: Some(2),
         next: 9,
+        incarnation: Some("topic-1".into()),
     };
     let empty = Write {
         changes: Vec::new(),
@@ -206,13 +208,26 @@ async fn positions_move_by_compare_and_set(bench: &dyn Bench) {
     };
     assert_eq!(second.sink.write(&empty).await.unwrap(), Outcome::default());
     let held = second.sink.positions().await.unwrap().unwrap();
-    assert_eq!(held, Positions::from([(partition(), 9)]));
+    let at_9 = |incarnation: Option<&str>| {
+        let incarnation = incarnation.map(Into::into);
+        HeldPositions::from([(
+            partition(),
+            Held {
+                next: 9,
+                incarnation,
+            },
+        )])
+    };
+    assert_eq!(held, at_9(Some("topic-1")), "the incarnation is kept");
     let other = Identity {
         source: "erp".to_owned(),
         ..identity()
     };
     let mut sink = bench.connect(&options(), &other).await.unwrap();
-    assert_eq!(sink.positions().await.unwrap().unwrap(), Positions::new());
+    assert_eq!(
+        sink.positions().await.unwrap().unwrap(),
+        HeldPositions::new()
+    );
     for sink in [first.sink, second.sink, sink] {
         sink.close().await.unwrap();
     }
@@ -253,7 +268,7 @@ async fn rows_and_positions_are_atomic(bench: &dyn Bench) {
         "a null key (R2)"
     );
     let held = writer.sink.positions().await.unwrap().unwrap();
-    assert_eq!(held, Positions::from([(partition(), 1)]));
+    assert_eq!(offsets(&held), Positions::from([(partition(), 1)]));
     writer.write_rows(&[good, row(Create, 5, "e", 1)]).await;
     assert_eq!(found(bench).await, ["1:a:1", "2:b:1", "5:e:1"]);
     writer.sink.close().await.unwrap();

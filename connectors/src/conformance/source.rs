@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::record::{Partition, Positions};
+use crate::assignment::{Remember, assignments, from_the_start};
+use crate::record::{Held, HeldPositions, Partition, Positions};
 use crate::source::{Event, Limits, Source};
 
 /// A record with where it came from.
@@ -39,6 +40,15 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
     holds_back(open()).await;
 }
 
+/// As a target holds them.
+fn held_at(positions: &Positions) -> HeldPositions {
+    let held = |(partition, &next): (&Partition, &i64)| {
+        let incarnation = None;
+        (partition.clone(), Held { next, incarnation })
+    };
+    positions.iter().map(held).collect()
+}
+
 /// Reads to the end; notes the positions after every fetch.
 async fn read(
     mut source: Box<dyn Source>,
@@ -50,7 +60,12 @@ async fn read(
     let mut seen = Vec::new();
     loop {
         match source.next(&limits(rows)).await.unwrap() {
-            Event::Assigned(partitions) => source.assign(&positions, &partitions).await.unwrap(),
+            Event::Assigned(partitions) => {
+                let assignments = assignments(&[Some(held_at(&positions))], &partitions);
+                for Remember { span, .. } in source.assign(&assignments).await.unwrap() {
+                    positions.insert(span.partition, span.next);
+                }
+            }
             Event::Records(fetched) => {
                 let records = &fetched.records;
                 assert!(records.len() <= rows, "{} records of {rows}", records.len());
@@ -81,7 +96,7 @@ async fn holds_back(mut source: Box<dyn Source>) {
     while idle < 3 {
         match source.next(&limits(0)).await.unwrap() {
             Event::Assigned(partitions) => {
-                source.assign(&Positions::new(), &partitions).await.unwrap();
+                source.assign(&from_the_start(&partitions)).await.unwrap();
             }
             Event::Idle => idle += 1,
             other => panic!("no room, and yet {other:?}"),

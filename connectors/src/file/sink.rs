@@ -29,8 +29,9 @@ use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::{Error, Result};
+use crate::positions::PositionStore;
 use crate::problem::Problem;
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
 use crate::sql::Options;
 use crate::text::{write_json, write_string};
@@ -69,6 +70,10 @@ impl SinkSettings for FileSink {
         Ok(())
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     async fn connect(
         &self,
         identity: &Identity,
@@ -82,6 +87,14 @@ impl SinkSettings for FileSink {
         _pipeline: &str,
         _sink: &str,
     ) -> Result<Option<Box<dyn ConflictQueue>>> {
+        Ok(None)
+    }
+
+    async fn open_positions(
+        &self,
+        _pipeline: &str,
+        _sink: &str,
+    ) -> Result<Option<Box<dyn PositionStore>>> {
         Ok(None)
     }
 }
@@ -166,7 +179,7 @@ impl Appended {
 
 #[async_trait]
 impl Sink for Lines {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         Ok(None)
     }
 

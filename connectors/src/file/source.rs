@@ -8,11 +8,13 @@
 //! ```
 //!
 //! Each file is a partition named by its path, and its position is the byte at which the next line
-//! begins; a file is only ever appended to. One that is shorter than its position stops the pipeline:
-//! it was replaced, and reading on would skip or repeat lines. Files are read one after another in
-//! the order of their names. A line `null` is a tombstone, an empty line is passed over. With
-//! `--once` the source ends at the end of the last file, where a line without a line end counts;
-//! else it waits for the line end, for further lines and for new files.
+//! begins; a file is only ever appended to. One that is shorter than its position, or that does
+//! not begin as it did (a fingerprint of its first 4 KiB is kept with the position), stops the
+//! pipeline: it was replaced, and reading on would skip or repeat lines. Another file that takes its place and begins alike is read on. Files are read one
+//! after another in the order of their names. A line `null` is a tombstone, an empty line is passed over. With
+//! `--once` the source ends at the end of the last file: a last line without a line end counts where
+//! it is whole, and is left for the next run where it is the beginning of a JSON value. Without
+//! `--once` it waits for the line end, for further lines and for new files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +23,15 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::survey::survey;
 use super::tail::{LINE_BYTES_MAX, Tail, failed};
+use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
-use crate::record::{Partition, Positions, Records, Span};
+use crate::record::{Held, Partition, Positions, Records, Span};
 use crate::source::{
-    Description, Event, Fetched, Limits, Opening, Purpose, Source, SourceSettings,
+    Description, Event, Extent, Fetched, Limits, Opening, Purpose, Source, SourceSettings, Wanted,
 };
 
 /// Reads the lines of files, and goes on where it stopped.
@@ -47,7 +51,7 @@ pub struct FileSource {
     pub format: Format,
     /// Column types, for rows that bring no schema.
     pub schema: Option<DeclaredSchema>,
-    /// The columns that identify a row, where the records have no key.
+    /// The columns that identify a row. Default: the key of the sinks, where they agree.
     pub key: Option<Vec<String>>,
     /// The text that stands for an unavailable value (R14); Debezium's own by default.
     pub unavailable: Option<String>,
@@ -73,6 +77,8 @@ impl SourceSettings for FileSource {
             format: self.format,
             schema: self.schema.as_ref(),
             key: self.key.as_deref(),
+            // A line has no record key.
+            key_columns: KeyColumns::default(),
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
         }
@@ -89,6 +95,10 @@ impl SourceSettings for FileSource {
     async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>> {
         connect(self, opening.purpose != Purpose::Follow)
     }
+
+    async fn survey(&self, wanted: &Wanted) -> Result<Vec<Extent>> {
+        survey(self, wanted)
+    }
 }
 
 /// Opens the source; `once` ends it at the end of the files.
@@ -99,7 +109,7 @@ fn connect(config: &FileSource, once: bool) -> Result<Box<dyn Source>> {
     Ok(Box::new(Lines::open(&config.path, once, LINE_BYTES_MAX)?))
 }
 
-struct Lines {
+pub(super) struct Lines {
     path: String,
     once: bool,
     line_bytes_max: usize,
@@ -112,7 +122,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(path: &str, once: bool, line_bytes_max: usize) -> Result<Self> {
+    pub(super) fn open(path: &str, once: bool, line_bytes_max: usize) -> Result<Self> {
         let mut source = Self {
             path: path.to_owned(),
             once,
@@ -128,6 +138,11 @@ impl Lines {
             )));
         }
         Ok(source)
+    }
+
+    /// The files that were found and not yet handed over.
+    pub(super) fn found(&self) -> &[Partition] {
+        &self.found
     }
 
     /// Looks for files that are not known yet.
@@ -204,6 +219,7 @@ impl Lines {
                     partition,
                     from: known.then_some(from),
                     next: tail.position(),
+                    incarnation: tail.incarnation()?,
                 });
             }
         }
@@ -244,17 +260,29 @@ impl Source for Lines {
         Ok(Event::Idle)
     }
 
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
-        for tail in &mut self.tails {
-            if partitions.contains(&tail.partition) {
-                let held = positions.get(&tail.partition).copied();
-                tail.seek(held.unwrap_or(0))?;
-                tail.known = held.is_some();
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>> {
+        for assignment in assignments {
+            let mut tails = self.tails.iter_mut();
+            let Some(tail) = tails.find(|tail| tail.partition == assignment.partition) else {
+                continue;
+            };
+            for standing in &assignment.sinks {
+                if let Standing::Held(Held {
+                    incarnation: Some(kept),
+                    ..
+                }) = standing
+                {
+                    tail.verify(kept)?;
+                }
             }
+            let held = assignment.sinks.iter().map(Standing::position);
+            // A sink without a position lacks the file from its first byte.
+            tail.seek(held.clone().map(|at| at.unwrap_or(0)).min().unwrap_or(0))?;
+            tail.known = held.clone().all(|at| at.is_some());
         }
         // Files are handed over in order, so that those that wait are always the last ones.
         self.assigned = self.tails.len();
-        Ok(())
+        Ok(Vec::new())
     }
 
     async fn acknowledge(&mut self, _positions: &Positions) -> Result<()> {

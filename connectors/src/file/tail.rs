@@ -5,13 +5,21 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use super::fingerprint;
 use crate::error::{Error, Result};
 use crate::record::Partition;
 
 /// A line that is longer than this is cut.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// How much is read at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -38,6 +46,12 @@ pub(super) struct Tail {
     /// Where the next line begins.
     position: i64,
     line_bytes_max: usize,
+    /// Whether the log says that the last line is unfinished.
+    told: bool,
+    /// The fingerprint of the beginning, and of how many bytes.
+    fingerprint: Option<(u64, Arc<str>)>,
+    /// Whether the end of the file was reached: what follows may be another file.
+    at_end: bool,
 }
 
 impl Tail {
@@ -52,12 +66,86 @@ impl Tail {
             skipped: 0,
             position: 0,
             line_bytes_max,
+            told: false,
+            fingerprint: None,
+            at_end: false,
         }
     }
 
     /// Where the next line begins.
     pub(super) fn position(&self) -> i64 {
         self.position
+    }
+
+    /// What the position counts in: how the file began when it was read; `None` before anything was.
+    pub(super) fn incarnation(&mut self) -> Result<Option<Arc<str>>> {
+        let length = u64::try_from(self.position)
+            .unwrap_or(0)
+            .min(fingerprint::BYTES_MAX);
+        let known = self
+            .fingerprint
+            .as_ref()
+            .filter(|(known, _)| *known >= length);
+        if let Some((_, known)) = known {
+            return Ok(Some(known.clone()));
+        }
+        let Some(file) = self.file.as_ref().filter(|_| length > 0) else {
+            return Ok(None);
+        };
+        let taken = fingerprint::take(file, length).map_err(|cause| self.failed("read", cause))?;
+        let taken: Arc<str> = taken.ok_or_else(|| self.replaced())?.into();
+        self.fingerprint = Some((length, taken.clone()));
+        Ok(Some(taken))
+    }
+
+    /// Refuses a file that does not begin as the one that `kept` was taken of.
+    pub(super) fn verify(&self, kept: &str) -> Result<()> {
+        let file =
+            File::open(&*self.partition.topic).map_err(|cause| self.failed("open", cause))?;
+        match fingerprint::matches(&file, kept) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.replaced()),
+            Err(cause) => Err(self.failed("read", cause)),
+        }
+    }
+
+    /// After the end was reached: whether the path leads to the file that is open still. Another one
+    /// that begins alike, as editors leave it, is read on from the position; what is deleted has been
+    /// read.
+    fn follow(&mut self) -> Result<()> {
+        let kept = self.incarnation()?;
+        let (Some(file), Ok(found)) = (&self.file, std::fs::metadata(&*self.partition.topic))
+        else {
+            return Ok(());
+        };
+        let open = file
+            .metadata()
+            .map_err(|cause| self.failed("read", cause))?;
+        let same = (open.dev(), open.ino()) == (found.dev(), found.ino());
+        if same && found.len() == self.read_up_to() {
+            return Ok(());
+        }
+        if let Some(kept) = kept {
+            self.verify(&kept)?;
+        }
+        if same {
+            Ok(())
+        } else {
+            self.seek(self.position)
+        }
+    }
+
+    /// Up to where the file was read.
+    fn read_up_to(&self) -> u64 {
+        let held = self.buffer.len() - self.start + self.skipped;
+        u64::try_from(self.position).unwrap_or(0) + held as u64
+    }
+
+    fn replaced(&self) -> Error {
+        Error::configuration(format!(
+            "file {0:?} does not begin as it did when it was read up to byte {1}: it was replaced; give the new file a new name, or read it anew: syncline positions reset FILE --topic {0:?}",
+            self.partition.topic, self.position
+        ))
     }
 
     /// Goes to a position.
@@ -74,11 +162,12 @@ impl Tail {
         self.buffer = Vec::new();
         (self.start, self.searched, self.skipped) = (0, 0, 0);
         self.position = position;
+        self.at_end = false;
         Ok(())
     }
 
     /// Moves past the next line and gives it; `None` at the end of the file. `last` says that a line
-    /// without an end counts.
+    /// without an end counts, unless it is unfinished.
     pub(super) fn next(&mut self, last: bool) -> Result<Option<Line<'_>>> {
         loop {
             let from = self.start + self.searched;
@@ -93,13 +182,32 @@ impl Tail {
                 self.searched = self.line_bytes_max;
             }
             if !self.fill()? {
-                if last && self.searched > 0 {
+                if last && self.searched > 0 && !self.is_unfinished() {
                     let end = self.buffer.len();
                     return Ok(Some(self.take(end, 0)));
                 }
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether the last line is a JSON value that has not been written to its end: the rest of it
+    /// comes later. What is no beginning of one counts as a line, and so does a whole value.
+    fn is_unfinished(&mut self) -> bool {
+        let bytes = &self.buffer[self.start..self.start + self.searched];
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        let parsed: Result<IgnoredAny, _> = serde_json::from_slice(bytes);
+        let unfinished = !bytes.trim_ascii().is_empty()
+            && parsed.is_err_and(|error| error.classify() == Category::Eof);
+        if unfinished && !self.told {
+            self.told = true;
+            tracing::warn!(
+                file = &*self.partition.topic,
+                offset = self.position,
+                "the last line is unfinished and is left for the next run"
+            );
+        }
+        unfinished
     }
 
     /// The line that ends before `end`, which is followed by a line end of `terminator` bytes.
@@ -111,7 +219,7 @@ impl Tail {
         (self.searched, self.skipped) = (0, 0);
         let mut bytes = &self.buffer[start..end];
         if offset == 0 {
-            bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+            bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         }
         Line {
             offset,
@@ -123,6 +231,9 @@ impl Tail {
     fn fill(&mut self) -> Result<bool> {
         if self.file.is_none() {
             self.seek(self.position)?;
+        }
+        if self.at_end {
+            self.follow()?;
         }
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -138,6 +249,7 @@ impl Tail {
         let count = *read.as_ref().unwrap_or(&0);
         self.buffer.truncate(held + count);
         read.map_err(|cause| self.failed("read", cause))?;
+        self.at_end = count == 0;
         if count == 0 {
             let file = self.file.as_ref().expect("a seek opened the file");
             let (length, reached) = (
@@ -160,7 +272,7 @@ impl Tail {
 
     fn shrunk(&self, length: i64, position: i64) -> Error {
         Error::configuration(format!(
-            "file {:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or remove the position from the sink",
+            "file {0:?} has {length} bytes, but was read up to byte {position}: it was replaced or cut; give a new file a new name, or read it anew: syncline positions reset FILE --topic {0:?}",
             self.partition.topic
         ))
     }

@@ -1,14 +1,16 @@
 //! For tests: a lane and a sink in one, which drive sources and check what every source owes:
 //! contiguous spans, offsets in order, nothing before it was assigned.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 
 use super::{KafkaSource, Lane, connect};
+use crate::assignment::assignments;
 use crate::error::{Error, Result};
-use crate::record::{Partition, Positions};
+use crate::record::{Held, HeldPositions, Incarnation, Partition, Positions, Span};
 use crate::source::{Event, Limits, Source};
 
 /// Long enough for any wait of a test; a wait that takes it has failed.
@@ -18,6 +20,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Sink {
     pub(super) positions: Positions,
+    pub(super) incarnations: BTreeMap<Partition, Incarnation>,
+    /// It says that it keeps no positions.
+    pub(super) forgets: bool,
     pub(super) records: Vec<Seen>,
 }
 
@@ -29,6 +34,26 @@ pub(super) struct Seen {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: Option<String>,
+}
+
+impl Sink {
+    /// What it says that it holds.
+    pub(super) fn held(&self) -> Option<HeldPositions> {
+        let held = |(partition, &next): (&Partition, &i64)| {
+            let incarnation = self.incarnations.get(partition).cloned();
+            (partition.clone(), Held { next, incarnation })
+        };
+        (!self.forgets).then(|| self.positions.iter().map(held).collect())
+    }
+
+    /// Keeps a position; gives the one before.
+    fn keep(&mut self, span: &Span) -> Option<i64> {
+        if let Some(incarnation) = &span.incarnation {
+            let partition = span.partition.clone();
+            self.incarnations.insert(partition, incarnation.clone());
+        }
+        self.positions.insert(span.partition.clone(), span.next)
+    }
 }
 
 /// One lane.
@@ -76,8 +101,11 @@ impl Driver {
         let event = block_on(self.source.next(&limits))?;
         match &event {
             Event::Assigned(partitions) => {
-                let positions = self.sink.lock().unwrap().positions.clone();
-                block_on(self.source.assign(&positions, partitions))?;
+                let held = self.sink.lock().unwrap().held();
+                let assignments = assignments(&[held], partitions);
+                for remember in block_on(self.source.assign(&assignments))? {
+                    self.sink.lock().unwrap().keep(&remember.span);
+                }
                 self.assigned.extend(partitions.iter().cloned());
             }
             Event::Revoked { partitions, .. } => {
@@ -92,9 +120,9 @@ impl Driver {
                         "{} is not ours",
                         span.partition
                     );
-                    let held = sink.positions.insert(span.partition.clone(), span.next);
-                    assert_eq!(
-                        held, span.from,
+                    let held = sink.keep(span);
+                    assert!(
+                        held == span.from || sink.forgets,
                         "R4: {} has a gap or an overlap",
                         span.partition
                     );
@@ -123,6 +151,7 @@ impl Driver {
     /// Steps until `done`, or fails at the deadline; an outage is waited out.
     pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&Self, &Event) -> bool) {
         let deadline = Instant::now() + DEADLINE;
+        let mut outage = String::new();
         loop {
             match self.step() {
                 Ok(event) => {
@@ -130,10 +159,13 @@ impl Driver {
                         return;
                     }
                 }
-                Err(Error::Unavailable { .. }) => {}
+                Err(error @ Error::Unavailable { .. }) => outage = error.chain(),
                 Err(error) => panic!("{what}: {}", error.chain()),
             }
-            assert!(Instant::now() < deadline, "{what} did not come about");
+            assert!(
+                Instant::now() < deadline,
+                "{what} did not come about: {outage}"
+            );
         }
     }
 

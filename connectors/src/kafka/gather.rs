@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::record::{Partition, Records, Span};
+use crate::record::{Incarnation, Partition, Records, Span};
 use crate::source::Fetched;
 
 /// The partitions that are read, and the records that wait to be handed over.
@@ -33,6 +33,8 @@ struct Owned {
     next: i64,
     /// Where to stop (`--once`).
     end: Option<i64>,
+    /// What its offsets count in.
+    incarnation: Option<Incarnation>,
     /// Its number in `records`, once it has one there.
     index: Option<u32>,
 }
@@ -49,6 +51,8 @@ pub(super) struct Beginning {
     pub(super) offset: i64,
     /// Where to stop; `None` for never.
     pub(super) end: Option<i64>,
+    /// What the offsets count in, where the broker says it.
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 impl Owned {
@@ -68,6 +72,7 @@ impl Gather {
             handed: beginning.offset,
             next: beginning.offset,
             end: beginning.end,
+            incarnation: beginning.incarnation,
             index: None,
         });
     }
@@ -110,6 +115,13 @@ impl Gather {
             .iter()
             .filter(|owned| !owned.is_done())
             .map(|owned| (&owned.partition, owned.next))
+    }
+
+    /// The partitions that are read, with what their offsets count in.
+    pub(super) fn incarnations(&self) -> impl Iterator<Item = (&Partition, Option<&Incarnation>)> {
+        self.owned
+            .iter()
+            .map(|owned| (&owned.partition, owned.incarnation.as_ref()))
     }
 
     /// Whether this partition is read.
@@ -206,6 +218,7 @@ impl Gather {
                     partition: owned.partition.clone(),
                     from: owned.from,
                     next: owned.next,
+                    incarnation: owned.incarnation.clone(),
                 });
                 owned.from = Some(owned.next);
                 owned.handed = owned.next;
@@ -249,6 +262,7 @@ mod tests {
                 from,
                 offset,
                 end,
+                incarnation: None,
             });
         }
         gather
@@ -325,6 +339,7 @@ mod tests {
             from: Some(1),
             offset: 1,
             end: None,
+            incarnation: None,
         });
         assert!(offer(&mut gather, "t", 0, 1));
         let fetched = gather.take().expect("both moved");

@@ -13,9 +13,10 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 
 use super::client::{self, LogOnly, Verdict, judge};
 use super::{KafkaSource, Lane, Start, Topics};
+use crate::assignment::from_the_start;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::record::{Positions, Records};
+use crate::record::Records;
 use crate::source::{Event, Limits};
 
 /// The largest record where `message.max.bytes` is not given.
@@ -176,6 +177,7 @@ pub fn read_topic(
         format: Format::DebeziumJson,
         schema: None,
         key: None,
+        key_columns: Default::default(),
         unavailable: None,
         ignore_origins: Vec::new(),
         instance: None,
@@ -190,7 +192,7 @@ pub fn read_topic(
     loop {
         match block_on(source.next(&limits))? {
             Event::Assigned(partitions) => {
-                block_on(source.assign(&Positions::new(), &partitions))?;
+                block_on(source.assign(&from_the_start(&partitions)))?;
             }
             Event::Records(fetched) => visit(fetched.records)?,
             Event::End => return block_on(source.close()),

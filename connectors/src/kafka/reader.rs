@@ -6,6 +6,7 @@
 //! a value. The client recovers from brokers that are away; `next` says `Unavailable` once they
 //! have been for a few seconds, and may be called again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -14,11 +15,12 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::begin::{beginnings, list_from, list_of, place, seek};
+use super::begin::{Begun, begin, check_incarnation, list_from, list_of, seek};
 use super::client::{Rebalance, Reports, failed};
 use super::gather::Gather;
 use super::trouble::Trouble;
-use super::{Start, headers, watermark};
+use super::{Start, Topics, headers, place, topic_id, watermark};
+use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
 use crate::source::{Event, Limits, Source};
@@ -29,14 +31,27 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 /// The clock is read once in this many records.
 const CLOCK_ROWS: usize = 256;
 
+/// How often it is looked whether a topic was made again while it is read, and how long that may take.
+const ID_INTERVAL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+const ID_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// What a reader is told when it is opened.
 pub(super) struct Task {
     pub(super) brokers: String,
+    pub(super) topics: Topics,
+    pub(super) group: String,
     pub(super) start: Start,
-    /// Whether a topic that is gone is an error: it was named.
-    pub(super) topics_are_named: bool,
     /// `--once`: the partitions of this lane with their end offsets, no group protocol.
     pub(super) once: Option<Vec<(Partition, i64)>>,
+}
+
+impl Task {
+    /// Where `--once` stops.
+    pub(super) fn end(&self, partition: &Partition) -> Option<i64> {
+        let once = self.once.as_deref()?;
+        let found = once.iter().find(|(known, _)| known == partition)?;
+        Some(found.1)
+    }
 }
 
 /// A consumer; see the module docs.
@@ -55,6 +70,10 @@ pub(super) struct Reader {
     paused: bool,
     /// Whether a partition ended since the positions were read last.
     ended: bool,
+    /// What was said once in the log.
+    said_untaken: bool,
+    said_without_id: bool,
+    ids_checked: Instant,
     trouble: Trouble,
 }
 
@@ -80,6 +99,9 @@ impl Reader {
             idle_since: None,
             paused: false,
             ended: false,
+            said_untaken: false,
+            said_without_id: false,
+            ids_checked: Instant::now(),
             trouble: Trouble::default(),
         }
     }
@@ -165,7 +187,7 @@ impl Reader {
                 // This call replaces the assignment, so what is read already goes along.
                 let mut whole = list.clone();
                 for (partition, next) in self.gather.reading() {
-                    place(&mut whole, partition, next)?;
+                    place::add(&mut whole, partition, next)?;
                 }
                 self.consumer.assign(&whole)
             }
@@ -256,6 +278,15 @@ impl Reader {
 
     /// Takes one thing from the client's queue.
     fn poll(&mut self, wait: Duration) -> Result<Polled> {
+        let polled = self.poll_client(wait);
+        if polled.is_err() {
+            // A topic that was made again is the better reason.
+            self.check_ids(Duration::ZERO)?;
+        }
+        polled
+    }
+
+    fn poll_client(&mut self, wait: Duration) -> Result<Polled> {
         let message = match self.consumer.poll(wait) {
             None => return Ok(Polled::Nothing),
             Some(Ok(message)) => message,
@@ -271,7 +302,7 @@ impl Reader {
                     &self.consumer,
                     &self.gather,
                     &self.task.brokers,
-                    self.task.topics_are_named,
+                    !self.task.topics.has_pattern(),
                 )?;
                 return Ok(Polled::Dropped);
             }
@@ -322,6 +353,50 @@ impl Reader {
             .map_err(|error| failed("offsets could not be committed", error))
     }
 
+    /// A topic that was deleted and made again while it is read begins to count anew, and the client
+    /// goes on at the old offset. Looked at where the last look is `interval` ago.
+    fn check_ids(&mut self, interval: Duration) -> Result<()> {
+        if self.ids_checked.elapsed() < interval {
+            return Ok(());
+        }
+        self.ids_checked = Instant::now();
+        let mut topics: Vec<Arc<str>> = self
+            .gather
+            .incarnations()
+            .filter(|(_, incarnation)| incarnation.is_some())
+            .map(|(partition, _)| partition.topic.clone())
+            .collect();
+        topics.sort();
+        topics.dedup();
+        // A broker that is away is not asked again before the next time.
+        let Ok(ids) = topic_id::ids(&self.consumer, &topics, ID_TIMEOUT) else {
+            return Ok(());
+        };
+        for (partition, incarnation) in self.gather.incarnations() {
+            check_incarnation(partition, incarnation, ids.get(&partition.topic))?;
+        }
+        Ok(())
+    }
+
+    /// Says once what a person may not expect.
+    fn say(&mut self, begun: &Begun) {
+        if !begun.untaken.is_empty() && !self.said_untaken {
+            self.said_untaken = true;
+            let group = &self.task.group;
+            let (first, count) = (&begun.untaken[0], begun.untaken.len());
+            tracing::warn!(
+                "the target holds no position of {first} ({count} partitions in all), so reading begins where `start` says; group {group} has committed offsets there, which are not used. To begin at them: syncline positions set FILE --to group"
+            );
+        }
+        if begun.without_id && !self.said_without_id {
+            self.said_without_id = true;
+            tracing::info!(
+                "the brokers at {} give topics no ids: a topic that is deleted and made again is not recognised",
+                self.task.brokers
+            );
+        }
+    }
+
     /// Whether everything of `--once` was gathered.
     fn is_drained(&self) -> bool {
         self.is_once() && self.announced && self.offered.is_none() && self.gather.is_done()
@@ -339,23 +414,25 @@ impl Source for Reader {
             return self.hold_back(limits.linger);
         }
         self.resume()?;
+        self.check_ids(ID_INTERVAL)?;
         self.fill(limits)
     }
 
-    async fn assign(&mut self, positions: &Positions, partitions: &[Partition]) -> Result<()> {
+    async fn assign(&mut self, assignments: &[Assignment]) -> Result<Vec<Remember>> {
         let offered = self.offered.clone().unwrap_or_default();
-        let wanted: Vec<Partition> = partitions
+        let wanted: Vec<&Assignment> = assignments
             .iter()
-            .filter(|known| offered.contains(known) || self.gather.owns(known))
-            .cloned()
+            .filter(|Assignment { partition, .. }| {
+                offered.contains(partition) || self.gather.owns(partition)
+            })
             .collect();
-        let once = self.task.once.as_deref();
-        let found = beginnings(&self.consumer, self.task.start, once, positions, &wanted)?;
-        for beginning in &found {
+        let mut begun = begin(&self.consumer, &self.task, &wanted)?;
+        self.say(&begun);
+        for beginning in &begun.beginnings {
             self.gather
                 .set_single(&beginning.partition.topic, beginning.single);
         }
-        let (moved, fresh): (Vec<_>, Vec<_>) = found
+        let (moved, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut begun.beginnings)
             .into_iter()
             .partition(|beginning| self.gather.owns(&beginning.partition));
         seek(&self.consumer, &moved)?;
@@ -365,17 +442,21 @@ impl Source for Reader {
                 let partitions: Vec<_> = fresh.iter().map(|new| new.partition.clone()).collect();
                 self.pause(&partitions)?;
             }
-            if self.task.start == Start::Latest && !self.is_once() {
-                // The end moves on: whoever owns the partition next must begin here, not there.
-                let new = fresh.iter().filter(|beginning| beginning.from.is_none());
-                self.commit(&list_from(new)?)?;
-            }
         }
+        if !self.is_once() {
+            // The end moves on: whoever owns the partition next must begin here, not there.
+            let mut list = TopicPartitionList::new();
+            for (partition, offset) in &begun.commit {
+                place::add(&mut list, partition, *offset)?;
+            }
+            self.commit(&list)?;
+        }
+        let wanted: Vec<Partition> = wanted.iter().map(|known| known.partition.clone()).collect();
         self.withdraw(&wanted);
         for beginning in moved.into_iter().chain(fresh) {
             self.gather.begin(beginning);
         }
-        Ok(())
+        Ok(begun.remember())
     }
 
     async fn acknowledge(&mut self, positions: &Positions) -> Result<()> {
@@ -387,7 +468,7 @@ impl Source for Reader {
                     .as_ref()
                     .is_some_and(|leaving| leaving.contains(partition));
             if self.gather.owns(partition) && !is_lost {
-                place(&mut list, partition, position)?;
+                place::add(&mut list, partition, position)?;
             }
         }
         self.commit(&list)

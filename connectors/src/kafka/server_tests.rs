@@ -1,5 +1,7 @@
 //! The source and the writer against a real broker: `SYNCLINE_TEST_KAFKA` names it.
 
+mod begin;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,7 @@ use super::drive::{DEADLINE, Driver, Sink, values};
 use super::gather::partition;
 use super::tests::source;
 use super::*;
+use crate::assignment::assignments;
 use crate::record::Positions;
 use crate::source::Event;
 
@@ -143,57 +146,6 @@ fn sink_at(positions: &[(&str, i32, i64)]) -> Arc<Mutex<Sink>> {
         positions,
         ..Sink::default()
     }))
-}
-
-#[test]
-fn r4_where_to_begin_is_said_by_the_sink_then_the_group_then_start() {
-    for once in [false, true] {
-        for (sink_says, group_says, start, expect) in [
-            (Some(7), Some(5), Start::Earliest, 7..10),
-            (None, Some(5), Start::Earliest, 5..10),
-            (None, None, Start::Earliest, 2..10),
-            (None, None, Start::Latest, 10..10),
-        ] {
-            let topic = topic_of("start", 1);
-            produce(&topic, 0, numbered(0..10));
-            delete_before(&topic, 0, 2);
-            let group = unique("g");
-            if let Some(offset) = group_says {
-                let consumer: BaseConsumer = client().set("group.id", &group).create().unwrap();
-                let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&topic, 0, Offset::Offset(offset))
-                    .unwrap();
-                consumer
-                    .commit(&list, rdkafka::consumer::CommitMode::Sync)
-                    .unwrap();
-            }
-            let sink = match sink_says {
-                Some(position) => sink_at(&[(&topic, 0, position)]),
-                None => empty(),
-            };
-            let mut config = config(&topic, &group);
-            config.start = start;
-            let mut expect = numbered(expect);
-            if once {
-                let mut driver = Driver::once(&config, &sink);
-                driver.until("the end", |_, event| matches!(event, Event::End));
-            } else {
-                let mut driver = Driver::open(&config, &sink);
-                driver.until("the partition", |driver, _| !driver.assigned.is_empty());
-                produce(&topic, 0, ["last".to_owned()]);
-                expect.push("last".to_owned());
-                driver.until("the records", |driver, _| {
-                    driver.rows_seen() == expect.len()
-                });
-                driver.close();
-            }
-            assert_eq!(
-                values(&sink),
-                expect,
-                "once {once}, {sink_says:?} {group_says:?} {start:?}"
-            );
-        }
-    }
 }
 
 #[test]
@@ -414,26 +366,6 @@ fn r18_nothing_is_committed_for_partitions_that_were_lost() {
 }
 
 #[test]
-fn a_start_at_the_end_is_remembered_by_the_group() {
-    let topic = topic_of("latest", 1);
-    produce(&topic, 0, numbered(0..5));
-    let mut config = config(&topic, &unique("g"));
-    config.start = Start::Latest;
-    let mut first = Driver::open(&config, &empty());
-    first.until("the partition", |driver, _| !driver.assigned.is_empty());
-    first.until("the commit", |_, _| {
-        committed(&config.group, &topic, 0) == Some(5)
-    });
-    first.close();
-    produce(&topic, 0, numbered(5..8));
-    let sink = empty();
-    let mut second = Driver::open(&config, &sink);
-    second.until("what came in between", |driver, _| driver.rows_seen() == 3);
-    assert_eq!(values(&sink), numbered(5..8));
-    second.close();
-}
-
-#[test]
 fn a_position_that_is_gone_is_an_error_and_never_a_reset() {
     let topic = topic_of("expired", 1);
     produce(&topic, 0, numbered(0..10));
@@ -524,7 +456,8 @@ fn going_back_to_the_sink_drops_what_was_fetched_before() {
         sink.positions = back.clone();
         sink.records.retain(|seen| seen.offset < 100);
     }
-    block_on(driver.source.assign(&back, &partitions)).unwrap();
+    let held = sink.lock().unwrap().held();
+    block_on(driver.source.assign(&assignments(&[held], &partitions))).unwrap();
     driver.until("all records", |driver, _| driver.rows_seen() == 2000);
     assert_eq!(values(&sink), numbered(0..2000));
     assert_eq!(driver.source.lag(), Some(0));

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::clock::Clock;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
 /// When each call came.
@@ -69,7 +69,7 @@ impl Fake {
 
 #[async_trait]
 impl Sink for Fake {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         self.answer().map(|()| None)
     }
 

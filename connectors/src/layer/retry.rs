@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::breaker::Breaker;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
 /// `[sinks.NAME.retry]`: how often and how soon an unavailable target is tried again.
@@ -213,7 +213,7 @@ macro_rules! retried {
 
 #[async_trait]
 impl Sink for Retry {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         retried!(self, self.sink.positions())
     }
 

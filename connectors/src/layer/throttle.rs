@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use crate::error::Result;
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::{Outcome, Sink, Write};
 
 /// `[sinks.NAME.throttle]`: how fast a target may be written.
@@ -71,7 +71,7 @@ impl governor::clock::Clock for Ticks {
 
 #[async_trait]
 impl Sink for Throttle {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         self.sink.positions().await
     }
 

@@ -168,13 +168,10 @@ impl<'a> Cells<'a> {
                 }
                 out.extend_from_slice(number.as_bytes());
             }
-            Place::Float => match text.parse::<f64>() {
-                Ok(value) if value.is_finite() => {
-                    write!(out, "{value:e}").expect("memory takes every byte");
-                }
-                Ok(_) => return Err(INFINITE),
-                Err(_) => return Err(NO_NUMBER),
-            },
+            Place::Float(..) => {
+                let value = self.place.float(text)?;
+                write!(out, "{value:e}").expect("memory takes every byte");
+            }
             Place::Bits(_) => {
                 self.place.check_bits(text)?;
                 out.extend_from_slice(b"b'");

@@ -3,6 +3,7 @@
 //! A strict MySQL refuses most of what it cannot keep. The rest is refused here: see
 //! [`Place::check`] and the places where cells are written.
 
+use crate::conflict::Number;
 use crate::sql::types::mysql::{is_binary, is_text, split};
 
 /// Why a value cannot be written.
@@ -28,6 +29,7 @@ pub(super) const TOO_LONG: Unfit = Unfit {
 };
 pub(super) const NO_NUMBER: Unfit =
     exactness("the text is no number that the target's column keeps exactly");
+const TOO_MANY_DIGITS: Unfit = exactness("the text has more digits than the target's column keeps");
 const NO_LABEL: Unfit = exactness("the text is no label of the target's column");
 const SHORT: Unfit = exactness("the target's column would fill the value up to its own length");
 const NO_YEAR: Unfit = exactness("a year is 0 or from 1901 to 2155");
@@ -42,7 +44,8 @@ pub(super) enum Place {
     Year,
     /// Digits after the point.
     Decimal(usize),
-    Float,
+    /// Of 4 bytes or of 8; and the digits after the point where the type says them.
+    Float(bool, Option<usize>),
     /// At most this many characters.
     Characters(usize),
     /// At most this many bytes.
@@ -73,7 +76,8 @@ impl Place {
             "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Self::Integer,
             "year" => Self::Year,
             "decimal" => Self::Decimal(number(1)),
-            "float" | "double" => Self::Float,
+            "float" => Self::Float(true, numbers.get(1).map(|_| number(1))),
+            "double" => Self::Float(false, numbers.get(1).map(|_| number(1))),
             "char" | "varchar" => Self::Characters(number(0)),
             "tinytext" => Self::Text(255),
             "text" => Self::Text(65_535),
@@ -156,6 +160,35 @@ impl Place {
         match self {
             Self::Time(digits) | Self::Instant(digits) => *digits,
             _ => 6,
+        }
+    }
+
+    /// The float that a text says, where that has all digits of the text.
+    pub(super) fn float(&self, text: &str) -> Result<f64, Unfit> {
+        let number = Number::parse(text).ok_or(NO_NUMBER)?;
+        if !matches!(number, Number::Finite { .. }) {
+            return Err(INFINITE);
+        }
+        let Self::Float(single, digits) = self else {
+            return Err(NO_NUMBER);
+        };
+        let (value, shortest) = if *single {
+            let value: f32 = text.parse().map_err(|_| NO_NUMBER)?;
+            (f64::from(value), format!("{value:?}"))
+        } else {
+            let value: f64 = text.parse().map_err(|_| NO_NUMBER)?;
+            (value, format!("{value:?}"))
+        };
+        let part = match number.to_string().split_once('.') {
+            Some((_, part)) => part.len(),
+            None => 0,
+        };
+        let kept =
+            Number::parse(&shortest) == Some(number) && digits.is_none_or(|most| part <= most);
+        if kept {
+            Ok(value)
+        } else {
+            Err(TOO_MANY_DIGITS)
         }
     }
 
@@ -269,6 +302,26 @@ mod tests {
         assert_eq!(Place::of("binary(3)").check_bytes(b"ab"), Err(SHORT));
         assert_eq!(Place::of("varbinary(3)").check_bytes(b"ab"), Ok(()));
         assert_eq!(Place::of("bit(3)").check_bits("01"), Err(NO_BITS));
+    }
+
+    #[test]
+    fn a_float_keeps_the_digits_of_a_text_or_refuses_it_r23() {
+        let check = |sql_type: &str, text: &str, expect: Result<f64, Unfit>| {
+            assert_eq!(
+                Place::of(sql_type).float(text),
+                expect,
+                "{text:?} into {sql_type}"
+            );
+        };
+        check("double", "0.1", Ok(0.1));
+        check("double", "0.1234567890123456789", Err(TOO_MANY_DIGITS));
+        check("double", "1e400", Err(TOO_MANY_DIGITS));
+        check("double", "NaN", Err(INFINITE));
+        check("double", "x", Err(NO_NUMBER));
+        check("float", "0.5", Ok(0.5));
+        check("float", "16777217", Err(TOO_MANY_DIGITS));
+        check("float(7,2)", "1.25", Ok(1.25));
+        check("float(7,2)", "1.125", Err(TOO_MANY_DIGITS));
     }
 
     #[test]

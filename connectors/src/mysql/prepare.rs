@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{Field, SchemaRef};
 
 use super::catalogue::{self, Found};
+use super::equality::{Collation, equality};
 use super::failure::Failure;
 use super::place::Place;
 use super::positions::{lock_schemas, unlock_schemas};
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
 use crate::sql::decide::takes_resolver;
+use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::types::mysql::split;
@@ -77,6 +79,10 @@ pub(super) struct Column {
     pub(super) null_is_now: bool,
     /// How to tell whether source and target differ.
     pub(super) comparison: Comparison,
+    /// The collation of a text.
+    pub(super) collation: Option<Collation>,
+    /// How the target tells values of a key column apart.
+    pub(super) equality: Equality,
 }
 
 /// The version column.
@@ -122,6 +128,7 @@ impl Prepared {
             schema: &schema,
             key: &names,
             soft_delete_column: options.mark(),
+            case: options.case,
             kinds: &[],
         };
         let (found, plan) = evolve(session, options, target, &wanted).await?;
@@ -191,6 +198,18 @@ impl Prepared {
                 } else {
                     Comparison::Exact
                 },
+                equality: if key.contains(&index) {
+                    equality(
+                        &target.to_string(),
+                        field,
+                        &column.sql_type,
+                        collation.map(Collation::of).as_ref(),
+                        &options.conflict,
+                    )?
+                } else {
+                    Equality::Values
+                },
+                collation: collation.map(Collation::of),
             });
         }
         if let (Some(name), None) = (version_name, &version) {
@@ -198,14 +217,18 @@ impl Prepared {
         }
         let names: Vec<String> = key
             .iter()
-            .map(|&column| schema.field(column).name().clone())
+            .filter_map(|&column| plan.columns[column].clone())
             .collect();
         let key_index = found
             .key_index(&names)
             .expect("the plan checked that the key has an index")
             .to_owned();
         let mark = match options.delete {
-            DeleteMode::Soft => Some(quote(Dialect::Mysql, &options.soft_delete_column)?),
+            DeleteMode::Soft => {
+                let named = found.table.named(&options.soft_delete_column, options.case);
+                let name = named.map_or(&options.soft_delete_column, |column| &column.name);
+                Some(quote(Dialect::Mysql, name)?)
+            }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
         let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
@@ -248,8 +271,14 @@ impl Prepared {
 
     /// The columns of changes that have a place in the target, in the order of `columns`.
     pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
-        let indices: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
-        changes.project(&indices).map_err(Error::configuration)
+        changes
+            .project(&self.indices())
+            .map_err(Error::configuration)
+    }
+
+    /// Where the columns stand in the changes.
+    pub(super) fn indices(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.index).collect()
     }
 
     /// Columns are numbered, so that no name of the source can collide. The unique index refuses two

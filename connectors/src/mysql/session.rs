@@ -17,11 +17,14 @@ use super::positions;
 use super::prepare::Prepared;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::sink::Identity;
+use crate::sink::{Identity, Write};
 use crate::sql::books::Books;
 use crate::sql::connection::Purpose;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{advance, create_tables};
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
@@ -63,6 +66,8 @@ impl Server {
 pub(super) struct Session {
     pub(super) connection: MySqlConnection,
     pub(super) server: Server,
+    /// The tables that the target knows to be written.
+    written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     /// What is remembered of targets for columns that no schema declares.
@@ -96,6 +101,7 @@ impl Session {
         let mut session = Self {
             connection,
             server,
+            written: WrittenTables::default(),
             prepared: HashMap::new(),
             prepared_count: 0,
             lender: Lender::default(),
@@ -110,7 +116,7 @@ impl Session {
         if purpose == Purpose::Write {
             let tombstones = version_column(&config.conflict)?.is_some();
             session
-                .prepare_own_tables(tombstones)
+                .prepare_own_tables(config, identity, tombstones)
                 .await
                 .map_err(Failure::into_error)?;
             tracing::debug!(sink = identity.sink, "connected");
@@ -118,8 +124,16 @@ impl Session {
         Ok(session)
     }
 
-    async fn prepare_own_tables(&mut self, tombstones: bool) -> Result<(), Failure> {
-        positions::create_tables(self, tombstones).await?;
+    async fn prepare_own_tables(
+        &mut self,
+        config: &MysqlSink,
+        identity: &Identity,
+        tombstones: bool,
+    ) -> Result<(), Failure> {
+        create_tables(&mut self.connection, tombstones).await?;
+        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        lock.share(&mut self.connection).await?;
+        self.written = targets::check(&mut self.connection, identity, &config.table, None).await?;
         positions::create_books(self).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
@@ -226,6 +240,7 @@ impl Session {
             sql.push_str(&format!("TRUNCATE TABLE {DECISIONS}; "));
         }
         self.step = 0;
+        self.written.begin();
         sql.push_str("START TRANSACTION");
         self.writing = true;
         self.execute(&sql).await
@@ -240,10 +255,26 @@ impl Session {
         Ok(())
     }
 
+    /// Moves positions and keeps which tables are written.
+    pub(super) async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let connection = &mut self.connection;
+        Ok(advance(connection, identity, &write.spans).await?
+            && self
+                .written
+                .keep(connection, identity, table, write)
+                .await?)
+    }
+
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.execute("COMMIT").await?;
         self.writing = false;
+        self.written.committed();
         Ok(())
     }
 
@@ -274,7 +305,7 @@ pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failu
 }
 
 /// Every value of these rows as text.
-fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
     let row = |row: &MySqlRow| {
         (0..row.len())
             .map(|column| row.try_get_unchecked(column))
@@ -384,7 +415,7 @@ fn settings(config: &MysqlSink, server: &Server) -> String {
 }
 
 /// The first words of a statement, for messages.
-fn describe(sql: &str) -> String {
+pub(super) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
 }

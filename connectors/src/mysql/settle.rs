@@ -53,7 +53,7 @@ pub(super) async fn settle(
         version: version.filter(|_| buries),
         reports_max: session.books.reports_max(now_ms),
     };
-    let settlement = decide(rules, changes, &groups, facts)?;
+    let mut settlement = decide(rules, changes, &groups, facts)?;
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|row| RejectedChange {
             batch: contested.batch,
@@ -64,6 +64,7 @@ pub(super) async fn settle(
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
     }
+    contested.restore_spelling(&mut settlement)?;
     let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
     session.ledger(&entries).await?;
     let rows = &settlement.upserts.rows;

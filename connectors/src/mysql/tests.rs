@@ -90,6 +90,7 @@ impl Writer {
                 partition: partition(),
                 from: self.position,
                 next,
+                incarnation: None,
             }],
         };
         let outcome = self.sink.write(&write).await?;

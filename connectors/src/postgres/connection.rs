@@ -7,20 +7,22 @@ use super::failure::Failure;
 use super::prepare::{Prepared, lend};
 use super::session::Session;
 use super::statement::Statements;
-use super::{PostgresSink, apply, catalogue, positions, settle};
+use super::{PostgresSink, apply, catalogue, equality, settle};
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Bulk, Connection, PreparedTable, Purpose, Settings, Transaction};
 use crate::sql::decide::{Facts, Groups};
+use crate::sql::equality::Equality;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
+use crate::sql::positions::read;
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lent;
 
@@ -73,19 +75,24 @@ impl Transaction for Session {
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        self.execute("COMMIT").await
+        Self::commit(self).await
     }
 
     async fn roll_back(&mut self) -> Result<()> {
         Self::roll_back(self).await
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
-        positions::read(&mut self.connection, identity).await
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
+        read(&mut self.connection, identity).await
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        positions::advance(&mut self.connection, identity, spans).await
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        Self::advance(self, identity, table, write).await
     }
 }
 
@@ -124,6 +131,15 @@ impl Bulk for Session {
         Prepared::of(self, options, target, changes, key).await
     }
 
+    async fn normal_texts(
+        &mut self,
+        table: &Arc<Prepared>,
+        place: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        equality::ask(self, table, &table.columns[place], texts).await
+    }
+
     async fn apply(
         &mut self,
         identity: &Identity,
@@ -154,6 +170,14 @@ impl Bulk for Session {
 impl PreparedTable for Prepared {
     fn place(&self, changes: &Changes) -> Result<Changes> {
         Self::place(self, changes)
+    }
+
+    fn indices(&self) -> Vec<usize> {
+        Self::indices(self)
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn left_out(&self) -> &[usize] {

@@ -5,10 +5,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::SchemaRef;
 
-use super::catalogue::{self, Found};
+use super::catalogue::{self, Found, Kind};
 use super::copy::staged_type;
+use super::equality::equality;
+use super::exact;
 use super::failure::Failure;
 use super::positions::DDL_LOCK;
 use super::read::Reader;
@@ -16,9 +18,10 @@ use super::session::Session;
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
-use crate::sql::catalogue::{Plan, Wanted, plan, statement};
+use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
 use crate::sql::decide::takes_resolver;
+use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::types::split_type;
@@ -80,8 +83,15 @@ pub(super) struct Column {
     pub(super) compared: String,
     /// How to tell whether source and target differ.
     pub(super) comparison: Comparison,
-    /// Where the assignment would round (R3): the condition on which it does.
-    pub(super) rounded: Option<String>,
+    /// The staged value to be looked for in the target: without length and scale, so that a key that
+    /// the target would cut is not taken for another one.
+    pub(super) sought: String,
+    /// Where the assignment may change a value in silence (R23): the condition on which it does.
+    pub(super) changed: Option<String>,
+    /// What the type in the target is underneath.
+    pub(super) kind: Kind,
+    /// How the target tells values of a key column apart.
+    pub(super) equality: Equality,
 }
 
 /// The version column.
@@ -127,6 +137,7 @@ impl Prepared {
             schema: &schema,
             key: &names,
             soft_delete_column: options.mark(),
+            case: options.case,
             kinds: &[],
         };
         let (found, plan) = evolve(session, options, target, &wanted).await?;
@@ -167,8 +178,15 @@ impl Prepared {
             let column = &found.table.columns[place];
             let staged = staged_type(field)?;
             let (assigned, compared) = conversions(index, staged, &column.sql_type);
-            let rounded = rounds(field.data_type(), &column.sql_type)
-                .then(|| format!("{assigned} <> {compared}"));
+            let kind = &found.kinds[place];
+            let staged_value = format!("s.c{index}");
+            let changed = exact::changes(
+                field.data_type(),
+                staged,
+                &column.sql_type,
+                kind,
+                &staged_value,
+            );
             if version_name == Some(field.name()) {
                 version = Some(Version::of(
                     options,
@@ -183,6 +201,11 @@ impl Prepared {
                 key: key.contains(&index),
                 sql_type: column.sql_type.clone(),
                 staged,
+                sought: if column.sql_type.starts_with("bit") {
+                    compared.clone()
+                } else {
+                    assigned.clone()
+                },
                 assigned,
                 compared,
                 comparison: if found.exact[place] {
@@ -190,7 +213,13 @@ impl Prepared {
                 } else {
                     Comparison::Stored
                 },
-                rounded,
+                changed,
+                kind: kind.clone(),
+                equality: if key.contains(&index) {
+                    equality(&target.to_string(), field, &column.sql_type, kind)?
+                } else {
+                    Equality::Values
+                },
             });
         }
         if let (Some(name), None) = (version_name, &version) {
@@ -209,7 +238,11 @@ impl Prepared {
             .filter(|&place| columns[place].key)
             .collect();
         let mark = match options.delete {
-            DeleteMode::Soft => Some(quote(Dialect::Postgres, &options.soft_delete_column)?),
+            DeleteMode::Soft => {
+                let named = found.table.named(&options.soft_delete_column, options.case);
+                let name = named.map_or(&options.soft_delete_column, |column| &column.name);
+                Some(quote(Dialect::Postgres, name)?)
+            }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
         Ok(Self {
@@ -248,8 +281,14 @@ impl Prepared {
 
     /// The columns of changes that have a place in the target, in the order of `columns`.
     pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
-        let indices: Vec<usize> = self.columns.iter().map(|column| column.index).collect();
-        changes.project(&indices).map_err(Error::configuration)
+        changes
+            .project(&self.indices())
+            .map_err(Error::configuration)
+    }
+
+    /// Where the columns stand in the changes.
+    pub(super) fn indices(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.index).collect()
     }
 
     /// Columns are numbered, so that no name of the source can collide or be too long.
@@ -333,36 +372,6 @@ fn conversions(index: usize, staged: &str, sql_type: &str) -> (String, String) {
     (assigned, compared)
 }
 
-/// Whether Postgres may round a value in silence as it assigns it: to the scale of a `numeric`, or to
-/// the fraction of a second that a time, a timestamp or an interval keeps.
-fn rounds(data_type: &DataType, sql_type: &str) -> bool {
-    let (base, numbers) = split_type(sql_type);
-    let text = matches!(
-        data_type,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
-    );
-    let digits = match data_type {
-        DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, _) => {
-            match unit {
-                TimeUnit::Second => 0,
-                TimeUnit::Millisecond => 3,
-                TimeUnit::Microsecond | TimeUnit::Nanosecond => 6,
-            }
-        }
-        DataType::Date32 | DataType::Date64 => 0,
-        _ => 6,
-    };
-    match (base.as_str(), numbers.as_slice()) {
-        (_, []) => false,
-        ("numeric", [_, scale]) => text || *scale < 0,
-        ("numeric", _) => text,
-        (base, [kept]) if base.starts_with("time") || base.starts_with("interval") => {
-            *kept < digits
-        }
-        _ => false,
-    }
-}
-
 /// The changes with the target's types for the columns that no schema declares (R19), where there are
 /// any; `None` where they are truncates of a table that does not exist.
 pub(super) async fn lend(
@@ -418,12 +427,18 @@ async fn evolve(
 ) -> Result<(Found, Plan), Failure> {
     let name = wanted.target;
     let look = |found: &Option<Found>| {
-        plan(
+        let mut planned = plan(
             Dialect::Postgres,
             wanted,
             found.as_ref().map(|found| &found.table),
             options.evolution,
-        )
+        )?;
+        // A domain is a range that somebody chose: what is outside of it is refused.
+        planned.actions.retain(|action| match (action, found) {
+            (Action::Widen { column, .. }, Some(found)) => !found.is_domain(column),
+            _ => true,
+        });
+        Ok::<Plan, Error>(planned)
     };
     let found = catalogue::read(&mut session.connection, target).await?;
     let planned = look(&found)?;
@@ -482,35 +497,5 @@ mod tests {
         );
         check("text", "bit(4)", ("s.c3::varbit", "s.c3::varbit::bit(4)"));
         check("integer[]", "jsonb", ("to_jsonb(s.c3)", "to_jsonb(s.c3)"));
-    }
-
-    #[test]
-    fn rounding_is_looked_for_only_where_it_can_be() {
-        let check = |data_type: DataType, sql_type: &str, expect: bool| {
-            assert_eq!(
-                rounds(&data_type, sql_type),
-                expect,
-                "{data_type} {sql_type}"
-            );
-        };
-        let micros = || DataType::Timestamp(TimeUnit::Microsecond, None);
-        check(DataType::Utf8, "numeric(12,2)", true);
-        check(DataType::Utf8, "numeric", false);
-        check(DataType::Utf8, "text", false);
-        check(DataType::Utf8, "character varying(5)", false);
-        check(DataType::Decimal128(12, 2), "numeric(12,2)", false);
-        check(DataType::Int64, "numeric(12,0)", false);
-        check(DataType::Int64, "numeric(5,-2)", true);
-        check(micros(), "timestamp(3) without time zone", true);
-        check(micros(), "timestamp without time zone", false);
-        let millis = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        check(millis, "timestamp(3) with time zone", false);
-        check(DataType::Date32, "timestamp(0) without time zone", false);
-        check(
-            DataType::Time64(TimeUnit::Microsecond),
-            "time(0) without time zone",
-            true,
-        );
-        check(DataType::Utf8, "interval(3)", true);
     }
 }

@@ -20,11 +20,14 @@ use super::relay::Relay;
 use super::trigger::{self, Remembered};
 use crate::conflict::{ConflictPolicy, Resolvers};
 use crate::error::{Error, Result};
-use crate::sink::Identity;
+use crate::sink::{Identity, Write};
 use crate::sql::books::Books;
 use crate::sql::connection::Purpose;
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::ledger;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{advance, create_tables};
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
@@ -40,6 +43,8 @@ pub(super) struct Session {
     begin: &'static str,
     /// Whose deletes are remembered, and how they are judged.
     remembers: Option<(Identity, ConflictPolicy)>,
+    /// The tables that the target knows to be written.
+    written: WrittenTables,
     prepared: HashMap<Target, Vec<Arc<Prepared>>>,
     prepared_count: usize,
     /// What is remembered of targets for columns that no schema declares.
@@ -64,8 +69,11 @@ impl Session {
     ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let (mut begin, mut remembers) = ("BEGIN ISOLATION LEVEL READ COMMITTED", None);
-        let books = match purpose {
-            Purpose::ReadOnly => Books::read_only(Dialect::Postgres, identity, &config.conflict)?,
+        let (books, written) = match purpose {
+            Purpose::ReadOnly => (
+                Books::read_only(Dialect::Postgres, identity, &config.conflict)?,
+                WrittenTables::default(),
+            ),
             Purpose::Write => {
                 if config.origin.is_some() {
                     begin = origin::BEGIN_MARKED;
@@ -81,6 +89,7 @@ impl Session {
             link,
             begin,
             remembers,
+            written,
             prepared: HashMap::new(),
             prepared_count: 0,
             lender: Lender::default(),
@@ -134,8 +143,31 @@ impl Session {
         self.stages_made
     }
 
+    /// Moves positions and keeps which tables are written.
+    pub(super) async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let connection = &mut self.connection;
+        Ok(advance(connection, identity, &write.spans).await?
+            && self
+                .written
+                .keep(connection, identity, table, write)
+                .await?)
+    }
+
+    /// Commits.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        self.execute("COMMIT").await?;
+        self.written.committed();
+        Ok(())
+    }
+
     /// Begins the transaction of a write.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        self.written.begin();
         self.filled.clear();
         self.probed.clear();
         self.execute(self.begin).await
@@ -207,18 +239,22 @@ async fn set_up(
     connection: &mut PgConnection,
     config: &PostgresSink,
     identity: &Identity,
-) -> Result<Books> {
+) -> Result<(Books, WrittenTables)> {
     config.check_remembering()?;
     let tombstones = version_column(&config.conflict)?.is_some();
     let now_ms = chrono::Utc::now().timestamp_millis();
     let mut books = Books::new(Dialect::Postgres, identity, &config.conflict, now_ms)?;
     let made = async {
-        positions::create_tables(connection, tombstones).await?;
+        create_tables(connection, tombstones).await?;
+        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+        lock.share(connection).await?;
+        let written = targets::check(connection, identity, &config.table, None).await?;
         positions::create_books(connection, &mut books).await?;
-        introduce(connection, config, identity).await
+        introduce(connection, config, identity).await?;
+        Ok::<_, Failure>(written)
     };
-    made.await.map_err(Failure::into_error)?;
-    Ok(books)
+    let written = made.await.map_err(Failure::into_error)?;
+    Ok((books, written))
 }
 
 /// Tells the database who writes in this session: to triggers, and to whoever reads its changes.
@@ -355,7 +391,7 @@ pub(super) async fn open_connection(
 }
 
 /// The first words of a statement, for messages.
-fn describe(sql: &str) -> String {
+pub(super) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
 }

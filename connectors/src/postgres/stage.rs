@@ -222,7 +222,7 @@ pub(super) async fn stage_keys(
 /// Which columns of a row keep the target's value: by sheet and row.
 type Kept<'a> = dyn Fn(usize, usize) -> Option<Vec<u8>> + Sync + 'a;
 
-/// Copies sheets one after the other, and refuses what does not fit or would be rounded.
+/// Copies sheets one after the other, and refuses what does not fit or would be changed.
 async fn copy(
     session: &mut Session,
     prepared: &Prepared,
@@ -276,16 +276,16 @@ async fn copy(
     bytes.extend_from_slice(TRAILER);
     copy.send(bytes.as_slice()).await.map_err(fail)?;
     copy.finish().await.map_err(fail)?;
-    refuse_rounded(session, prepared, places).await
+    refuse_changed(session, prepared, places).await
 }
 
-/// Rejects the staged upserts that the target would round in silence (R3).
-async fn refuse_rounded(
+/// Rejects the staged upserts with a value that the target would change in silence (R23).
+async fn refuse_changed(
     session: &mut Session,
     prepared: &Prepared,
     places: &[(usize, usize)],
 ) -> Result<(), Failure> {
-    let Some(sql) = Statements::rounded(prepared) else {
+    let Some(sql) = Statements::changed(prepared) else {
         return Ok(());
     };
     let rejected = session
@@ -302,13 +302,13 @@ async fn refuse_rounded(
                 rule: "R3 exactness".to_owned(),
                 field: Some(prepared.schema.field(column.index).name().clone()),
                 reason: format!(
-                    "the target's column is {}, which would round the value",
-                    column.sql_type
+                    "the target's column is {}, which would round or cut the value",
+                    column.kind.declared
                 ),
             })
         })
         .collect::<Result<Vec<_>, sqlx::Error>>()
-        .map_err(|error| failure("reading rounded rows", error))?;
+        .map_err(|error| failure("reading rows that would be changed", error))?;
     if rejected.is_empty() {
         return Ok(());
     }

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod golden;
 
+use super::equality::normal;
 use super::prepare::{Column, Prepared};
 use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
@@ -33,22 +34,28 @@ enum From {
 }
 
 impl Statements<'_> {
-    /// Numbers of the staged upserts with a value that the target would round (R3), and which of
-    /// [`Prepared::columns`] it is; `None` where no column rounds.
-    pub(super) fn rounded(prepared: &Prepared) -> Option<String> {
+    /// Numbers of the staged rows with a value that the target would change in silence (R23), and which of
+    /// [`Prepared::columns`] it is; `None` where no column does.
+    pub(super) fn changed(prepared: &Prepared) -> Option<String> {
         let terms: Vec<String> = prepared
             .columns
             .iter()
             .enumerate()
             .filter_map(|(place, column)| {
-                let rounded = column.rounded.as_ref()?;
-                Some(format!("WHEN {rounded} THEN {place}"))
+                let changed = column.changed.as_ref()?;
+                // A delete names a row by its key and writes nothing.
+                let rows = if column.key {
+                    String::new()
+                } else {
+                    format!("s.op < {DELETE} AND ")
+                };
+                Some(format!("WHEN {rows}{changed} THEN {place}"))
             })
             .collect();
         let place = format!("CASE {} END", terms.join(" "));
         (!terms.is_empty()).then(|| {
             format!(
-                "SELECT row, place FROM (SELECT s.row, {place} AS place FROM {} AS s WHERE s.op < {DELETE}) AS q \
+                "SELECT row, place FROM (SELECT s.row, {place} AS place FROM {} AS s) AS q \
                  WHERE place IS NOT NULL ORDER BY row",
                 prepared.stage
             )
@@ -392,7 +399,7 @@ impl Statements<'_> {
     fn same_key(&self) -> String {
         let terms: Vec<String> = self
             .key()
-            .map(|column| format!("t.{} = {}", column.name, column.compared))
+            .map(|column| format!("t.{} = {}", column.name, column.sought))
             .collect();
         terms.join(" AND ")
     }
@@ -569,7 +576,10 @@ impl Statements<'_> {
 
     /// The key as text that is the same for the same key.
     fn key_text(&self) -> String {
-        let parts: Vec<&str> = self.key().map(|column| column.compared.as_str()).collect();
+        let parts: Vec<String> = self
+            .key()
+            .map(|column| normal(&column.sql_type, &column.compared))
+            .collect();
         format!("ROW({})::text", parts.join(", "))
     }
 }

@@ -145,6 +145,7 @@ fn write(changes: Vec<Changes>, from: Option<i64>, next: i64) -> Write {
             partition: partition(),
             from,
             next,
+            incarnation: None,
         }],
     }
 }

@@ -21,6 +21,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalogue;
+use super::equality::normal;
 use super::failure::{Failure, failure};
 use super::positions::DDL_LOCK;
 use super::prepare::Prepared;
@@ -28,6 +29,7 @@ use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Strategy, Tie};
 use crate::error::{Error, Result as SinkResult};
 use crate::sink::Identity;
+use crate::sql::catalogue::TargetColumn;
 use crate::sql::identifier::{Dialect, literal, quote};
 use crate::sql::target::Target;
 use crate::sql::types::split_type;
@@ -77,8 +79,8 @@ pub(super) struct Remembered<'a> {
     name: String,
     /// Its quoted name.
     target: String,
-    /// The quoted key columns, in the order of the keys' text.
-    key: Vec<String>,
+    /// The quoted key columns with their types, in the order of the keys' text.
+    key: Vec<(String, String)>,
     /// The quoted version column, and what it holds.
     version: String,
     kind: VersionKind,
@@ -99,7 +101,9 @@ impl<'a> Remembered<'a> {
             oid: prepared.oid,
             name: prepared.name.clone(),
             target: prepared.target.clone(),
-            key: key.map(|column| column.name.clone()).collect(),
+            key: key
+                .map(|column| (column.name.clone(), column.sql_type.clone()))
+                .collect(),
             version: prepared.columns[version.column].name.clone(),
             kind: version.kind,
         })
@@ -122,18 +126,27 @@ impl<'a> Remembered<'a> {
             return Ok(None);
         };
         let columns = &found.table.columns;
-        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let place = |name: &String| {
+            let names = columns.iter().map(|column| column.name.as_str());
+            options.case.find(name, names)
+        };
         let Some(mut places) = key.iter().map(place).collect::<Option<Vec<usize>>>() else {
             return Ok(None);
         };
         places.sort_unstable();
-        let Some(kind) = place(version).and_then(|at| kind_of(&columns[at].sql_type)) else {
+        let Some(version) = place(version) else {
+            return Ok(None);
+        };
+        let Some(kind) = kind_of(&columns[version].sql_type) else {
             return Ok(None);
         };
         let key = places
             .iter()
-            .map(|&at| quote(Dialect::Postgres, &columns[at].name))
-            .collect::<SinkResult<Vec<String>>>()?;
+            .map(|&at| {
+                let TargetColumn { name, sql_type, .. } = &columns[at];
+                Ok((quote(Dialect::Postgres, name)?, sql_type.clone()))
+            })
+            .collect::<SinkResult<Vec<(String, String)>>>()?;
         Ok(Some(Self {
             identity,
             tie: options.conflict.tie,
@@ -141,7 +154,7 @@ impl<'a> Remembered<'a> {
             name: target.to_string(),
             target: target.quoted(Dialect::Postgres)?,
             key,
-            version: quote(Dialect::Postgres, version)?,
+            version: quote(Dialect::Postgres, &columns[version].name)?,
             kind,
         }))
     }
@@ -232,6 +245,7 @@ impl<'a> Remembered<'a> {
     /// The statements that make functions and triggers; `place` is the schema of the functions.
     fn definition(&self, place: &str) -> String {
         let target = &self.target;
+        let names: Vec<&str> = self.key.iter().map(|(name, _)| name.as_str()).collect();
         let (delete, guard) = (self.object(""), self.object("_guard"));
         let writer = literal(&writer(self.identity));
         let setting = literal(WRITER_SETTING);
@@ -245,7 +259,7 @@ impl<'a> Remembered<'a> {
              WHEN (current_setting({setting}, true) = {writer}) EXECUTE FUNCTION {place}.{guard}();",
             literal(&self.remember(place)),
             literal(&self.look_again(place)),
-            self.key.join(", "),
+            names.join(", "),
         )
     }
 
@@ -301,7 +315,7 @@ impl<'a> Remembered<'a> {
         let parts: Vec<String> = self
             .key
             .iter()
-            .map(|name| format!("{row}.{name}"))
+            .map(|(name, sql_type)| normal(sql_type, &format!("{row}.{name}")))
             .collect();
         format!("ROW({})::text", parts.join(", "))
     }

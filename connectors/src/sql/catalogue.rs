@@ -12,6 +12,7 @@ use arrow::datatypes::{Field, Schema};
 use crate::change::is_undeclared;
 use crate::error::{Error, Result};
 use crate::sql::identifier::{Dialect, quote};
+use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
 use crate::sql::undeclared::{Kinds, Suit, is_lent, suit};
 use crate::sql::{Evolution, Options};
@@ -23,6 +24,8 @@ pub struct TargetTable {
     pub columns: Vec<TargetColumn>,
     /// The columns of each unique index that holds for every row, the primary key among them.
     pub unique: Vec<Vec<String>>,
+    /// The place of the primary key among `unique`.
+    pub primary: Option<usize>,
 }
 
 impl TargetTable {
@@ -31,13 +34,38 @@ impl TargetTable {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// The column that this name means.
+    pub fn named(&self, name: &str, case: Case) -> Option<&TargetColumn> {
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        case.find(name, names).map(|place| &self.columns[place])
+    }
+
+    /// The key of its rows where nothing else names one: the primary key, else the only unique index
+    /// whose columns take no null.
+    pub fn default_key(&self) -> Option<&[String]> {
+        if let Some(primary) = self.primary {
+            return self.unique.get(primary).map(Vec::as_slice);
+        }
+        let filled = |name: &String| self.column(name).is_some_and(|column| !column.nullable);
+        let whole = |unique: &&Vec<String>| unique.iter().all(filled);
+        let mut found = self.unique.iter().filter(whole);
+        found
+            .next()
+            .filter(|_| found.next().is_none())
+            .map(Vec::as_slice)
+    }
+
     /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.
     ///
     /// # Errors
     /// `Configuration` where they are not: names the keys that the table has.
-    pub fn check_key(&self, target: &str, key: &[String]) -> Result<()> {
+    pub fn check_key(&self, target: &str, key: &[String], case: Case) -> Result<()> {
         let same = |unique: &Vec<String>| {
-            unique.len() == key.len() && key.iter().all(|column| unique.contains(column))
+            let among = |column: &String| {
+                let names = unique.iter().map(String::as_str);
+                case.find(column, names).is_some()
+            };
+            unique.len() == key.len() && key.iter().all(among)
         };
         if self.unique.iter().any(same) {
             return Ok(());
@@ -76,7 +104,10 @@ impl TargetTable {
 
     /// Whether rows that set the columns `written` alone cannot be inserted, though they may update one.
     pub fn requires_more(&self, written: &[Option<String>], options: &Options) -> bool {
-        self.required_beside(written, options.mark()).is_some()
+        let mark = options.mark();
+        let mark = mark.and_then(|mark| self.named(mark, options.case));
+        let mark = mark.map(|column| column.name.as_str());
+        self.required_beside(written, mark).is_some()
     }
 }
 
@@ -184,6 +215,8 @@ pub struct Wanted<'a> {
     pub key: &'a [String],
     /// The mark of soft deletes, where they are on. The sink sets it, whatever the changes hold.
     pub soft_delete_column: Option<&'a str>,
+    /// Whether the case of a name counts.
+    pub case: Case,
     /// For each column, what its values are where it is undeclared; empty where none is.
     pub(crate) kinds: &'a [Kinds],
 }
@@ -275,6 +308,39 @@ fn evolves(evolution: Evolution) -> bool {
     matches!(evolution, Evolution::Evolve | Evolution::Lenient)
 }
 
+/// Two columns of the changes that would be one column of the target.
+fn check_apart(
+    dialect: Dialect,
+    wanted: &Wanted<'_>,
+    table: Option<&TargetTable>,
+    columns: &[Option<String>],
+) -> Result<()> {
+    let folds = wanted.case == Case::Fold || dialect.folds_names();
+    let exists = |name: &str| table.is_some_and(|table| table.column(name).is_some());
+    let names = wanted.schema.fields().iter().map(|field| field.name());
+    let mut seen: Vec<(&String, &String)> = Vec::new();
+    for (name, column) in names.zip(columns) {
+        let Some(column) = column else { continue };
+        let one = |other: &str| {
+            other == column
+                || (folds && same_but_case(other, column) && !(exists(other) && exists(column)))
+        };
+        if let Some((other, _)) = seen.iter().find(|(_, other)| one(other)) {
+            let exact = if dialect.folds_names() {
+                ""
+            } else {
+                ", or write case = \"exact\" in the sink"
+            };
+            return Err(Error::configuration(format!(
+                "columns {other:?} and {name:?} of the changes would both be column {column:?} of table {:?}: drop or rename one of them in a map operator{exact}",
+                wanted.target
+            )));
+        }
+        seen.push((name, column));
+    }
+    Ok(())
+}
+
 fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
     if !evolves(evolution) {
         return Err(Error::configuration(format!(
@@ -317,6 +383,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
     if let Some(mark) = wanted.soft_delete_column {
         columns.push((mark.to_owned(), MARK_TYPE.to_owned()));
     }
+    check_apart(dialect, wanted, None, &placed)?;
     Ok(Plan {
         columns: placed,
         left_out: Vec::new(),
@@ -359,8 +426,9 @@ impl Planner<'_> {
         for index in order {
             columns[index] = self.place(index, &fields[index])?;
         }
+        check_apart(self.dialect, self.wanted, Some(self.table), &columns)?;
         if let Some(mark) = self.wanted.soft_delete_column
-            && self.table.column(mark).is_none()
+            && self.table.named(mark, self.wanted.case).is_none()
         {
             if !evolves(self.evolution) {
                 return Err(self.refusal(
@@ -373,7 +441,9 @@ impl Planner<'_> {
                 sql_type: MARK_TYPE.to_owned(),
             });
         }
-        self.table.check_key(self.wanted.target, self.wanted.key)?;
+        let key = self.key(&columns);
+        self.table
+            .check_key(self.wanted.target, &key, Case::Exact)?;
         if !self.wanted.is_open() {
             self.check_required(&columns)?;
         }
@@ -384,6 +454,17 @@ impl Planner<'_> {
         })
     }
 
+    /// The key by the names that it has in the table.
+    fn key(&self, columns: &[Option<String>]) -> Vec<String> {
+        let placed = |name: &String| {
+            let place = self.wanted.schema.index_of(name).ok()?;
+            columns.get(place)?.clone()
+        };
+        let key = self.wanted.key.iter();
+        key.map(|name| placed(name).unwrap_or_else(|| name.clone()))
+            .collect()
+    }
+
     /// Where one column of the changes goes.
     fn place(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
@@ -392,7 +473,7 @@ impl Planner<'_> {
         }
         let wanted = self.wanted;
         let kinds = wanted.kinds.get(index).filter(|_| is_undeclared(field));
-        let Some(column) = self.table.column(name) else {
+        let Some(column) = self.table.named(name, self.wanted.case) else {
             return match kinds {
                 Some(kinds) => match kinds.made(self.dialect, name) {
                     Some(made) => self.place_new(index, &made),
@@ -402,6 +483,8 @@ impl Planner<'_> {
                 None => self.place_new(index, field),
             };
         };
+        let name = &column.name;
+        tell(self.wanted.target, field.name(), name);
         if column.generated {
             return Ok(None);
         }
@@ -429,7 +512,7 @@ impl Planner<'_> {
                 let dialect = self.dialect;
                 let suits =
                     |older: &TargetColumn| fit(dialect, field, &older.sql_type) == Fit::Fits;
-                self.rename_and_add(field, suits)
+                self.rename_and_add(field, name, suits)
             }
             (Fit::Mismatch, _) => Err(self.refusal(
                 name,
@@ -466,7 +549,7 @@ impl Planner<'_> {
                 let dialect = self.dialect;
                 let suits =
                     |older: &TargetColumn| suit(dialect, kinds, &older.sql_type) == Suit::Reads;
-                return self.rename_and_add(&made, suits);
+                return self.rename_and_add(&made, &column.name, suits);
             }
             Suit::Reads | Suit::Widen(_) | Suit::Never => {}
         }
@@ -475,6 +558,15 @@ impl Planner<'_> {
 
     fn place_new(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
+        let alike = |column: &&TargetColumn| same_but_case(&column.name, name);
+        if self.dialect.folds_names()
+            && let Some(column) = self.table.columns.iter().find(alike)
+        {
+            return Err(self.refusal(
+                &column.name,
+                &format!("differs from {name:?} of the changes in its case alone, which the database does not count: write case = \"fold\" in the sink, or rename it in a map operator"),
+            ));
+        }
         match self.evolution {
             Evolution::Ignore => {
                 self.left_out.push(index);
@@ -495,14 +587,14 @@ impl Planner<'_> {
     }
 
     /// A type change. Rows of an older schema find the column that was renamed for them, which `suits`
-    /// them.
+    /// them. `name` is the column's in the table.
     fn rename_and_add(
         &mut self,
         field: &Field,
+        name: &str,
         suits: impl Fn(&TargetColumn) -> bool,
     ) -> Result<Option<String>> {
-        let name = field.name();
-        if self.wanted.key.contains(name) {
+        if self.wanted.key.contains(field.name()) {
             return Err(self.refusal(
                 name,
                 "is part of the key and its type changed: a key column cannot be renamed, alter it by hand",
@@ -514,14 +606,14 @@ impl Planner<'_> {
             match self.table.column(&older) {
                 None => {
                     self.actions.push(Action::Rename {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         to: older,
                     });
                     self.actions.push(Action::Add {
-                        column: name.clone(),
+                        column: name.to_owned(),
                         sql_type: default_type(self.dialect, field)?,
                     });
-                    return Ok(Some(name.clone()));
+                    return Ok(Some(name.to_owned()));
                 }
                 Some(column) if suits(column) => {
                     return Ok(Some(older));
@@ -535,6 +627,9 @@ impl Planner<'_> {
     /// carry it, each row is refused by itself.
     fn check_required(&self, columns: &[Option<String>]) -> Result<()> {
         let mark = self.wanted.soft_delete_column;
+        let mark = mark
+            .and_then(|mark| self.table.named(mark, self.wanted.case))
+            .map(|column| column.name.as_str());
         match self.table.required_beside(columns, mark) {
             Some(column) => Err(self.refusal(
                 &column.name,
@@ -593,6 +688,7 @@ mod tests {
                 .map(|(name, text)| column(name, text))
                 .collect(),
             unique: vec![vec!["id".to_owned()]],
+            primary: Some(0),
         });
         let key = ["id".to_owned()];
         let wanted = Wanted {
@@ -600,6 +696,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
             kinds: &[],
         };
         let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
@@ -696,6 +793,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint")],
             unique: Vec::new(),
+            primary: None,
         };
         let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
         let key = ["id".to_owned()];
@@ -704,6 +802,7 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: None,
+            case: Case::Fold,
             kinds: &[],
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
@@ -719,6 +818,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint"), required],
             unique: vec![key.to_vec()],
+            primary: Some(0),
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(error.to_string().contains("column \"must\""), "{error}");
@@ -729,6 +829,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint")],
             unique: vec![vec!["id".to_owned()]],
+            primary: Some(0),
         };
         let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
         let key = ["id".to_owned()];
@@ -737,11 +838,40 @@ mod tests {
             schema: &schema,
             key: &key,
             soft_delete_column: Some("_deleted"),
+            case: Case::Fold,
             kinds: &[],
         };
         let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();
         assert_eq!(planned.actions.len(), 1);
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(error.to_string().contains("_deleted"), "{error}");
+    }
+
+    #[test]
+    fn the_default_key_is_the_primary_one_or_the_only_one_without_nulls() {
+        let check = |unique: &[&[&str]], primary: Option<usize>, expect: Option<&[&str]>| {
+            let column = |name: &str| TargetColumn {
+                name: name.to_owned(),
+                sql_type: "bigint".to_owned(),
+                nullable: name.starts_with("maybe"),
+                has_default: false,
+                generated: false,
+            };
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let table = TargetTable {
+                columns: ["id", "code", "maybe"].map(column).into(),
+                unique: unique.iter().map(|unique| names(unique)).collect(),
+                primary,
+            };
+            let expect: Option<Vec<String>> = expect.map(names);
+            assert_eq!(table.default_key(), expect.as_deref(), "{unique:?}");
+        };
+        check(&[&["code"], &["id"]], Some(1), Some(&["id"]));
+        check(&[&["id", "code"]], None, Some(&["id", "code"]));
+        check(&[&["code"], &["maybe"]], None, Some(&["code"]));
+        check(&[&["code"], &["id"]], None, None);
+        check(&[&["maybe"]], None, None);
+        check(&[&["id", "maybe"]], None, None);
+        check(&[], None, None);
     }
 }

@@ -11,12 +11,13 @@ use crate::change::Changes;
 use crate::conflict::ConflictPolicy;
 use crate::conflict::{Resolver, Resolvers};
 use crate::error::Result;
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::decide::{Facts, Groups};
+use crate::sql::equality::Equality;
 use crate::sql::failure::Failure;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
@@ -96,14 +97,16 @@ pub(crate) trait Transaction: Connection {
     fn positions(
         &mut self,
         identity: &Identity,
-    ) -> impl Future<Output = Result<Positions, Failure>> + Send;
+    ) -> impl Future<Output = Result<HeldPositions, Failure>> + Send;
 
-    /// Moves every span from its `from` to its `next`; `false` where one of them stands elsewhere.
-    /// A second owner waits until the transaction ends, and then fails.
+    /// Moves every span of `write` from its `from` to its `next`, and keeps which tables are written;
+    /// `false` where one of the partitions stands elsewhere. A second owner waits until the transaction
+    /// ends, and then fails. `table` is the sink's setting.
     fn advance(
         &mut self,
         identity: &Identity,
-        spans: &[Span],
+        table: &str,
+        write: &Write,
     ) -> impl Future<Output = Result<bool, Failure>> + Send;
 }
 
@@ -142,6 +145,16 @@ pub(crate) trait Bulk: Transaction {
         key: &[usize],
     ) -> impl Future<Output = Result<Arc<Self::Table>, Failure>> + Send;
 
+    /// How the target writes these texts of a key column, at `place` among the columns of the table: keys
+    /// that it takes for one are one text (R22). A text that it cannot hold stays as it is. Only asked where
+    /// [`Equality`] does not know it.
+    fn normal_texts(
+        &mut self,
+        table: &Arc<Self::Table>,
+        place: usize,
+        texts: &[String],
+    ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+
     /// Does the work in the open transaction.
     fn apply(
         &mut self,
@@ -169,6 +182,12 @@ pub(crate) trait PreparedTable: Send + Sync + 'static {
     /// # Errors
     /// Where the changes have other columns than it was prepared for.
     fn place(&self, changes: &Changes) -> Result<Changes>;
+
+    /// Where the placed columns stand in the changes.
+    fn indices(&self) -> Vec<usize>;
+
+    /// How the target tells the values of a placed column apart.
+    fn equality(&self, place: usize) -> Equality;
 
     /// Columns of the changes that the policy `ignore` leaves out.
     fn left_out(&self) -> &[usize];

@@ -26,7 +26,7 @@ use crate::conflict::{
     write_image, write_key,
 };
 use crate::error::{Error, RejectedRow, Result};
-use crate::record::{Partition, Positions};
+use crate::record::{HeldPositions, Partition};
 
 /// What would become of one change now.
 #[derive(Debug, Clone)]
@@ -76,13 +76,13 @@ impl Explained {
     }
 
     /// Adds where the sink stands, and which conflict of the key is open.
-    pub(crate) fn add(&mut self, positions: &Positions, entries: Vec<QueueEntry>) {
+    pub(crate) fn add(&mut self, positions: &HeldPositions, entries: Vec<QueueEntry>) {
         let place = &self.place;
         let partition = Partition {
             topic: place.topic.as_str().into(),
             number: place.partition,
         };
-        self.position = positions.get(&partition).copied();
+        self.position = positions.get(&partition).map(|held| held.next);
         let mut entries = entries.into_iter();
         self.open = entries.find(|entry| entry.target == self.target && entry.key == self.key);
     }

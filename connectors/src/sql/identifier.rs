@@ -39,6 +39,14 @@ impl Dialect {
         }
     }
 
+    /// Whether two names of columns that differ in their case alone are one.
+    pub(crate) fn folds_names(self) -> bool {
+        match self {
+            Self::Postgres => false,
+            Self::Sqlite | Self::Mysql => true,
+        }
+    }
+
     /// What stands around a name.
     fn mark(self) -> char {
         match self {

@@ -12,9 +12,11 @@ use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
 use crate::sql::connection::{Bulk, PreparedTable};
-use crate::sql::decide::takes_resolver;
+use crate::sql::decide::{Settlement, takes_resolver};
+use crate::sql::equality::{Spelling, with_normal_keys};
 use crate::sql::failure::Failure;
 use crate::sql::fold::{Round, fold};
+use crate::sql::names::spelled;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared::count_values;
 use crate::sql::version::refuse_skewed;
@@ -32,14 +34,19 @@ pub(crate) struct ChangeSlice {
 
 impl ChangeSlice {
     /// All batches, whole.
-    pub(crate) fn of_write(write: &Write) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// As [`spelled`].
+    pub(crate) fn of_write(options: &Options, write: &Write) -> Result<Vec<Self>, Error> {
         let batches = write.changes.iter().enumerate();
         batches
             .filter(|(_, changes)| !changes.is_empty())
-            .map(|(batch, changes)| Self {
-                batch,
-                first_row: 0,
-                changes: changes.clone(),
+            .map(|(batch, changes)| {
+                Ok(Self {
+                    batch,
+                    first_row: 0,
+                    changes: spelled(options, changes.clone())?,
+                })
             })
             .collect()
     }
@@ -73,9 +80,25 @@ pub(crate) enum Step<T> {
 pub(crate) struct ContestedChanges {
     /// In the columns of the prepared table.
     pub(crate) changes: Changes,
+    /// How their keys were written.
+    pub(crate) spelling: Option<Spelling>,
     /// The batch, and its row that the changes begin with.
     pub(crate) batch: usize,
     pub(crate) first_row: usize,
+}
+
+impl ContestedChanges {
+    /// Gives the rows that are to be written the spelling of their keys.
+    ///
+    /// # Errors
+    /// As [`Spelling::restore`].
+    pub(crate) fn restore_spelling(&self, settlement: &mut Settlement) -> Result<(), Error> {
+        let upserts = &mut settlement.upserts;
+        match &self.spelling {
+            Some(spelling) => spelling.restore(&mut upserts.changes, &upserts.rows),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<T> Step<T> {
@@ -168,11 +191,15 @@ pub(crate) async fn plan<B: Bulk>(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 slice.changes.take(&indices).map_err(Error::configuration)?
             };
+            let (segment, spelling) =
+                with_normal_keys(session, options, &prepared, segment).await?;
             if takes_resolver(options, &segment, session.books().may_wait)? {
+                let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));
                 steps.push(Step::Contested {
                     prepared: prepared.clone(),
                     changes: Box::new(ContestedChanges {
                         changes: prepared.place(&segment)?,
+                        spelling,
                         batch: slice.batch,
                         first_row: slice.first_row + rows.start,
                     }),
@@ -186,7 +213,10 @@ pub(crate) async fn plan<B: Bulk>(
                 let (batch, at) = place(rows.start + row.row);
                 rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
             }
-            for round in folded.rounds {
+            for mut round in folded.rounds {
+                if let Some(spelling) = &spelling {
+                    spelling.restore(&mut round.upserts, &round.upsert_rows)?;
+                }
                 let numbers = round.upsert_rows.iter().chain(&round.delete_rows);
                 let places = numbers
                     .map(|&row| place(rows.start + row as usize))

@@ -18,13 +18,16 @@ use async_trait::async_trait;
 use crate::change::Table;
 use crate::conflict::{Resolvers, StatementsOnly};
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
+use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
+use crate::sql::admit::KnownTables;
 use crate::sql::bisect::{Found, bisect};
 use crate::sql::connection::{Bulk, Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
+use crate::sql::moves;
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::positions::{fence, is_done};
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -51,6 +54,7 @@ pub(crate) async fn connect<B: Bulk>(
         identity: identity.clone(),
         resolvers: resolvers.clone(),
         session: Some(session),
+        tables: KnownTables::default(),
         in_doubt: None,
     }))
 }
@@ -71,13 +75,32 @@ pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
     let found = connection.describe(&target).await;
     let creates = matches!(options.evolution, Evolution::Evolve | Evolution::Lenient);
     match (found.map_err(Failure::into_error)?, &options.key) {
-        (Some(found), Some(key)) => found.check_key(&target.to_string(), key),
+        (Some(found), Some(key)) => found.check_key(&target.to_string(), key, options.case),
         (None, _) if !creates => Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
             target.to_string()
         ))),
         _ => Ok(()),
     }
+}
+
+/// The key of the one table that the sink names, as the table says it; `None` where the sink says it
+/// itself, where the table does not exist or has no such key, or depends on the change.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn default_key<C: Connection>(
+    settings: &C::Settings,
+) -> Result<Option<Vec<String>>> {
+    let options = settings.options();
+    if options.key.is_some() || options.table.contains('{') {
+        return Ok(None);
+    }
+    let target = Target::of(&options.table, &Table::nowhere())?;
+    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
+    let found = connection.describe(&target).await;
+    let found = found.map_err(Failure::into_error)?;
+    Ok(found.and_then(|table| table.default_key().map(<[String]>::to_vec)))
 }
 
 /// A session that writes nothing and decides nothing.
@@ -99,6 +122,8 @@ struct SqlSink<B: Bulk> {
     /// Taken out during a call and put back only where its state is known, so that a call that was
     /// dropped half-way leaves no open transaction behind.
     session: Option<B>,
+    /// Tables that were looked up before a write was planned.
+    tables: KnownTables,
     /// The last write, from just before its commit until the reply to it.
     in_doubt: Option<InDoubt>,
 }
@@ -111,7 +136,7 @@ struct InDoubt {
 
 #[async_trait]
 impl<B: Bulk> Sink for SqlSink<B> {
-    async fn positions(&mut self) -> Result<Option<Positions>> {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         let mut session = self.take_session().await?;
         let read = session.positions(&self.identity);
         let positions = match self.settings.write_timeout() {
@@ -152,7 +177,7 @@ impl<B: Bulk> Sink for SqlSink<B> {
                 Failure::Error(error) => {
                     session.roll_back().await?;
                     self.session = Some(session);
-                    return Err(error);
+                    return Err(moves::explain(write, error));
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
@@ -209,17 +234,30 @@ impl<B: Bulk> SqlSink<B> {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
-        let slices = ChangeSlice::of_write(write);
-        let early = match B::PREPARES_INSIDE {
+        for target in self.tables.unknown(&options, &write.changes)? {
+            let table = session.describe(&target).await?;
+            self.tables.learn(target, table.as_ref());
+        }
+        let admitted = self.tables.admit(&options, write)?;
+        let mut slices = ChangeSlice::of_write(&options, &admitted.write)?;
+        // Which rows are to be made whole is known by their values, which are read in the transaction.
+        let moves = moves::prepare(session, &options, &slices).await?;
+        let early = match B::PREPARES_INSIDE || moves {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
         };
         session.begin().await?;
-        if !session.advance(&self.identity, &write.spans).await? {
+        if !session
+            .advance(&self.identity, &options.table, write)
+            .await?
+        {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        let outcome = if in_pieces {
+        if moves {
+            slices = moves::complete(session, &self.identity, &options, slices).await?;
+        }
+        let mut outcome = if in_pieces {
             match bisect(session, &self.identity, &options, &slices).await? {
                 Found::Applied(outcome) => outcome,
                 Found::Culprits(culprits) => {
@@ -233,6 +271,7 @@ impl<B: Bulk> SqlSink<B> {
             };
             session.apply(&self.identity, &options, work).await?
         };
+        outcome += &admitted.outcome;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),
@@ -249,28 +288,13 @@ impl<B: Bulk> SqlSink<B> {
     /// another owner.
     async fn answer_moved(&mut self, session: &mut B, write: &Write) -> Result<Outcome, Failure> {
         let found = session.positions(&self.identity).await?;
-        let stands = |span: &Span| found.get(&span.partition).copied();
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
-            && write
-                .spans
-                .iter()
-                .all(|span| stands(span) == Some(span.next))
+            && is_done(&found, &write.spans)
         {
             return Ok(in_doubt.outcome.clone());
         }
-        let other = write.spans.iter().find(|span| stands(span) != span.from);
-        Err(Failure::Error(match other {
-            Some(span) => Error::Fenced {
-                partition: span.partition.clone(),
-                expected: span.from.unwrap_or(0),
-                found: stands(span),
-            },
-            None => Error::Unavailable {
-                message: "the positions moved while they were compared: try again".to_owned(),
-                cause: None,
-            },
-        }))
+        Err(Failure::Error(fence(&found, &write.spans)))
     }
 }
 

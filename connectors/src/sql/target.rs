@@ -89,7 +89,8 @@ pub fn key_columns(options: &Options, changes: &Changes) -> Result<Vec<usize>> {
     names
         .iter()
         .map(|name| {
-            schema.index_of(name).map_err(|_| {
+            let fields = schema.fields().iter().map(|field| field.name().as_str());
+            options.case.find(name, fields).ok_or_else(|| {
                 let columns: Vec<&str> =
                     schema.fields().iter().map(|field| field.name().as_str()).collect();
                 Error::configuration(format!(

@@ -178,7 +178,11 @@ const TEXTS: [&str; 4] = ["text", "character varying", "character", "citext"];
 fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
     use DataType as D;
     let (base, numbers) = split_type(sql_type);
-    let base = base.as_str();
+    let base = match base.as_str() {
+        // With fields, and where it is no array.
+        fields if fields.starts_with("interval ") && !fields.ends_with("[]") => "interval",
+        base => base,
+    };
     if let D::Dictionary(_, value) = field.data_type() {
         return postgres_fit(&retyped(field, value), sql_type);
     }
@@ -203,13 +207,16 @@ fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
     if !is_known(base) {
         return Fit::Checked;
     }
-    if let Some(element) = base.strip_suffix("[]") {
+    if base.ends_with("[]") {
         return match field.data_type() {
             D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
-                let deepest = deepest(item);
-                postgres_fit(&deepest, element)
+                // Length and scale are those of the elements.
+                match postgres_fit(&deepest(item), sql_type.trim_end_matches("[]")) {
+                    Fit::Widen(element) => Fit::Widen(format!("{element}[]")),
+                    fit => fit,
+                }
             }
-            D::Utf8 | D::LargeUtf8 | D::Utf8View => Fit::Checked,
+            D::Utf8 | D::LargeUtf8 | D::Utf8View if base != "bytea[]" => Fit::Checked,
             _ => Fit::Mismatch,
         };
     }
@@ -522,6 +529,17 @@ mod tests {
         check(plain(DataType::Int32), "text", Fit::Fits);
         check(Logical::Numeric.field("c"), "numeric", Fit::Fits);
         check(Logical::Bits(4).field("c"), "bit(4)", Fit::Checked);
+        let list = |item: DataType| plain(DataType::List(Arc::new(plain(item))));
+        let decimals = || list(DataType::Decimal128(12, 3));
+        check(decimals(), "numeric(12,2)[]", Fit::Mismatch);
+        check(decimals(), "numeric(9,3)[]", widen("numeric(12,3)[]"));
+        check(list(DataType::Int64), "integer[]", widen("bigint[]"));
+        check(plain(DataType::Utf8), "bytea[]", Fit::Mismatch);
+        check(
+            Logical::Interval.field("c"),
+            "interval day to second(3)",
+            Fit::Fits,
+        );
     }
 
     #[test]

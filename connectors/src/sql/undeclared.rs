@@ -280,6 +280,7 @@ impl Undeclared {
             schema,
             key: &self.key,
             soft_delete_column: options.mark(),
+            case: options.case,
             kinds: &self.kinds,
         }
     }
@@ -448,8 +449,12 @@ impl Undeclared {
         let mut added: Vec<FieldRef> = Vec::new();
         for column in &table.columns {
             let name = column.name.as_str();
-            let is_there = schema.fields().iter().any(|field| field.name() == name);
-            if is_there || column.generated || options.mark() == Some(name) {
+            let means = |other: &str| {
+                let meant = table.named(other, options.case);
+                meant.is_some_and(|meant| meant.name == name)
+            };
+            let is_there = schema.fields().iter().any(|field| means(field.name()));
+            if is_there || column.generated || options.mark().is_some_and(means) {
                 continue;
             }
             let first_beside_key = !compares && beside_key(name);

@@ -15,7 +15,8 @@ use rusqlite::types::Null;
 
 use super::failure::{Failure, Refused, of_row};
 use super::prepare::{Affinity, Column};
-use crate::change::Changes;
+use crate::change::{Changes, Logical};
+use crate::conflict::Number;
 use crate::error::{Error, Result};
 use crate::text::write_text;
 
@@ -23,6 +24,8 @@ use crate::text::write_text;
 pub(super) struct Cells {
     field: FieldRef,
     affinity: Affinity,
+    /// Text that the column would make a number of is refused, unless the number reads as the text.
+    keeps_text: bool,
     nulls: Option<NullBuffer>,
     values: Values,
 }
@@ -85,6 +88,7 @@ impl Cells {
         };
         Ok(Self {
             affinity: column.affinity,
+            keeps_text: !column.numeric && Logical::of(&field).is_none(),
             nulls: array.logical_nulls(),
             values,
             field,
@@ -125,15 +129,9 @@ impl Cells {
     fn cell(&self, row: usize) -> Result<Cell<'_>, &'static str> {
         let numeric = self.affinity == Affinity::Numeric || self.affinity == Affinity::Real;
         match &self.values {
-            Values::Integers(values) => {
-                let value = values[row];
-                if self.affinity == Affinity::Real && (value as f64) as i128 != i128::from(value) {
-                    return Err("the column holds floats, which would round the integer");
-                }
-                Ok(Cell::Integer(value))
-            }
+            Values::Integers(values) => self.integer_cell(values[row]),
             Values::Unsigned(values) => match i64::try_from(values[row]) {
-                Ok(value) if self.affinity != Affinity::Text => Ok(Cell::Integer(value)),
+                Ok(value) if self.affinity != Affinity::Text => self.integer_cell(value),
                 _ => self.text_cell(Cow::Owned(values[row].to_string()), numeric),
             },
             // A column of text would keep 15 digits of a float.
@@ -145,7 +143,15 @@ impl Cells {
                     Cell::Real(value)
                 })
             }
-            Values::Texts(values) => self.text_cell(Cow::Borrowed(values.value(row)), numeric),
+            Values::Texts(values) => {
+                let text = values.value(row);
+                if numeric && self.keeps_text && becomes_another(text) {
+                    return Err(
+                        "the column's numeric affinity would make another text of it: declare it as TEXT",
+                    );
+                }
+                self.text_cell(Cow::Borrowed(text), numeric)
+            }
             Values::Blobs(values) => Ok(Cell::Blob(values.value(row))),
             Values::Formatted(array) => {
                 let mut text = Vec::with_capacity(32);
@@ -154,6 +160,13 @@ impl Cells {
                 self.text_cell(Cow::Owned(text), numeric)
             }
         }
+    }
+
+    fn integer_cell(&self, value: i64) -> Result<Cell<'_>, &'static str> {
+        if self.affinity == Affinity::Real && (value as f64) as i128 != i128::from(value) {
+            return Err("the column holds floats, which would round the integer");
+        }
+        Ok(Cell::Integer(value))
     }
 
     fn text_cell<'a>(&self, text: Cow<'a, str>, numeric: bool) -> Result<Cell<'a>, &'static str> {
@@ -187,19 +200,27 @@ fn unsupported(field: &Field, cause: arrow::error::ArrowError) -> Error {
     )
 }
 
-/// Whether text that looks like a number has more digits than a number of SQLite keeps.
+/// The number that SQLite would make of a text, where it looks like one.
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim_matches(|letter: char| letter.is_ascii_whitespace());
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    digits
+        .starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// Whether text that looks like a number has more digits than a number of SQLite keeps, or is beyond the
+/// range of its floats.
 fn loses_digits(text: &str, affinity: Affinity) -> bool {
-    let text = text.trim();
-    let number = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !number.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        || text.parse::<f64>().is_err()
-    {
+    let Some(value) = number(text) else {
         return false;
-    }
+    };
+    let text = text.trim_matches(|letter: char| letter.is_ascii_whitespace());
     if affinity == Affinity::Numeric && text.parse::<i64>().is_ok() {
         return false;
     }
-    let mantissa = number.split(['e', 'E']).next().unwrap_or(number);
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let significant = digits.trim_start_matches('0');
     let significant = if mantissa.contains('.') {
@@ -207,7 +228,21 @@ fn loses_digits(text: &str, affinity: Affinity) -> bool {
     } else {
         significant
     };
-    significant.len() > 15
+    significant.len() > 15 || Number::parse(text) != Number::parse(&format!("{value:?}"))
+}
+
+/// Whether a text looks like a number that reads in another way.
+fn becomes_another(text: &str) -> bool {
+    let Some(value) = number(text) else {
+        return false;
+    };
+    let whole = value.fract() == 0.0 && value.abs() < 9.2e18;
+    let read = match text.parse::<i64>() {
+        Ok(integer) => integer.to_string(),
+        Err(_) if whole => format!("{}", value as i64),
+        Err(_) => format!("{value:?}"),
+    };
+    read != text
 }
 
 #[cfg(test)]
@@ -224,6 +259,9 @@ mod tests {
             ("9223372036854775808", true),
             ("-1234567890.123456", true),
             ("100000000000000000000.5", true),
+            ("1e400", true),
+            ("1e-400", true),
+            ("1.5e300", false),
             ("hello", false),
             ("2024-01-01T00:00:00.000000Z", false),
             ("", false),
@@ -232,5 +270,26 @@ mod tests {
             assert_eq!(loses_digits(text, Affinity::Numeric), expect, "{text}");
         }
         assert!(loses_digits("9223372036854775807", Affinity::Real));
+    }
+
+    #[test]
+    fn a_text_stays_the_text_that_it_is_in_a_column_of_no_numbers_r23() {
+        let cases = [
+            ("007", true),
+            ("1.50", true),
+            ("1.0", true),
+            ("1e5", true),
+            (" 12", true),
+            ("+5", true),
+            ("12", false),
+            ("-12", false),
+            ("1.5", false),
+            ("2024-01-01", false),
+            ("", false),
+            ("inf", false),
+        ];
+        for (text, expect) in cases {
+            assert_eq!(becomes_another(text), expect, "{text}");
+        }
     }
 }

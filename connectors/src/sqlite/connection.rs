@@ -16,13 +16,14 @@ use super::{SqliteSink, positions};
 use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
-use crate::record::{Positions, Span};
-use crate::sink::{Identity, Outcome};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Outcome, Write};
 use crate::sql::Options;
 use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Bulk, Connection, PreparedTable, Purpose, Settings, Transaction};
 use crate::sql::decide::{Facts, Groups};
+use crate::sql::equality::Equality;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::plan::Work;
@@ -104,10 +105,11 @@ impl Connection for SqliteConnection {
         };
         let (jobs, inbox) = mpsc::channel(1);
         let (opened, wait) = oneshot::channel();
-        let settings = settings.clone();
+        let (settings, identity) = (settings.clone(), identity.clone());
+        let name = format!("sqlite {}", identity.sink);
         let thread = std::thread::Builder::new()
-            .name(format!("sqlite {}", identity.sink))
-            .spawn(move || match Session::open(&settings, purpose) {
+            .name(name)
+            .spawn(move || match Session::open(&settings, &identity, purpose) {
                 Ok(session) => {
                     // Where the caller is gone, the inbox is closed and the loop ends at once.
                     drop(opened.send(Ok(())));
@@ -160,27 +162,31 @@ impl Connection for SqliteConnection {
 
 impl Transaction for SqliteConnection {
     async fn begin(&mut self) -> Result<(), Failure> {
-        Ok(self.call(|session| session.begin()).await??)
+        Ok(self.call(Session::begin).await??)
     }
 
     async fn commit(&mut self) -> Result<(), Failure> {
-        Ok(self.call(|session| session.run("COMMIT")).await??)
+        Ok(self.call(Session::commit).await??)
     }
 
     async fn roll_back(&mut self) -> Result<()> {
         self.call(Session::roll_back).await?
     }
 
-    async fn positions(&mut self, identity: &Identity) -> Result<Positions, Failure> {
+    async fn positions(&mut self, identity: &Identity) -> Result<HeldPositions, Failure> {
         let identity = identity.clone();
-        let read = self.call(move |session| positions::read(&session.connection, &identity));
+        let read = self.call(move |session| session.positions(&identity));
         Ok(read.await??)
     }
 
-    async fn advance(&mut self, identity: &Identity, spans: &[Span]) -> Result<bool, Failure> {
-        let (identity, spans) = (identity.clone(), spans.to_vec());
-        let advance =
-            self.call(move |session| positions::advance(&session.connection, &identity, &spans));
+    async fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool, Failure> {
+        let (identity, table, write) = (identity.clone(), table.to_owned(), write.clone());
+        let advance = self.call(move |session| session.advance(&identity, &table, &write));
         Ok(advance.await??)
     }
 }
@@ -229,6 +235,16 @@ impl Bulk for SqliteConnection {
         Ok(prepare.await??)
     }
 
+    async fn normal_texts(
+        &mut self,
+        _: &Arc<Prepared>,
+        _: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        // All of it is known without asking.
+        Ok(texts.to_vec())
+    }
+
     async fn apply(
         &mut self,
         identity: &Identity,
@@ -267,6 +283,14 @@ impl PreparedTable for Prepared {
         changes
             .project(&self.indices())
             .map_err(Error::configuration)
+    }
+
+    fn indices(&self) -> Vec<usize> {
+        Self::indices(self)
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
     }
 
     fn left_out(&self) -> &[usize] {

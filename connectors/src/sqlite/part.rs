@@ -85,7 +85,13 @@ impl Part<'_> {
         let columns = self.prepared.columns.iter().zip(cells);
         let values: Vec<Option<String>> = columns
             .filter(|(column, _)| column.key)
-            .map(|(_, cells)| cells.text(row))
+            .map(|(column, cells)| {
+                let text = cells.text(row)?;
+                Some(match column.equality.text(&text) {
+                    Some(normal) => normal.into_owned(),
+                    None => text,
+                })
+            })
             .collect();
         serde_json::to_string(&values).expect("a list of texts is JSON")
     }

@@ -1,28 +1,50 @@
-//! Positions in the target: the tables, and the compare-and-set that fences (R4).
+//! Syncline's own tables in a SQLite file: how their statements run, and the tables of the books.
 
-use rusqlite::{Connection, params};
+use futures::FutureExt as _;
+use rusqlite::fallible_iterator::FallibleIterator as _;
+use rusqlite::{Batch, Connection};
 
 use super::failure::of_statement;
-use crate::error::Result;
-use crate::record::{Partition, Positions, Span};
-use crate::sink::Identity;
+use crate::error::{Error, Result};
 use crate::sql::books::Books;
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::{QUEUE_TABLE, Row};
-use crate::sql::{POSITIONS_TABLE, TOMBSTONES_TABLE};
+use crate::sql::positions::Execute;
 
-/// Makes the tables that are not there.
-pub(super) fn create_tables(connection: &Connection) -> Result<()> {
-    let create = format!(
-        "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline TEXT, sink TEXT, source TEXT, topic TEXT, \
-         partition INTEGER, position INTEGER NOT NULL, updated_at TEXT NOT NULL, \
-         PRIMARY KEY (pipeline, sink, source, topic, partition)) WITHOUT ROWID; \
-         CREATE TABLE IF NOT EXISTS {TOMBSTONES_TABLE} (pipeline TEXT, sink TEXT, target TEXT, key TEXT, \
-         version, PRIMARY KEY (pipeline, sink, target, key)) WITHOUT ROWID"
-    );
-    connection
-        .execute_batch(&create)
-        .map_err(|error| of_statement("creating Syncline's own tables", error))
+/// A connection for the statements that all databases share.
+pub(super) struct Statements<'a>(pub(super) &'a mut Connection);
+
+impl Execute for Statements<'_> {
+    type Failure = Error;
+    const DIALECT: Dialect = Dialect::Sqlite;
+
+    async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+        read_rows(self.0, &[sql.to_owned()]).map_err(|error| of_statement(DOING, error))
+    }
+
+    async fn execute(&mut self, sql: &str) -> Result<u64> {
+        let run = || -> rusqlite::Result<u64> {
+            let mut statements = Batch::new(self.0, sql);
+            let mut written = 0;
+            while let Some(mut statement) = statements.next()? {
+                written += statement.execute([])? as u64;
+            }
+            Ok(written)
+        };
+        run().map_err(|error| of_statement(DOING, error))
+    }
+
+    // The statements say themselves what is to happen then.
+    fn is_duplicate(_: &Error) -> bool {
+        false
+    }
+}
+
+const DOING: &str = "reading or writing the positions";
+
+/// What a future of [`Statements`] comes to: it never waits.
+pub(super) fn ready<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("SQLite answers at once")
 }
 
 /// Makes the tables of the books that are not there, and looks whether a conflict waits.
@@ -42,84 +64,20 @@ pub(super) fn create_books(connection: &Connection, books: &mut Books) -> Result
 
 /// Runs statements of the ledger, and gives what they return.
 pub(super) fn ledger(connection: &Connection, statements: &[String]) -> Result<Vec<Row>> {
-    let run = || -> rusqlite::Result<Vec<Row>> {
-        let mut found = Vec::new();
-        for sql in statements {
-            let mut statement = connection.prepare(sql)?;
-            let width = statement.column_count();
-            let mut rows = statement.raw_query();
-            while let Some(row) = rows.next()? {
-                let texts = (0..width).map(|column| row.get(column));
-                found.push(texts.collect::<rusqlite::Result<Row>>()?);
-            }
-        }
-        Ok(found)
-    };
-    run().map_err(|error| of_statement("keeping what is known of conflicts", error))
+    read_rows(connection, statements)
+        .map_err(|error| of_statement("keeping what is known of conflicts", error))
 }
 
-/// Where each partition stands.
-pub(super) fn read(connection: &Connection, identity: &Identity) -> Result<Positions> {
-    let read = || {
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT topic, partition, position FROM {POSITIONS_TABLE} WHERE pipeline = ?1 AND sink = ?2 AND source = ?3"
-        ))?;
-        let rows = statement.query_map(
-            params![identity.pipeline, identity.sink, identity.source],
-            |row| {
-                let partition = Partition {
-                    topic: row.get::<_, String>(0)?.into(),
-                    number: row.get(1)?,
-                };
-                Ok((partition, row.get(2)?))
-            },
-        )?;
-        rows.collect::<rusqlite::Result<Positions>>()
-    };
-    read().map_err(|error| of_statement("reading the positions", error))
-}
-
-/// Moves every span from its `from` to its `next`; `false` where one of them stands elsewhere.
-pub(super) fn advance(
-    connection: &Connection,
-    identity: &Identity,
-    spans: &[Span],
-) -> Result<bool> {
-    for span in spans {
-        let moved = advance_one(connection, identity, span)
-            .map_err(|error| of_statement("moving the positions", error))?;
-        if !moved {
-            return Ok(false);
+fn read_rows(connection: &Connection, statements: &[String]) -> rusqlite::Result<Vec<Row>> {
+    let mut found = Vec::new();
+    for sql in statements {
+        let mut statement = connection.prepare(sql)?;
+        let width = statement.column_count();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next()? {
+            let texts = (0..width).map(|column| row.get(column));
+            found.push(texts.collect::<rusqlite::Result<Row>>()?);
         }
     }
-    Ok(true)
-}
-
-fn advance_one(
-    connection: &Connection,
-    identity: &Identity,
-    span: &Span,
-) -> rusqlite::Result<bool> {
-    let Identity {
-        pipeline,
-        sink,
-        source,
-    } = identity;
-    let (topic, number) = (&*span.partition.topic, span.partition.number);
-    let now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
-    let own = "pipeline = ?1 AND sink = ?2 AND source = ?3 AND topic = ?4 AND partition = ?5";
-    let moved = match span.from {
-        Some(from) => connection
-            .prepare_cached(&format!(
-                "UPDATE {POSITIONS_TABLE} SET position = ?6, updated_at = {now} WHERE {own} AND position = ?7"
-            ))?
-            .execute(params![pipeline, sink, source, topic, number, span.next, from])?,
-        None => connection
-            .prepare_cached(&format!(
-                "INSERT INTO {POSITIONS_TABLE} (pipeline, sink, source, topic, partition, position, updated_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, {now}) ON CONFLICT DO NOTHING"
-            ))?
-            .execute(params![pipeline, sink, source, topic, number, span.next])?,
-    };
-    Ok(moved == 1)
+    Ok(found)
 }

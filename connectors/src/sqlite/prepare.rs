@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{DataType, SchemaRef};
 use rusqlite::{Connection, params};
 
+use super::equality::equality;
 use super::failure::of_statement;
 use crate::change::{Changes, Logical};
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable, Wanted, plan, statement};
 use crate::sql::decide::takes_resolver;
+use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::undeclared::{Lent, Undeclared};
@@ -51,6 +53,10 @@ pub(super) struct Column {
     pub(super) key: bool,
     /// What the target makes of values.
     pub(super) affinity: Affinity,
+    /// Whether the declared type says that the column holds numbers.
+    pub(super) numeric: bool,
+    /// How the target tells values of a key column apart.
+    pub(super) equality: Equality,
 }
 
 /// What a declared type makes of values: SQLite, "Datatypes In SQLite", 3.1.
@@ -128,11 +134,13 @@ impl Prepared {
             schema,
             key: &names,
             soft_delete_column: options.mark(),
+            case: options.case,
             kinds: &[],
         };
         let (table, plan) = evolve(connection, options, target, &wanted)?;
         let placed = plan.columns;
         let version_name = version_column(&options.conflict)?;
+        let strict = is_strict(connection, target)?;
         let requires_more = table.requires_more(&placed, options);
         let mut columns = Vec::new();
         let mut version = None;
@@ -157,7 +165,7 @@ impl Prepared {
                 });
                 let plain =
                     field.data_type().is_integer() && *field.data_type() != DataType::UInt64;
-                let affinity = affinity(&found.sql_type);
+                let affinity = affinity(&found.sql_type, strict);
                 version = Some(Version {
                     native: plain && matches!(affinity, Affinity::Numeric | Affinity::Real),
                     column: columns.len(),
@@ -170,14 +178,25 @@ impl Prepared {
                 index,
                 name: quote(Dialect::Sqlite, name)?,
                 key: key.contains(&index),
-                affinity: affinity(&found.sql_type),
+                affinity: affinity(&found.sql_type, strict),
+                numeric: says_numbers(&found.sql_type),
+                equality: if key.contains(&index) {
+                    let affinity = affinity(&found.sql_type, strict);
+                    equality(connection, target, field, name, affinity)?
+                } else {
+                    Equality::Values
+                },
             });
         }
         if let (Some(name), None) = (version_name, &version) {
             return Err(absent(name));
         }
         let mark = match options.delete {
-            DeleteMode::Soft => Some(quote(Dialect::Sqlite, &options.soft_delete_column)?),
+            DeleteMode::Soft => {
+                let named = table.named(&options.soft_delete_column, options.case);
+                let name = named.map_or(&options.soft_delete_column, |column| &column.name);
+                Some(quote(Dialect::Sqlite, name)?)
+            }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
         let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
@@ -323,6 +342,7 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
     }
     if !key.is_empty() {
         key.sort();
+        table.primary = Some(table.unique.len());
         table
             .unique
             .push(key.into_iter().map(|(_, name)| name).collect());
@@ -346,10 +366,13 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
 }
 
 /// The rules of SQLite, "Datatypes In SQLite", 3.1, in their order.
-fn affinity(sql_type: &str) -> Affinity {
+fn affinity(sql_type: &str, strict: bool) -> Affinity {
     let upper = sql_type.to_ascii_uppercase();
     let has = |part: &str| upper.contains(part);
-    if has("INT") {
+    if strict && upper == "ANY" {
+        // In a strict table it keeps everything as it is.
+        Affinity::Blob
+    } else if has("INT") {
         Affinity::Numeric
     } else if has("CHAR") || has("CLOB") || has("TEXT") {
         Affinity::Text
@@ -360,4 +383,26 @@ fn affinity(sql_type: &str) -> Affinity {
     } else {
         Affinity::Numeric
     }
+}
+
+/// Whether a declared type is one of numbers, and not one that SQLite does not know: `DATE` and `STRING` have
+/// a numeric affinity too.
+fn says_numbers(sql_type: &str) -> bool {
+    let upper = sql_type.to_ascii_uppercase();
+    ["INT", "NUM", "DEC", "REAL", "FLOA", "DOUB", "BOOL"]
+        .iter()
+        .any(|part| upper.contains(part))
+}
+
+/// Whether the table refuses values of other types than it declares.
+fn is_strict(connection: &Connection, target: &Target) -> Result<bool> {
+    let schema = target.schema.as_deref().unwrap_or("main");
+    let read = || {
+        connection
+            .prepare_cached("SELECT max(strict) FROM pragma_table_list WHERE name = ?1 COLLATE NOCASE AND schema = ?2 COLLATE NOCASE")?
+            .query_row(params![target.name, schema], |row| row.get::<_, Option<bool>>(0))
+    };
+    let strict = read()
+        .map_err(|error| of_statement(&format!("reading about table {:?}", target.name), error))?;
+    Ok(strict.unwrap_or(false))
 }

@@ -11,13 +11,20 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::of_statement;
 use super::function::{Memory, register};
-use super::prepare::{Prepared, lend};
-use super::{SqliteSink, Synchronous, positions};
+use super::lock::{self, FileLock};
+use super::positions::{self, Statements, ready};
+use super::prepare::{Prepared, lend, read_table};
+use super::{SqliteSink, Synchronous};
 use crate::change::Changes;
 use crate::error::{Error, Result};
+use crate::record::HeldPositions;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::connection::Purpose;
 use crate::sql::ledger::Row;
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::targets::{self, WrittenTables};
+use crate::sql::positions::{advance, create_tables, read};
 use crate::sql::target::Target;
 use crate::sql::undeclared::{Lender, Lent};
 
@@ -39,10 +46,15 @@ pub(super) struct Session {
     lender: Lender,
     /// The file's schema when they were prepared.
     schema_version: i64,
+    identity: Identity,
+    /// The tables that the target knows to be written.
+    written: WrittenTables,
+    /// What a session that writes holds.
+    _lock: Option<FileLock>,
 }
 
 /// Opens the file with the settings that every statement relies on.
-fn open_to_write(config: &SqliteSink) -> rusqlite::Result<Connection> {
+pub(super) fn open_to_write(config: &SqliteSink) -> rusqlite::Result<Connection> {
     let connection = Connection::open(&config.path)?;
     connection.busy_timeout(Duration::from_millis(config.busy_timeout_ms))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -60,7 +72,7 @@ fn open_to_write(config: &SqliteSink) -> rusqlite::Result<Connection> {
 
 /// A connection that changes nothing, neither the file nor its journal. A file that does not exist is
 /// not made, and counts as empty.
-fn open_to_read(config: &SqliteSink) -> rusqlite::Result<Connection> {
+pub(super) fn open_to_read(config: &SqliteSink) -> rusqlite::Result<Connection> {
     if !Path::new(&config.path).exists() {
         return Connection::open_in_memory();
     }
@@ -72,7 +84,7 @@ fn open_to_read(config: &SqliteSink) -> rusqlite::Result<Connection> {
 
 impl Session {
     /// Opens the file; to write, makes it and Syncline's own tables where they are not there.
-    pub(super) fn open(config: &SqliteSink, purpose: Purpose) -> Result<Self> {
+    pub(super) fn open(config: &SqliteSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         let doing = format!("opening SQLite file {:?}", config.path);
         let connection = match purpose {
             Purpose::ReadOnly => open_to_read(config),
@@ -88,9 +100,16 @@ impl Session {
                 open_to_write(config)
             }
         };
-        let connection = connection.map_err(|error| of_statement(&doing, error))?;
+        let mut connection = connection.map_err(|error| of_statement(&doing, error))?;
+        let (mut written, mut held) = (WrittenTables::default(), None);
         if purpose == Purpose::Write {
-            positions::create_tables(&connection)?;
+            let mut statements = Statements(&mut connection);
+            ready(create_tables(&mut statements, true))?;
+            let sink = SinkLock::new(&identity.pipeline, &identity.sink);
+            let alone = lock::take_alone(config, &sink)?.is_some();
+            held = Some(lock::share(config, &sink)?);
+            let check = targets::check(&mut statements, identity, &config.table, Some(alone));
+            written = ready(check)?;
         }
         let memory = register(&connection)
             .map_err(|error| of_statement("adding functions to SQLite", error))?;
@@ -101,12 +120,40 @@ impl Session {
             prepared: HashMap::new(),
             lender: Lender::default(),
             schema_version: -1,
+            identity: identity.clone(),
+            written,
+            _lock: held,
         })
+    }
+
+    /// Where each partition stands.
+    pub(super) fn positions(&mut self, identity: &Identity) -> Result<HeldPositions> {
+        ready(read(&mut Statements(&mut self.connection), identity))
+    }
+
+    /// Moves positions and keeps which tables are written.
+    pub(super) fn advance(
+        &mut self,
+        identity: &Identity,
+        table: &str,
+        write: &Write,
+    ) -> Result<bool> {
+        let mut statements = Statements(&mut self.connection);
+        Ok(ready(advance(&mut statements, identity, &write.spans))?
+            && ready(self.written.keep(&mut statements, identity, table, write))?)
+    }
+
+    /// Commits.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.run("COMMIT")?;
+        self.written.committed();
+        Ok(())
     }
 
     /// Begins a transaction; to write, it takes the file's write lock first, so that nobody slips
     /// between reading a row and writing it.
-    pub(super) fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.written.begin();
         self.run(match self.purpose {
             Purpose::Write => "BEGIN IMMEDIATE",
             Purpose::ReadOnly => "BEGIN",
@@ -131,12 +178,21 @@ impl Session {
         changes: &Changes,
         may_wait: bool,
     ) -> Result<Option<Lent>> {
+        self.refuse_gone(target)?;
         let lent = lend(&self.connection, options, target, changes, may_wait)?;
         if let Some(lent) = &lent {
             let left_out = lent.left_out_columns.iter().map(String::as_str);
             self.lender.warn_left_out(&target.to_string(), left_out);
         }
         Ok(lent)
+    }
+
+    /// Refuses a table that was written and is gone, before anything makes it anew (R24).
+    fn refuse_gone(&self, target: &Target) -> Result<()> {
+        if self.written.contains(target) && read_table(&self.connection, target)?.is_none() {
+            return Err(targets::gone(&self.identity, std::slice::from_ref(target)));
+        }
+        Ok(())
     }
 
     /// The prepared form of a target: from before, or made now.
@@ -164,6 +220,7 @@ impl Session {
         if let Some(known) = known {
             return Ok(known.clone());
         }
+        self.refuse_gone(target)?;
         let prepared = Prepared::build(&self.connection, options, target, schema, key)?;
         let left_out = prepared.left_out.iter();
         let left_out = left_out.map(|&index| schema.field(index).name().as_str());

@@ -41,7 +41,8 @@ impl Run<'_> {
             version: version.filter(|_| self.buries()),
             reports_max: self.books.reports_max(self.now_ms),
         };
-        let settlement = decide(rules, changes, &groups, facts)?;
+        let mut settlement = decide(rules, changes, &groups, facts)?;
+        contested.restore_spelling(&mut settlement)?;
         self.outcome += &settlement.outcome;
         for row in settlement.rejected.iter().cloned() {
             self.rejected.push(RejectedChange {

@@ -62,6 +62,7 @@ impl Bench for File {
         let config = SqliteSink {
             table: options.table,
             key: options.key,
+            case: options.case,
             delete: options.delete,
             soft_delete_column: options.soft_delete_column,
             evolution: options.evolution,

@@ -8,7 +8,7 @@ use syncline_connectors::conflict::{Json, QueueEntry, QueueState, Sides};
 const NOTHING: &str = "-";
 
 /// Rows as columns of one width, two spaces apart; no space at the end of a line.
-pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for row in rows {
         for (index, cell) in row.iter().enumerate() {
@@ -39,7 +39,7 @@ pub(super) fn instant(milliseconds: i64) -> String {
 }
 
 /// A text in one line: control characters are written out, so that no value moves the cursor.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

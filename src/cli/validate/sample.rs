@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::change::{Table, has_no_kind};
 use syncline_connectors::error::Result;
 use syncline_connectors::format::Decoder;
-use syncline_connectors::record::Positions;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
 
 use crate::config::{KnownRows, PipelineFile};
@@ -62,7 +62,9 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
     while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
         match source.next(&limits).await? {
-            Event::Assigned(partitions) => source.assign(&Positions::new(), &partitions).await?,
+            Event::Assigned(partitions) => {
+                source.assign(&from_the_start(&partitions)).await?;
+            }
             Event::Records(fetched) => {
                 records += fetched.records.len();
                 bytes += fetched.records.bytes.len();

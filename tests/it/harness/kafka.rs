@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::eventually;
 use super::services::unique;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,12 +70,73 @@ impl Kafka {
         }
     }
 
+    /// Deletes a topic, and waits until it is gone.
+    pub(crate) async fn delete_topic(&self, name: &str) {
+        let results = self
+            .admin()
+            .delete_topics(&[name], &AdminOptions::new())
+            .await
+            .expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not deleted: {code}"));
+        }
+        let consumer = self.consumer("delete");
+        eventually("the topic to be gone", TIMEOUT, async || {
+            let metadata = consumer
+                .fetch_metadata(Some(name), TIMEOUT)
+                .expect("it answers");
+            let there = !metadata.topics()[0].partitions().is_empty();
+            if there { Err("it is there") } else { Ok(()) }
+        })
+        .await;
+    }
+
+    /// Gives a topic more partitions, and waits until they are there.
+    pub(crate) async fn add_partitions(&self, name: &str, count: usize) {
+        let more = NewPartitions::new(name, count);
+        let results = self
+            .admin()
+            .create_partitions([&more], &AdminOptions::new())
+            .await
+            .expect("the broker answers");
+        for result in results {
+            result.unwrap_or_else(|(topic, code)| panic!("topic {topic} did not grow: {code}"));
+        }
+        let consumer = self.consumer("grow");
+        eventually("the partitions", TIMEOUT, async || {
+            let found = self.partitions(&consumer, name).len();
+            if found == count { Ok(()) } else { Err(found) }
+        })
+        .await;
+    }
+
     /// Produces in order and waits until every record is acknowledged.
     pub(crate) fn produce(&self, topic: &str, messages: &[Message]) {
         self.produce_each(messages.iter().map(|message| {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic);
             record.key = message.key.as_deref().map(str::as_bytes);
             record.payload = message.value.as_deref().map(str::as_bytes);
+            record
+        }));
+    }
+
+    /// As [`Kafka::produce`], each with its headers.
+    pub(crate) fn produce_with_headers(
+        &self,
+        topic: &str,
+        messages: &[(Message, &[(&str, &str)])],
+    ) {
+        self.produce_each(messages.iter().map(|(message, headers)| {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+            record.key = message.key.as_deref().map(str::as_bytes);
+            record.payload = message.value.as_deref().map(str::as_bytes);
+            record.headers = headers.iter().fold(None, |all, (key, value)| {
+                let all = all.unwrap_or_else(OwnedHeaders::new);
+                Some(all.insert(Header {
+                    key,
+                    value: Some(*value),
+                }))
+            });
             record
         }));
     }

@@ -2,6 +2,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::*;
+use crate::assignment::assignments;
+use crate::record::Held;
 
 fn limits(rows: usize) -> Limits {
     Limits {
@@ -9,6 +11,14 @@ fn limits(rows: usize) -> Limits {
         bytes: 1 << 20,
         linger: Duration::from_millis(1),
     }
+}
+
+fn standing_at(positions: &Positions, partitions: &[Partition]) -> Vec<Assignment> {
+    let held = |(partition, &next): (&Partition, &i64)| {
+        let incarnation = None;
+        (partition.clone(), Held { next, incarnation })
+    };
+    assignments(&[Some(positions.iter().map(held).collect())], partitions)
 }
 
 /// Values with their offsets, and where each file stands at the end.
@@ -22,7 +32,10 @@ async fn read(
     let mut idle = 0;
     loop {
         match source.next(&limits(rows)).await.unwrap() {
-            Event::Assigned(partitions) => source.assign(held, &partitions).await.unwrap(),
+            Event::Assigned(partitions) => {
+                let assignments = standing_at(held, &partitions);
+                assert_eq!(source.assign(&assignments).await.unwrap(), []);
+            }
             Event::Records(fetched) => {
                 for (index, entry) in fetched.records.entries.iter().enumerate() {
                     let value = fetched.records.value(index);
@@ -83,6 +96,17 @@ fn lines_become_records_at_their_byte() {
     // The last line counts without its end only where nothing more will come.
     check("a\nbc", true, &[(0, Some("a")), (2, Some("bc"))], 4);
     check("a\nbc", false, &[(0, Some("a"))], 2);
+    // One that is the beginning of a JSON value is left for the next run.
+    check("{\"a\":1}\n{\"a\":", true, &[(0, Some("{\"a\":1}"))], 8);
+    check("{}\n{\"a\":\"", true, &[(0, Some("{}"))], 3);
+    check("{\"a\":", true, &[], 0);
+    check(
+        "{}\n{\"a\":1}",
+        true,
+        &[(0, Some("{}")), (3, Some("{\"a\":1}"))],
+        10,
+    );
+    check("{}\n ", true, &[(0, Some("{}"))], 4);
     // A line over the bound (8 bytes here) is cut and spanned whole.
     check(
         "0123456789ab\nc\n",
@@ -131,7 +155,51 @@ async fn a_file_that_shrank_stops_the_pipeline() {
     let Event::Assigned(partitions) = source.next(&limits(10)).await.unwrap() else {
         panic!("files come first");
     };
-    assert!(source.assign(&held, &partitions).await.is_err());
+    assert!(
+        source
+            .assign(&standing_at(&held, &partitions))
+            .await
+            .is_err()
+    );
+}
+
+/// What becomes of a file that is read and then written anew, in place or by another of its name.
+#[tokio::test]
+async fn a_file_that_is_replaced_while_it_is_read_stops_the_pipeline() {
+    for in_place in [true, false] {
+        for (after, expect) in [
+            ("a\nb\nc\n", Some("c")),
+            ("x\ny\nz\n", None),
+            ("a\nx\nc\n", None),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.jsonl");
+            std::fs::write(&path, "a\nb\n").unwrap();
+            let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+            let (values, _) = read(&mut source, 10, &Positions::new()).await;
+            assert_eq!(values.len(), 2);
+            if in_place {
+                std::fs::write(&path, after).unwrap();
+            } else {
+                let other = folder.path().join("other");
+                std::fs::write(&other, after).unwrap();
+                std::fs::rename(&other, &path).unwrap();
+            }
+            match (source.next(&limits(10)).await, expect) {
+                (Ok(Event::Records(fetched)), Some(line)) => {
+                    assert_eq!(fetched.records.value(0), Some(line.as_bytes()));
+                }
+                (Err(error), None) => {
+                    let said = error.to_string();
+                    assert!(
+                        said.contains("replaced") && said.contains("a.jsonl"),
+                        "{said}"
+                    );
+                }
+                (other, expect) => panic!("{after:?}: {other:?}, expected {expect:?}"),
+            }
+        }
+    }
 }
 
 #[test]

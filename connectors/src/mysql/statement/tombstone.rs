@@ -107,7 +107,14 @@ impl Statements<'_> {
     fn key_hash(&self) -> String {
         let parts: Vec<String> = self
             .key()
-            .map(|column| format!("HEX(CAST({} AS BINARY))", staged(column)))
+            .map(|column| {
+                let value = staged(column);
+                let value = match &column.collation {
+                    Some(collation) => collation.weights(&value),
+                    None => value,
+                };
+                format!("HEX(CAST({value} AS BINARY))")
+            })
             .collect();
         format!("UNHEX(SHA2(CONCAT_WS(':', {}), 256))", parts.join(", "))
     }

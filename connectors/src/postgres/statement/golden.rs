@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use expect_test::expect_file;
 
 use super::*;
-use crate::postgres::catalogue::Found;
+use crate::postgres::catalogue::{Found, Kind};
 use crate::sql::Options;
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable};
 use crate::sql::golden::cases;
@@ -45,8 +45,18 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
         table: TargetTable {
             columns: columns.iter().map(column).collect(),
             unique: Vec::new(),
+            primary: None,
         },
         exact: columns.iter().map(|(_, _, _, exact)| *exact).collect(),
+        kinds: columns
+            .iter()
+            .map(|(_, _, sql_type, _)| Kind {
+                declared: (*sql_type).to_owned(),
+                class: "b".to_owned(),
+                category: "X".to_owned(),
+                deterministic: true,
+            })
+            .collect(),
         oid: 1,
         references: Vec::new(),
     };

@@ -312,3 +312,119 @@ async fn what_the_target_would_round_is_rejected_r3() {
         ["(1,1234.50)"]
     );
 }
+
+/// A value, the column that it goes into, and whether that keeps it.
+#[tokio::test]
+async fn what_a_domain_an_array_money_or_a_name_would_change_is_rejected_r23() {
+    let setup = "CREATE DOMAIN price AS numeric(6,2); CREATE DOMAIN cost AS price; CREATE DOMAIN code AS varchar(3); \
+        CREATE DOMAIN moment AS timestamp(0); CREATE TYPE pair AS (amount numeric(6,2), code varchar(3))";
+    let mut fixture = Fixture::new("narrowing", setup).await;
+    let long = "n".repeat(64);
+    let cases: Vec<(&str, &str, bool)> = vec![
+        ("price", "1234.50", true),
+        ("price", "1234.505", false),
+        ("cost", "1.005", false),
+        ("cost[]", "{1.50,1.005}", false),
+        ("cost[]", "{1.50,NULL}", true),
+        ("numeric(6,2)[]", "{1.005}", false),
+        ("numeric(6,2)[]", "{{1.5},{2}}", true),
+        ("code", "abc", true),
+        ("code", "abc  ", false),
+        ("code", "abcd", false),
+        ("varchar(3)[]", "{\"abc \"}", false),
+        ("char(3)", "ab ", true),
+        ("char(3)", "abc ", false),
+        ("moment", "2024-02-29 12:34:56", true),
+        ("moment", "2024-02-29 12:34:56.5", false),
+        ("timestamp", "2024-02-29T12:34:56+02:00", false),
+        ("timestamp", "2024-02-29T12:34:56Z", true),
+        ("timestamptz", "2024-02-29 12:34:56.1234567+02", false),
+        ("date", "2024-02-29", true),
+        ("date", "2024-02-29 12:34:56", false),
+        ("time", "12:34:56", true),
+        ("time", "2024-02-29 12:34:56", false),
+        ("interval year to month", "1 year 2 months", true),
+        ("interval year to month", "1 day", false),
+        ("money", "$1.50", true),
+        ("money", "1.505", false),
+        ("name", "n", true),
+        ("name", &long, false),
+        ("\"char\"", "ab", false),
+        ("double precision", "0.1", true),
+        ("double precision", "0.12345678901234567890", false),
+        ("real", "16777217", false),
+        ("point", "(1.0, 2.50)", true),
+        ("point", "(0.12345678901234567890,1)", false),
+        ("oid", "-1", false),
+        ("bit(3)", "01", false),
+        ("pair", "(1.50,abc)", true),
+        ("pair", "(1.505,abc)", false),
+        ("daterange", "[2024-01-01 10:00,2024-01-02)", false),
+    ];
+    for (number, (sql_type, value, keeps)) in cases.into_iter().enumerate() {
+        let name = format!("t{number}");
+        fixture
+            .execute(&format!(
+                "CREATE TABLE {name} (id bigint PRIMARY KEY, c {sql_type})"
+            ))
+            .await;
+        let text: ArrayRef = Arc::new(StringArray::from(vec![value]));
+        let columns: Vec<(Field, ArrayRef)> = vec![
+            (
+                Field::new("id", DataType::Int64, true),
+                Arc::new(Int64Array::from(vec![1])),
+            ),
+            (Field::new("c", DataType::Utf8, true), text),
+        ];
+        fixture.config.table = name.clone();
+        let written = fixture
+            .writer()
+            .await
+            .try_write(vec![table(&name, columns, "c")])
+            .await;
+        match written {
+            Ok(_) => assert!(keeps, "{value:?} into {sql_type} was written"),
+            Err(Error::Rejected(rejected)) => {
+                assert!(!keeps, "{value:?} into {sql_type}: {rejected:?}");
+                assert!(
+                    !rejected[0].reason.contains(value),
+                    "no reason shows a value: {rejected:?}"
+                );
+            }
+            Err(other) => panic!("{value:?} into {sql_type}: {}", other.chain()),
+        }
+    }
+}
+
+/// Keys that are longer than the column are no key of it: neither a delete nor an update takes them for another.
+#[tokio::test]
+async fn a_key_that_the_target_would_cut_is_not_taken_for_another_r22() {
+    let create =
+        "CREATE TABLE t (id varchar(3) PRIMARY KEY, v bigint); INSERT INTO t VALUES ('abc', 1)";
+    let mut fixture = Fixture::new("cut_keys", create).await;
+    let mut writer = fixture.writer().await;
+    let one = |id: &str, letter: &str, known: bool| {
+        let columns: Vec<(Field, ArrayRef)> = vec![
+            (
+                Field::new("id", DataType::Utf8, true),
+                Arc::new(StringArray::from(vec![id])),
+            ),
+            (
+                Field::new("v", DataType::Int64, true),
+                Arc::new(Int64Array::from(vec![2])),
+            ),
+        ];
+        let mut changes = table("t", columns, letter);
+        if !known {
+            changes.unset[1] = Some(BooleanBuffer::new_set(1));
+        }
+        changes
+    };
+    writer.write(vec![one("abcd", "d", true)]).await;
+    let rejected = writer.rejected(vec![one("abc ", "d", true)]).await;
+    assert_eq!(rejected[0].rule, "R3 exactness", "{rejected:?}");
+    writer.rejected(vec![one("abcd", "u", true)]).await;
+    let rejected = writer.rejected(vec![one("abcd", "u", false)]).await;
+    assert_eq!(rejected[0].rule, "R14 incomplete", "{rejected:?}");
+    assert_eq!(fixture.rows("SELECT id, v FROM t").await, ["(abc,1)"]);
+}

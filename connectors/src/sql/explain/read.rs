@@ -10,12 +10,16 @@ use super::{Explained, Question, makes_tables, nothing_held, read_only_options};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
-use crate::record::Positions;
+use crate::record::HeldPositions;
 use crate::sink::Identity;
+use crate::sql::admit::with_default_key;
 use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
 use crate::sql::decide::Groups;
+use crate::sql::equality::with_normal_keys;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::names::spelled;
+use crate::sql::positions::read_offsets;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared;
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
@@ -29,13 +33,13 @@ pub(crate) async fn explain<B: Bulk>(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, Positions)> {
+) -> Result<(Explained, HeldPositions)> {
     let mut session = B::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
         let explained = ask(&mut session, &settings.options(), identity, changes).await?;
         let positions = match exists(&mut session, POSITIONS_TABLE).await? {
-            true => session.positions(identity).await?,
-            false => Positions::new(),
+            true => read_offsets(&mut session, identity).await?,
+            false => HeldPositions::new(),
         };
         Ok((explained, positions))
     };
@@ -60,9 +64,11 @@ async fn ask<B: Bulk>(
     identity: &Identity,
     changes: &Changes,
 ) -> Result<Explained, Failure> {
+    let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
     let found = session.describe(&target).await?;
+    let changes = &with_default_key(options, &target, found.as_ref(), changes)?;
     let reading = read_only_options(options);
     let lent = undeclared::to_look(B::DIALECT, &reading, &name, changes, found.as_ref())?;
     let changes = &lent;
@@ -90,6 +96,8 @@ async fn ask<B: Bulk>(
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
     let table = session.prepare(&reading, &target, changes, &key).await?;
+    let (changes, _) = with_normal_keys(session, options, &table, changes.clone()).await?;
+    let changes = &changes;
     let placed = table.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
     question.changes = &placed;

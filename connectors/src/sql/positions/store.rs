@@ -1,0 +1,181 @@
+//! The positions of one sink, for a person who looks at them or moves them.
+
+use std::collections::BTreeSet;
+
+use super::lock::SinkLock;
+use super::tables::{create_tables, missing};
+use super::{Execute, as_text, now, nullable, number, partition_column, targets, text};
+use crate::error::{Error, Result};
+use crate::positions::{Change, Kept, KeptPosition};
+use crate::record::{Held, Partition};
+use crate::sql::POSITIONS_TABLE;
+use crate::sql::identifier::{Dialect, literal};
+
+/// Reads what is kept; nothing where no pipeline has written to the database.
+pub(crate) async fn read<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<Kept, E::Failure> {
+    let missing = missing(connection).await?;
+    let mut kept = Kept::default();
+    if missing.positions {
+        return Ok(kept);
+    }
+    let incarnation = if missing.incarnation {
+        as_text(E::DIALECT, "NULL")
+    } else {
+        "incarnation".to_owned()
+    };
+    let number_column = partition_column(E::DIALECT);
+    let sql = format!(
+        "SELECT source, topic, {}, {}, {incarnation} FROM {POSITIONS_TABLE} \
+         WHERE pipeline = {} AND sink = {} ORDER BY source, topic, {POSITIONS_TABLE}.{number_column}",
+        as_text(E::DIALECT, number_column),
+        as_text(E::DIALECT, "position"),
+        literal(pipeline),
+        literal(sink)
+    );
+    for row in connection.rows(&sql).await? {
+        kept.positions.push(KeptPosition {
+            source: text(&row, 0)?.to_owned(),
+            partition: Partition {
+                topic: text(&row, 1)?.into(),
+                number: number(&row, 2)?,
+            },
+            held: Held {
+                next: number(&row, 3)?,
+                incarnation: row.get(4).cloned().flatten().map(Into::into),
+            },
+        });
+    }
+    if !missing.targets {
+        let target = targets::kept(connection, pipeline, sink).await?;
+        kept.table = target.setting;
+        kept.tables = target.tables.keys().map(ToString::to_string).collect();
+    }
+    Ok(kept)
+}
+
+/// Makes changes, all or none. Where every position of the sink goes, so does what is known of its
+/// tables; where some do, the tables that are gone are forgotten.
+///
+/// # Errors
+/// `Configuration` where the pipeline runs, or where a position is not where `change` says.
+pub(crate) async fn change<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+    changes: &[Change],
+) -> Result<(), E::Failure> {
+    let lock = take(connection, pipeline, sink).await?;
+    let begin = match E::DIALECT {
+        Dialect::Postgres => "BEGIN",
+        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        Dialect::Mysql => "START TRANSACTION",
+    };
+    connection.execute(begin).await?;
+    let made = make(connection, pipeline, sink, changes).await;
+    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    connection.execute(end).await?;
+    lock.release(connection).await?;
+    made
+}
+
+/// Forgets which tables the positions of the sink belong to.
+///
+/// # Errors
+/// `Configuration` where the pipeline runs.
+pub(crate) async fn forget_tables<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<(), E::Failure> {
+    let lock = take(connection, pipeline, sink).await?;
+    connection.execute(&targets::forget(pipeline, sink)).await?;
+    lock.release(connection).await
+}
+
+/// Takes the sink's lock alone, with the tables at hand.
+async fn take<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<SinkLock, E::Failure> {
+    let lock = SinkLock::new(pipeline, sink);
+    if !lock.take_alone(connection).await? {
+        return Err(lock.held().into());
+    }
+    create_tables(connection, false).await?;
+    Ok(lock)
+}
+
+async fn make<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+    changes: &[Change],
+) -> Result<(), E::Failure> {
+    for change in changes {
+        let sql = statement::<E>(pipeline, sink, change);
+        let moved = match connection.execute(&sql).await {
+            Err(failure) if E::is_duplicate(&failure) => 0,
+            other => other?,
+        };
+        if moved != 1 {
+            return Err(Error::configuration(format!(
+                "the position of {} was moved meanwhile: look at it again with `syncline positions show`",
+                change.partition
+            ))
+            .into());
+        }
+    }
+    let removed = changes.iter().any(|change| change.to.is_none());
+    let left = read(connection, pipeline, sink).await?.positions.len();
+    if removed && left == 0 {
+        connection.execute(&targets::forget(pipeline, sink)).await?;
+    } else if removed {
+        let kept = targets::kept(connection, pipeline, sink).await?;
+        let gone: BTreeSet<_> = targets::missing(connection, kept.tables.keys())
+            .await?
+            .into_iter()
+            .collect();
+        for target in gone {
+            let sql = targets::forget_table(pipeline, sink, &target);
+            connection.execute(&sql).await?;
+        }
+    }
+    Ok(())
+}
+
+fn statement<E: Execute>(pipeline: &str, sink: &str, change: &Change) -> String {
+    let (pipeline, sink, source) = (literal(pipeline), literal(sink), literal(&change.source));
+    let number_column = partition_column(E::DIALECT);
+    let (topic, number) = (literal(&change.partition.topic), change.partition.number);
+    let own = format!(
+        "pipeline = {pipeline} AND sink = {sink} AND source = {source} AND topic = {topic} AND {number_column} = {number}"
+    );
+    let now = now(E::DIALECT);
+    match (&change.from, &change.to) {
+        (Some(from), None) => {
+            format!("DELETE FROM {POSITIONS_TABLE} WHERE {own} AND position = {from}")
+        }
+        (Some(from), Some(to)) => format!(
+            "UPDATE {POSITIONS_TABLE} SET position = {}, incarnation = {}, updated_at = {now} \
+             WHERE {own} AND position = {from}",
+            to.next,
+            nullable(to.incarnation.as_deref())
+        ),
+        (None, to) => {
+            let (next, incarnation) = match to {
+                Some(to) => (to.next, to.incarnation.as_deref()),
+                None => (0, None),
+            };
+            format!(
+                "INSERT INTO {POSITIONS_TABLE} (pipeline, sink, source, topic, {number_column}, position, incarnation, updated_at) \
+                 VALUES ({pipeline}, {sink}, {source}, {topic}, {number}, {next}, {}, {now})",
+                nullable(incarnation)
+            )
+        }
+    }
+}
