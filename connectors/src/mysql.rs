@@ -40,13 +40,12 @@ mod positions;
 mod prepare;
 mod session;
 
-mod apply;
+mod bulk;
 mod cell;
 mod connection;
 mod equality;
 mod place;
 mod read;
-mod settle;
 mod stage;
 mod statement;
 mod store;

@@ -26,7 +26,7 @@ mod prepare;
 mod relay;
 mod session;
 
-mod apply;
+mod bulk;
 mod connection;
 mod copy;
 mod equality;
@@ -34,7 +34,6 @@ mod exact;
 mod instant;
 mod numeric;
 mod read;
-mod settle;
 mod stage;
 mod statement;
 mod store;

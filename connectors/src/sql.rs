@@ -7,14 +7,25 @@
 pub mod identifier;
 pub mod names;
 pub mod target;
+pub(crate) mod words;
 
+pub(crate) mod bulk;
 pub(crate) mod connection;
 pub(crate) mod failure;
+pub(crate) mod session;
+
+pub(crate) mod sink;
+
+pub(crate) mod plan;
+
+pub(crate) mod apply;
+
+pub(crate) mod contested;
+
+pub(crate) mod account;
 
 pub(crate) mod admit;
 pub(crate) mod bisect;
-pub(crate) mod plan;
-pub(crate) mod sink;
 
 pub(crate) mod books;
 pub(crate) mod decide;

@@ -33,13 +33,13 @@ mod statement;
 mod store;
 mod tombstone;
 
-mod apply;
+mod bulk;
 mod connection;
 mod equality;
 mod part;
 mod read;
+mod rows;
 mod session;
-mod settle;
 
 #[cfg(test)]
 mod tests;

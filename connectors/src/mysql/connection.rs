@@ -1,30 +1,20 @@
 //! What MySQL does for the SQL engine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::prepare::{Prepared, lend};
 use super::session::Session;
-use super::statement::Statements;
-use super::{MysqlSink, apply, catalogue, equality, settle};
-use crate::change::Changes;
-use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
+use super::{MysqlSink, catalogue, positions};
 use crate::error::Result;
 use crate::record::HeldPositions;
-use crate::sink::{Identity, Outcome, Write};
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
-use crate::sql::books::Books;
 use crate::sql::catalogue::TargetTable;
-use crate::sql::connection::{Bulk, Connection, PreparedTable, Purpose, Settings, Transaction};
-use crate::sql::decide::{Facts, Groups};
-use crate::sql::equality::Equality;
+use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
-use crate::sql::plan::Work;
 use crate::sql::positions::read;
 use crate::sql::target::Target;
-use crate::sql::undeclared::Lent;
 
 impl Settings for MysqlSink {
     fn options(&self) -> Options {
@@ -42,13 +32,8 @@ impl Connection for Session {
 
     const DIALECT: Dialect = Dialect::Mysql;
 
-    async fn open(
-        settings: &MysqlSink,
-        identity: &Identity,
-        resolvers: &Arc<dyn Resolvers>,
-        purpose: Purpose,
-    ) -> Result<Self> {
-        Self::open(settings, identity, resolvers, purpose).await
+    async fn open(settings: &MysqlSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
+        Self::open(settings, identity, purpose).await
     }
 
     async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
@@ -66,6 +51,16 @@ impl Connection for Session {
 
     async fn close(self) -> Result<()> {
         Self::close(self).await
+    }
+}
+
+impl SchemaLock for Session {
+    async fn lock_schema(&mut self) -> Result<(), Failure> {
+        positions::lock_schemas(self).await
+    }
+
+    async fn unlock_schema(&mut self) -> Result<(), Failure> {
+        positions::unlock_schemas(self).await
     }
 }
 
@@ -93,109 +88,5 @@ impl Transaction for Session {
         write: &Write,
     ) -> Result<bool, Failure> {
         Self::advance(self, identity, table, write).await
-    }
-}
-
-impl Bulk for Session {
-    type Table = Prepared;
-
-    const PREPARES_INSIDE: bool = false;
-
-    const CHECK_DEFERRED: Option<&'static str> = None;
-
-    fn books(&mut self) -> &mut Books {
-        &mut self.books
-    }
-
-    fn resolvers(&self) -> &Arc<dyn Resolvers> {
-        &self.resolvers
-    }
-
-    async fn lend(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-    ) -> Result<Option<Lent>, Failure> {
-        lend(self, options, target, changes).await
-    }
-
-    async fn prepare(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Prepared>, Failure> {
-        Prepared::of(self, options, target, changes, key).await
-    }
-
-    async fn normal_texts(
-        &mut self,
-        table: &Arc<Prepared>,
-        place: usize,
-        texts: &[String],
-    ) -> Result<Vec<String>, Failure> {
-        equality::ask(self, &table.columns[place], texts).await
-    }
-
-    async fn apply(
-        &mut self,
-        identity: &Identity,
-        options: &Options,
-        work: Work<Prepared>,
-    ) -> Result<Outcome, Failure> {
-        apply::run(self, identity, options, &work).await
-    }
-
-    async fn facts(
-        &mut self,
-        identity: &Identity,
-        options: &Options,
-        table: &Arc<Prepared>,
-        changes: &Changes,
-        groups: &Groups,
-    ) -> Result<Facts, Failure> {
-        let statements = Statements {
-            prepared: table,
-            policy: &options.conflict,
-            identity,
-        };
-        let (_, facts) = settle::facts(self, &statements, options, changes, groups).await?;
-        Ok(facts)
-    }
-}
-
-impl PreparedTable for Prepared {
-    fn place(&self, changes: &Changes) -> Result<Changes> {
-        Self::place(self, changes)
-    }
-
-    fn indices(&self) -> Vec<usize> {
-        Self::indices(self)
-    }
-
-    fn equality(&self, place: usize) -> Equality {
-        self.columns[place].equality
-    }
-
-    fn left_out(&self) -> &[usize] {
-        &self.left_out
-    }
-
-    fn placed_key(&self) -> &[usize] {
-        &self.placed_key
-    }
-
-    fn resolver(
-        &self,
-        resolvers: &Arc<dyn Resolvers>,
-        policy: &ConflictPolicy,
-    ) -> Result<Arc<dyn Resolver>> {
-        Self::resolver(self, resolvers, policy)
-    }
-
-    fn refers_to(&self, other: &Self) -> bool {
-        self.oid != other.oid && self.references.contains(&other.oid)
     }
 }

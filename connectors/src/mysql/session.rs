@@ -13,14 +13,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
 use super::MysqlSink;
 use super::failure::{Failure, failure};
-use super::positions;
 use super::prepare::Prepared;
-use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
-use crate::sql::books::Books;
 use crate::sql::connection::Purpose;
-use crate::sql::identifier::Dialect;
 use crate::sql::ledger;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
@@ -80,8 +76,6 @@ pub(super) struct Session {
     pub(super) writing: bool,
     /// Whether there is a table of decisions, which a session that only reads does not make.
     decides: bool,
-    pub(super) resolvers: Arc<dyn Resolvers>,
-    pub(super) books: Books,
 }
 
 impl Session {
@@ -89,15 +83,9 @@ impl Session {
     pub(super) async fn open(
         config: &MysqlSink,
         identity: &Identity,
-        resolvers: &Arc<dyn Resolvers>,
         purpose: Purpose,
     ) -> Result<Self> {
         let (connection, server) = open_connection(config).await?;
-        let now_ms = chrono::Utc::now().timestamp_millis();
-        let books = match purpose {
-            Purpose::Write => Books::new(Dialect::Mysql, identity, &config.conflict, now_ms)?,
-            Purpose::ReadOnly => Books::read_only(Dialect::Mysql, identity, &config.conflict)?,
-        };
         let mut session = Self {
             connection,
             server,
@@ -110,8 +98,6 @@ impl Session {
             filled: HashSet::new(),
             writing: false,
             decides: false,
-            resolvers: resolvers.clone(),
-            books,
         };
         if purpose == Purpose::Write {
             let tombstones = version_column(&config.conflict)?.is_some();
@@ -119,7 +105,6 @@ impl Session {
                 .prepare_own_tables(config, identity, tombstones)
                 .await
                 .map_err(Failure::into_error)?;
-            tracing::debug!(sink = identity.sink, "connected");
         }
         Ok(session)
     }
@@ -134,7 +119,6 @@ impl Session {
         let lock = SinkLock::new(&identity.pipeline, &identity.sink);
         lock.share(&mut self.connection).await?;
         self.written = targets::check(&mut self.connection, identity, &config.table, None).await?;
-        positions::create_books(self).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"
@@ -216,18 +200,6 @@ impl Session {
     pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
         let rows = self.rows(sql).await?;
         texts(&rows).map_err(|error| failure(&describe(sql), error))
-    }
-
-    /// Runs statements of the ledger, and gives what they return.
-    pub(super) async fn ledger(
-        &mut self,
-        statements: &[String],
-    ) -> Result<Vec<ledger::Row>, Failure> {
-        let mut found = Vec::new();
-        for sql in statements {
-            found.extend(self.query(sql).await?);
-        }
-        Ok(found)
     }
 
     /// Begins the transaction of a write, with empty staging tables.

@@ -8,10 +8,11 @@
 mod settled;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::datatypes::TimeUnit;
 
-pub(super) use self::settled::{GONE, RISEN, Stretch, stage_keys, stage_settled};
+pub(super) use self::settled::{GONE, RISEN, Stretch, stage_decided, stage_keys};
 use super::cell::Cells;
 use super::failure::{Failure, Refused};
 use super::place::Unfit;
@@ -42,7 +43,7 @@ pub(super) const KEYS: u8 = 2;
 
 /// How many rows were staged, by what will be done with them.
 #[derive(Debug, Default)]
-pub(super) struct Staged {
+pub(super) struct StagedRound {
     /// The step that they carry.
     pub(super) step: u32,
     /// Full rows by operation: inserts and snapshot rows, updates.
@@ -51,6 +52,8 @@ pub(super) struct Staged {
     pub(super) partial: Vec<Partial>,
     /// Deletes.
     pub(super) deletes: u64,
+    /// The batch and row of each upsert, then of each delete.
+    pub(super) places: Arc<[(usize, usize)]>,
     /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
     /// the index here plus one.
     pub(super) delete_sets: Vec<Vec<bool>>,
@@ -73,11 +76,12 @@ pub(super) async fn stage(
     session: &mut Session,
     prepared: &Prepared,
     round: &Round,
-    places: &[(usize, usize)],
-) -> Result<Staged, Failure> {
-    let mut staged = Staged {
+    places: &Arc<[(usize, usize)]>,
+) -> Result<StagedRound, Failure> {
+    let mut staged = StagedRound {
         step: session.next_step(&prepared.stage),
-        ..Staged::default()
+        places: places.clone(),
+        ..StagedRound::default()
     };
     let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
     let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
@@ -372,7 +376,7 @@ fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usi
         .collect()
 }
 
-fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     let columns = || prepared.columns.iter().map(|column| column.index);
     let partial = columns().any(|column| changes.unset[column].is_some());
     let incomplete = changes.incomplete(columns());
@@ -407,7 +411,7 @@ fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> V
         .collect()
 }
 
-fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     staged.deletes += changes.len() as u64;
     let columns = || prepared.columns.iter().map(|column| column.index);
     let beside_key: Vec<usize> = prepared

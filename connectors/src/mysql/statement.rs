@@ -159,9 +159,9 @@ impl Statements<'_> {
     }
 
     /// Empties the target (R13).
-    pub(super) fn truncate(&self) -> String {
-        let target = &self.prepared.target;
-        match &self.prepared.mark {
+    pub(super) fn truncate(prepared: &Prepared) -> String {
+        let target = &prepared.target;
+        match &prepared.mark {
             Some(mark) => format!("UPDATE {target} SET {mark} = TRUE WHERE {mark} IS NOT TRUE"),
             None => format!("DELETE FROM {target}"),
         }
@@ -239,8 +239,7 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
-    /// for strategies that compare versions, which it still has.
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent.
     fn upsert_applies(&self, set: &[bool]) -> String {
         let sides = self.sides(set);
         let predicates = self.predicates(self.sets_version(set));
@@ -258,12 +257,7 @@ impl Statements<'_> {
         let Some(mark) = &self.prepared.mark else {
             return format!("({differs} AND {wins})");
         };
-        match self.policy.strategy {
-            Strategy::NewestWins | Strategy::Merge => {
-                format!("((t.{mark} IS TRUE OR {differs}) AND {wins})")
-            }
-            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
-        }
+        format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))")
     }
 
     /// The change's version is ahead of the row's.

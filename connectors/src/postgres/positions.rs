@@ -1,12 +1,11 @@
-//! Syncline's own tables in PostgreSQL: how their statements run, and the tables of the books.
+//! Syncline's own tables in PostgreSQL: how their statements run.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::failure::{Failure, failure};
 use super::session::describe;
-use crate::sql::books::Books;
 use crate::sql::identifier::Dialect;
-use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::ledger::Row;
 use crate::sql::positions::{Execute, POSTGRES_DDL_LOCK};
 
 /// Serialises sessions that create or alter tables at the same time.
@@ -41,38 +40,4 @@ impl Execute for PgConnection {
     fn is_duplicate(_: &Failure) -> bool {
         false
     }
-}
-
-/// Makes the tables of the books that are not there, and looks whether a conflict waits.
-pub(super) async fn create_books(
-    connection: &mut PgConnection,
-    books: &mut Books,
-) -> Result<(), Failure> {
-    let doing = "creating Syncline's own tables";
-    let statements = books.tables().create(Dialect::Postgres);
-    if !statements.is_empty() {
-        let sql = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({DDL_LOCK}); {}; COMMIT",
-            statements.join("; ")
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-    }
-    if !books.may_wait {
-        let known = format!("SELECT to_regclass('{QUEUE_TABLE}') IS NOT NULL");
-        let known: bool = sqlx::query_scalar(AssertSqlSafe(known))
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| failure(doing, error))?;
-        if known {
-            let open = sqlx::query(AssertSqlSafe(books.ledger.select_queue(false)))
-                .fetch_optional(&mut *connection)
-                .await
-                .map_err(|error| failure(doing, error))?;
-            books.may_wait = open.is_some();
-        }
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use super::positions::DDL_LOCK;
 use super::read::Reader;
 use super::session::Session;
 use crate::change::Changes;
-use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
+use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
 use crate::sql::conflict::Comparison;
@@ -60,7 +60,7 @@ pub(super) struct Prepared {
     /// The schema of the changes as far as `columns` go, and which of these are the key.
     pub(super) placed: SchemaRef,
     pub(super) placed_key: Vec<usize>,
-    resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -266,31 +266,6 @@ impl Prepared {
         })
     }
 
-    /// Who decides what no statement can; compiled once.
-    pub(super) fn resolver(
-        &self,
-        resolvers: &Arc<dyn Resolvers>,
-        policy: &ConflictPolicy,
-    ) -> Result<Arc<dyn Resolver>> {
-        if let Some(resolver) = self.resolver.get() {
-            return Ok(resolver.clone());
-        }
-        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
-        Ok(self.resolver.get_or_init(|| resolver).clone())
-    }
-
-    /// The columns of changes that have a place in the target, in the order of `columns`.
-    pub(super) fn place(&self, changes: &Changes) -> Result<Changes> {
-        changes
-            .project(&self.indices())
-            .map_err(Error::configuration)
-    }
-
-    /// Where the columns stand in the changes.
-    pub(super) fn indices(&self) -> Vec<usize> {
-        self.columns.iter().map(|column| column.index).collect()
-    }
-
     /// Columns are numbered, so that no name of the source can collide or be too long.
     pub(super) fn create_stage(&self) -> String {
         let list = |columns: &mut dyn Iterator<Item = &Column>| -> String {
@@ -379,6 +354,7 @@ pub(super) async fn lend(
     options: &Options,
     target: &Target,
     changes: &Changes,
+    may_wait: bool,
 ) -> Result<Option<Lent>, Failure> {
     let Some(given) = Undeclared::of(options, changes)? else {
         return Ok(Some(Lent::declared(changes)));
@@ -411,7 +387,7 @@ pub(super) async fn lend(
             (session.lender.remember(target, &found.table), planned)
         }
     };
-    let whole = takes_resolver(options, changes, session.books.may_wait)?;
+    let whole = takes_resolver(options, changes, may_wait)?;
     let lent = given.lend(dialect, options, &table, &planned, whole)?;
     let left_out = lent.left_out_columns.iter().map(String::as_str);
     session.lender.warn_left_out(&name, left_out);

@@ -13,17 +13,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 use super::PostgresSink;
 use super::failure::{Failure, failure};
 use super::origin;
-use super::positions;
 use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
 use super::trigger::{self, Remembered};
-use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
-use crate::sql::books::Books;
 use crate::sql::connection::Purpose;
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 use crate::sql::ledger;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
@@ -54,8 +52,6 @@ pub(super) struct Session {
     pub(super) filled: HashSet<usize>,
     /// Tables of keys that do.
     pub(super) probed: HashSet<usize>,
-    pub(super) resolvers: Arc<dyn Resolvers>,
-    pub(super) books: Books,
 }
 
 impl Session {
@@ -64,26 +60,23 @@ impl Session {
     pub(super) async fn open(
         config: &PostgresSink,
         identity: &Identity,
-        resolvers: &Arc<dyn Resolvers>,
         purpose: Purpose,
     ) -> Result<Self> {
         let (mut connection, link) = open_connection(config, &identity.pipeline).await?;
         let (mut begin, mut remembers) = ("BEGIN ISOLATION LEVEL READ COMMITTED", None);
-        let (books, written) = match purpose {
-            Purpose::ReadOnly => (
-                Books::read_only(Dialect::Postgres, identity, &config.conflict)?,
-                WrittenTables::default(),
-            ),
-            Purpose::Write => {
-                if config.origin.is_some() {
-                    begin = origin::BEGIN_MARKED;
-                }
-                if config.remember_deletes {
-                    remembers = Some((identity.clone(), config.conflict.clone()));
-                }
-                set_up(&mut connection, config, identity).await?
+        let mut written = WrittenTables::default();
+        if purpose == Purpose::Write {
+            config.check_remembering()?;
+            if config.origin.is_some() {
+                begin = origin::BEGIN_MARKED;
             }
-        };
+            if config.remember_deletes {
+                remembers = Some((identity.clone(), config.conflict.clone()));
+            }
+            written = set_up(&mut connection, config, identity)
+                .await
+                .map_err(Failure::into_error)?;
+        }
         Ok(Self {
             connection,
             link,
@@ -96,8 +89,6 @@ impl Session {
             stages_made: 0,
             filled: HashSet::new(),
             probed: HashSet::new(),
-            resolvers: resolvers.clone(),
-            books,
         })
     }
 
@@ -204,18 +195,6 @@ impl Session {
             .map_err(|error| failure(&describe(sql), error))
     }
 
-    /// Runs statements of the ledger, and gives what they return.
-    pub(super) async fn ledger(
-        &mut self,
-        statements: &[String],
-    ) -> Result<Vec<ledger::Row>, Failure> {
-        let mut found = Vec::new();
-        for sql in statements {
-            found.extend(self.query(sql).await?);
-        }
-        Ok(found)
-    }
-
     /// Ends the open transaction, if there is one.
     pub(super) async fn roll_back(&mut self) -> Result<()> {
         self.filled.clear();
@@ -239,22 +218,14 @@ async fn set_up(
     connection: &mut PgConnection,
     config: &PostgresSink,
     identity: &Identity,
-) -> Result<(Books, WrittenTables)> {
-    config.check_remembering()?;
+) -> Result<WrittenTables, Failure> {
     let tombstones = version_column(&config.conflict)?.is_some();
-    let now_ms = chrono::Utc::now().timestamp_millis();
-    let mut books = Books::new(Dialect::Postgres, identity, &config.conflict, now_ms)?;
-    let made = async {
-        create_tables(connection, tombstones).await?;
-        let lock = SinkLock::new(&identity.pipeline, &identity.sink);
-        lock.share(connection).await?;
-        let written = targets::check(connection, identity, &config.table, None).await?;
-        positions::create_books(connection, &mut books).await?;
-        introduce(connection, config, identity).await?;
-        Ok::<_, Failure>(written)
-    };
-    let written = made.await.map_err(Failure::into_error)?;
-    Ok((books, written))
+    create_tables(connection, tombstones).await?;
+    let lock = SinkLock::new(&identity.pipeline, &identity.sink);
+    lock.share(connection).await?;
+    let written = targets::check(connection, identity, &config.table, None).await?;
+    introduce(connection, config, identity).await?;
+    Ok(written)
 }
 
 /// Tells the database who writes in this session: to triggers, and to whoever reads its changes.

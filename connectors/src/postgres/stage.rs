@@ -4,6 +4,7 @@
 //! time beside its values, so that each statement afterwards picks its rows without a parameter.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::Row;
 
@@ -31,13 +32,17 @@ pub(super) const BLIND_DELETE: i16 = 3;
 
 /// How many rows were staged, by what will be done with them.
 #[derive(Debug, Default)]
-pub(super) struct Staged {
+pub(super) struct StagedRound {
     /// Full rows by operation: inserts and snapshot rows, updates.
     pub(super) full: [u64; 2],
     /// Partial rows. Their pattern is the index here plus one.
     pub(super) partial: Vec<Partial>,
     /// Deletes.
     pub(super) deletes: u64,
+    /// The batch and row of each upsert, then of each delete.
+    pub(super) places: Arc<[(usize, usize)]>,
+    /// Whether nothing of this transaction was written to the table before, but deletes.
+    pub(super) first: bool,
     /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
     /// the index here plus one.
     pub(super) delete_sets: Vec<Vec<bool>>,
@@ -60,10 +65,13 @@ pub(super) async fn stage(
     session: &mut Session,
     prepared: &Prepared,
     round: &Round,
-    places: &[(usize, usize)],
-) -> Result<Staged, Failure> {
-    empty(session, prepared).await?;
-    let mut staged = Staged::default();
+    places: &Arc<[(usize, usize)]>,
+) -> Result<StagedRound, Failure> {
+    let mut staged = StagedRound {
+        first: empty(session, prepared).await?,
+        places: places.clone(),
+        ..StagedRound::default()
+    };
     let upserts = Sheet::of(prepared, &round.upserts)?;
     let deletes = Sheet::of(prepared, &round.deletes)?;
     let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
@@ -73,18 +81,20 @@ pub(super) async fn stage(
     Ok(staged)
 }
 
-/// Makes sure that the staging table holds nothing of this transaction.
-async fn empty(session: &mut Session, prepared: &Prepared) -> Result<(), Failure> {
+/// Makes sure that the staging table holds nothing of this transaction; gives whether it is the first
+/// time.
+async fn empty(session: &mut Session, prepared: &Prepared) -> Result<bool, Failure> {
     if session.filled.insert(prepared.stage_number) {
-        return Ok(());
+        return Ok(true);
     }
     session
         .execute(&format!("TRUNCATE {}", prepared.stage))
-        .await
+        .await?;
+    Ok(false)
 }
 
 /// Copies what was decided: upserts, then deletes. `places` gives the batch and row of each.
-pub(super) async fn stage_settled(
+pub(super) async fn stage_decided(
     session: &mut Session,
     prepared: &Prepared,
     settlement: &Settlement,
@@ -395,7 +405,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     let columns = || prepared.columns.iter().map(|column| column.index);
     let partial = columns().any(|column| changes.unset[column].is_some());
     let incomplete = changes.incomplete(columns());
@@ -430,7 +440,7 @@ fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> V
         .collect()
 }
 
-fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut Staged) -> Vec<Tag> {
+fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
     staged.deletes += changes.len() as u64;
     let columns = || prepared.columns.iter().map(|column| column.index);
     let beside_key: Vec<usize> = prepared

@@ -12,10 +12,10 @@ use super::prepare::{Column, Prepared};
 use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
 use crate::sink::Identity;
+use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
 use crate::sql::identifier::{Dialect, literal};
 use crate::sql::version::VersionKind;
-use crate::sql::{DeleteMode, TOMBSTONES_TABLE};
 
 /// See the module docs.
 pub(super) struct Statements<'a> {
@@ -247,11 +247,6 @@ impl Statements<'_> {
         )
     }
 
-    /// Whether versions of deletes are kept (R12).
-    pub(super) fn buries(&self, delete: DeleteMode) -> bool {
-        delete != DeleteMode::Ignore && self.policy.buries() && self.prepared.version.is_some()
-    }
-
     /// From `FROM` on: the target's rows for the keys that are looked for, locked in their order.
     ///
     /// One look into the index a key. Of a temporary table without statistics the planner takes a few
@@ -384,9 +379,9 @@ impl Statements<'_> {
     }
 
     /// Empties the target (R13).
-    pub(super) fn truncate(&self) -> String {
-        let target = &self.prepared.target;
-        match &self.prepared.mark {
+    pub(super) fn truncate(prepared: &Prepared) -> String {
+        let target = &prepared.target;
+        match &prepared.mark {
             Some(mark) => format!("UPDATE {target} SET {mark} = true WHERE {mark} IS NOT TRUE"),
             None => format!("TRUNCATE {target}"),
         }
@@ -447,8 +442,7 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// Whether a row that exists is written. A row that is marked as deleted counts as absent, but
-    /// for strategies that compare versions, which it still has.
+    /// Whether a row that exists is written. A row that is marked as deleted counts as absent.
     fn upsert_applies(&self, set: &[bool], from: From) -> String {
         let sides = self.sides(set, from);
         let predicates = self.predicates(from, self.sets_version(set));
@@ -466,13 +460,7 @@ impl Statements<'_> {
         let Some(mark) = &self.prepared.mark else {
             return format!("({differs} AND {wins})");
         };
-        match self.policy.strategy {
-            Strategy::NewestWins | Strategy::Merge => {
-                let revives = predicates.revives();
-                format!("CASE WHEN t.{mark} IS TRUE THEN {revives} ELSE {differs} AND {wins} END")
-            }
-            _ => format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))"),
-        }
+        format!("(t.{mark} IS TRUE OR ({differs} AND {wins}))")
     }
 
     /// A conflict that the change lost.

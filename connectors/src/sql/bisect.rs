@@ -14,11 +14,13 @@ use std::collections::{HashMap, HashSet};
 use arrow::array::Array as _;
 
 use crate::error::{Error, RejectedChange};
-use crate::sink::{Identity, Outcome};
+use crate::sink::Outcome;
 use crate::sql::Options;
-use crate::sql::connection::Bulk;
+use crate::sql::apply::apply;
+use crate::sql::bulk::Bulk;
 use crate::sql::failure::{Failure, Refused};
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
 
@@ -40,9 +42,8 @@ pub(crate) enum Found {
 ///
 /// # Errors
 /// Where it fails for another reason than a change.
-pub(crate) async fn bisect<B: Bulk>(
-    session: &mut B,
-    identity: &Identity,
+pub(crate) async fn bisect<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
 ) -> Result<Found, Failure> {
@@ -52,7 +53,7 @@ pub(crate) async fn bisect<B: Bulk>(
     let mut by_order: Vec<(usize, Refused)> = Vec::new();
     let mut stack: Vec<Numbers> = halves(0..count);
     while let Some(numbers) = stack.pop() {
-        match attempt(session, identity, options, slices, &numbers).await? {
+        match attempt(session, options, slices, &numbers).await? {
             Ok(done) => outcome += &done,
             Err(_) if numbers.len() > 1 => stack.extend(halves(numbers)),
             Err(refused) if refused.by_order => by_order.push((numbers.start, refused)),
@@ -74,7 +75,7 @@ pub(crate) async fn bisect<B: Bulk>(
             culprits.push((number, why));
             continue;
         }
-        match attempt(session, identity, options, slices, &(number..number + 1)).await? {
+        match attempt(session, options, slices, &(number..number + 1)).await? {
             Ok(done) => {
                 refused.remove(&number);
                 outcome += &done;
@@ -135,16 +136,15 @@ fn halves(numbers: Numbers) -> Vec<Numbers> {
 }
 
 /// Tries some changes and keeps them where they are accepted; says why where they are not.
-async fn attempt<B: Bulk>(
-    session: &mut B,
-    identity: &Identity,
+async fn attempt<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
     numbers: &Numbers,
 ) -> Result<Result<Outcome, Refused>, Failure> {
     let tried = cut(slices, numbers)?;
-    session.execute("SAVEPOINT attempt").await?;
-    let done = match apply_all(session, identity, options, &tried).await {
+    session.connection.execute("SAVEPOINT attempt").await?;
+    let done = match apply_all(session, options, &tried).await {
         Ok(outcome) => Ok(outcome),
         Err(Failure::Data(refused)) => Err(refused),
         // Refused by a rule of ours that only the database could tell: that names its rows, and
@@ -156,20 +156,19 @@ async fn attempt<B: Bulk>(
         Ok(_) => "RELEASE SAVEPOINT attempt",
         Err(_) => "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt",
     };
-    session.execute(end).await?;
+    session.connection.execute(end).await?;
     Ok(done)
 }
 
-async fn apply_all<B: Bulk>(
-    session: &mut B,
-    identity: &Identity,
+async fn apply_all<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
 ) -> Result<Outcome, Failure> {
     let work = plan(session, options, slices).await?;
-    let outcome = session.apply(identity, options, work).await?;
-    if let Some(check) = B::CHECK_DEFERRED {
-        session.execute(check).await?;
+    let outcome = apply(session, options, &work).await?;
+    if let Some(check) = C::CHECK_DEFERRED {
+        session.connection.execute(check).await?;
     }
     Ok(outcome)
 }

@@ -285,13 +285,9 @@ pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<Strin
                 name(column)?
             )
         }
-        Action::Widen { column, sql_type } if dialect == Dialect::Mysql => format!(
-            "ALTER TABLE {table} MODIFY COLUMN {} {sql_type}",
-            name(column)?
-        ),
         Action::Widen { column, sql_type } => format!(
-            "ALTER TABLE {table} ALTER COLUMN {} TYPE {sql_type}",
-            name(column)?
+            "ALTER TABLE {table} {}",
+            (dialect.words().alter_type)(&name(column)?, sql_type)
         ),
         Action::Rename { column, to } => format!(
             "ALTER TABLE {table} RENAME COLUMN {} TO {}",

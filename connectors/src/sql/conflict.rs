@@ -120,17 +120,6 @@ impl<'a> Predicates<'a> {
         }
     }
 
-    /// A create, read or update brings back a row that a soft delete marked. It counts as absent, but
-    /// for its version: what is not ahead of it comes too late (R12).
-    pub fn revives(&self) -> String {
-        match (&self.policy.strategy, &self.version) {
-            (Strategy::NewestWins | Strategy::Merge, Some(version)) => {
-                format!("({} IS NULL OR {})", version.target, self.source_is_ahead())
-            }
-            _ => "TRUE".to_owned(),
-        }
-    }
-
     /// A delete applies although the target's row is not the one that the source deleted.
     pub fn delete_wins(&self) -> String {
         match self.policy.strategy {
@@ -245,18 +234,10 @@ fn any(terms: Vec<String>) -> String {
 
 fn differ(dialect: Dialect, sides: &Sides) -> String {
     let Sides { source, target, .. } = sides;
-    match (dialect, sides.comparison) {
-        (Dialect::Postgres, Comparison::Exact) => format!("{target} IS DISTINCT FROM {source}"),
-        // The record operators compare the bytes of every type, and take nulls as equal.
-        (Dialect::Postgres, Comparison::Stored) => {
-            format!("ROW({target})::record *<> ROW({source})::record")
-        }
-        (Dialect::Sqlite, _) => format!("{target} IS NOT {source}"),
-        (Dialect::Mysql, Comparison::Exact) => format!("NOT ({target} <=> {source})"),
-        // Whatever collation a text has, values that differ in case or in trailing blanks differ.
-        (Dialect::Mysql, Comparison::Stored) => {
-            format!("NOT (CAST({target} AS BINARY) <=> CAST({source} AS BINARY))")
-        }
+    let words = dialect.words();
+    match sides.comparison {
+        Comparison::Exact => (words.differs)(target, source),
+        Comparison::Stored => (words.differs_stored)(target, source),
     }
 }
 

@@ -28,7 +28,7 @@ use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation};
 use crate::conflict::{Number, Strategy};
 use crate::error::{Error, Result};
-use crate::sql::connection::{Bulk, PreparedTable};
+use crate::sql::bulk::{PreparedTable, Tables};
 use crate::sql::failure::Failure;
 
 /// How the target tells the values of a key column apart.
@@ -291,23 +291,23 @@ fn normalised(
 }
 
 /// Changes with their keys in the target's normal form, and how they were written.
-pub(crate) async fn with_normal_keys<B: Bulk>(
-    session: &mut B,
+pub(crate) async fn with_normal_keys<C: Tables>(
+    connection: &mut C,
     options: &Options,
-    table: &Arc<B::Table>,
+    table: &Arc<C::Table>,
     changes: Changes,
 ) -> Result<(Changes, Option<Spelling>), Failure> {
-    let indices = table.indices();
+    let layout = table.layout();
     let (mut key, mut columns) = (Vec::new(), Vec::new());
-    for &place in table.placed_key() {
-        let index = indices[place];
+    for &place in layout.placed_key {
+        let index = layout.indices[place];
         let values = changes.rows.column(index);
         key.push(index);
         match table.equality(place).normal(values)? {
             Normal::Same => {}
             Normal::Column(normal) => columns.push((index, normal)),
             Normal::Ask(texts) => {
-                let answers = session.normal_texts(table, place, &texts).await?;
+                let answers = connection.normal_texts(table, place, &texts).await?;
                 columns.push((index, answered(values, &texts, &answers)?));
             }
         }

@@ -46,14 +46,6 @@ impl Dialect {
             Self::Sqlite | Self::Mysql => true,
         }
     }
-
-    /// What stands around a name.
-    fn mark(self) -> char {
-        match self {
-            Self::Postgres | Self::Sqlite => '"',
-            Self::Mysql => '`',
-        }
-    }
 }
 
 /// `name` as a quoted identifier of `dialect`.
@@ -76,7 +68,7 @@ pub fn quote(dialect: Dialect, name: &str) -> Result<String> {
             "the name {name:?} {why}: rename it with a map operator"
         )));
     }
-    let mark = dialect.mark();
+    let mark = dialect.words().mark;
     let inside = name.replace(mark, &format!("{mark}{mark}"));
     Ok(format!("{mark}{inside}{mark}"))
 }

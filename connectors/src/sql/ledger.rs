@@ -124,19 +124,13 @@ impl Ledger {
     }
 
     fn as_text(&self, expression: &str) -> String {
-        let text = match self.dialect {
-            Dialect::Postgres | Dialect::Sqlite => "text",
-            Dialect::Mysql => "char",
-        };
-        format!("CAST({expression} AS {text})")
+        format!("CAST({expression} AS {})", self.dialect.words().cast_text)
     }
 
     /// Where `part` first stands in `text`, from 1; 0 where it does not.
     fn place_of(&self, text: &str, part: &str) -> String {
-        match self.dialect {
-            Dialect::Postgres => format!("strpos({text}, {})", literal(part)),
-            Dialect::Sqlite | Dialect::Mysql => format!("instr({text}, {})", literal(part)),
-        }
+        let position = self.dialect.words().position;
+        format!("{position}({text}, {})", literal(part))
     }
 
     /// `INSERT` statements over `rows`, each the values of `columns`.

@@ -11,11 +11,14 @@ use crate::conflict::{QueueEntry, QueueState, Resolution, Resolved, Resolvers, T
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::Options;
+use crate::sql::apply::apply;
 use crate::sql::books::Keys;
-use crate::sql::connection::{Bulk, Purpose, Settings};
+use crate::sql::bulk::Bulk;
+use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{Row, read_entry};
 use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::session::SqlSession;
 use crate::sql::target::key_columns;
 
 /// How often it begins anew because changes of the key come in meanwhile.
@@ -26,32 +29,31 @@ const TRIES_MAX: u32 = 10;
 /// # Errors
 /// `Configuration` where there is no such entry, where it is resolved already, or where what was
 /// decided does not fit; `Rejected` where the target refuses the row. Nothing is changed then.
-pub(crate) async fn resolve<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn resolve<C: Bulk>(
+    settings: &C::Settings,
     mut identity: Identity,
     id: i64,
     resolution: &Resolution,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Resolved> {
-    let mut session = B::open(settings, &identity, resolvers, Purpose::Write).await?;
+    let mut session = SqlSession::<C>::open(settings, &identity, resolvers, Purpose::Write).await?;
     let entry = entry(&mut session, id).await.map_err(Failure::into_error)?;
     if identity.source != entry.source {
-        session.close().await?;
+        session.connection.close().await?;
         identity.source.clone_from(&entry.source);
-        session = B::open(settings, &identity, resolvers, Purpose::Write).await?;
+        session = SqlSession::<C>::open(settings, &identity, resolvers, Purpose::Write).await?;
     }
     let mut attempt = Attempt {
         session,
-        identity,
         options: settings.options(),
     };
     for _ in 0..TRIES_MAX {
         match attempt.run(&entry, resolution).await {
             Ok(Some(resolved)) => {
-                attempt.session.close().await?;
+                attempt.session.connection.close().await?;
                 return Ok(resolved);
             }
-            Ok(None) | Err(Failure::Raced(_)) => attempt.session.roll_back().await?,
+            Ok(None) | Err(Failure::Raced(_)) => attempt.session.connection.roll_back().await?,
             Err(Failure::Data(refused)) => {
                 return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
             }
@@ -64,29 +66,28 @@ pub(crate) async fn resolve<B: Bulk>(
     })
 }
 
-struct Attempt<B> {
-    session: B,
-    identity: Identity,
+struct Attempt<C> {
+    session: SqlSession<C>,
     options: Options,
 }
 
-impl<B: Bulk> Attempt<B> {
+impl<C: Bulk> Attempt<C> {
     /// `None` where other changes came to wait while it was planned.
     async fn run(
         &mut self,
         entry: &QueueEntry,
         resolution: &Resolution,
     ) -> Result<Option<Resolved>, Failure> {
-        let ledger = self.session.books().ledger.clone();
+        let ledger = self.session.books.ledger.clone();
         let select = ledger.select_waiting(&entry.target, &entry.key.0);
-        let waiting = self.session.query(&select).await?;
+        let waiting = self.session.connection.query(&select).await?;
         let change = read_change(&entry.change)?;
         let key = key_columns(&self.options, &change)?;
         let decided = resolution.change(entry, &change, &key)?;
         let later = waiting.iter().map(read_waiting);
         let later = later.collect::<Result<Vec<Changes>>>()?;
         let (options, forced) = (self.options.clone(), self.options.forced());
-        if !B::PREPARES_INSIDE {
+        if !C::PREPARES_INSIDE {
             for (changes, options) in decided.iter().map(|changes| (changes, &forced)) {
                 plan(&mut self.session, options, &[slice(changes)]).await?;
             }
@@ -95,9 +96,10 @@ impl<B: Bulk> Attempt<B> {
             }
         }
 
-        self.session.begin().await?;
+        self.session.connection.begin().await?;
         if self
             .session
+            .connection
             .query(&ledger.lock_entry(entry.id))
             .await?
             .is_empty()
@@ -107,17 +109,17 @@ impl<B: Bulk> Attempt<B> {
                 entry.id
             ))));
         }
-        if self.session.query(&select).await? != waiting {
+        if self.session.connection.query(&select).await? != waiting {
             return Ok(None);
         }
         let close = ledger.close_entry(entry.id, resolution);
         let forget = ledger.delete_waiting(&entry.target, &entry.key.0);
-        self.session.execute(&close).await?;
-        self.session.execute(&forget).await?;
+        self.session.connection.execute(&close).await?;
+        self.session.connection.execute(&forget).await?;
         if let Some(decided) = &decided {
-            self.session.books().counting = false;
+            self.session.books.counting = false;
             let applied = self.apply(decided, &forced).await;
-            self.session.books().counting = true;
+            self.session.books.counting = true;
             applied?;
         }
         self.follow(entry, &change, &key).await?;
@@ -131,14 +133,14 @@ impl<B: Bulk> Attempt<B> {
             resolved.waiting += queued;
             resolved.replayed += 1 - queued.min(1);
         }
-        self.session.commit().await?;
+        self.session.connection.commit().await?;
         Ok(Some(resolved))
     }
 
     /// Applies one change; gives how many changes wait of it.
     async fn apply(&mut self, changes: &Changes, options: &Options) -> Result<u64, Failure> {
         let work = plan(&mut self.session, options, &[slice(changes)]).await?;
-        let outcome = self.session.apply(&self.identity, options, work).await?;
+        let outcome = apply(&mut self.session, options, &work).await?;
         Ok(outcome.queued)
     }
 
@@ -150,20 +152,16 @@ impl<B: Bulk> Attempt<B> {
         key: &[usize],
     ) -> Result<(), Failure> {
         let keys = Keys::of(&entry.target, change, key);
-        let mut images = Vec::new();
-        for ask in self.session.books().ask_shadow(&keys) {
-            images.extend(self.session.query(&ask).await?);
-        }
-        for sql in self.session.books().follow(&keys, change, &images)? {
-            self.session.execute(&sql).await?;
-        }
-        Ok(())
+        let ask = self.session.books.ask_shadow(&keys);
+        let images = self.session.query_all(&ask).await?;
+        let moved = self.session.books.follow(&keys, change, &images)?;
+        self.session.execute_all(&moved).await
     }
 }
 
-async fn entry<B: Bulk>(session: &mut B, id: i64) -> Result<QueueEntry, Failure> {
-    let select = session.books().ledger.select_entry(id);
-    let row = session.query(&select).await?.into_iter().next();
+async fn entry<C: Bulk>(session: &mut SqlSession<C>, id: i64) -> Result<QueueEntry, Failure> {
+    let select = session.books.ledger.select_entry(id);
+    let row = session.connection.query(&select).await?.into_iter().next();
     let row = row.ok_or_else(|| {
         Error::configuration(format!(
             "there is no conflict {id} in the queue of this sink: `syncline conflicts list --all` shows the ids"

@@ -25,10 +25,11 @@ use crate::error::{Error, RejectedChange, Result};
 use crate::format::fit;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
-use crate::sql::connection::{Bulk, PreparedTable as _};
+use crate::sql::bulk::{Bulk, Locked, PreparedTable as _, TableWrite};
 use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
 use crate::sql::plan::ChangeSlice;
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
 
@@ -273,9 +274,9 @@ impl Question {
 /// the transaction of a write begins.
 ///
 /// # Errors
-/// As [`Bulk::prepare`].
-pub(crate) async fn prepare<B: Bulk>(
-    session: &mut B,
+/// As [`Tables::prepare`](crate::sql::bulk::Tables::prepare).
+pub(crate) async fn prepare<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
 ) -> Result<bool, Failure> {
@@ -286,11 +287,14 @@ pub(crate) async fn prepare<B: Bulk>(
     {
         return Ok(false);
     }
-    for changes in batches.into_iter().filter(|_| !B::PREPARES_INSIDE) {
+    for changes in batches.into_iter().filter(|_| !C::PREPARES_INSIDE) {
         let target = Target::of(&options.table, &changes.table)?;
         if let Some(changes) = typed(session, options, &target, changes).await? {
             let key = key_columns(options, &changes)?;
-            session.prepare(options, &target, &changes, &key).await?;
+            session
+                .connection
+                .prepare(options, &target, &changes, &key)
+                .await?;
         }
     }
     Ok(true)
@@ -298,13 +302,16 @@ pub(crate) async fn prepare<B: Bulk>(
 
 /// The changes with the target's types for columns that no schema declares (R19); `None` where some of
 /// them do not fit, which the plan of the write refuses.
-async fn typed<B: Bulk>(
-    session: &mut B,
+async fn typed<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     target: &Target,
     changes: &Changes,
 ) -> Result<Option<Changes>, Failure> {
-    let lent = session.lend(options, target, changes).await?;
+    let lent = session
+        .connection
+        .lend(options, target, changes, session.books.may_wait)
+        .await?;
     Ok(lent
         .filter(|lent| lent.rejected.is_empty())
         .map(|lent| lent.changes))
@@ -313,9 +320,9 @@ async fn typed<B: Bulk>(
 /// Makes rows whole, in the open transaction.
 ///
 /// # Errors
-/// As [`Bulk::facts`].
-pub(crate) async fn complete<B: Bulk>(
-    session: &mut B,
+/// As [`Bulk::lock`].
+pub(crate) async fn complete<C: Bulk>(
+    session: &mut SqlSession<C>,
     identity: &Identity,
     options: &Options,
     mut slices: Vec<ChangeSlice>,
@@ -330,13 +337,24 @@ pub(crate) async fn complete<B: Bulk>(
             continue;
         };
         let key = key_columns(options, &keys)?;
-        let table = session.prepare(options, &target, &keys, &key).await?;
-        let placed = table.place(&keys)?;
-        let groups = Groups::of(&placed, table.placed_key(), options.delete)?;
-        let facts = session
-            .facts(identity, options, &table, &placed, &groups)
+        let table = session
+            .connection
+            .prepare(options, &target, &keys, &key)
             .await?;
-        answers.push(Some(question.answer(&groups, facts.held)));
+        let layout = table.layout();
+        let placed = layout.place(&keys)?;
+        let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
+        let firsts = placed
+            .take(&groups.firsts())
+            .map_err(Error::configuration)?;
+        let write = TableWrite {
+            table: &table,
+            options,
+            identity,
+            has_tombstones: false,
+        };
+        let Locked { held, .. } = session.connection.lock(&write, &firsts).await?;
+        answers.push(Some(question.answer(&groups, held)));
     }
     let whole = moves.complete(options, &answers)?;
     for (slice, changes) in slices.iter_mut().zip(whole) {

@@ -11,12 +11,13 @@ use chrono::Utc;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
-use crate::sql::connection::{Bulk, PreparedTable};
+use crate::sql::bulk::{Load, PreparedTable, Tables};
 use crate::sql::decide::{Settlement, takes_resolver};
 use crate::sql::equality::{Spelling, with_normal_keys};
 use crate::sql::failure::Failure;
-use crate::sql::fold::{Round, fold};
+use crate::sql::fold::fold;
 use crate::sql::names::spelled;
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared::count_values;
 use crate::sql::version::refuse_skewed;
@@ -62,11 +63,10 @@ pub(crate) struct Work<T> {
 
 /// One round of a table, or its truncate.
 pub(crate) enum Step<T> {
+    /// Changes that the statement decides.
     Rows {
         prepared: Arc<T>,
-        round: Box<Round>,
-        /// The batch and row of each upsert, then of each delete.
-        places: Vec<(usize, usize)>,
+        load: Load,
     },
     /// Changes that a resolver decides.
     Contested {
@@ -112,19 +112,23 @@ impl<T> Step<T> {
 }
 
 /// Folds and prepares.
-pub(crate) async fn plan<B: Bulk>(
-    session: &mut B,
+pub(crate) async fn plan<C: Tables>(
+    session: &mut SqlSession<C>,
     options: &Options,
     slices: &[ChangeSlice],
-) -> Result<Work<B::Table>, Failure> {
-    let mut tables: BTreeMap<Target, Vec<Step<B::Table>>> = BTreeMap::new();
+) -> Result<Work<C::Table>, Failure> {
+    let mut tables: BTreeMap<Target, Vec<Step<C::Table>>> = BTreeMap::new();
     let mut settled = Outcome::default();
     let mut rejected = Vec::new();
     let now_ms = Utc::now().timestamp_millis();
     for slice in slices {
         let target = Target::of(&options.table, &slice.changes.table)?;
         let place = |row: usize| (slice.batch, slice.first_row + row);
-        let Some(lent) = session.lend(options, &target, &slice.changes).await? else {
+        let Some(lent) = session
+            .connection
+            .lend(options, &target, &slice.changes, session.books.may_wait)
+            .await?
+        else {
             // The table to truncate does not exist.
             for row in 0..slice.changes.len() {
                 match truncates(options, &slice.changes, row) {
@@ -152,9 +156,10 @@ pub(crate) async fn plan<B: Bulk>(
         };
         let key = key_columns(options, &slice.changes)?;
         let prepared = session
+            .connection
             .prepare(options, &target, &slice.changes, &key)
             .await?;
-        for &column in prepared.left_out() {
+        for &column in prepared.layout().left_out {
             settled.left_out += count_values(&slice.changes, column);
             // What is not written makes no change incomplete (R14).
             slice.changes.unset[column] = None;
@@ -191,14 +196,16 @@ pub(crate) async fn plan<B: Bulk>(
                 let indices: Vec<u32> = rows.clone().map(|row| row as u32).collect();
                 slice.changes.take(&indices).map_err(Error::configuration)?
             };
+            let connection = &mut session.connection;
             let (segment, spelling) =
-                with_normal_keys(session, options, &prepared, segment).await?;
-            if takes_resolver(options, &segment, session.books().may_wait)? {
-                let spelling = spelling.map(|spelling| spelling.placed(&prepared.indices()));
+                with_normal_keys(connection, options, &prepared, segment).await?;
+            if takes_resolver(options, &segment, session.books.may_wait)? {
+                let layout = prepared.layout();
+                let spelling = spelling.map(|spelling| spelling.placed(&layout.indices));
                 steps.push(Step::Contested {
                     prepared: prepared.clone(),
                     changes: Box::new(ContestedChanges {
-                        changes: prepared.place(&segment)?,
+                        changes: layout.place(&segment)?,
                         spelling,
                         batch: slice.batch,
                         first_row: slice.first_row + rows.start,
@@ -223,8 +230,10 @@ pub(crate) async fn plan<B: Bulk>(
                     .collect();
                 steps.push(Step::Rows {
                     prepared: prepared.clone(),
-                    round: Box::new(round),
-                    places,
+                    load: Load::Round {
+                        round: Arc::new(round),
+                        places,
+                    },
                 });
             }
         }

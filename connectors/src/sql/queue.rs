@@ -1,6 +1,6 @@
 //! The one implementation of [`ConflictQueue`] for databases.
 //!
-//! It holds one read-only session. A resolution opens a session of its own, which writes.
+//! It holds one read-only connection. A resolution opens a session of its own, which writes.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use crate::change::Changes;
 use crate::conflict::{
     ConflictCount, ConflictRecord, HistoryPlace, KeyFilter, QueueEntry, Resolution, Resolved,
-    Resolvers, StatementsOnly, read_history_file,
+    Resolvers, read_history_file,
 };
 use crate::conflict_queue::{ConflictQueue, Entries};
 use crate::error::Result;
 use crate::sink::Identity;
-use crate::sql::connection::{Bulk, Purpose, Settings};
+use crate::sql::bulk::Bulk;
+use crate::sql::connection::{Purpose, Settings};
 use crate::sql::explain::{Explained, explain};
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{
@@ -28,8 +29,8 @@ use crate::sql::target::Target;
 ///
 /// # Errors
 /// `Unavailable` while the database does not answer, `Configuration` where it refuses.
-pub(crate) async fn open<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn open<C: Bulk>(
+    settings: &C::Settings,
     pipeline: &str,
     sink: &str,
 ) -> Result<Box<dyn ConflictQueue>> {
@@ -38,13 +39,12 @@ pub(crate) async fn open<B: Bulk>(
         sink: sink.to_owned(),
         source: String::new(),
     };
-    let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
-    let session = B::open(settings, &identity, &resolvers, Purpose::ReadOnly).await?;
+    let connection = C::open(settings, &identity, Purpose::ReadOnly).await?;
     let history = settings.options().conflict.history;
     Ok(Box::new(SqlQueue {
         settings: settings.clone(),
-        session,
-        ledger: Ledger::new(B::DIALECT, pipeline, sink),
+        connection,
+        ledger: Ledger::new(C::DIALECT, pipeline, sink),
         identity,
         history_file: history
             .filter(|history| history.to == HistoryPlace::File)
@@ -52,9 +52,9 @@ pub(crate) async fn open<B: Bulk>(
     }))
 }
 
-struct SqlQueue<B: Bulk> {
-    settings: B::Settings,
-    session: B,
+struct SqlQueue<C: Bulk> {
+    settings: C::Settings,
+    connection: C,
     ledger: Ledger,
     /// Who writes, without the source.
     identity: Identity,
@@ -62,7 +62,7 @@ struct SqlQueue<B: Bulk> {
     history_file: Option<PathBuf>,
 }
 
-impl<B: Bulk> SqlQueue<B> {
+impl<C: Bulk> SqlQueue<C> {
     /// Reads every row of a statement; a table that does not exist has none.
     async fn read<T>(
         &mut self,
@@ -70,7 +70,7 @@ impl<B: Bulk> SqlQueue<B> {
         sql: &str,
         read: impl FnMut(Row) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
-        let rows = rows(&mut self.session, table, sql).await;
+        let rows = rows(&mut self.connection, table, sql).await;
         let rows = rows.map_err(Failure::into_error)?;
         rows.into_iter().map(read).collect()
     }
@@ -84,19 +84,19 @@ impl<B: Bulk> SqlQueue<B> {
     }
 }
 
-async fn rows<B: Bulk>(session: &mut B, table: &str, sql: &str) -> Result<Vec<Row>, Failure> {
+async fn rows<C: Bulk>(connection: &mut C, table: &str, sql: &str) -> Result<Vec<Row>, Failure> {
     let target = Target {
         schema: None,
         name: table.to_owned(),
     };
-    match session.describe(&target).await? {
-        Some(_) => session.query(sql).await,
+    match connection.describe(&target).await? {
+        Some(_) => connection.query(sql).await,
         None => Ok(Vec::new()),
     }
 }
 
 #[async_trait]
-impl<B: Bulk> ConflictQueue for SqlQueue<B> {
+impl<C: Bulk> ConflictQueue for SqlQueue<C> {
     async fn entries(&mut self, which: Entries) -> Result<Vec<QueueEntry>> {
         let sql = match which {
             Entries::Open => self.ledger.select_queue(false),
@@ -139,7 +139,7 @@ impl<B: Bulk> ConflictQueue for SqlQueue<B> {
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Resolved> {
         let identity = self.identity("");
-        resolve::<B>(&self.settings, identity, id, resolution, resolvers).await
+        resolve::<C>(&self.settings, identity, id, resolution, resolvers).await
     }
 
     async fn explain(
@@ -150,7 +150,7 @@ impl<B: Bulk> ConflictQueue for SqlQueue<B> {
     ) -> Result<Explained> {
         let identity = self.identity(source);
         let (mut explained, positions) =
-            explain::<B>(&self.settings, &identity, resolvers, changes).await?;
+            explain::<C>(&self.settings, &identity, resolvers, changes).await?;
         explained.add(&positions, self.entries(Entries::Open).await?);
         Ok(explained)
     }

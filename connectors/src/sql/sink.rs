@@ -16,18 +16,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::change::Table;
-use crate::conflict::{Resolvers, StatementsOnly};
+use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
 use crate::sql::admit::KnownTables;
+use crate::sql::apply::apply;
 use crate::sql::bisect::{Found, bisect};
-use crate::sql::connection::{Bulk, Connection, Purpose, Settings};
+use crate::sql::bulk::Bulk;
+use crate::sql::connection::{Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::moves;
 use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::positions::{fence, is_done};
+use crate::sql::session::SqlSession;
 use crate::sql::target::Target;
 use crate::sql::version::version_column;
 
@@ -42,14 +45,14 @@ const PIECES_TIMES: u32 = 20;
 /// # Errors
 /// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
 /// conflict policy is incomplete.
-pub(crate) async fn connect<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn connect<C: Bulk>(
+    settings: &C::Settings,
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
     version_column(&settings.options().conflict)?;
-    let session = B::open(settings, identity, resolvers, Purpose::Write).await?;
-    Ok(Box::new(SqlSink::<B> {
+    let session = SqlSession::open(settings, identity, resolvers, Purpose::Write).await?;
+    Ok(Box::new(SqlSink::<C> {
         settings: settings.clone(),
         identity: identity.clone(),
         resolvers: resolvers.clone(),
@@ -110,18 +113,17 @@ async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Res
         sink: String::new(),
         source: String::new(),
     };
-    let resolvers: Arc<dyn Resolvers> = Arc::new(StatementsOnly);
-    C::open(settings, &identity, &resolvers, Purpose::ReadOnly).await
+    C::open(settings, &identity, Purpose::ReadOnly).await
 }
 
 /// One session of one lane.
-struct SqlSink<B: Bulk> {
-    settings: B::Settings,
+struct SqlSink<C: Bulk> {
+    settings: C::Settings,
     identity: Identity,
     resolvers: Arc<dyn Resolvers>,
     /// Taken out during a call and put back only where its state is known, so that a call that was
     /// dropped half-way leaves no open transaction behind.
-    session: Option<B>,
+    session: Option<SqlSession<C>>,
     /// Tables that were looked up before a write was planned.
     tables: KnownTables,
     /// The last write, from just before its commit until the reply to it.
@@ -135,10 +137,10 @@ struct InDoubt {
 }
 
 #[async_trait]
-impl<B: Bulk> Sink for SqlSink<B> {
+impl<C: Bulk> Sink for SqlSink<C> {
     async fn positions(&mut self) -> Result<Option<HeldPositions>> {
         let mut session = self.take_session().await?;
-        let read = session.positions(&self.identity);
+        let read = session.connection.positions(&self.identity);
         let positions = match self.settings.write_timeout() {
             Some((limit, setting)) => tokio::time::timeout(limit, read)
                 .await
@@ -175,14 +177,14 @@ impl<B: Bulk> Sink for SqlSink<B> {
             match failure {
                 Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
                 Failure::Error(error) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     return Err(moves::explain(write, error));
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
                 Failure::Raced(error) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     races += 1;
                     if races > RACES_MAX {
@@ -190,7 +192,7 @@ impl<B: Bulk> Sink for SqlSink<B> {
                     }
                 }
                 Failure::Data(refused) => {
-                    session.roll_back().await?;
+                    session.connection.roll_back().await?;
                     self.session = Some(session);
                     if in_pieces {
                         return Err(Failure::Data(refused).into_error());
@@ -203,18 +205,18 @@ impl<B: Bulk> Sink for SqlSink<B> {
 
     async fn close(mut self: Box<Self>) -> Result<()> {
         match self.session.take() {
-            Some(session) => session.close().await,
+            Some(session) => session.connection.close().await,
             None => Ok(()),
         }
     }
 }
 
-impl<B: Bulk> SqlSink<B> {
-    async fn take_session(&mut self) -> Result<B> {
+impl<C: Bulk> SqlSink<C> {
+    async fn take_session(&mut self) -> Result<SqlSession<C>> {
         match self.session.take() {
             Some(session) => Ok(session),
             None => {
-                B::open(
+                SqlSession::open(
                     &self.settings,
                     &self.identity,
                     &self.resolvers,
@@ -229,36 +231,37 @@ impl<B: Bulk> SqlSink<B> {
     /// database refuses.
     async fn attempt(
         &mut self,
-        session: &mut B,
+        session: &mut SqlSession<C>,
         write: &Write,
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
         for target in self.tables.unknown(&options, &write.changes)? {
-            let table = session.describe(&target).await?;
+            let table = session.connection.describe(&target).await?;
             self.tables.learn(target, table.as_ref());
         }
         let admitted = self.tables.admit(&options, write)?;
         let mut slices = ChangeSlice::of_write(&options, &admitted.write)?;
         // Which rows are to be made whole is known by their values, which are read in the transaction.
         let moves = moves::prepare(session, &options, &slices).await?;
-        let early = match B::PREPARES_INSIDE || moves {
+        let early = match C::PREPARES_INSIDE || moves {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
         };
-        session.begin().await?;
+        session.connection.begin().await?;
         if !session
+            .connection
             .advance(&self.identity, &options.table, write)
             .await?
         {
-            session.roll_back().await?;
+            session.connection.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
         if moves {
             slices = moves::complete(session, &self.identity, &options, slices).await?;
         }
         let mut outcome = if in_pieces {
-            match bisect(session, &self.identity, &options, &slices).await? {
+            match bisect(session, &options, &slices).await? {
                 Found::Applied(outcome) => outcome,
                 Found::Culprits(culprits) => {
                     return Err(Failure::Error(Error::Rejected(culprits)));
@@ -269,14 +272,14 @@ impl<B: Bulk> SqlSink<B> {
                 Some(work) => work,
                 None => plan(session, &options, &slices).await?,
             };
-            session.apply(&self.identity, &options, work).await?
+            apply(session, &options, &work).await?
         };
         outcome += &admitted.outcome;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),
         });
-        let committed = session.commit().await;
+        let committed = session.connection.commit().await;
         if !matches!(&committed, Err(Failure::Error(Error::Unavailable { .. }))) {
             self.in_doubt = None;
         }
@@ -286,8 +289,12 @@ impl<B: Bulk> SqlSink<B> {
 
     /// The positions were not where the write expects them: our own commit whose reply was lost, or
     /// another owner.
-    async fn answer_moved(&mut self, session: &mut B, write: &Write) -> Result<Outcome, Failure> {
-        let found = session.positions(&self.identity).await?;
+    async fn answer_moved(
+        &mut self,
+        session: &mut SqlSession<C>,
+        write: &Write,
+    ) -> Result<Outcome, Failure> {
+        let found = session.connection.positions(&self.identity).await?;
         if let Some(in_doubt) = &self.in_doubt
             && in_doubt.spans == write.spans
             && is_done(&found, &write.spans)

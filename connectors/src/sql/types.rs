@@ -65,20 +65,16 @@ pub fn arrow_field(dialect: Dialect, name: &str, sql_type: &str) -> Field {
 /// As [`default_type`].
 pub fn key_type(dialect: Dialect, field: &Field) -> Result<String> {
     let sql_type = default_type(dialect, field)?;
-    Ok(match (dialect, sql_type.as_str()) {
-        (Dialect::Mysql, "longtext") => "varchar(255)".to_owned(),
-        (Dialect::Mysql, "longblob") => "varbinary(255)".to_owned(),
-        _ => sql_type,
-    })
+    let bounded = dialect.words().key_types.iter();
+    let bounded = bounded
+        .clone()
+        .find(|(unbounded, _)| *unbounded == sql_type);
+    Ok(bounded.map_or(sql_type.clone(), |(_, bounded)| (*bounded).to_owned()))
 }
 
 /// The type of a text without bounds.
 pub(crate) fn text_type(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Postgres => "text",
-        Dialect::Sqlite => "TEXT",
-        Dialect::Mysql => "longtext",
-    }
+    dialect.words().text_type
 }
 
 fn unsupported(field: &Field) -> Error {

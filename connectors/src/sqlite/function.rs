@@ -2,7 +2,7 @@
 //!
 //! - `syncline_instant(x)`: microseconds since the epoch of whatever a target holds as an instant
 //! - `syncline_number(x, scale)`: a number times `10^scale`, exact where that is a 64-bit integer
-//! - `syncline_upsert(differs, conflicts, wins, marked, revives)` and `syncline_delete(marked, conflicts, wins)`: stand in
+//! - `syncline_upsert(differs, conflicts, wins, marked)` and `syncline_delete(marked, conflicts, wins)`: stand in
 //!   the condition of a write, are called only where the row exists, say whether the change applies,
 //!   and remember what they saw
 
@@ -21,7 +21,7 @@ pub(super) struct Seen {
     pub(super) met: bool,
     /// It is in conflict with the change.
     pub(super) conflict: bool,
-    /// And the change lost; where no row exists, against the version that a marked one still has.
+    /// And the change lost.
     pub(super) lost: bool,
 }
 
@@ -42,13 +42,6 @@ impl Memory {
             conflict: bits & CONFLICT > 0,
             lost: bits & LOST > 0,
         }
-    }
-
-    /// Whether a change applies to a row that is marked as deleted, which counts as absent.
-    fn revive(&self, revives: bool) -> bool {
-        self.0
-            .store(if revives { 0 } else { LOST }, Ordering::Relaxed);
-        revives
     }
 
     /// Whether the change applies.
@@ -73,9 +66,10 @@ pub(super) fn register(connection: &Connection) -> Result<Memory> {
     let flag = |context: &Context<'_>, index: usize| context.get::<bool>(index);
     let upserts = memory.clone();
     let direct = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function("syncline_upsert", 5, direct, move |context| {
+    connection.create_scalar_function("syncline_upsert", 4, direct, move |context| {
+        // A row that is marked as deleted counts as absent.
         if flag(context, 3)? {
-            return Ok(upserts.revive(flag(context, 4)?));
+            return Ok(true);
         }
         let applies = upserts.decide(flag(context, 1)?, flag(context, 2)?);
         // A row that is the same already is not written again.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::equality::equality;
 use super::failure::of_statement;
 use crate::change::{Changes, Logical};
-use crate::conflict::{ConflictPolicy, Resolver, Resolvers};
+use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable, Wanted, plan, statement};
 use crate::sql::decide::takes_resolver;
@@ -40,7 +40,7 @@ pub(super) struct Prepared {
     /// The schema of the changes as far as `columns` go, and which of these are the key.
     pub(super) placed: SchemaRef,
     pub(super) placed_key: Vec<usize>,
-    resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
 }
 
 /// A column of the changes that has a place in the target.
@@ -217,26 +217,6 @@ impl Prepared {
             mark,
             version,
         }))
-    }
-}
-
-impl Prepared {
-    /// Who decides what no statement can; compiled once.
-    pub(super) fn resolver(
-        &self,
-        resolvers: &Arc<dyn Resolvers>,
-        policy: &ConflictPolicy,
-    ) -> Result<Arc<dyn Resolver>> {
-        if let Some(resolver) = self.resolver.get() {
-            return Ok(resolver.clone());
-        }
-        let resolver = resolvers.compile(policy, &self.placed, &self.placed_key)?;
-        Ok(self.resolver.get_or_init(|| resolver).clone())
-    }
-
-    /// Where the columns stand in the changes.
-    pub(super) fn indices(&self) -> Vec<usize> {
-        self.columns.iter().map(|column| column.index).collect()
     }
 }
 

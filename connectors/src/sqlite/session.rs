@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::lock::{self, FileLock};
-use super::positions::{self, Statements, ready};
+use super::positions::{Statements, read_rows, ready};
 use super::prepare::{Prepared, lend, read_table};
 use super::{SqliteSink, Synchronous};
 use crate::change::Changes;
@@ -239,7 +239,8 @@ impl Session {
 
     /// Runs one statement whose columns are all text, and gives its rows.
     pub(super) fn query(&self, sql: &str) -> Result<Vec<Row>> {
-        positions::ledger(&self.connection, &[sql.to_owned()])
+        read_rows(&self.connection, sql)
+            .map_err(|error| of_statement("reading Syncline's own tables", error))
     }
 
     fn schema_version(&self) -> Result<i64> {

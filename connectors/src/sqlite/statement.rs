@@ -152,9 +152,9 @@ impl Statements<'_> {
     }
 
     /// Empties the target (R13).
-    pub(super) fn truncate(&self) -> String {
-        let target = &self.prepared.target;
-        match &self.prepared.mark {
+    pub(super) fn truncate(prepared: &Prepared) -> String {
+        let target = &prepared.target;
+        match &prepared.mark {
             Some(mark) => format!("UPDATE {target} SET {mark} = 1 WHERE {mark} IS NOT TRUE"),
             None => format!("DELETE FROM {target}"),
         }
@@ -204,13 +204,7 @@ impl Statements<'_> {
             .written(set)
             .map(|(place, column)| {
                 let sides = sides(place, column);
-                let mut value = predicates.value(&sides);
-                if self.prepared.mark.is_some() && value != sides.source {
-                    // Nothing is taken from a row that counts as absent.
-                    let (marked, source) = (self.marked(), sides.source);
-                    value = format!("CASE WHEN {marked} THEN {source} ELSE {value} END");
-                }
-                format!("{} = {value}", column.name)
+                format!("{} = {}", column.name, predicates.value(&sides))
             })
             .collect();
         if let Some(mark) = &self.prepared.mark {
@@ -231,12 +225,11 @@ impl Statements<'_> {
         let predicates = self.predicates(set);
         let columns = self.columns(set);
         format!(
-            "syncline_upsert({}, {}, {}, {}, {})",
+            "syncline_upsert({}, {}, {}, {})",
             predicates.differs(&columns),
             predicates.upsert_conflicts(&columns),
             predicates.upsert_wins(&columns),
-            self.marked(),
-            predicates.revives()
+            self.marked()
         )
     }
 

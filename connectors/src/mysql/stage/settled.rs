@@ -64,7 +64,7 @@ pub(in crate::mysql) async fn stage_keys(
 
 /// Stages what was decided: upserts, then deletes. `places` gives the batch and row of each upsert,
 /// then of each delete. Gives the step and the stretches of the upserts.
-pub(in crate::mysql) async fn stage_settled(
+pub(in crate::mysql) async fn stage_decided(
     session: &mut Session,
     prepared: &Prepared,
     settlement: &Settlement,

@@ -117,9 +117,9 @@ fn texts_of_statements() {
                 "decided updates",
                 statements.settled(3, &stretch(false, &set)).unwrap(),
             ),
-            ("truncate", statements.truncate()),
+            ("truncate", Statements::truncate(&prepared)),
         ];
-        if statements.buries(options.delete) {
+        if options.conflict.buries() {
             texts.extend([
                 ("bury", statements.bury(3).unwrap()),
                 ("outdated", statements.outdated(3).unwrap()),

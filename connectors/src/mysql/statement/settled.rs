@@ -2,14 +2,8 @@
 
 use super::{Statements, staged};
 use crate::mysql::stage::{DELETES, GONE, RISEN, Stretch};
-use crate::sql::DeleteMode;
 
 impl Statements<'_> {
-    /// Whether versions of deletes are kept (R12).
-    pub(in crate::mysql) fn buries(&self, delete: DeleteMode) -> bool {
-        delete != DeleteMode::Ignore && self.policy.buries() && self.prepared.version.is_some()
-    }
-
     /// From `FROM` on: the target's rows for the keys of a step, locked in their order.
     pub(in crate::mysql) fn held(&self, step: u32) -> String {
         format!(

@@ -115,9 +115,9 @@ fn texts_of_statements() {
             ("decided inserts", statements.settled_inserts(&[true; 6], 0)),
             ("raced", statements.raced()),
             ("decided updates", statements.settled_updates()),
-            ("truncate", statements.truncate()),
+            ("truncate", Statements::truncate(&prepared)),
         ];
-        if statements.buries(options.delete) {
+        if options.conflict.buries() {
             texts.extend([
                 ("bury", statements.bury().unwrap()),
                 ("has tombstones", statements.has_tombstones()),

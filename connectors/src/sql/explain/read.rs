@@ -13,13 +13,16 @@ use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::admit::with_default_key;
-use crate::sql::connection::{Bulk, PreparedTable, Purpose, Settings};
+use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
+use crate::sql::connection::{Purpose, Settings};
+use crate::sql::contested::read_facts;
 use crate::sql::decide::Groups;
 use crate::sql::equality::with_normal_keys;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
 use crate::sql::names::spelled;
 use crate::sql::positions::read_offsets;
+use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::sql::undeclared;
 use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
@@ -28,38 +31,30 @@ use crate::sql::{Options, POSITIONS_TABLE, TOMBSTONES_TABLE};
 ///
 /// # Errors
 /// As a write.
-pub(crate) async fn explain<B: Bulk>(
-    settings: &B::Settings,
+pub(crate) async fn explain<C: Bulk>(
+    settings: &C::Settings,
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
 ) -> Result<(Explained, HeldPositions)> {
-    let mut session = B::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
+    let mut session =
+        SqlSession::<C>::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
         let explained = ask(&mut session, &settings.options(), identity, changes).await?;
-        let positions = match exists(&mut session, POSITIONS_TABLE).await? {
-            true => read_offsets(&mut session, identity).await?,
+        let positions = match session.exists(POSITIONS_TABLE).await? {
+            true => read_offsets(&mut session.connection, identity).await?,
             false => HeldPositions::new(),
         };
         Ok((explained, positions))
     };
     let answer = answer.await.map_err(Failure::into_error)?;
     // The answer is known: a goodbye that gets lost changes nothing.
-    let _ = session.close().await;
+    let _ = session.connection.close().await;
     Ok(answer)
 }
 
-/// Whether one of Syncline's own tables is there.
-async fn exists<B: Bulk>(session: &mut B, table: &str) -> Result<bool, Failure> {
-    let target = Target {
-        schema: None,
-        name: table.to_owned(),
-    };
-    Ok(session.describe(&target).await?.is_some())
-}
-
-async fn ask<B: Bulk>(
-    session: &mut B,
+async fn ask<C: Bulk>(
+    session: &mut SqlSession<C>,
     options: &Options,
     identity: &Identity,
     changes: &Changes,
@@ -67,10 +62,10 @@ async fn ask<B: Bulk>(
     let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
-    let found = session.describe(&target).await?;
+    let found = session.connection.describe(&target).await?;
     let changes = &with_default_key(options, &target, found.as_ref(), changes)?;
     let reading = read_only_options(options);
-    let lent = undeclared::to_look(B::DIALECT, &reading, &name, changes, found.as_ref())?;
+    let lent = undeclared::to_look(C::DIALECT, &reading, &name, changes, found.as_ref())?;
     let changes = &lent;
     let key = key_columns(options, changes)?;
     let mut question = Question {
@@ -91,27 +86,33 @@ async fn ask<B: Bulk>(
             ))));
         }
         let resolver = session
-            .resolvers()
+            .resolvers
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let table = session.prepare(&reading, &target, changes, &key).await?;
-    let (changes, _) = with_normal_keys(session, options, &table, changes.clone()).await?;
+    let table = session
+        .connection
+        .prepare(&reading, &target, changes, &key)
+        .await?;
+    let connection = &mut session.connection;
+    let (changes, _) = with_normal_keys(connection, options, &table, changes.clone()).await?;
     let changes = &changes;
-    let placed = table.place(changes)?;
+    let layout = table.layout();
+    let placed = layout.place(changes)?;
     question.unplaced = Question::missing(changes, &placed);
     question.changes = &placed;
-    question.key = table.placed_key();
-    let groups = Groups::of(&placed, table.placed_key(), options.delete)?;
-    let resolver = table.resolver(session.resolvers(), &options.conflict)?;
-    let tombstones = exists(session, TOMBSTONES_TABLE).await?;
-    let shadow = exists(session, SHADOW_TABLE).await?;
-    session.books().has_tombstones = tombstones;
-    session.books().has_shadow = shadow;
-    session.begin().await?;
-    let facts = session
-        .facts(identity, options, &table, &placed, &groups)
-        .await?;
-    session.roll_back().await?;
+    question.key = layout.placed_key;
+    let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
+    let resolver = layout.resolver(&session.resolvers, &options.conflict)?;
+    session.books.has_shadow = session.exists(SHADOW_TABLE).await?;
+    let write = TableWrite {
+        table: &table,
+        options,
+        identity,
+        has_tombstones: session.exists(TOMBSTONES_TABLE).await?,
+    };
+    session.connection.begin().await?;
+    let (_, facts) = read_facts(session, &write, &placed, &groups).await?;
+    session.connection.roll_back().await?;
     Ok(question.answer(&facts, resolver.as_ref())?)
 }

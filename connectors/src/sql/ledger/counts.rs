@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{COUNTS_TABLE, Dialect, Fields, Ledger, Row, literal};
+use super::{COUNTS_TABLE, Fields, Ledger, Row, literal};
 use crate::conflict::{ConflictCount, CountKey, kind_named, winner_named};
 use crate::error::Result;
 
@@ -41,16 +41,13 @@ impl Ledger {
         });
         let columns = [KEY, &["count"]].concat();
         let count = self.name("count");
-        let add = match self.dialect {
-            Dialect::Postgres | Dialect::Sqlite => format!(
-                " ON CONFLICT ({}) DO UPDATE SET {count} = {}.{count} + excluded.{count}",
-                self.names(KEY),
-                self.name(COUNTS_TABLE)
-            ),
-            Dialect::Mysql => {
-                format!(" ON DUPLICATE KEY UPDATE {count} = {count} + VALUES({count})")
-            }
-        };
+        let words = self.dialect.words();
+        let add = format!(
+            "{}{count} = {}.{count} + {}",
+            (words.or_update)(&self.names(KEY)),
+            self.name(COUNTS_TABLE),
+            (words.excluded)(&count)
+        );
         self.insert(COUNTS_TABLE, &columns, rows, &add)
     }
 

@@ -1,8 +1,6 @@
 //! The history: one row a conflict, once, for as long as its bounds let it stay.
 
-use super::{
-    CONFLICTS_TABLE, Dialect, Fields, Ledger, Row, literal, literal_or_null, number_or_null,
-};
+use super::{CONFLICTS_TABLE, Fields, Ledger, Row, literal, literal_or_null, number_or_null};
 use crate::conflict::{ConflictRecord, Json, KeyFilter, Place, Sides, kind_named, winner_named};
 use crate::error::Result;
 
@@ -33,11 +31,7 @@ const COLUMNS: &[&str] = &[
 impl Ledger {
     /// Keeps conflicts; one whose id is there already stays as it is.
     pub fn insert_history(&self, records: &[ConflictRecord]) -> Vec<String> {
-        let once = match self.dialect {
-            Dialect::Postgres | Dialect::Sqlite => " ON CONFLICT DO NOTHING",
-            // The digest of the id is what is unique.
-            Dialect::Mysql => " ON DUPLICATE KEY UPDATE `id` = VALUES(`id`)",
-        };
+        let once = self.dialect.words().once;
         self.insert(CONFLICTS_TABLE, COLUMNS, records.iter().map(values), once)
     }
 
@@ -52,23 +46,18 @@ impl Ledger {
         let first_beyond = format!(
             "SELECT {time}, {id} FROM {table} WHERE {own} ORDER BY {time} DESC, {id} DESC LIMIT 1 OFFSET {rows_max}"
         );
-        let skip = match self.dialect {
-            Dialect::Postgres => " FOR UPDATE SKIP LOCKED",
-            Dialect::Sqlite | Dialect::Mysql => "",
-        };
+        let words = self.dialect.words();
         [
             format!("{time} < {oldest_ms}"),
             // MySQL deletes from no table that the statement reads, unless it reads a copy.
             format!("({time}, {id}) <= (SELECT * FROM ({first_beyond}) AS f)"),
         ]
-        .map(|too_much| match self.dialect {
-            Dialect::Mysql => format!(
-                "DELETE FROM {table} WHERE {own} AND {too_much} ORDER BY {time}, {id} LIMIT {deleted_max}"
-            ),
-            Dialect::Postgres | Dialect::Sqlite => format!(
-                "DELETE FROM {table} WHERE {id} IN (SELECT {id} FROM {table} WHERE {own} AND {too_much} \
-                 ORDER BY {time}, {id} LIMIT {deleted_max}{skip})"
-            ),
+        .map(|too_much| {
+            let rows = format!(
+                "WHERE {own} AND {too_much} ORDER BY {time}, {id} LIMIT {deleted_max}{}",
+                words.lock_free
+            );
+            (words.delete_some)(&table, &id, &rows)
         })
         .into()
     }

@@ -1,7 +1,7 @@
 //! Conflicts that wait for a person, and the changes of their keys that wait behind them (C9).
 
 use super::history::{json_or_null, place_values, read_place};
-use super::{Dialect, Fields, Ledger, QUEUE_TABLE, Row, WAITING_TABLE, literal};
+use super::{Fields, Ledger, QUEUE_TABLE, Row, WAITING_TABLE, literal};
 use crate::conflict::{Json, QueueEntry, QueueState, Resolution, Sides, Take, kind_named};
 use crate::error::Result;
 
@@ -81,13 +81,8 @@ impl Ledger {
             self.name(QUEUE_TABLE),
             self.open_of(target)
         );
-        let end = match self.dialect {
-            Dialect::Postgres | Dialect::Mysql => {
-                format!(" ORDER BY {} FOR UPDATE", self.name("id"))
-            }
-            // A transaction that writes has the whole file to itself.
-            Dialect::Sqlite => String::new(),
-        };
+        let lock = self.dialect.words().lock;
+        let end = format!(" ORDER BY {}{lock}", self.name("id"));
         self.with_keys(&begin, keys, &end)
     }
 
@@ -117,10 +112,7 @@ impl Ledger {
 
     /// Locks the entry of this id; no row where it is not open.
     pub fn lock_entry(&self, id: i64) -> String {
-        let lock = match self.dialect {
-            Dialect::Postgres | Dialect::Mysql => " FOR UPDATE",
-            Dialect::Sqlite => "",
-        };
+        let lock = self.dialect.words().lock;
         format!(
             "SELECT {} FROM {} WHERE {} AND {} = {id} AND {} = 'open'{lock}",
             self.name("target"),

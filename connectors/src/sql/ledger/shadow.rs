@@ -1,6 +1,6 @@
 //! The shadow: the source's last image of every row, the base where changes carry none.
 
-use super::{Dialect, Ledger, SHADOW_TABLE, literal};
+use super::{Ledger, SHADOW_TABLE, literal};
 
 impl Ledger {
     /// The key and the image of those of `keys` that have one.
@@ -31,13 +31,13 @@ impl Ledger {
             row
         });
         let image = self.name("image");
-        let replace = match self.dialect {
-            Dialect::Postgres | Dialect::Sqlite => format!(
-                " ON CONFLICT ({}) DO UPDATE SET {image} = excluded.{image}",
-                self.names(&["pipeline", "sink", "target", "key"])
-            ),
-            Dialect::Mysql => format!(" ON DUPLICATE KEY UPDATE {image} = VALUES({image})"),
-        };
+        let words = self.dialect.words();
+        let key = self.names(&["pipeline", "sink", "target", "key"]);
+        let replace = format!(
+            "{}{image} = {}",
+            (words.or_update)(&key),
+            (words.excluded)(&image)
+        );
         let columns = ["pipeline", "sink", "target", "key", "image"];
         self.insert(SHADOW_TABLE, &columns, rows, &replace)
     }

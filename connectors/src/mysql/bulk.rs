@@ -1,0 +1,467 @@
+//! What MySQL does with a load: rows are staged, the rows that they meet are locked and decided about,
+//! and one statement each deletes, updates and inserts.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, Field};
+
+use super::equality;
+use super::failure::Failure;
+use super::prepare::{Prepared, lend};
+use super::read::{Found, Reader, read};
+use super::session::{Session, integer};
+use super::stage::{
+    DELETES, Partial, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys,
+};
+use super::statement::{APPLIES, LOST, REVIVES, Statements};
+use crate::change::Changes;
+use crate::conflict::Held;
+use crate::error::Error;
+use crate::sql::bulk::{
+    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
+};
+use crate::sql::decide::Settlement;
+use crate::sql::equality::Equality;
+use crate::sql::failure::Refused;
+use crate::sql::target::Target;
+use crate::sql::undeclared::Lent;
+use crate::sql::{DeleteMode, Options};
+
+/// A load in the staging table.
+pub(super) enum StagedLoad {
+    Round(StagedRound),
+    Decided {
+        settlement: Arc<Settlement>,
+        step: u32,
+        stretches: Vec<Stretch>,
+    },
+}
+
+impl Staged for StagedLoad {
+    fn has_deletes(&self) -> bool {
+        match self {
+            Self::Round(round) => round.deletes > 0,
+            Self::Decided { settlement, .. } => !settlement.deletes.rows.is_empty(),
+        }
+    }
+}
+
+impl<'a> Statements<'a> {
+    fn of(write: &TableWrite<'a, Prepared>) -> Self {
+        Self {
+            prepared: write.table,
+            policy: &write.options.conflict,
+            identity: write.identity,
+        }
+    }
+}
+
+impl Tables for Session {
+    type Table = Prepared;
+
+    const PREPARES_INSIDE: bool = false;
+
+    async fn lend(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        may_wait: bool,
+    ) -> Result<Option<Lent>, Failure> {
+        lend(self, options, target, changes, may_wait).await
+    }
+
+    async fn prepare(
+        &mut self,
+        options: &Options,
+        target: &Target,
+        changes: &Changes,
+        key: &[usize],
+    ) -> Result<Arc<Prepared>, Failure> {
+        Prepared::of(self, options, target, changes, key).await
+    }
+
+    async fn normal_texts(
+        &mut self,
+        table: &Arc<Prepared>,
+        place: usize,
+        texts: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        equality::ask(self, &table.columns[place], texts).await
+    }
+}
+
+impl Bulk for Session {
+    type Staged = StagedLoad;
+
+    const CHECK_DEFERRED: Option<&'static str> = None;
+
+    async fn lock(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        keys: &Changes,
+    ) -> Result<Locked, Failure> {
+        let statements = Statements::of(write);
+        let step = stage_keys(self, write.table, keys).await?;
+        let held = held(self, &statements, step, keys.len()).await?;
+        let graves = match write.keeps_tombstones() {
+            true => graves(self, &statements, step, keys.len()).await?,
+            false => None,
+        };
+        Ok(Locked { held, graves })
+    }
+
+    async fn stage(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        load: &Load,
+    ) -> Result<StagedLoad, Failure> {
+        Ok(match load {
+            Load::Round { round, places } => {
+                StagedLoad::Round(stage(self, write.table, round, places).await?)
+            }
+            Load::Decided { settlement, places } => {
+                let (step, stretches) =
+                    stage_decided(self, write.table, settlement, places).await?;
+                StagedLoad::Decided {
+                    settlement: settlement.clone(),
+                    step,
+                    stretches,
+                }
+            }
+        })
+    }
+
+    async fn delete(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        staged: &mut StagedLoad,
+    ) -> Result<Fates, Failure> {
+        let statements = Statements::of(write);
+        let mut fates = Fates::default();
+        match staged {
+            StagedLoad::Round(round) => {
+                fates.deletes = delete(self, write, &statements, round).await?;
+            }
+            StagedLoad::Decided { .. } if write.options.delete == DeleteMode::Soft => {}
+            StagedLoad::Decided { step, .. } => {
+                self.execute(&statements.settled_deletes(*step)).await?;
+            }
+        }
+        Ok(fates)
+    }
+
+    async fn upsert(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        staged: StagedLoad,
+    ) -> Result<Fates, Failure> {
+        let statements = Statements::of(write);
+        match staged {
+            StagedLoad::Round(round) => upsert(self, write, &statements, round).await,
+            StagedLoad::Decided {
+                settlement,
+                step,
+                stretches,
+            } => {
+                for stretch in &stretches {
+                    let Some(sql) = statements.settled(step, stretch) else {
+                        continue;
+                    };
+                    if stretch.inserts {
+                        insert(self, write.table, &sql).await?;
+                    } else {
+                        self.execute(&sql).await?;
+                    }
+                }
+                if write.keeps_tombstones() {
+                    keep_tombstones(self, &statements, step, &settlement).await?;
+                }
+                Ok(Fates::default())
+            }
+        }
+    }
+}
+
+impl PreparedTable for Prepared {
+    fn layout(&self) -> Layout<'_> {
+        Layout {
+            name: &self.name,
+            indices: self.columns.iter().map(|column| column.index).collect(),
+            placed: &self.placed,
+            placed_key: &self.placed_key,
+            version: self.version.as_ref().map(|version| version.column),
+            left_out: &self.left_out,
+            resolver: &self.resolver,
+        }
+    }
+
+    fn equality(&self, place: usize) -> Equality {
+        self.columns[place].equality
+    }
+
+    fn refers_to(&self, other: &Self) -> bool {
+        self.oid != other.oid && self.references.contains(&other.oid)
+    }
+
+    fn truncate(&self) -> String {
+        Statements::truncate(self)
+    }
+}
+
+/// How many rows of one operation and pattern were decided how.
+struct Decided {
+    operation: usize,
+    pattern: usize,
+    outcome: i64,
+    flag: bool,
+    count: u64,
+}
+
+async fn decided(
+    session: &mut Session,
+    statements: &Statements<'_>,
+    step: u32,
+    side: u8,
+) -> Result<Vec<Decided>, Failure> {
+    let rows = session.rows(&statements.decided(step, side)).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Decided {
+                operation: integer(row, 0)? as usize,
+                pattern: integer(row, 1)? as usize,
+                outcome: integer(row, 2)?,
+                flag: integer(row, 3)? != 0,
+                count: integer(row, 4)? as u64,
+            })
+        })
+        .collect()
+}
+
+async fn delete(
+    session: &mut Session,
+    write: &TableWrite<'_, Prepared>,
+    statements: &Statements<'_>,
+    staged: &StagedRound,
+) -> Result<Counts, Failure> {
+    let step = staged.step;
+    let whole = vec![true; write.table.columns.len()];
+    let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+    for (pattern, set) in sets.enumerate() {
+        let sql = statements.decide_deletes(step, set, pattern as i32);
+        session.execute(&sql).await?;
+    }
+    let mut counts = Counts::default();
+    for decided in decided(session, statements, step, DELETES).await? {
+        match decided.outcome {
+            APPLIES if decided.flag => counts.replaced += decided.count,
+            APPLIES => counts.same += decided.count,
+            _ => counts.lost += decided.count,
+        }
+    }
+    if counts.same + counts.replaced > 0 {
+        session.execute(&statements.delete(step)).await?;
+    }
+    if write.keeps_tombstones()
+        && let Some(sql) = statements.bury(step)
+    {
+        session.execute(&sql).await?;
+    }
+    counts.missing = staged.deletes - counts.same - counts.replaced - counts.lost;
+    Ok(counts)
+}
+
+async fn upsert(
+    session: &mut Session,
+    write: &TableWrite<'_, Prepared>,
+    statements: &Statements<'_>,
+    mut staged: StagedRound,
+) -> Result<Fates, Failure> {
+    let step = staged.step;
+    // Of inserts, then of updates.
+    let mut counts = [Counts::default(); 2];
+    if write.keeps_tombstones() && (staged.full != [0; 2] || !staged.partial.is_empty()) {
+        drop_outdated(session, statements, &mut staged, &mut counts).await?;
+    }
+    let mut patterns = vec![Partial {
+        set: vec![true; write.table.columns.len()],
+        incomplete: false,
+        counts: staged.full,
+    }];
+    patterns.append(&mut staged.partial);
+    for (number, pattern) in patterns.iter().enumerate() {
+        if pattern.counts != [0; 2] {
+            let sql = statements.decide(step, &pattern.set, number as i32);
+            session.execute(&sql).await?;
+        }
+    }
+    let mut missing: Vec<[u64; 2]> = patterns.iter().map(|pattern| pattern.counts).collect();
+    let mut applied = vec![0; patterns.len()];
+    for decided in decided(session, statements, step, UPSERTS).await? {
+        missing[decided.pattern][decided.operation] -= decided.count;
+        let counts = &mut counts[decided.operation];
+        match decided.outcome {
+            APPLIES => counts.replaced += decided.count,
+            REVIVES => counts.revived += decided.count,
+            LOST => counts.lost += decided.count,
+            _ => counts.same += decided.count,
+        }
+        if matches!(decided.outcome, APPLIES | REVIVES) {
+            applied[decided.pattern] += decided.count;
+        }
+    }
+    let mut fates = Fates::default();
+    for (number, pattern) in patterns.iter().enumerate() {
+        // Rows with unavailable values that the target does not have cannot be made up (R14).
+        if pattern.incomplete && missing[number] != [0; 2] {
+            let sql = statements.incomplete(step, number as i32);
+            for row in session.rows(&sql).await? {
+                let place = staged.places[integer(&row, 0)? as usize];
+                fates.refused.push((place, Refused::incomplete()));
+            }
+            missing[number] = [0; 2];
+        }
+    }
+    for (number, pattern) in patterns.iter().enumerate() {
+        if applied[number] > 0
+            && let Some(sql) = statements.update(step, &pattern.set, number as i32)
+        {
+            session.execute(&sql).await?;
+        }
+    }
+    for (number, pattern) in patterns.iter().enumerate() {
+        if missing[number] != [0; 2] {
+            let sql = statements.insert(step, &pattern.set, number as i32);
+            insert(session, write.table, &sql).await?;
+        }
+        for (counts, missing) in counts.iter_mut().zip(missing[number]) {
+            counts.missing += missing;
+        }
+    }
+    [fates.inserts, fates.updates] = counts;
+    Ok(fates)
+}
+
+/// Upserts that are not ahead of the delete of their key are kept out (R12).
+async fn drop_outdated(
+    session: &mut Session,
+    statements: &Statements<'_>,
+    staged: &mut StagedRound,
+    counts: &mut [Counts; 2],
+) -> Result<(), Failure> {
+    let step = staged.step;
+    let (Some(count), Some(take_out)) = (statements.outdated(step), statements.drop_outdated(step))
+    else {
+        return Ok(());
+    };
+    let outdated = session.rows(&count).await?;
+    for row in &outdated {
+        let (operation, count) = (integer(row, 0)? as usize, integer(row, 2)? as u64);
+        match integer(row, 1)? {
+            0 => staged.full[operation] -= count,
+            pattern => staged.partial[pattern as usize - 1].counts[operation] -= count,
+        }
+        counts[operation].outdated += count;
+    }
+    if !outdated.is_empty() {
+        session.execute(&take_out).await?;
+    }
+    session.execute(&statements.exhume(step)).await
+}
+
+/// Inserts what is missing. Where a row of the key is there all the same, another session inserted it
+/// since we looked.
+async fn insert(session: &mut Session, prepared: &Prepared, sql: &str) -> Result<(), Failure> {
+    match session.execute(sql).await {
+        Err(Failure::Data(refused)) if refused.duplicate.as_ref() == Some(&prepared.key_index) => {
+            Err(Failure::Raced(Error::Unavailable {
+                message: format!(
+                    "another session inserts the same rows into table {:?}: try again",
+                    prepared.name
+                ),
+                cause: None,
+            }))
+        }
+        other => other,
+    }
+}
+
+/// The versions of what was decided to be deleted, or to be there again.
+async fn keep_tombstones(
+    session: &mut Session,
+    statements: &Statements<'_>,
+    step: u32,
+    settlement: &Settlement,
+) -> Result<(), Failure> {
+    let Settlement {
+        deletes, upserts, ..
+    } = settlement;
+    if upserts.risen.has_true() || deletes.risen.has_true() {
+        session.execute(&statements.settled_exhume(step)).await?;
+    }
+    if let (true, Some(sql)) = (deletes.gone.has_true(), statements.settled_bury(step)) {
+        session.execute(&sql).await?;
+    }
+    Ok(())
+}
+
+/// The target's rows of the keys of a step, locked.
+async fn held(
+    session: &mut Session,
+    statements: &Statements<'_>,
+    step: u32,
+    count: usize,
+) -> Result<Held, Failure> {
+    let prepared = statements.prepared;
+    let mut readers = prepared.readers.clone();
+    if let Some(mark) = &prepared.mark {
+        let field = Arc::new(Field::new("mark", DataType::Boolean, true));
+        let expression = format!("(t.{mark} IS TRUE)");
+        readers.push(Reader::of(&expression, "tinyint(1)", &field));
+    }
+    let Found {
+        exists,
+        mut columns,
+    } = read(session, &readers, &statements.held(step), count).await?;
+    let marked = prepared.mark.as_ref().and_then(|_| {
+        let (column, _) = columns.pop()?;
+        let bits = column.as_boolean();
+        let marked = match bits.nulls() {
+            Some(nulls) => bits.values() & nulls.inner(),
+            None => bits.values().clone(),
+        };
+        (marked.count_set_bits() > 0).then_some(marked)
+    });
+    let (columns, foreign) = columns.into_iter().unzip();
+    let rows =
+        RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
+    Ok(Held {
+        rows,
+        exists,
+        marked,
+        foreign,
+    })
+}
+
+/// The versions of deletes of the keys of a step, where there are any.
+async fn graves(
+    session: &mut Session,
+    statements: &Statements<'_>,
+    step: u32,
+    count: usize,
+) -> Result<Option<ArrayRef>, Failure> {
+    let prepared = statements.prepared;
+    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.grave())
+    else {
+        return Ok(None);
+    };
+    let field = &prepared.placed.fields()[version.column];
+    let reader = Reader::of(expression, sql_type, field);
+    let Found {
+        exists,
+        mut columns,
+    } = read(session, &[reader], &statements.graves(step), count).await?;
+    let found = columns.pop().filter(|_| exists.count_set_bits() > 0);
+    Ok(found.map(|(column, _)| column))
+}

@@ -1,0 +1,98 @@
+//! A connection with what the engine keeps for it: the books, and who decides conflicts.
+
+use std::sync::Arc;
+
+use crate::conflict::Resolvers;
+use crate::error::Result;
+use crate::sink::Identity;
+use crate::sql::books::Books;
+use crate::sql::connection::{Purpose, SchemaLock, Settings};
+use crate::sql::failure::Failure;
+use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::target::Target;
+
+/// See the module docs.
+pub(crate) struct SqlSession<C> {
+    pub(crate) connection: C,
+    /// Who writes.
+    pub(crate) identity: Identity,
+    /// Who decides what no statement can.
+    pub(crate) resolvers: Arc<dyn Resolvers>,
+    pub(crate) books: Books,
+}
+
+impl<C: SchemaLock> SqlSession<C> {
+    /// Connects; to write, makes Syncline's own tables where they are not there.
+    ///
+    /// # Errors
+    /// As [`Connection::open`](crate::sql::connection::Connection::open).
+    pub(crate) async fn open(
+        settings: &C::Settings,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+        purpose: Purpose,
+    ) -> Result<Self> {
+        let policy = settings.options().conflict;
+        let now_ms = chrono::Utc::now().timestamp_millis();
+        let books = match purpose {
+            Purpose::Write => Books::new(C::DIALECT, identity, &policy, now_ms)?,
+            Purpose::ReadOnly => Books::read_only(C::DIALECT, identity, &policy)?,
+        };
+        let mut session = Self {
+            connection: C::open(settings, identity, purpose).await?,
+            identity: identity.clone(),
+            resolvers: resolvers.clone(),
+            books,
+        };
+        if purpose == Purpose::Write {
+            session
+                .create_own_tables()
+                .await
+                .map_err(Failure::into_error)?;
+            tracing::debug!(sink = identity.sink, "connected");
+        }
+        Ok(session)
+    }
+
+    /// Makes the tables of the books that are not there, and looks whether a conflict waits.
+    async fn create_own_tables(&mut self) -> Result<(), Failure> {
+        let statements = self.books.tables().create(C::DIALECT);
+        if !statements.is_empty() {
+            self.connection.lock_schema().await?;
+            self.connection.execute(&statements.join("; ")).await?;
+            self.connection.unlock_schema().await?;
+        }
+        if !self.books.may_wait && self.exists(QUEUE_TABLE).await? {
+            let open = self.books.ledger.select_queue(false);
+            let open = self.connection.query(&format!("{open} LIMIT 1")).await?;
+            self.books.may_wait = !open.is_empty();
+        }
+        Ok(())
+    }
+
+    /// Whether one of Syncline's own tables is there.
+    pub(crate) async fn exists(&mut self, table: &str) -> Result<bool, Failure> {
+        let target = Target {
+            schema: None,
+            name: table.to_owned(),
+        };
+        Ok(self.connection.describe(&target).await?.is_some())
+    }
+
+    /// Runs statements of the books, and gives what they return.
+    pub(crate) async fn query_all(&mut self, statements: &[String]) -> Result<Vec<Row>, Failure> {
+        let mut found = Vec::new();
+        for sql in statements {
+            found.extend(self.connection.query(sql).await?);
+        }
+        Ok(found)
+    }
+
+    /// Runs statements of the books.
+    pub(crate) async fn execute_all(&mut self, statements: &[String]) -> Result<(), Failure> {
+        for sql in statements {
+            self.connection.execute(sql).await?;
+        }
+        Ok(())
+    }
+}
