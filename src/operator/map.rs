@@ -112,6 +112,9 @@ enum Output {
     },
 }
 
+/// For each column the rows of which something holds; `None` where it holds of none.
+type Masks = Vec<Option<BooleanBuffer>>;
+
 #[derive(Debug)]
 struct Map {
     scope: Scope,
@@ -391,7 +394,7 @@ impl Map {
         changes: &Changes,
         values: &Values<'_>,
         mut failed: impl FnMut(&Field, &str, &Failure),
-    ) -> Result<(RecordBatch, [Vec<Option<BooleanBuffer>>; 2]), OperatorError> {
+    ) -> Result<(RecordBatch, [Masks; 2]), OperatorError> {
         let mut columns = Vec::with_capacity(self.outputs.len());
         let mut unset = Vec::with_capacity(self.outputs.len());
         let mut not_carried = Vec::with_capacity(self.outputs.len());

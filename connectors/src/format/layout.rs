@@ -237,7 +237,8 @@ impl Layout {
     /// those say nothing.
     pub(super) fn holds_more_than_key(&self, columns: &[Column], row: usize) -> bool {
         columns.iter().zip(&self.shape).any(|(column, shape)| {
-            !shape.key && !column.is_null(row) && !(shape.required && column.is_zero(row))
+            let says_nothing = column.is_null(row) || (shape.required && column.is_zero(row));
+            !shape.key && !says_nothing
         })
     }
 
