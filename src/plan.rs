@@ -3,6 +3,8 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
+mod keys;
+
 use syncline_connectors::format::{Decoder, DecoderOptions, Format};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
@@ -62,6 +64,8 @@ pub struct SinkPlan {
     pub layers: Layers,
     /// Its settings.
     pub config: SinkConfig,
+    /// The key that its one table names, where nothing else does; see [`Plan::take_keys`].
+    pub default_key: Option<Vec<String>>,
     /// Where its changes come from.
     pub inputs: Vec<Input>,
 }
@@ -166,6 +170,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
                 name: sink.clone(),
                 layers: node.layers.clone(),
                 config: node.config.clone(),
+                default_key: None,
                 inputs,
             });
         }
@@ -175,14 +180,16 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     decoding.expected = named(&steps, operator::named_columns);
     decoding.computed = named(&steps, operator::computed_columns);
     decoding.before = sinks.iter().any(wants_before);
-    SourcePlan {
+    let mut plan = SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
         format: config.decoding().format,
         decoding,
         steps,
         sinks,
-    }
+    };
+    plan.tell_keys();
+    plan
 }
 
 /// Whether the sink's way with conflicts looks at the rows before.

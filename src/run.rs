@@ -16,6 +16,7 @@ mod lane;
 mod patience;
 pub mod refusals;
 mod refused_rules;
+mod sink_keys;
 pub mod status;
 mod tracker;
 mod writer;

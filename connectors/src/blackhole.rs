@@ -47,6 +47,10 @@ impl SinkSettings for BlackholeSink {
         Ok(())
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     async fn connect(
         &self,
         _identity: &Identity,

@@ -121,7 +121,9 @@ pub struct Image {
     pub rows: RecordBatch,
     /// For each column, the rows in which it is not known; `None` where it always is.
     pub unset: Vec<Option<BooleanBuffer>>,
-    /// Whether there is an image at all. A create has none; that of a delete is its row.
+    /// Whether there is an image at all. A create has none, but where a change of key made it and it
+    /// leaves out values: then the image says the old key, and those values if it knows them. The
+    /// image of a delete is its row.
     pub present: BooleanBuffer,
 }
 
@@ -281,6 +283,47 @@ impl Changes {
             (None, None) => return None,
         };
         (blind.count_set_bits() > 0).then_some(blind)
+    }
+
+    /// Whether a row came from a record without a value, so that its key is all that is known.
+    pub fn is_tombstone(&self, row: usize) -> bool {
+        let value = self.records.value(self.origins[row] as usize);
+        value.is_none_or(|value| {
+            let value = value.trim_ascii();
+            value == b"null" || value.ends_with(b"\"payload\":null}")
+        })
+    }
+
+    /// The updates whose row before is known to have another key (R10); `key` are indices of the key
+    /// columns. A row before in which a key column is null or not known says nothing.
+    ///
+    /// # Errors
+    /// Where the key columns have a type that cannot be compared.
+    pub fn changed_keys(&self, key: &[usize]) -> Result<Vec<usize>, ArrowError> {
+        let Some(before) = &self.before else {
+            return Ok(Vec::new());
+        };
+        let mut differs = vec![false; self.len()];
+        for &column in key {
+            let (after, was) = (self.rows.column(column), before.rows.column(column));
+            let distinct = arrow::compute::kernels::cmp::distinct(after, was)?;
+            for row in distinct.values().set_indices() {
+                differs[row] = true;
+            }
+        }
+        let is_known = |&column: &usize, row: usize| {
+            let unset = before.unset[column].as_ref();
+            before.rows.column(column).is_valid(row)
+                && !unset.is_some_and(|unset| unset.value(row))
+                && self.rows.column(column).is_valid(row)
+        };
+        let rows = (0..self.len()).filter(|&row| {
+            differs[row]
+                && self.operations[row] == Operation::Update
+                && before.present.value(row)
+                && key.iter().all(|column| is_known(column, row))
+        });
+        Ok(rows.collect())
     }
 
     /// The column of this name.

@@ -20,7 +20,11 @@
 //!   a column that is `NOT NULL` at the source, a zero says nothing
 //! - the row before of an update is decoded where it is asked for: as a row after would be, but that
 //!   one which cannot be read, or holds no more than the key, is as if it were not there
-//! - a tombstone is a delete by its key, or superseded where it follows that delete (R12)
+//! - an update that changes a key column of a sink carries its row before, asked for or not
+//! - a create that a change of key made, and that leaves out unchanged values, carries its old key
+//! - columns that only the record key has are added to the row ([`KeyColumns`])
+//! - a tombstone is a delete by its key, or superseded where it follows that delete (R12), or where the
+//!   topic has several tables and its key does not say which
 //! - a change of an ignored replication origin is filtered
 //! - fields that a declared schema does not name are left out
 
@@ -70,6 +74,21 @@ use crate::record::Records;
 pub enum Format {
     /// Debezium events as JSON: envelopes or flat rows, with or without their schema.
     DebeziumJson,
+}
+
+/// Which columns of a record key become columns of the row, where the value lacks them.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyColumns {
+    /// Those that the source's or a sink's `key` names; all of them where no `key` is written.
+    #[default]
+    Needed,
+    /// All of them.
+    Record,
+    /// None: a row holds what its value holds.
+    Value,
 }
 
 /// `[sources.NAME.schema]`: column names and the texts of their types, in the order of the file.
@@ -131,6 +150,8 @@ pub struct Decoding<'a> {
     pub schema: Option<&'a DeclaredSchema>,
     /// The key columns where records have no key.
     pub key: Option<&'a [String]>,
+    /// Which columns of the record key become columns of the row.
+    pub key_columns: KeyColumns,
     /// The text that stands for an unavailable value, where it is not Debezium's own.
     pub unavailable: Option<&'a str>,
     /// Replication origins whose changes are left out.
@@ -144,6 +165,7 @@ impl Decoding<'_> {
         let mut options = DecoderOptions {
             declared: self.schema.and_then(|schema| parse_declared(schema).ok()),
             key: self.key.map(<[String]>::to_vec),
+            key_columns: self.key_columns,
             ignore_origins: self.ignore_origins.to_vec(),
             ..DecoderOptions::default()
         };
@@ -166,6 +188,11 @@ pub struct DecoderOptions {
     pub computed: Vec<String>,
     /// The key columns where a record key names none (R2).
     pub key: Option<Vec<String>>,
+    /// Key columns of sinks, as the source calls them: an update that changes one of them carries its
+    /// row before, so that its sink can tell a change of key (R10).
+    pub watched: Vec<String>,
+    /// Which columns of the record key become columns of the row.
+    pub key_columns: KeyColumns,
     /// The columns that anyone asks for; `None` means all. Key columns are always decoded.
     pub columns: Option<Vec<String>>,
     /// Debezium's `unavailable.value.placeholder` (R14).
@@ -174,6 +201,8 @@ pub struct DecoderOptions {
     pub default_table: Option<String>,
     /// Whether updates are to carry their rows before; see [`Changes::before`].
     pub before: bool,
+    /// The same for updates of which nothing says the key: their sink finds it in its table.
+    pub before_without_key: bool,
     /// Patterns of replication origins whose changes are left out; `*` stands for any text.
     pub ignore_origins: Vec<String>,
 }
@@ -185,10 +214,13 @@ impl Default for DecoderOptions {
             expected: Vec::new(),
             computed: Vec::new(),
             key: None,
+            watched: Vec::new(),
+            key_columns: KeyColumns::default(),
             columns: None,
             unavailable: "__debezium_unavailable_value".to_owned(),
             default_table: None,
             before: false,
+            before_without_key: false,
             ignore_origins: Vec::new(),
         }
     }

@@ -53,7 +53,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
 use crate::record::Partition;
 use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceSettings, Wanted};
@@ -106,9 +106,15 @@ pub struct KafkaSource {
     /// Column types, where the values do not say them: `id = "int64"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<DeclaredSchema>,
-    /// Key columns, where records have no key.
+    /// Key columns, where records have no key, or one of a single plain value. Default: those of the
+    /// sinks, where they agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
+    /// Which columns of the record key become columns of the row, where the value lacks them:
+    /// `needed`, those that the `key` of this source or of a sink names, and all where none is
+    /// written; `record`, all; `value`, none.
+    #[serde(default)]
+    pub key_columns: KeyColumns,
     /// The text that stands for a value the source did not send, where it is not Debezium's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
@@ -204,6 +210,7 @@ impl SourceSettings for KafkaSource {
             format: self.format,
             schema: self.schema.as_ref(),
             key: self.key.as_deref(),
+            key_columns: self.key_columns,
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
         }
@@ -379,6 +386,7 @@ mod tests {
             format: Format::DebeziumJson,
             schema: None,
             key: None,
+            key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
             instance: None,

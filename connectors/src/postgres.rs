@@ -84,7 +84,8 @@ pub struct PostgresSink {
     /// `{database}` and `{topic}` of the source.
     #[serde(default = "default_table")]
     pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
     /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
     /// column that differs in its case alone; `"exact"`: an exact match.
@@ -241,6 +242,10 @@ impl SinkSettings for PostgresSink {
 
     async fn probe(&self) -> Result<()> {
         check(self).await
+    }
+
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        sql::sink::default_key::<session::Session>(self).await
     }
 
     async fn connect(

@@ -130,6 +130,14 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
     /// `Unavailable` or `Configuration`, with what to do about it.
     async fn probe(&self) -> Result<()>;
 
+    /// The columns that identify a row in the target's one table, as the table itself says it: the default
+    /// of `key`. `None` where the sink says its key, where the table does not exist, has no such key or
+    /// depends on the change, or where the sink is no database.
+    ///
+    /// # Errors
+    /// As [`SinkSettings::connect`].
+    async fn default_key(&self) -> Result<Option<Vec<String>>>;
+
     /// Opens the target for one lane. `resolvers` decide what no bulk statement can.
     ///
     /// # Errors

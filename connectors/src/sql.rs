@@ -24,6 +24,7 @@ pub(crate) mod contested;
 
 pub(crate) mod account;
 
+pub(crate) mod admit;
 pub(crate) mod bisect;
 
 pub(crate) mod books;
@@ -31,6 +32,7 @@ pub(crate) mod decide;
 pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
+pub(crate) mod moves;
 pub(crate) mod positions;
 pub(crate) mod shadow;
 

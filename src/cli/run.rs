@@ -153,7 +153,9 @@ async fn run_all(
 
 /// The plan of a file, with what only the outside knows (the sinks' catalogues).
 async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
-    Ok(Plan::new(file))
+    let mut plan = Plan::new(file);
+    plan.take_keys().await?;
+    Ok(plan)
 }
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {

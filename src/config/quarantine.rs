@@ -100,6 +100,7 @@ impl KafkaQuarantine {
             format: Format::DebeziumJson,
             schema: None,
             key: None,
+            key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
             instance: None,

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use syncline_connectors::change::Changes;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
@@ -20,6 +21,7 @@ use crate::quarantine::Entry;
 use crate::quarantine::Verdict;
 use crate::run::account::Tally;
 use crate::run::refusals::{Seen, Subject, passes};
+use crate::run::sink_keys::SinkKeys;
 
 /// The compiled operators between one source and its sinks; one a lane.
 pub(crate) struct Chain {
@@ -29,7 +31,7 @@ pub(crate) struct Chain {
     pub(crate) of_file: bool,
     steps: Vec<Step>,
     /// For each sink, where its changes come from.
-    sinks: Vec<Vec<Input>>,
+    sinks: Vec<(Vec<Input>, SinkKeys)>,
     /// How many readers the source and each step have.
     source_readers: usize,
     step_readers: Vec<usize>,
@@ -65,6 +67,8 @@ pub(crate) struct Chained {
 pub(crate) enum ChainError {
     /// An expression or rule does not fit the schema that arrived.
     Configuration(Vec<Problem>),
+    /// The key columns of changes of this table cannot be compared.
+    Keys(String, ArrowError),
     /// A rule with `on_failure = "stop"` failed.
     Stop {
         /// The operator.
@@ -78,6 +82,9 @@ impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::Configuration(problems) => Self::Problems(problems),
+            ChainError::Keys(table, cause) => Self::Configuration(format!(
+                "the key columns of {table:?} cannot be compared with their rows before ({cause}): give the sink a key of plain values"
+            )),
             ChainError::Stop { operator, cause } => {
                 Self::Failed(format!("operator {operator}: {cause}"))
             }
@@ -114,7 +121,11 @@ impl Chain {
                     compiled: Vec::new(),
                 })
                 .collect(),
-            sinks: plan.sinks.iter().map(|sink| sink.inputs.clone()).collect(),
+            sinks: plan
+                .sinks
+                .iter()
+                .map(|sink| (sink.inputs.clone(), SinkKeys::of(sink)))
+                .collect(),
         }
     }
 
@@ -162,8 +173,8 @@ impl Chain {
         let flows = self
             .sinks
             .iter()
-            .map(|inputs| gather(inputs, &mut source, &mut outputs))
-            .collect();
+            .map(|(inputs, keys)| by_key(gather(inputs, &mut source, &mut outputs), keys))
+            .collect::<Result<_, _>>()?;
         Ok(Chained {
             flows,
             rejected,
@@ -282,6 +293,23 @@ impl Step {
         };
         Ok(&mut self.compiled[index].1)
     }
+}
+
+/// The changes as the sink takes them.
+fn by_key(flow: Flow, keys: &SinkKeys) -> Result<Flow, ChainError> {
+    let mut out = Flow {
+        changes: Vec::with_capacity(flow.changes.len()),
+        tally: flow.tally,
+    };
+    for changes in flow.changes {
+        let table = changes.table.clone();
+        let changes = keys.apply(changes, &mut out.tally);
+        let changes = changes.map_err(|error| ChainError::Keys(table.name.to_string(), error))?;
+        if !changes.is_empty() {
+            out.changes.push(changes);
+        }
+    }
+    Ok(out)
 }
 
 /// A flow with several readers: copied for all of them but the last.

@@ -13,6 +13,7 @@ mod faults;
 mod graph;
 mod harness_check;
 mod kafka_to_postgres;
+mod keys;
 mod kill;
 mod kill_conflicts;
 mod manual;

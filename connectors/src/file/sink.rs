@@ -70,6 +70,10 @@ impl SinkSettings for FileSink {
         Ok(())
     }
 
+    async fn default_key(&self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     async fn connect(
         &self,
         identity: &Identity,

@@ -27,7 +27,7 @@ use super::survey::survey;
 use super::tail::{LINE_BYTES_MAX, Tail, failed};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format};
+use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
 use crate::record::{Held, Partition, Positions, Records, Span};
 use crate::source::{
@@ -51,7 +51,7 @@ pub struct FileSource {
     pub format: Format,
     /// Column types, for rows that bring no schema.
     pub schema: Option<DeclaredSchema>,
-    /// The columns that identify a row, where the records have no key.
+    /// The columns that identify a row. Default: the key of the sinks, where they agree.
     pub key: Option<Vec<String>>,
     /// The text that stands for an unavailable value (R14); Debezium's own by default.
     pub unavailable: Option<String>,
@@ -77,6 +77,8 @@ impl SourceSettings for FileSource {
             format: self.format,
             schema: self.schema.as_ref(),
             key: self.key.as_deref(),
+            // A line has no record key.
+            key_columns: KeyColumns::default(),
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
         }

@@ -6,7 +6,8 @@
 //!
 //! - duplicate: a tombstone that follows the delete of its key in its partition is superseded (R12);
 //!   any other duplicate is a change like the first.
-//! - null: a null value is a delete by the record key.
+//! - null: a null value is a delete by the record key, in the one table that its topic has, or in that
+//!   which the schema of its key is named after; else it is superseded: its delete came before it.
 //! - delete: the image before, else the key alone with everything else unset (R14).
 //! - key change: a delete of the old and a create of the new, from one record (R10).
 //! - update: the row before goes along where it is asked for; it never costs the change.
@@ -14,6 +15,8 @@
 //!   is then always taken for the end of a delete.
 
 mod apply;
+mod key_change;
+mod key_columns;
 mod shape;
 mod topic;
 
@@ -28,8 +31,8 @@ use super::reading::Placeholder;
 use super::record_key::Payload;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
-use super::stream::{Basis, Stream};
-use super::{Decoded, DecoderOptions, Undecodable};
+use super::stream::{Basis, KeySettings, Stream};
+use super::{Decoded, DecoderOptions, KeyColumns, Undecodable};
 use crate::record::{Partition, Records};
 
 /// A longer message is refused.
@@ -53,7 +56,8 @@ pub(super) struct Debezium {
     projection: Option<Vec<String>>,
     placeholder: Placeholder,
     default_table: Option<Arc<str>>,
-    before: bool,
+    keys: KeySettings,
+    key_columns: KeyColumns,
     ignored: Origins,
     schemas: HashMap<Box<[u8]>, Arc<Connect>>,
     reader: EnvelopeReader,
@@ -69,6 +73,8 @@ struct Job<'a> {
     records: &'a Arc<Records>,
     index: usize,
     topic: usize,
+    /// The message with the columns of its key, where those were added.
+    completed: Option<&'a [u8]>,
     decoded: &'a mut Decoded,
 }
 
@@ -82,19 +88,39 @@ enum Done {
         deleted: bool,
     },
     Superseded,
+    /// The row lacks columns that its record key has: to be read again with them.
+    LacksKeyColumns,
+}
+
+impl<'a> Job<'a> {
+    /// The message.
+    fn value(&self) -> Option<&'a [u8]> {
+        self.completed.or_else(|| self.records.value(self.index))
+    }
+
+    fn record_key(&self) -> Option<&'a [u8]> {
+        self.records.key(self.index)
+    }
 }
 
 impl Debezium {
     pub(super) fn new(options: DecoderOptions) -> Self {
+        let key: Option<Arc<[String]>> = options.key.map(Into::into);
         Self {
             declared: options.declared.map(|schema| Described::all(&schema)),
             expected: options.expected,
             computed: options.computed.into(),
-            key: options.key.map(Into::into),
+            keys: KeySettings {
+                fallback: key.clone(),
+                watched: options.watched.into(),
+                before: options.before,
+                before_without_key: options.before_without_key,
+            },
+            key_columns: options.key_columns,
+            key,
             projection: options.columns,
             placeholder: Placeholder::new(&options.unavailable),
             default_table: options.default_table.map(Into::into),
-            before: options.before,
             ignored: Origins::new(&options.ignore_origins),
             schemas: HashMap::new(),
             reader: EnvelopeReader::new(),
@@ -128,6 +154,7 @@ impl Debezium {
                 records,
                 index,
                 topic,
+                completed: None,
                 decoded: &mut decoded,
             };
             let done = if good {
@@ -163,7 +190,7 @@ impl Debezium {
                 let key = job.records.key(job.index).unwrap_or_default();
                 progress.deleted_key.extend_from_slice(key);
             }
-            Ok(Done::Filtered) => job.decoded.filtered += 1,
+            Ok(Done::Filtered | Done::LacksKeyColumns) => job.decoded.filtered += 1,
             Ok(Done::Superseded) => job.decoded.superseded += 1,
             Err(fault) => {
                 for &stream in &self.topics[job.topic].streams {
@@ -180,11 +207,34 @@ impl Debezium {
     }
 
     fn record(&mut self, job: &mut Job<'_>, place: usize) -> Parsed<Done> {
-        let records = job.records.clone();
-        let topic = &mut self.topics[job.topic];
-        let names = topic.key.names(records.key(job.index));
+        let names = self.topics[job.topic].key.names(job.record_key());
         let key = names.or(self.key.as_ref()).cloned();
-        let Some(value) = records.value(job.index) else {
+        if !self.topics[job.topic].lacks_key_columns {
+            let done = self.message(job, place, key.clone())?;
+            if !matches!(done, Done::LacksKeyColumns) {
+                return Ok(done);
+            }
+            self.topics[job.topic].lacks_key_columns = true;
+        }
+        let completed = self.complete(job, key.as_ref());
+        let value = job.value();
+        let mut job = Job {
+            completed: completed.as_deref().or(value),
+            records: job.records,
+            decoded: &mut *job.decoded,
+            ..*job
+        };
+        self.message(&mut job, place, key)
+    }
+
+    fn message(
+        &mut self,
+        job: &mut Job<'_>,
+        place: usize,
+        key: Option<Arc<[String]>>,
+    ) -> Parsed<Done> {
+        let topic = &mut self.topics[job.topic];
+        let Some(value) = job.value() else {
             return self.tombstone(job, place, key);
         };
         if value.len() > MESSAGE_BYTES_MAX {

@@ -21,6 +21,8 @@ pub(super) struct Images {
     present: BooleanBufferBuilder,
     /// An image was read whose row is not committed yet.
     pending: bool,
+    /// The pending one is kept although it holds no more than the key.
+    forced: bool,
 }
 
 impl Images {
@@ -29,6 +31,7 @@ impl Images {
             columns: layout.columns(),
             present: BooleanBufferBuilder::new(0),
             pending: false,
+            forced: false,
         }
     }
 
@@ -53,10 +56,30 @@ impl Images {
         let head = &mut Head::default();
         let read = layout.read(&mut self.columns, row, spans, cursor, placeholder, head);
         self.pending = true;
+        self.forced = false;
         if read.is_err() {
             self.rollback();
         }
         self.pending
+    }
+
+    /// Keeps the pending image also where it holds no more than the key, all else then being unset.
+    /// False where a value of the key is missing: then nothing is kept.
+    pub(super) fn force(&mut self, layout: &Layout, row: usize) -> bool {
+        let lacks = |column: &Column| column.is_null(row) || column.is_unset(row);
+        let keyless = layout.key.is_none();
+        if !self.pending || keyless || layout.key_columns(&self.columns).any(lacks) {
+            self.rollback();
+            return false;
+        }
+        if !layout.holds_more_than_key(&self.columns, row) {
+            for column in layout.other_columns(&mut self.columns) {
+                column.truncate(row);
+                column.append_unset();
+            }
+        }
+        self.forced = true;
+        true
     }
 
     /// Keeps the image that is pending as that of `row`, where it holds more than the key.
@@ -64,7 +87,7 @@ impl Images {
         if !self.pending {
             return;
         }
-        if layout.holds_more_than_key(&self.columns, row) {
+        if self.forced || layout.holds_more_than_key(&self.columns, row) {
             self.pending = false;
             self.present.append(true);
         } else {

@@ -29,6 +29,10 @@ pub(super) const ABSENT: Span = (0, 0);
 pub(super) struct Layout {
     /// The key, where all its columns exist.
     pub(super) key: Option<Arc<[String]>>,
+    /// Where its columns stand.
+    key_places: Vec<usize>,
+    /// How many fields are noted where they stand: those of the key, then those that are watched.
+    span_count: usize,
     schema: SchemaRef,
     shape: Vec<Shape>,
     keys: KeyOrder,
@@ -46,8 +50,10 @@ type Masks = Vec<Option<BooleanBuffer>>;
 struct Shape {
     reading: Reading,
     required: bool,
-    /// Place in the key's spans.
-    key: Option<usize>,
+    /// Whether it is part of the key.
+    key: bool,
+    /// Place in the spans.
+    span: Option<usize>,
 }
 
 impl Layout {
@@ -55,6 +61,8 @@ impl Layout {
     pub(super) fn empty() -> Self {
         Self {
             key: None,
+            key_places: Vec::new(),
+            span_count: 0,
             schema: Arc::new(Schema::empty()),
             shape: Vec::new(),
             keys: KeyOrder::default(),
@@ -62,18 +70,28 @@ impl Layout {
         }
     }
 
-    /// Of these columns. The metadata of a flat row is known, too, but no column.
+    /// Of these columns. The key is the first of `keys` whose columns all exist; `watched` are further
+    /// columns that are noted where they stand. The metadata of a flat row is known, too, but no column.
     pub(super) fn new(
         described: &[&Described],
         form: Form,
-        key: Option<&Arc<[String]>>,
+        keys: [Option<&Arc<[String]>>; 2],
+        watched: &[String],
         strangers_count: bool,
     ) -> Self {
         let has = |name: &String| described.iter().any(|column| column.name == *name);
-        let key = key
-            .filter(|key| !key.is_empty() && key.iter().all(has))
+        let mut keys = keys.into_iter().flatten();
+        let key = keys
+            .find(|key| !key.is_empty() && key.iter().all(has))
             .cloned();
         let key_names = key.as_deref().unwrap_or_default();
+        let further = watched.iter().filter(|name| !key_names.contains(name));
+        let noted: Vec<&String> = key_names.iter().chain(further).collect();
+        let names = described.iter().enumerate();
+        let key_places = names
+            .filter(|(_, column)| key_names.contains(&column.name))
+            .map(|(place, _)| place)
+            .collect();
         let fields: Vec<_> = described
             .iter()
             .map(|column| column.reading.field(&column.name))
@@ -83,7 +101,8 @@ impl Layout {
             .map(|column| Shape {
                 reading: column.reading.clone(),
                 required: column.required,
-                key: key_names.iter().position(|name| *name == column.name),
+                key: key_names.contains(&column.name),
+                span: noted.iter().position(|name| **name == column.name),
             })
             .collect();
         let meta = if form == Form::Flat { Head::NAMES } else { &[] };
@@ -93,8 +112,21 @@ impl Layout {
             shape,
             keys: KeyOrder::new(names.chain(meta.iter().copied())),
             strangers_count,
+            key_places,
+            span_count: noted.len(),
             key,
         }
+    }
+
+    /// Whether the column of this name holds plain text.
+    pub(super) fn is_text(&self, name: &str) -> bool {
+        let place = self.schema.index_of(name);
+        place.is_ok_and(|place| self.shape[place].reading == Reading::Text)
+    }
+
+    /// Whether there is a column of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.schema.index_of(name).is_ok()
     }
 
     /// Empty columns of it.
@@ -105,7 +137,7 @@ impl Layout {
 
     /// Spans of a key of which nothing was read.
     pub(super) fn spans(&self) -> Vec<Span> {
-        vec![ABSENT; self.key.as_deref().unwrap_or_default().len()]
+        vec![ABSENT; self.span_count]
     }
 
     /// Appends the object that stands next to columns that hold `row` entries, and notes in `spans`
@@ -137,7 +169,7 @@ impl Layout {
                     .reading
                     .read(cursor, column, placeholder)
                     .map_err(|fault| fault.at_field(self.schema.field(target).name()))?;
-                if let Some(place) = shape.key {
+                if let Some(place) = shape.span {
                     spans[place] = (start, cursor.at());
                 }
                 filled += 1;
@@ -173,7 +205,7 @@ impl Layout {
             let target = self.keys.next(cursor, &mut hint)?;
             let start = cursor.at();
             cursor.skip()?;
-            if let Some(place) = self.shape.get(target).and_then(|shape| shape.key) {
+            if let Some(place) = self.shape.get(target).and_then(|shape| shape.span) {
                 spans[place] = (start, cursor.at());
             }
             more = cursor.more(b'}')?;
@@ -186,10 +218,7 @@ impl Layout {
         &'a self,
         columns: &'a [Column],
     ) -> impl Iterator<Item = &'a Column> {
-        let pairs = columns.iter().zip(&self.shape);
-        pairs
-            .filter(|(_, shape)| shape.key.is_some())
-            .map(|(column, _)| column)
+        self.key_places.iter().map(|&place| &columns[place])
     }
 
     /// The columns that are not the key's.
@@ -199,7 +228,7 @@ impl Layout {
     ) -> impl Iterator<Item = &'a mut Column> {
         let pairs = columns.iter_mut().zip(&self.shape);
         pairs
-            .filter(|(_, shape)| shape.key.is_none())
+            .filter(|(_, shape)| !shape.key)
             .map(|(column, _)| column)
     }
 
@@ -208,7 +237,7 @@ impl Layout {
     /// those say nothing.
     pub(super) fn holds_more_than_key(&self, columns: &[Column], row: usize) -> bool {
         columns.iter().zip(&self.shape).any(|(column, shape)| {
-            shape.key.is_none() && !column.is_null(row) && !(shape.required && column.is_zero(row))
+            !shape.key && !column.is_null(row) && !(shape.required && column.is_zero(row))
         })
     }
 

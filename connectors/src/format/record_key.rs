@@ -1,12 +1,16 @@
 //! The record key: which columns it names, and its values (R2).
 //!
-//! A key is `{schema, payload}`, a bare struct, or a primitive, which names nothing. One that is no
-//! JSON names nothing either: rows do not need it, and a delete that does is refused.
+//! A key is `{schema, payload}`, a bare struct, or a plain value, which names nothing. Bytes that are
+//! no JSON are a plain text, as a string converter writes it. A key that cannot be read names nothing:
+//! rows do not need it, and a delete that does is refused.
 
 use std::sync::Arc;
 
 use super::fault::{Fault, Parsed};
+use super::observed::Observed;
+use super::reading::Placeholder;
 use super::scan::Cursor;
+use super::schema::{Connect, Described};
 
 /// A JSON text with the schema that may be wrapped around it.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,27 +138,73 @@ impl RecordKey {
     }
 }
 
-/// The text of the key's values as an object, and the text of its schema. A primitive becomes an
-/// object of the one name in `names`.
+/// The text of the key's values as an object, and the text of its schema. A plain value becomes an
+/// object of the one name in `names`; where `is_text`, as a text, whatever it looks like.
 pub(super) fn values(
     key: &[u8],
     names: Option<&Arc<[String]>>,
+    is_text: bool,
 ) -> Parsed<(Vec<u8>, Option<Vec<u8>>)> {
-    std::str::from_utf8(key).map_err(|_| Fault::key("the record key is not UTF-8"))?;
-    let (payload, text) = open_checked(key)
-        .map_err(|fault| Fault::key(format!("the record key: {}", fault.reason)))?;
-    match (text.first(), names.map(|names| &**names)) {
-        (Some(b'{'), _) => Ok((text.to_vec(), payload.schema.map(<[u8]>::to_vec))),
-        (Some(b'n'), _) => Err(Fault::key("the record key is null")),
-        (_, Some([name])) => {
-            let name = serde_json::Value::from(name.as_str()).to_string();
-            let object = [b"{", name.as_bytes(), b":", text, b"}"].concat();
-            Ok((object, None))
+    let whole = std::str::from_utf8(key).map_err(|_| Fault::key("the record key is not UTF-8"))?;
+    let quoted = || serde_json::Value::from(whole).to_string().into_bytes();
+    let value = match open_checked(key) {
+        Ok((payload, text)) if text.first() == Some(&b'{') => {
+            return Ok((text.to_vec(), payload.schema.map(<[u8]>::to_vec)));
         }
-        _ => Err(Fault::key(
-            "the record key is a plain value and no single key field is configured for it",
-        )),
+        Ok((_, b"null")) => return Err(Fault::key("the record key is null")),
+        Ok((payload, text)) if payload.wrapped || !is_text || text.first() == Some(&b'"') => {
+            text.to_vec()
+        }
+        // Of a string converter: a text that looks like a number, or like nothing in JSON.
+        Ok(_) => quoted(),
+        Err(_) if is_plain(whole) => quoted(),
+        Err(fault) => return Err(Fault::key(format!("the record key: {}", fault.reason))),
+    };
+    let Some([name]) = names.map(|names| &**names) else {
+        return Err(Fault::key(
+            "the record key is a plain value and no single key field is configured for it: write key = [\"…\"] in the source",
+        ));
+    };
+    let name = serde_json::Value::from(name.as_str()).to_string();
+    let object = [b"{", name.as_bytes(), b":", &value[..], b"}"].concat();
+    // The schema of a plain value describes no columns.
+    Ok((object, None))
+}
+
+/// Whether a key that is no JSON is one text, and not a broken object or what a struct looks like
+/// without a converter.
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && !key.starts_with(['{', '[', '"']) && !key.starts_with("Struct{")
+}
+
+/// The columns that a key describes: by its schema, else by its values.
+pub(super) fn columns(
+    key: &[u8],
+    names: Option<&Arc<[String]>>,
+    is_text: bool,
+) -> Parsed<Vec<Described>> {
+    let (object, schema) = values(key, names, is_text)?;
+    if let Some(Ok(connect)) = schema.as_deref().map(Connect::parse) {
+        return Ok(connect.columns);
     }
+    let mut observed = Observed::new(Arc::new([]));
+    let placeholder = Placeholder::new("");
+    observed.add(&mut Cursor::new(&object), &placeholder, |_| true)?;
+    Ok(observed.columns())
+}
+
+/// The table that a key's schema is named after, `PREFIX.SCHEMA.TABLE.Key`: its name, and the schema
+/// or database where the name says it.
+pub(super) fn table(key: &[u8]) -> Option<(String, Option<String>)> {
+    let schema = Payload::open(key).ok()?.schema?;
+    let schema: serde_json::Value = serde_json::from_slice(schema).ok()?;
+    let name = schema.get("name")?.as_str()?.strip_suffix(".Key")?;
+    let mut parts = name.rsplit('.');
+    let table = parts.next()?.to_owned();
+    let schema = parts.next().map(str::to_owned);
+    // What stands first is the prefix of the topics.
+    let schema = parts.next().and(schema);
+    Some((table, schema))
 }
 
 /// The wrapper and the text of the payload.
@@ -172,6 +222,21 @@ fn open_checked(key: &[u8]) -> Parsed<(Payload<'_>, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_of_a_key_is_named_after_its_table() {
+        let check = |name: &str, expect: Option<(&str, Option<&str>)>| {
+            let key = format!(r#"{{"schema":{{"name":"{name}"}},"payload":{{"id":1}}}}"#);
+            let expect =
+                expect.map(|(table, schema)| (table.to_owned(), schema.map(str::to_owned)));
+            assert_eq!(table(key.as_bytes()), expect, "{name}");
+        };
+        check("crm.public.clients.Key", Some(("clients", Some("public"))));
+        check("crm.clients.Key", Some(("clients", None)));
+        check("clients.Key", Some(("clients", None)));
+        check("crm.public.clients.Value", None);
+        assert_eq!(table(b"{\"id\":1}"), None);
+    }
 
     #[test]
     fn names_by_form_of_key() {
@@ -204,9 +269,21 @@ mod tests {
     #[test]
     fn a_primitive_takes_the_configured_name() {
         let names: Arc<[String]> = ["id".to_owned()].into();
-        assert_eq!(values(b"7", Some(&names)).unwrap().0, b"{\"id\":7}");
-        assert!(values(b"7", None).is_err());
-        assert!(values(b"null", Some(&names)).is_err());
-        assert!(values(b"\xff", Some(&names)).is_err());
+        let check = |key: &[u8], is_text: bool, expect: Option<&str>| {
+            let found = values(key, Some(&names), is_text).ok();
+            let found = found.map(|(object, _)| String::from_utf8(object).unwrap());
+            assert_eq!(found.as_deref(), expect, "{}", key.escape_ascii());
+        };
+        check(b"7", false, Some(r#"{"id":7}"#));
+        check(b"7", true, Some(r#"{"id":"7"}"#));
+        check(b"\"7\"", true, Some(r#"{"id":"7"}"#));
+        check(b"c-7", false, Some(r#"{"id":"c-7"}"#));
+        check(b"007", false, Some(r#"{"id":"007"}"#));
+        check(b"{\"schema\":{},\"payload\":7}", true, Some(r#"{"id":7}"#));
+        check(b"null", false, None);
+        check(b"\xff", false, None);
+        check(b"{\"id\":", false, None);
+        check(b"Struct{id=7}", false, None);
+        assert!(values(b"7", None, false).is_err());
     }
 }

@@ -32,6 +32,19 @@ pub(super) struct Basis {
     pub(super) key: Option<Arc<[String]>>,
 }
 
+/// What the settings say about keys and rows before, for every stream.
+#[derive(Debug, Clone)]
+pub(super) struct KeySettings {
+    /// The key where that of the record has columns that the rows do not have.
+    pub(super) fallback: Option<Arc<[String]>>,
+    /// Key columns of sinks.
+    pub(super) watched: Arc<[String]>,
+    /// Updates carry their rows before.
+    pub(super) before: bool,
+    /// Those without a key do.
+    pub(super) before_without_key: bool,
+}
+
 impl PartialEq for Basis {
     fn eq(&self, other: &Self) -> bool {
         let same_schema = match (&self.connect, &other.connect) {
@@ -59,14 +72,15 @@ pub(super) struct Stream {
     basis: Option<Basis>,
     layout: Layout,
     columns: Vec<Column>,
-    /// The rows before are asked for.
+    settings: KeySettings,
+    /// The row before of every update is asked for; else only where a watched column changed.
     wants_images: bool,
-    /// The rows before, where they are asked for and the rows come in envelopes.
+    /// The rows before, and the old keys of rows whose key changed.
     images: Option<Images>,
     operations: Vec<Operation>,
     event_times_ms: Vec<Option<i64>>,
     origins: Vec<u32>,
-    /// Where the key fields of the row read last stand in its message, by column.
+    /// Where the key fields of the row read last stand in its message, then the watched ones.
     row_key: Vec<Span>,
     /// The same for the row before it.
     before_key: Vec<Span>,
@@ -76,8 +90,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Of a table of which nothing is known yet; `wants_images`: its updates carry their rows before.
-    pub(super) fn new(table: Table, wants_images: bool) -> Self {
+    /// Of a table of which nothing is known yet.
+    pub(super) fn new(table: Table, settings: KeySettings) -> Self {
         Self {
             table: Arc::new(table),
             form: Form::Envelope,
@@ -85,7 +99,8 @@ impl Stream {
             basis: None,
             layout: Layout::empty(),
             columns: Vec::new(),
-            wants_images,
+            settings,
+            wants_images: false,
             images: None,
             operations: Vec::new(),
             event_times_ms: Vec::new(),
@@ -129,10 +144,18 @@ impl Stream {
             |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
         let described: Vec<&Described> = described.iter().filter(wanted).collect();
         let strangers_count = self.observed.is_some() && projection.is_none();
-        self.layout = Layout::new(&described, form, basis.key.as_ref(), strangers_count);
+        let settings = &self.settings;
+        self.layout = Layout::new(
+            &described,
+            form,
+            [basis.key.as_ref(), settings.fallback.as_ref()],
+            &settings.watched,
+            strangers_count,
+        );
         self.columns = self.layout.columns();
-        let has_images = self.wants_images && form == Form::Envelope;
-        self.images = has_images.then(|| Images::new(&self.layout));
+        let keyless = settings.before_without_key && basis.key.is_none();
+        self.wants_images = form == Form::Envelope && (settings.before || keyless);
+        self.images = Some(Images::new(&self.layout));
         self.row_key = self.layout.spans();
         self.before_key = self.layout.spans();
         self.form = form;
@@ -160,7 +183,7 @@ impl Stream {
         cursor: &mut Cursor<'_>,
         placeholder: &Placeholder,
     ) -> Parsed<()> {
-        if self.images.is_some() {
+        if self.wants_images {
             let start = cursor.at();
             if self.append_image(cursor, placeholder) {
                 return Ok(());
@@ -188,23 +211,47 @@ impl Stream {
             .is_some_and(|images| images.read(&mut self.layout, row, spans, cursor, placeholder))
     }
 
-    /// Whether the image of a row before is asked for and was not read yet.
-    pub(super) fn lacks_image(&self) -> bool {
-        self.images
-            .as_ref()
-            .is_some_and(|images| !images.is_pending())
+    /// Whether the image of the row before is asked for and was not read yet.
+    pub(super) fn lacks_image(&self, bytes: &[u8]) -> bool {
+        let pending = self.images.as_ref().is_some_and(Images::is_pending);
+        !pending && (self.wants_images || self.may_change_watched(bytes))
+    }
+
+    /// Keeps the image that was read last as that of the row that is committed next, also where it
+    /// holds no more than the key. Without a whole key it is dropped.
+    pub(super) fn force_image(&mut self) -> bool {
+        let row = self.operations.len();
+        let images = self.images.as_mut();
+        images.is_some_and(|images| images.force(&self.layout, row))
+    }
+
+    /// Whether a value of the row read last was not sent (R14).
+    pub(super) fn is_partial(&self) -> bool {
+        let row = self.operations.len();
+        self.columns.iter().any(|column| column.is_unset(row))
+    }
+
+    /// Whether the column of this name holds plain text.
+    pub(super) fn is_text(&self, name: &str) -> bool {
+        self.layout.is_text(name)
+    }
+
+    /// Whether there is a column of this name.
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        self.layout.has(name)
     }
 
     /// Whether the bytes of a key field differ between the row before and the row just read; the
     /// values may still be the same (R10).
     pub(super) fn may_change_key(&self, bytes: &[u8]) -> bool {
-        let text = |&(start, end): &(usize, usize)| &bytes[start..end];
-        self.before_key
-            .iter()
-            .zip(&self.row_key)
-            .any(|(before, after)| {
-                *before != ABSENT && *after != ABSENT && text(before) != text(after)
-            })
+        let count = self.layout.key.as_deref().unwrap_or_default().len();
+        differs(bytes, &self.before_key[..count], &self.row_key[..count])
+    }
+
+    /// The same for a watched column that is not part of the key.
+    fn may_change_watched(&self, bytes: &[u8]) -> bool {
+        let count = self.layout.key.as_deref().unwrap_or_default().len();
+        differs(bytes, &self.before_key[count..], &self.row_key[count..])
     }
 
     /// Whether the key fields of the row before and the row just read, in their message, are the same
@@ -214,7 +261,12 @@ impl Stream {
             let text = |span: &Span| &bytes[span.0..span.1];
             before == after || text(before) == text(after) || same_value(text(before), text(after))
         };
-        self.before_key.iter().zip(&self.row_key).all(same)
+        let count = self.layout.key.as_deref().unwrap_or_default().len();
+        self.before_key
+            .iter()
+            .zip(&self.row_key)
+            .take(count)
+            .all(same)
     }
 
     /// Whether rows `a` and `b` hold the same key.
@@ -354,6 +406,15 @@ fn same_value(left: &[u8], right: &[u8]) -> bool {
         (Some(b'-' | b'0'..=b'9'), Some(b'-' | b'0'..=b'9')) => decimal::same(left, right),
         _ => false,
     }
+}
+
+/// Whether the bytes of a field that both rows have differ.
+fn differs(bytes: &[u8], before: &[Span], after: &[Span]) -> bool {
+    let text = |&(start, end): &Span| &bytes[start..end];
+    before
+        .iter()
+        .zip(after)
+        .any(|(before, after)| *before != ABSENT && *after != ABSENT && text(before) != text(after))
 }
 
 /// Whether a column is to be decoded: the key always is, the metadata of flat rows never.

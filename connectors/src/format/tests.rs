@@ -1,6 +1,7 @@
 //! The rules, end to end: bytes in, changes out.
 
 mod before;
+mod keys;
 mod oracle;
 mod types;
 

@@ -177,6 +177,7 @@ pub fn read_topic(
         format: Format::DebeziumJson,
         schema: None,
         key: None,
+        key_columns: Default::default(),
         unavailable: None,
         ignore_origins: Vec::new(),
         instance: None,

@@ -86,6 +86,9 @@ pub(super) async fn read(
     }
     for (name, columns) in unique {
         if !partial.contains(&name) {
+            if name == "PRIMARY" {
+                found.table.primary = Some(found.table.unique.len());
+            }
             found.indexes.push(name);
             found.table.unique.push(columns);
         }

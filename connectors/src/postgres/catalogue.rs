@@ -68,7 +68,7 @@ LEFT JOIN pg_collation AS l ON l.oid = a.attcollation \
 WHERE a.attrelid = $1::oid ORDER BY a.attnum";
 
 const UNIQUE: &str = "\
-SELECT array_agg(a.attname::text ORDER BY k.place) \
+SELECT array_agg(a.attname::text ORDER BY k.place), bool_or(i.indisprimary) \
 FROM pg_index AS i \
 CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (number, place) \
 LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number \
@@ -117,6 +117,9 @@ pub(super) async fn read(
         });
     }
     for row in fetch(connection, UNIQUE, oid).await.map_err(fail)? {
+        if row.try_get::<bool, _>(1).map_err(fail)? {
+            table.primary = Some(table.unique.len());
+        }
         table.unique.push(row.try_get(0).map_err(fail)?);
     }
     let references = fetch(connection, REFERENCES, oid)

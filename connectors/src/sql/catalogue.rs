@@ -24,6 +24,8 @@ pub struct TargetTable {
     pub columns: Vec<TargetColumn>,
     /// The columns of each unique index that holds for every row, the primary key among them.
     pub unique: Vec<Vec<String>>,
+    /// The place of the primary key among `unique`.
+    pub primary: Option<usize>,
 }
 
 impl TargetTable {
@@ -36,6 +38,21 @@ impl TargetTable {
     pub fn named(&self, name: &str, case: Case) -> Option<&TargetColumn> {
         let names = self.columns.iter().map(|column| column.name.as_str());
         case.find(name, names).map(|place| &self.columns[place])
+    }
+
+    /// The key of its rows where nothing else names one: the primary key, else the only unique index
+    /// whose columns take no null.
+    pub fn default_key(&self) -> Option<&[String]> {
+        if let Some(primary) = self.primary {
+            return self.unique.get(primary).map(Vec::as_slice);
+        }
+        let filled = |name: &String| self.column(name).is_some_and(|column| !column.nullable);
+        let whole = |unique: &&Vec<String>| unique.iter().all(filled);
+        let mut found = self.unique.iter().filter(whole);
+        found
+            .next()
+            .filter(|_| found.next().is_none())
+            .map(Vec::as_slice)
     }
 
     /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.
@@ -667,6 +684,7 @@ mod tests {
                 .map(|(name, text)| column(name, text))
                 .collect(),
             unique: vec![vec!["id".to_owned()]],
+            primary: Some(0),
         });
         let key = ["id".to_owned()];
         let wanted = Wanted {
@@ -771,6 +789,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint")],
             unique: Vec::new(),
+            primary: None,
         };
         let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
         let key = ["id".to_owned()];
@@ -795,6 +814,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint"), required],
             unique: vec![key.to_vec()],
+            primary: Some(0),
         };
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(error.to_string().contains("column \"must\""), "{error}");
@@ -805,6 +825,7 @@ mod tests {
         let table = TargetTable {
             columns: vec![column("id", "bigint")],
             unique: vec![vec!["id".to_owned()]],
+            primary: Some(0),
         };
         let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
         let key = ["id".to_owned()];
@@ -820,5 +841,33 @@ mod tests {
         assert_eq!(planned.actions.len(), 1);
         let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
         assert!(error.to_string().contains("_deleted"), "{error}");
+    }
+
+    #[test]
+    fn the_default_key_is_the_primary_one_or_the_only_one_without_nulls() {
+        let check = |unique: &[&[&str]], primary: Option<usize>, expect: Option<&[&str]>| {
+            let column = |name: &str| TargetColumn {
+                name: name.to_owned(),
+                sql_type: "bigint".to_owned(),
+                nullable: name.starts_with("maybe"),
+                has_default: false,
+                generated: false,
+            };
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let table = TargetTable {
+                columns: ["id", "code", "maybe"].map(column).into(),
+                unique: unique.iter().map(|unique| names(unique)).collect(),
+                primary,
+            };
+            let expect: Option<Vec<String>> = expect.map(names);
+            assert_eq!(table.default_key(), expect.as_deref(), "{unique:?}");
+        };
+        check(&[&["code"], &["id"]], Some(1), Some(&["id"]));
+        check(&[&["id", "code"]], None, Some(&["id", "code"]));
+        check(&[&["code"], &["maybe"]], None, Some(&["code"]));
+        check(&[&["code"], &["id"]], None, None);
+        check(&[&["maybe"]], None, None);
+        check(&[&["id", "maybe"]], None, None);
+        check(&[], None, None);
     }
 }

@@ -21,11 +21,13 @@ use crate::error::{Error, Result};
 use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
+use crate::sql::admit::KnownTables;
 use crate::sql::apply::apply;
 use crate::sql::bisect::{Found, bisect};
 use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Connection, Purpose, Settings};
 use crate::sql::failure::Failure;
+use crate::sql::moves;
 use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::positions::{fence, is_done};
 use crate::sql::session::SqlSession;
@@ -55,6 +57,7 @@ pub(crate) async fn connect<C: Bulk>(
         identity: identity.clone(),
         resolvers: resolvers.clone(),
         session: Some(session),
+        tables: KnownTables::default(),
         in_doubt: None,
     }))
 }
@@ -84,6 +87,25 @@ pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
     }
 }
 
+/// The key of the one table that the sink names, as the table says it; `None` where the sink says it
+/// itself, where the table does not exist or has no such key, or depends on the change.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn default_key<C: Connection>(
+    settings: &C::Settings,
+) -> Result<Option<Vec<String>>> {
+    let options = settings.options();
+    if options.key.is_some() || options.table.contains('{') {
+        return Ok(None);
+    }
+    let target = Target::of(&options.table, &Table::nowhere())?;
+    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
+    let found = connection.describe(&target).await;
+    let found = found.map_err(Failure::into_error)?;
+    Ok(found.and_then(|table| table.default_key().map(<[String]>::to_vec)))
+}
+
 /// A session that writes nothing and decides nothing.
 async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Result<C> {
     let identity = Identity {
@@ -102,6 +124,8 @@ struct SqlSink<C: Bulk> {
     /// Taken out during a call and put back only where its state is known, so that a call that was
     /// dropped half-way leaves no open transaction behind.
     session: Option<SqlSession<C>>,
+    /// Tables that were looked up before a write was planned.
+    tables: KnownTables,
     /// The last write, from just before its commit until the reply to it.
     in_doubt: Option<InDoubt>,
 }
@@ -155,7 +179,7 @@ impl<C: Bulk> Sink for SqlSink<C> {
                 Failure::Error(error) => {
                     session.connection.roll_back().await?;
                     self.session = Some(session);
-                    return Err(error);
+                    return Err(moves::explain(write, error));
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
@@ -212,8 +236,15 @@ impl<C: Bulk> SqlSink<C> {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
-        let slices = ChangeSlice::of_write(&options, write)?;
-        let early = match C::PREPARES_INSIDE {
+        for target in self.tables.unknown(&options, &write.changes)? {
+            let table = session.connection.describe(&target).await?;
+            self.tables.learn(target, table.as_ref());
+        }
+        let admitted = self.tables.admit(&options, write)?;
+        let mut slices = ChangeSlice::of_write(&options, &admitted.write)?;
+        // Which rows are to be made whole is known by their values, which are read in the transaction.
+        let moves = moves::prepare(session, &options, &slices).await?;
+        let early = match C::PREPARES_INSIDE || moves {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
         };
@@ -226,7 +257,10 @@ impl<C: Bulk> SqlSink<C> {
             session.connection.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        let outcome = if in_pieces {
+        if moves {
+            slices = moves::complete(session, &options, slices).await?;
+        }
+        let mut outcome = if in_pieces {
             match bisect(session, &options, &slices).await? {
                 Found::Applied(outcome) => outcome,
                 Found::Culprits(culprits) => {
@@ -240,6 +274,7 @@ impl<C: Bulk> SqlSink<C> {
             };
             apply(session, &options, &work).await?
         };
+        outcome += &admitted.outcome;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),

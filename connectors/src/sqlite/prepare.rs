@@ -322,6 +322,7 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
     }
     if !key.is_empty() {
         key.sort();
+        table.primary = Some(table.unique.len());
         table
             .unique
             .push(key.into_iter().map(|(_, name)| name).collect());

@@ -107,7 +107,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
 }
 
 async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Failure> {
-    let plan = Plan::new(file);
+    let mut plan = Plan::new(file);
     let sink = search::sink(file, arguments.sink.as_deref())?;
     let at = search::source(&plan, &sink, arguments.source.as_deref())?;
     let node = file.sinks.iter().find(|(name, _)| *name == sink);
@@ -123,6 +123,7 @@ async fn answer(arguments: &Arguments, file: &PipelineFile) -> Result<Report, Fa
             "sink {sink} cannot be asked what it would do: explain takes sinks of type postgres and sqlite"
         )));
     };
+    plan.take_keys().await?;
     let source = &plan.sources[at];
     let mut report = Report {
         pipeline: file.name.clone(),

@@ -10,7 +10,7 @@ use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message as _};
+use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -116,6 +116,27 @@ impl Kafka {
             let mut record = BaseRecord::<[u8], [u8]>::to(topic);
             record.key = message.key.as_deref().map(str::as_bytes);
             record.payload = message.value.as_deref().map(str::as_bytes);
+            record
+        }));
+    }
+
+    /// As [`Kafka::produce`], each with its headers.
+    pub(crate) fn produce_with_headers(
+        &self,
+        topic: &str,
+        messages: &[(Message, &[(&str, &str)])],
+    ) {
+        self.produce_each(messages.iter().map(|(message, headers)| {
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic);
+            record.key = message.key.as_deref().map(str::as_bytes);
+            record.payload = message.value.as_deref().map(str::as_bytes);
+            record.headers = headers.iter().fold(None, |all, (key, value)| {
+                let all = all.unwrap_or_else(OwnedHeaders::new);
+                Some(all.insert(Header {
+                    key,
+                    value: Some(*value),
+                }))
+            });
             record
         }));
     }

@@ -22,8 +22,7 @@ impl Debezium {
         envelope: Envelope,
         expected: Option<usize>,
     ) -> Parsed<Done> {
-        let records = job.records.clone();
-        let value = records.value(job.index).unwrap_or_default();
+        let value = job.value().unwrap_or_default();
         let operation = match head.operation.as_deref() {
             Some(b"c") => Operation::Create,
             Some(b"u") => Operation::Update,
@@ -75,6 +74,10 @@ impl Debezium {
             form,
             has_row.then_some((value, own_row)),
         );
+        if self.lacks_key_columns(job, target) {
+            self.rollback(Some(target));
+            return Ok(Done::LacksKeyColumns);
+        }
         let time = self.event_time(job, head);
         match operation {
             Operation::Truncate => {
@@ -107,6 +110,10 @@ impl Debezium {
                 if let Err(start) = appended {
                     self.append(job, target, value, start)?;
                 }
+                if self.lacks_key_value(job, target) {
+                    self.rollback(Some(target));
+                    return Ok(Done::LacksKeyColumns);
+                }
                 match before {
                     Some(start) if operation == Operation::Update => {
                         // Where the row did not fit at first, its stream may have forgotten the keys.
@@ -120,6 +127,10 @@ impl Debezium {
                     }
                     // What else holds a row before has no image, nor does one that stands again as null.
                     _ => self.streams[target].drop_image(),
+                }
+                if before.is_none() && self.append_old_key(job, target, value, own_row)? {
+                    self.commit(job, target, Operation::Create, time, value.len());
+                    return Ok(Done::Rows { deleted: false });
                 }
                 self.commit(job, target, operation, time, value.len());
             }
@@ -188,6 +199,10 @@ impl Debezium {
         self.streams[target].reduce_to_key();
         self.streams[target].commit(Operation::Delete, time, job.index as u32, value.len());
         self.append(job, target, value, after)?;
+        if self.streams[target].is_partial() {
+            // The values that are left out are those of the row under its old key.
+            self.append_forced_image(job, target, (value, before), (value, after))?;
+        }
         self.commit(job, target, Operation::Create, time, value.len());
         Ok(true)
     }
@@ -251,8 +266,17 @@ impl Debezium {
             self.rollback(expected);
         }
         self.prepare(job, target, basis, Form::Flat, Some((value, start)));
+        if self.lacks_key_columns(job, target) {
+            self.rollback(Some(target));
+            return Ok(Done::LacksKeyColumns);
+        }
         if !appended || expected != Some(target) {
             self.append(job, target, value, start)?;
+        }
+        let is_row = !matches!(operation, Operation::Delete | Operation::Truncate);
+        if is_row && self.lacks_key_value(job, target) {
+            self.rollback(Some(target));
+            return Ok(Done::LacksKeyColumns);
         }
         let stream = &mut self.streams[target];
         match operation {
@@ -264,13 +288,16 @@ impl Debezium {
             Operation::Create | Operation::Update | Operation::Read => {}
         }
         let time = self.event_time(job, &head);
+        let moved = is_row && self.append_old_key(job, target, value, start)?;
+        let operation = if moved { Operation::Create } else { operation };
         self.commit(job, target, operation, time, value.len());
         Ok(Done::Rows {
             deleted: operation == Operation::Delete,
         })
     }
 
-    /// A null value: a delete by the record key, unless it follows that delete (R12).
+    /// A null value: a delete by the record key, unless it follows that delete (R12) or nothing says
+    /// in which table.
     #[cold]
     pub(super) fn tombstone(
         &mut self,
@@ -311,15 +338,19 @@ impl Debezium {
         };
         let topic = &self.topics[job.topic];
         let target = match topic.streams[..] {
-            [] => self.target(job.topic, &Head::default()),
+            [] => match self.table_ahead(job) {
+                Some(target) => target,
+                None => self.target(job.topic, &Head::default()),
+            },
             [only] => only,
-            _ => {
-                return Err(Fault::key(
-                    "a tombstone in a topic of several tables names none",
-                ));
-            }
+            _ => match self.table_of_key(job.topic, bytes) {
+                Some(target) => target,
+                // The delete before it said which.
+                None => return Ok(Done::Superseded),
+            },
         };
-        let (object, schema) = record_key::values(bytes, key.as_ref())?;
+        let is_text = self.key_is_text(target, key.as_ref());
+        let (object, schema) = record_key::values(bytes, key.as_ref(), is_text)?;
         let stream = &self.streams[target];
         let form = stream.form;
         let known = stream.basis().map(|basis| basis.connect.clone());
@@ -357,7 +388,8 @@ impl Debezium {
         let names = self.streams[target]
             .basis()
             .and_then(|basis| basis.key.clone());
-        let (object, _) = record_key::values(bytes, names.as_ref())?;
+        let is_text = self.key_is_text(target, names.as_ref());
+        let (object, _) = record_key::values(bytes, names.as_ref(), is_text)?;
         self.append(job, target, &object, 0)?;
         let stream = &mut self.streams[target];
         if !stream.has_key() || stream.lacks_key() {

@@ -33,7 +33,7 @@ impl Debezium {
                     .as_deref()
                     .map_or_else(|| known.table.clone(), text),
             };
-            self.streams.push(Stream::new(table, self.before));
+            self.streams.push(Stream::new(table, self.keys.clone()));
             self.streams.len() - 1
         });
         let known = &mut self.topics[topic];
@@ -76,9 +76,17 @@ impl Debezium {
             (Some(connect), _) => {
                 stream.observed = None;
                 let connect = connect.clone();
-                stream.reshape(&connect.columns, form, basis, projection);
+                let columns = self.with_key_columns(job, &connect.columns, &basis);
+                self.topics[job.topic].lacks_key_columns |= columns.len() > connect.columns.len();
+                let projection = self.projection.as_deref();
+                self.streams[target].reshape(&columns, form, basis, projection);
             }
-            (None, Some(declared)) => stream.reshape(declared, form, basis, projection),
+            (None, Some(given)) => {
+                let columns = self.with_key_columns(job, given, &basis);
+                self.topics[job.topic].lacks_key_columns |= columns.len() > given.len();
+                let projection = self.projection.as_deref();
+                self.streams[target].reshape(&columns, form, basis, projection);
+            }
             (None, None) => {
                 let observed = stream
                     .observed
@@ -136,18 +144,33 @@ impl Debezium {
         bytes: &[u8],
         (before, after): (usize, usize),
     ) -> Parsed<()> {
-        let read = |this: &mut Self| {
-            let stream = &mut this.streams[target];
-            stream.append_image(&mut Cursor::from(bytes, before), &this.placeholder)
-        };
-        if self.streams[target].lacks_image()
-            && !read(self)
-            && self.adapt(job, target, bytes, before)
-        {
-            self.append(job, target, bytes, after)?;
-            read(self);
+        if self.streams[target].lacks_image(bytes) {
+            self.append_any_image(job, target, (bytes, before), (bytes, after))?;
         }
         Ok(())
+    }
+
+    /// The same for an image that is needed, whoever asks for it, and that may stand elsewhere. False
+    /// where it cannot be read.
+    pub(super) fn append_any_image(
+        &mut self,
+        job: &mut Job<'_>,
+        target: usize,
+        (image, image_at): (&[u8], usize),
+        (row, row_at): (&[u8], usize),
+    ) -> Parsed<bool> {
+        let read = |this: &mut Self| {
+            let stream = &mut this.streams[target];
+            stream.append_image(&mut Cursor::from(image, image_at), &this.placeholder)
+        };
+        if read(self) {
+            return Ok(true);
+        }
+        if self.adapt(job, target, image, image_at) {
+            self.append(job, target, row, row_at)?;
+            return Ok(read(self));
+        }
+        Ok(false)
     }
 
     /// Gives the columns that nobody declared the kinds of the values of this row; what was committed

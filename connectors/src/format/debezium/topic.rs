@@ -18,6 +18,8 @@ pub(super) struct Topic {
     /// The stream of the last message.
     pub(super) last: Option<usize>,
     pub(super) key: RecordKey,
+    /// Values lack columns that the record key has.
+    pub(super) lacks_key_columns: bool,
     /// The bytes of the last message up to its payload, and their schema.
     pub(super) wrapper: Vec<u8>,
     pub(super) wrapper_schema: Option<Arc<Connect>>,
@@ -49,6 +51,7 @@ impl Debezium {
                     streams: Vec::new(),
                     last: None,
                     key: RecordKey::default(),
+                    lacks_key_columns: false,
                     wrapper: Vec::new(),
                     wrapper_schema: None,
                 });

@@ -47,6 +47,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
                 .map(|&column| columns[column].0.to_owned())
                 .collect(),
         ],
+        primary: Some(0),
     };
     let collations = columns
         .iter()

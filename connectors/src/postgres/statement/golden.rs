@@ -45,6 +45,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
         table: TargetTable {
             columns: columns.iter().map(column).collect(),
             unique: Vec::new(),
+            primary: None,
         },
         exact: columns.iter().map(|(_, _, _, exact)| *exact).collect(),
         kinds: columns

@@ -12,6 +12,7 @@ use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::Identity;
+use crate::sql::admit::with_default_key;
 use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::contested::read_facts;
@@ -62,6 +63,7 @@ async fn ask<C: Bulk>(
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();
     let found = session.connection.describe(&target).await?;
+    let changes = &with_default_key(options, &target, found.as_ref(), changes)?;
     let reading = read_only_options(options);
     let lent = undeclared::to_look(C::DIALECT, &reading, &name, changes, found.as_ref())?;
     let changes = &lent;

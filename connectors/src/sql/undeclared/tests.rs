@@ -40,6 +40,7 @@ fn options(evolution: Evolution) -> Options {
 
 fn table(columns: &[(&str, &str)]) -> TargetTable {
     TargetTable {
+        primary: None,
         columns: columns
             .iter()
             .map(|&(name, sql_type)| TargetColumn {
