@@ -37,7 +37,7 @@ impl Bench for Extended {
 }
 
 /// Types of PostgreSQL's own catalogue that no value of ours can be compared with, or that no table has.
-const NOT_COMPARED: &str = "'cidr', 'inet', 'macaddr8', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', \
+const NOT_COMPARED: &str = "'cidr', 'inet', 'macaddr8', 'tstzrange', 'tstzmultirange', 'pg_node_tree', 'pg_ndistinct', 'pg_dependencies', 'pg_mcv_list', \
     'pg_brin_bloom_summary', 'pg_brin_minmax_multi_summary', 'gtsvector', 'aclitem', 'refcursor', 'tsvector', 'tsquery', \
     'jsonpath', 'tid', 'xid', 'xid8', 'cid', 'pg_snapshot', 'txid_snapshot', 'oidvector', 'int2vector'";
 

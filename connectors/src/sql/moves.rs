@@ -23,10 +23,9 @@ use crate::change::{Changes, Image, Operation};
 use crate::conflict::Held;
 use crate::error::{Error, RejectedChange, Result};
 use crate::format::fit;
-use crate::sink::Write;
+use crate::sink::{Identity, Write};
 use crate::sql::Options;
-use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
-use crate::sql::contested::read_facts;
+use crate::sql::bulk::{Bulk, Locked, PreparedTable as _, TableWrite};
 use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
 use crate::sql::plan::ChangeSlice;
@@ -275,7 +274,7 @@ impl Question {
 /// the transaction of a write begins.
 ///
 /// # Errors
-/// As the plan of a write.
+/// As [`Tables::prepare`](crate::sql::bulk::Tables::prepare).
 pub(crate) async fn prepare<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
@@ -321,9 +320,10 @@ async fn typed<C: Bulk>(
 /// Makes rows whole, in the open transaction.
 ///
 /// # Errors
-/// As [`read_facts`].
+/// As [`Bulk::lock`].
 pub(crate) async fn complete<C: Bulk>(
     session: &mut SqlSession<C>,
+    identity: &Identity,
     options: &Options,
     mut slices: Vec<ChangeSlice>,
 ) -> Result<Vec<ChangeSlice>, Failure> {
@@ -344,15 +344,17 @@ pub(crate) async fn complete<C: Bulk>(
         let layout = table.layout();
         let placed = layout.place(&keys)?;
         let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
-        let identity = session.identity.clone();
+        let firsts = placed
+            .take(&groups.firsts())
+            .map_err(Error::configuration)?;
         let write = TableWrite {
             table: &table,
             options,
-            identity: &identity,
-            has_tombstones: session.books.has_tombstones,
+            identity,
+            has_tombstones: false,
         };
-        let (_, facts) = read_facts(session, &write, &placed, &groups).await?;
-        answers.push(Some(question.answer(&groups, facts.held)));
+        let Locked { held, .. } = session.connection.lock(&write, &firsts).await?;
+        answers.push(Some(question.answer(&groups, held)));
     }
     let whole = moves.complete(options, &answers)?;
     for (slice, changes) in slices.iter_mut().zip(whole) {

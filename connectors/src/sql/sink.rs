@@ -258,7 +258,7 @@ impl<C: Bulk> SqlSink<C> {
             return self.answer_moved(session, write).await;
         }
         if moves {
-            slices = moves::complete(session, &options, slices).await?;
+            slices = moves::complete(session, &self.identity, &options, slices).await?;
         }
         let mut outcome = if in_pieces {
             match bisect(session, &options, &slices).await? {

@@ -161,7 +161,8 @@ impl Undeclared {
         let schema = changes.schema();
         let truncates = |operation: &Operation| *operation == Operation::Truncate;
         let is_one = schema.fields().iter().any(|field| is_undeclared(field));
-        if !is_one && !(schema.fields().is_empty() && changes.operations.iter().all(truncates)) {
+        let is_bare = schema.fields().is_empty() && changes.operations.iter().all(truncates);
+        if !is_one && !is_bare {
             return Ok(None);
         }
         let names = options.key.as_deref().or(changes.key.as_deref());

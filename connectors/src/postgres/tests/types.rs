@@ -377,6 +377,7 @@ async fn what_a_domain_an_array_money_or_a_name_would_change_is_rejected_r23() {
             (Field::new("c", DataType::Utf8, true), text),
         ];
         fixture.config.table = name.clone();
+        fixture.identity.pipeline = name.clone();
         let written = fixture
             .writer()
             .await

@@ -15,6 +15,9 @@ use crate::sql::catalogue::TargetColumn;
 use crate::sql::identifier::Dialect;
 use crate::sql::types::arrow_field;
 
+/// One JSON value a row; `None` is null.
+type Cells<'a> = Box<dyn Iterator<Item = Option<Cow<'a, [u8]>>> + 'a>;
+
 /// What was read.
 pub(super) struct Read {
     pub(super) array: ArrayRef,
@@ -154,10 +157,7 @@ fn documents(values: &ArrayRef) -> ArrayRef {
 }
 
 /// The values as the JSON that they came as.
-fn cells<'a>(
-    field: &Field,
-    values: &'a ArrayRef,
-) -> Result<Box<dyn Iterator<Item = Option<Cow<'a, [u8]>>> + 'a>> {
+fn cells<'a>(field: &Field, values: &'a ArrayRef) -> Result<Cells<'a>> {
     let owned = |text: String| Some(Cow::Owned(text.into_bytes()));
     Ok(match (Logical::of(field), values.data_type()) {
         (Some(_), DataType::Utf8) => {
