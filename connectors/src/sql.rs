@@ -13,6 +13,7 @@ pub(crate) mod bulk;
 pub(crate) mod connection;
 pub(crate) mod failure;
 pub(crate) mod session;
+pub(crate) mod table;
 
 pub(crate) mod sink;
 

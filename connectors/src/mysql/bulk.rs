@@ -6,27 +6,28 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
-use super::equality;
 use super::failure::Failure;
-use super::prepare::{Prepared, lend};
-use super::read::{Found, Reader, read};
+use super::prepare::{Prepared, evolution};
+use super::read::{self, Reader, read};
 use super::session::{Session, integer};
 use super::stage::{
     DELETES, Partial, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys,
 };
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
+use super::{catalogue, equality};
 use crate::change::Changes;
 use crate::conflict::TargetRows;
 use crate::error::Error;
+use crate::sql::DeleteMode;
 use crate::sql::bulk::{
-    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
+    Bulk, Counts, Fates, Found, Layout, Load, Locked, PreparedTable, Shape, Staged, TableWrite,
+    Tables,
 };
+use crate::sql::catalogue::{Action, TargetTable};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::Refused;
 use crate::sql::target::Target;
-use crate::sql::undeclared::Lent;
-use crate::sql::{DeleteMode, Options};
 
 /// A load in the staging table.
 pub(super) enum StagedLoad {
@@ -57,29 +58,52 @@ impl<'a> Statements<'a> {
     }
 }
 
+impl Found for catalogue::Found {
+    fn table(&self) -> &TargetTable {
+        &self.table
+    }
+
+    fn is_domain(&self, _: &str) -> bool {
+        false
+    }
+}
+
 impl Tables for Session {
+    type Found = catalogue::Found;
+
     type Table = Prepared;
 
     const PREPARES_INSIDE: bool = false;
 
-    async fn lend(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        may_wait: bool,
-    ) -> Result<Option<Lent>, Failure> {
-        lend(self, options, target, changes, may_wait).await
+    async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
+        catalogue::read(&mut self.connection, &self.server, target).await
     }
 
-    async fn prepare(
-        &mut self,
-        options: &Options,
+    fn evolution(
+        &self,
         target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Prepared>, Failure> {
-        Prepared::of(self, options, target, changes, key).await
+        found: Option<&catalogue::Found>,
+        action: Action,
+    ) -> Result<String, Error> {
+        evolution(&self.server, target, found, action)
+    }
+
+    async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
+        let prepared = Prepared::build(shape, self.next_stage())?;
+        self.execute(&prepared.create_stage()).await?;
+        Ok(prepared)
+    }
+
+    async fn forget(&mut self, tables: Vec<Arc<Prepared>>) -> Result<(), Failure> {
+        let stages: Vec<&str> = tables.iter().map(|table| table.stage.as_str()).collect();
+        if stages.is_empty() {
+            return Ok(());
+        }
+        for stage in &stages {
+            self.filled.remove(*stage);
+        }
+        self.execute(&format!("DROP TEMPORARY TABLE {}", stages.join(", ")))
+            .await
     }
 
     async fn normal_texts(
@@ -420,7 +444,7 @@ async fn held(
         let expression = format!("(t.{mark} IS TRUE)");
         readers.push(Reader::of(&expression, "tinyint(1)", &field));
     }
-    let Found {
+    let read::Found {
         exists,
         mut columns,
     } = read(session, &readers, &statements.held(step), count).await?;
@@ -458,7 +482,7 @@ async fn graves(
     };
     let field = &prepared.placed.fields()[version.column];
     let reader = Reader::of(expression, sql_type, field);
-    let Found {
+    let read::Found {
         exists,
         mut columns,
     } = read(session, &[reader], &statements.graves(step), count).await?;

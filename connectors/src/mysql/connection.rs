@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::session::Session;
 use super::{MysqlSink, catalogue, positions};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
@@ -56,11 +56,21 @@ impl Connection for Session {
 
 impl SchemaLock for Session {
     async fn lock_schema(&mut self) -> Result<(), Failure> {
+        if self.writing {
+            // A change of the schema would commit what is written so far.
+            return Err(Failure::Stale(Error::configuration(
+                "a table has changed while it was written: compare it with the columns of the changes",
+            )));
+        }
         positions::lock_schemas(self).await
     }
 
     async fn unlock_schema(&mut self) -> Result<(), Failure> {
         positions::unlock_schemas(self).await
+    }
+
+    async fn revision(&mut self) -> Result<Option<i64>, Failure> {
+        Ok(None)
     }
 }
 

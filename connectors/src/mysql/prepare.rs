@@ -7,24 +7,20 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, SchemaRef};
 
-use super::catalogue::{self, Found};
+use super::catalogue::Found;
 use super::equality::{Collation, equality};
-use super::failure::Failure;
 use super::place::Place;
-use super::positions::{lock_schemas, unlock_schemas};
 use super::read::Reader;
-use super::session::Session;
-use crate::change::Changes;
+use super::session::Server;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
-use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
+use crate::sql::bulk::Shape;
+use crate::sql::catalogue::{Action, statement};
 use crate::sql::conflict::Comparison;
-use crate::sql::decide::takes_resolver;
 use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
 use crate::sql::types::mysql::split;
-use crate::sql::undeclared::{Lent, Undeclared};
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
@@ -98,60 +94,17 @@ pub(super) struct Version {
 }
 
 impl Prepared {
-    /// The prepared form of the target of `changes`: from the session, or made now.
-    pub(super) async fn of(
-        session: &mut Session,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Self>, Failure> {
-        let schema = changes.schema();
-        let is_key = |column: &Column| key.contains(&column.index);
-        let known = session.prepared(target).iter().find(|prepared| {
-            (Arc::ptr_eq(&prepared.schema, &schema) || prepared.schema == schema)
-                && prepared
-                    .columns
-                    .iter()
-                    .all(|column| column.key == is_key(column))
-        });
-        if let Some(known) = known {
-            return Ok(known.clone());
-        }
-        let names: Vec<String> = key
-            .iter()
-            .map(|&column| schema.field(column).name().clone())
-            .collect();
-        let name = target.to_string();
-        let wanted = Wanted {
-            target: &name,
-            schema: &schema,
-            key: &names,
-            soft_delete_column: options.mark(),
-            case: options.case,
-            kinds: &[],
-        };
-        let (found, plan) = evolve(session, options, target, &wanted).await?;
-        let left_out = plan.left_out.iter();
-        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
-        session.lender.warn_left_out(&name, left_out);
-        let number = session.next_stage();
-        let prepared = Self::build(options, target, schema.clone(), key, &found, &plan, number)?;
-        session.execute(&prepared.create_stage()).await?;
-        let prepared = Arc::new(prepared);
-        session.keep(target, prepared.clone()).await?;
-        Ok(prepared)
-    }
-
-    pub(super) fn build(
-        options: &Options,
-        target: &Target,
-        schema: SchemaRef,
-        key: &[usize],
-        found: &Found,
-        plan: &Plan,
-        stage_number: usize,
-    ) -> Result<Self> {
+    /// Of a table with this number, whose staging table is yet to be made.
+    pub(super) fn build(shape: &Shape<'_, Found>, stage_number: usize) -> Result<Self> {
+        let Shape {
+            options,
+            target,
+            schema,
+            key,
+            found,
+            plan,
+        } = *shape;
+        let schema = schema.clone();
         let mut columns: Vec<Column> = Vec::new();
         let mut readers = Vec::new();
         let mut version = None;
@@ -310,113 +263,16 @@ impl Version {
     }
 }
 
-/// The changes with the target's types for the columns that no schema declares (R19), where there are
-/// any; `None` where they are truncates of a table that does not exist.
-pub(super) async fn lend(
-    session: &mut Session,
-    options: &Options,
-    target: &Target,
-    changes: &Changes,
-    may_wait: bool,
-) -> Result<Option<Lent>, Failure> {
-    let Some(given) = Undeclared::of(options, changes)? else {
-        return Ok(Some(Lent::declared(changes)));
-    };
-    let rejected = given.keyless();
-    if !rejected.is_empty() {
-        return Ok(Some(Lent::refused(changes, rejected)));
-    }
-    if given.is_rowless()
-        && catalogue::read(&mut session.connection, &session.server, target)
-            .await?
-            .is_none()
-    {
-        return Ok(None);
-    }
-    let name = target.to_string();
-    let schema = given.changes().schema();
-    let wanted = given.wanted(&name, &schema, options);
-    let dialect = Dialect::Mysql;
-    let (table, planned) = match session.lender.known(dialect, target, &wanted, options) {
-        Some(known) => known,
-        None => {
-            let found = catalogue::read(&mut session.connection, &session.server, target).await?;
-            let table = found.as_ref().map(|found| &found.table);
-            let refused = given.refused(dialect, options, &name, table)?;
-            if !refused.is_empty() {
-                return Ok(Some(Lent::refused(changes, refused)));
-            }
-            let (found, planned) = evolve(session, options, target, &wanted).await?;
-            (session.lender.remember(target, &found.table), planned)
-        }
-    };
-    let whole = takes_resolver(options, changes, may_wait)?;
-    let lent = given.lend(dialect, options, &table, &planned, whole)?;
-    let left_out = lent.left_out_columns.iter().map(String::as_str);
-    session.lender.warn_left_out(&name, left_out);
-    Ok(Some(lent))
-}
-
-/// Brings the target to what the changes need, as far as the policy allows.
-async fn evolve(
-    session: &mut Session,
-    options: &Options,
-    target: &Target,
-    wanted: &Wanted<'_>,
-) -> Result<(Found, Plan), Failure> {
-    let name = wanted.target;
-    let look = |found: &Option<Found>| {
-        plan(
-            Dialect::Mysql,
-            wanted,
-            found.as_ref().map(|found| &found.table),
-            options.evolution,
-        )
-    };
-    let found = catalogue::read(&mut session.connection, &session.server, target).await?;
-    let planned = look(&found)?;
-    if let (Some(found), true) = (found, planned.actions.is_empty()) {
-        return Ok((found, planned));
-    }
-    if session.writing {
-        // It would commit what is written so far.
-        return Err(Failure::Stale(Error::configuration(format!(
-            "table {name:?} has changed while it was written: compare it with the columns of the changes"
-        ))));
-    }
-    // Another session may be doing the same: look again under the lock.
-    lock_schemas(session).await?;
-    let found = catalogue::read(&mut session.connection, &session.server, target).await?;
-    let quoted = target.quoted(Dialect::Mysql)?;
-    for action in look(&found)?.actions {
-        let sql = sql_of(session, &quoted, found.as_ref(), action)?;
-        // A large table takes longer than a write may.
-        let unlimited = if session.server.mariadb {
-            "SET STATEMENT max_statement_time = 0 FOR "
-        } else {
-            ""
-        };
-        session.execute(&format!("{unlimited}{sql}")).await?;
-    }
-    unlock_schemas(session).await?;
-    let found = catalogue::read(&mut session.connection, &session.server, target)
-        .await?
-        .ok_or_else(|| {
-            Error::configuration(format!("table {name:?} was dropped while it was evolved"))
-        })?;
-    let planned = look(&Some(found.clone()))?;
-    Ok((found, planned))
-}
-
 /// The statement of one action. A new table tells texts apart by their bytes, as the source does; a
 /// wider column keeps what else it was.
-fn sql_of(
-    session: &Session,
-    quoted: &str,
+pub(super) fn evolution(
+    server: &Server,
+    target: &Target,
     found: Option<&Found>,
     action: Action,
-) -> Result<String, Failure> {
-    Ok(match (action, found) {
+) -> Result<String> {
+    let quoted = &target.quoted(Dialect::Mysql)?;
+    let sql = match (action, found) {
         (Action::Widen { column, sql_type }, Some(found)) => {
             let sql_type = format!("{sql_type}{}", found.attributes(&column)?);
             statement(Dialect::Mysql, quoted, &Action::Widen { column, sql_type })?
@@ -424,8 +280,15 @@ fn sql_of(
         (action @ Action::Create { .. }, _) => format!(
             "{} ENGINE = InnoDB COLLATE {}",
             statement(Dialect::Mysql, quoted, &action)?,
-            session.server.collation()
+            server.collation()
         ),
         (action, _) => statement(Dialect::Mysql, quoted, &action)?,
-    })
+    };
+    // A large table takes longer than a write may.
+    let unlimited = if server.mariadb {
+        "SET STATEMENT max_statement_time = 0 FOR "
+    } else {
+        ""
+    };
+    Ok(format!("{unlimited}{sql}"))
 }

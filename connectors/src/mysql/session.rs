@@ -3,9 +3,8 @@
 //! A session whose state is not known is dropped, never repaired. Staged rows and decisions carry the
 //! number of their step: tables are emptied only between transactions, since `TRUNCATE` commits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
@@ -13,7 +12,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
 use super::MysqlSink;
 use super::failure::{Failure, failure};
-use super::prepare::Prepared;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
@@ -21,12 +19,7 @@ use crate::sql::ledger;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables};
-use crate::sql::target::Target;
-use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
-
-/// Staging tables that one session keeps; past it all are dropped and made again as needed.
-const PREPARED_MAX: usize = 256;
 
 /// What was decided about each staged row that met one of the target.
 pub(super) const DECISIONS: &str = "_syncline_decisions";
@@ -64,14 +57,10 @@ pub(super) struct Session {
     pub(super) server: Server,
     /// The tables that the target knows to be written.
     written: WrittenTables,
-    prepared: HashMap<Target, Vec<Arc<Prepared>>>,
-    prepared_count: usize,
-    /// What is remembered of targets for columns that no schema declares.
-    pub(super) lender: Lender,
     stages_made: usize,
     step: u32,
     /// Staging tables that hold rows.
-    filled: HashSet<String>,
+    pub(super) filled: HashSet<String>,
     /// Whether a transaction is open, which a change of a schema would commit.
     pub(super) writing: bool,
     /// Whether there is a table of decisions, which a session that only reads does not make.
@@ -90,9 +79,6 @@ impl Session {
             connection,
             server,
             written: WrittenTables::default(),
-            prepared: HashMap::new(),
-            prepared_count: 0,
-            lender: Lender::default(),
             stages_made: 0,
             step: 0,
             filled: HashSet::new(),
@@ -125,38 +111,6 @@ impl Session {
         ))
         .await?;
         self.decides = true;
-        Ok(())
-    }
-
-    /// What was prepared for `target`.
-    pub(super) fn prepared(&self, target: &Target) -> &[Arc<Prepared>] {
-        self.prepared.get(target).map_or(&[], Vec::as_slice)
-    }
-
-    /// Keeps what was prepared for as long as the session lives.
-    pub(super) async fn keep(
-        &mut self,
-        target: &Target,
-        prepared: Arc<Prepared>,
-    ) -> Result<(), Failure> {
-        if self.prepared_count >= PREPARED_MAX {
-            let stages: Vec<&str> = self
-                .prepared
-                .values()
-                .flatten()
-                .map(|prepared| prepared.stage.as_str())
-                .collect();
-            let sql = format!("DROP TEMPORARY TABLE {}", stages.join(", "));
-            self.prepared.clear();
-            self.prepared_count = 0;
-            self.filled.clear();
-            self.execute(&sql).await?;
-        }
-        self.prepared_count += 1;
-        self.prepared
-            .entry(target.clone())
-            .or_default()
-            .push(prepared);
         Ok(())
     }
 

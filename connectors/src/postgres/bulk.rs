@@ -8,26 +8,28 @@ use arrow::datatypes::{DataType, Field};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-use super::equality;
 use super::failure::{Failure, failure};
-use super::prepare::{Prepared, lend};
-use super::read::{Found, Reader, read};
+use super::prepare::Prepared;
+use super::read::{self, Reader, read};
 use super::session::Session;
 use super::stage::{INSERT, StagedRound, UPDATE, insert_sets, stage, stage_decided, stage_keys};
 use super::statement::Statements;
+use super::trigger::Remembered;
+use super::{catalogue, equality};
 use crate::change::{Changes, Operation};
 use crate::conflict::{Detect, Strategy, TargetRows};
 use crate::error::Error;
 use crate::sql::DeleteMode;
-use crate::sql::Options;
 use crate::sql::bulk::{
-    Bulk, Counts, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
+    Bulk, Counts, Fates, Found, Layout, Load, Locked, PreparedTable, Shape, Staged, TableWrite,
+    Tables,
 };
+use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::Refused;
+use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
-use crate::sql::undeclared::Lent;
 
 /// A load in the staging table.
 pub(super) enum StagedLoad {
@@ -54,29 +56,61 @@ impl<'a> Statements<'a> {
     }
 }
 
+impl Found for catalogue::Found {
+    fn table(&self) -> &TargetTable {
+        &self.table
+    }
+
+    fn is_domain(&self, column: &str) -> bool {
+        self.is_domain(column)
+    }
+}
+
 impl Tables for Session {
+    type Found = catalogue::Found;
+
     type Table = Prepared;
 
     const PREPARES_INSIDE: bool = false;
 
-    async fn lend(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        may_wait: bool,
-    ) -> Result<Option<Lent>, Failure> {
-        lend(self, options, target, changes, may_wait).await
+    async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
+        catalogue::read(&mut self.connection, target).await
     }
 
-    async fn prepare(
-        &mut self,
-        options: &Options,
+    fn evolution(
+        &self,
         target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Prepared>, Failure> {
-        Prepared::of(self, options, target, changes, key).await
+        _: Option<&catalogue::Found>,
+        action: Action,
+    ) -> Result<String, Error> {
+        statement(
+            Dialect::Postgres,
+            &target.quoted(Dialect::Postgres)?,
+            &action,
+        )
+    }
+
+    async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
+        let prepared = Prepared::build(shape, self.next_stage())?;
+        self.execute(&prepared.create_stage()).await?;
+        if let Some((identity, policy)) = &self.remembers
+            && let Some(table) = Remembered::of_prepared(identity, policy, &prepared)
+        {
+            table.ensure(&mut self.connection).await?;
+        }
+        Ok(prepared)
+    }
+
+    async fn forget(&mut self, tables: Vec<Arc<Prepared>>) -> Result<(), Failure> {
+        let stages = tables
+            .iter()
+            .flat_map(|table| [table.stage.as_str(), table.probe.as_str()]);
+        let stages: Vec<&str> = stages.collect();
+        if stages.is_empty() {
+            return Ok(());
+        }
+        self.execute(&format!("DROP TABLE {}", stages.join(", ")))
+            .await
     }
 
     async fn normal_texts(
@@ -446,7 +480,7 @@ async fn held(
         let field = Arc::new(Field::new("mark", DataType::Boolean, true));
         readers.push(Reader::of(&format!("t.{mark} IS TRUE"), "boolean", &field));
     }
-    let Found {
+    let read::Found {
         exists,
         mut columns,
     } = read(session, "s.row", &readers, &statements.held(), count).await?;
@@ -487,7 +521,7 @@ async fn graves(
     }
     let field = &prepared.placed.fields()[version.column];
     let reader = Reader::of(&expression, sql_type, field);
-    let Found { mut columns, .. } =
+    let read::Found { mut columns, .. } =
         read(session, "s.row", &[reader], &statements.graves(), count).await?;
     Ok(columns.pop().map(|(column, _)| column))
 }

@@ -66,6 +66,10 @@ impl SchemaLock for Session {
     async fn unlock_schema(&mut self) -> Result<(), Failure> {
         self.execute("COMMIT").await
     }
+
+    async fn revision(&mut self) -> Result<Option<i64>, Failure> {
+        Ok(None)
+    }
 }
 
 impl Transaction for Session {

@@ -7,25 +7,19 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 
-use super::catalogue::{self, Found, Kind};
+use super::catalogue::{Found, Kind};
 use super::copy::staged_type;
 use super::equality::equality;
 use super::exact;
-use super::failure::Failure;
-use super::positions::DDL_LOCK;
 use super::read::Reader;
-use super::session::Session;
-use crate::change::Changes;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
-use crate::sql::catalogue::{Action, Plan, Wanted, plan, statement};
+use crate::sql::bulk::Shape;
+
 use crate::sql::conflict::Comparison;
-use crate::sql::decide::takes_resolver;
 use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
-use crate::sql::target::Target;
 use crate::sql::types::split_type;
-use crate::sql::undeclared::{Lent, Undeclared};
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
@@ -107,60 +101,17 @@ pub(super) struct Version {
 }
 
 impl Prepared {
-    /// The prepared form of the target of `changes`: from the session, or made now.
-    pub(super) async fn of(
-        session: &mut Session,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Self>, Failure> {
-        let schema = changes.schema();
-        let is_key = |column: &Column| key.contains(&column.index);
-        let known = session.prepared(target).iter().find(|prepared| {
-            (Arc::ptr_eq(&prepared.schema, &schema) || prepared.schema == schema)
-                && prepared
-                    .columns
-                    .iter()
-                    .all(|column| column.key == is_key(column))
-        });
-        if let Some(known) = known {
-            return Ok(known.clone());
-        }
-        let names: Vec<String> = key
-            .iter()
-            .map(|&column| schema.field(column).name().clone())
-            .collect();
-        let name = target.to_string();
-        let wanted = Wanted {
-            target: &name,
-            schema: &schema,
-            key: &names,
-            soft_delete_column: options.mark(),
-            case: options.case,
-            kinds: &[],
-        };
-        let (found, plan) = evolve(session, options, target, &wanted).await?;
-        let left_out = plan.left_out.iter();
-        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
-        session.lender.warn_left_out(&name, left_out);
-        let number = session.next_stage();
-        let prepared = Self::build(options, target, schema.clone(), key, &found, &plan, number)?;
-        session.execute(&prepared.create_stage()).await?;
-        let prepared = Arc::new(prepared);
-        session.keep(target, prepared.clone()).await?;
-        Ok(prepared)
-    }
-
-    pub(super) fn build(
-        options: &Options,
-        target: &Target,
-        schema: SchemaRef,
-        key: &[usize],
-        found: &Found,
-        plan: &Plan,
-        stage_number: usize,
-    ) -> Result<Self> {
+    /// Of a table with this number, whose staging table is yet to be made.
+    pub(super) fn build(shape: &Shape<'_, Found>, stage_number: usize) -> Result<Self> {
+        let Shape {
+            options,
+            target,
+            schema,
+            key,
+            found,
+            plan,
+        } = *shape;
+        let schema = schema.clone();
         let mut columns = Vec::new();
         let mut version = None;
         let version_name = version_column(&options.conflict)?;
@@ -345,103 +296,6 @@ fn conversions(index: usize, staged: &str, sql_type: &str) -> (String, String) {
         format!("{assigned}::{sql_type}")
     };
     (assigned, compared)
-}
-
-/// The changes with the target's types for the columns that no schema declares (R19), where there are
-/// any; `None` where they are truncates of a table that does not exist.
-pub(super) async fn lend(
-    session: &mut Session,
-    options: &Options,
-    target: &Target,
-    changes: &Changes,
-    may_wait: bool,
-) -> Result<Option<Lent>, Failure> {
-    let Some(given) = Undeclared::of(options, changes)? else {
-        return Ok(Some(Lent::declared(changes)));
-    };
-    let rejected = given.keyless();
-    if !rejected.is_empty() {
-        return Ok(Some(Lent::refused(changes, rejected)));
-    }
-    if given.is_rowless()
-        && catalogue::read(&mut session.connection, target)
-            .await?
-            .is_none()
-    {
-        return Ok(None);
-    }
-    let name = target.to_string();
-    let schema = given.changes().schema();
-    let wanted = given.wanted(&name, &schema, options);
-    let dialect = Dialect::Postgres;
-    let (table, planned) = match session.lender.known(dialect, target, &wanted, options) {
-        Some(known) => known,
-        None => {
-            let found = catalogue::read(&mut session.connection, target).await?;
-            let table = found.as_ref().map(|found| &found.table);
-            let refused = given.refused(dialect, options, &name, table)?;
-            if !refused.is_empty() {
-                return Ok(Some(Lent::refused(changes, refused)));
-            }
-            let (found, planned) = evolve(session, options, target, &wanted).await?;
-            (session.lender.remember(target, &found.table), planned)
-        }
-    };
-    let whole = takes_resolver(options, changes, may_wait)?;
-    let lent = given.lend(dialect, options, &table, &planned, whole)?;
-    let left_out = lent.left_out_columns.iter().map(String::as_str);
-    session.lender.warn_left_out(&name, left_out);
-    Ok(Some(lent))
-}
-
-/// Brings the target to what the changes need, as far as the policy allows.
-async fn evolve(
-    session: &mut Session,
-    options: &Options,
-    target: &Target,
-    wanted: &Wanted<'_>,
-) -> Result<(Found, Plan), Failure> {
-    let name = wanted.target;
-    let look = |found: &Option<Found>| {
-        let mut planned = plan(
-            Dialect::Postgres,
-            wanted,
-            found.as_ref().map(|found| &found.table),
-            options.evolution,
-        )?;
-        // A domain is a range that somebody chose: what is outside of it is refused.
-        planned.actions.retain(|action| match (action, found) {
-            (Action::Widen { column, .. }, Some(found)) => !found.is_domain(column),
-            _ => true,
-        });
-        Ok::<Plan, Error>(planned)
-    };
-    let found = catalogue::read(&mut session.connection, target).await?;
-    let planned = look(&found)?;
-    if let (Some(found), true) = (found, planned.actions.is_empty()) {
-        return Ok((found, planned));
-    }
-    // Another session may be doing the same: look again under the lock.
-    session
-        .execute(&format!(
-            "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({DDL_LOCK})"
-        ))
-        .await?;
-    let found = catalogue::read(&mut session.connection, target).await?;
-    let quoted = target.quoted(Dialect::Postgres)?;
-    for action in &look(&found)?.actions {
-        session
-            .execute(&statement(Dialect::Postgres, &quoted, action)?)
-            .await?;
-    }
-    session.execute("COMMIT").await?;
-    let found = catalogue::read(&mut session.connection, target)
-        .await?
-        .ok_or_else(|| {
-            Error::configuration(format!("table {name:?} was dropped while it was evolved"))
-        })?;
-    let planned = look(&Some(found.clone()))?;
-    Ok((found, planned))
 }
 
 #[cfg(test)]

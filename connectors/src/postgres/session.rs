@@ -2,9 +2,8 @@
 //!
 //! A session whose state is not known is dropped, never repaired.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgRow};
@@ -13,10 +12,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 use super::PostgresSink;
 use super::failure::{Failure, failure};
 use super::origin;
-use super::prepare::Prepared;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
-use super::trigger::{self, Remembered};
+use super::trigger;
 use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
@@ -26,12 +24,7 @@ use crate::sql::ledger;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables};
-use crate::sql::target::Target;
-use crate::sql::undeclared::Lender;
 use crate::sql::version::version_column;
-
-/// Staging tables that one session keeps; past it all are dropped and made again as needed.
-const PREPARED_MAX: usize = 256;
 
 /// See the module docs.
 pub(super) struct Session {
@@ -40,13 +33,9 @@ pub(super) struct Session {
     /// What begins a transaction.
     begin: &'static str,
     /// Whose deletes are remembered, and how they are judged.
-    remembers: Option<(Identity, ConflictPolicy)>,
+    pub(super) remembers: Option<(Identity, ConflictPolicy)>,
     /// The tables that the target knows to be written.
     written: WrittenTables,
-    prepared: HashMap<Target, Vec<Arc<Prepared>>>,
-    prepared_count: usize,
-    /// What is remembered of targets for columns that no schema declares.
-    pub(super) lender: Lender,
     stages_made: usize,
     /// Staging tables that hold rows of the open transaction, or held some that were rolled back.
     pub(super) filled: HashSet<usize>,
@@ -83,49 +72,10 @@ impl Session {
             begin,
             remembers,
             written,
-            prepared: HashMap::new(),
-            prepared_count: 0,
-            lender: Lender::default(),
             stages_made: 0,
             filled: HashSet::new(),
             probed: HashSet::new(),
         })
-    }
-
-    /// What was prepared for `target`.
-    pub(super) fn prepared(&self, target: &Target) -> &[Arc<Prepared>] {
-        self.prepared.get(target).map_or(&[], Vec::as_slice)
-    }
-
-    /// Keeps what was prepared for as long as the session lives.
-    pub(super) async fn keep(
-        &mut self,
-        target: &Target,
-        prepared: Arc<Prepared>,
-    ) -> Result<(), Failure> {
-        if let Some((identity, policy)) = &self.remembers
-            && let Some(table) = Remembered::of_prepared(identity, policy, &prepared)
-        {
-            table.ensure(&mut self.connection).await?;
-        }
-        if self.prepared_count >= PREPARED_MAX {
-            let stages: Vec<&str> = self
-                .prepared
-                .values()
-                .flatten()
-                .flat_map(|prepared| [prepared.stage.as_str(), prepared.probe.as_str()])
-                .collect();
-            let sql = format!("DROP TABLE {}", stages.join(", "));
-            self.prepared.clear();
-            self.prepared_count = 0;
-            self.execute(&sql).await?;
-        }
-        self.prepared_count += 1;
-        self.prepared
-            .entry(target.clone())
-            .or_default()
-            .push(prepared);
-        Ok(())
     }
 
     /// A number for the next staging table.

@@ -14,42 +14,54 @@ use crate::change::Changes;
 use crate::conflict::{ConflictPolicy, Resolver, Resolvers, TargetRows};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
+use crate::sql::catalogue::{Action, Plan, TargetTable};
 use crate::sql::connection::Transaction;
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::{Failure, Refused};
 use crate::sql::fold::Round;
 use crate::sql::target::Target;
-use crate::sql::undeclared::Lent;
 use crate::sql::{DeleteMode, Options};
 
-/// The tables of the target, evolved and prepared.
+/// The tables of the target: read, evolved and prepared.
 pub(crate) trait Tables: Transaction {
+    /// What the catalogue says of a table.
+    type Found: Found;
+
     /// A target and a schema, ready to be written.
     type Table: PreparedTable;
 
     /// Whether tables are prepared inside the transaction of a write, and not before it begins.
     const PREPARES_INSIDE: bool;
 
-    /// The changes with the target's types for columns that no schema declares; evolves the target for
-    /// them. `None` where all of them truncate a table that does not exist. `may_wait`: whether a
-    /// conflict may be open.
-    fn lend(
+    /// The table as it is now; `None` where it does not exist.
+    fn read(
         &mut self,
-        options: &Options,
         target: &Target,
-        changes: &Changes,
-        may_wait: bool,
-    ) -> impl Future<Output = Result<Option<Lent>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Option<Self::Found>, Failure>> + Send;
 
-    /// The prepared form of the target of `changes`: from the session, or made now.
-    fn prepare(
-        &mut self,
-        options: &Options,
+    /// The statement of one step of evolution.
+    ///
+    /// # Errors
+    /// `Configuration` where a name cannot be written.
+    fn evolution(
+        &self,
         target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> impl Future<Output = Result<Arc<Self::Table>, Failure>> + Send;
+        found: Option<&Self::Found>,
+        action: Action,
+    ) -> Result<String>;
+
+    /// Makes the prepared form of a table, and what it is staged in.
+    fn compile(
+        &mut self,
+        shape: &Shape<'_, Self::Found>,
+    ) -> impl Future<Output = Result<Self::Table, Failure>> + Send;
+
+    /// Lets go of what tables are staged in.
+    fn forget(
+        &mut self,
+        tables: Vec<Arc<Self::Table>>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// How the target writes these texts of a key column, at `place` among the columns of the table: keys
     /// that it takes for one are one text (R22). A text that it cannot hold stays as it is. Only asked where
@@ -60,6 +72,27 @@ pub(crate) trait Tables: Transaction {
         place: usize,
         texts: &[String],
     ) -> impl Future<Output = Result<Vec<String>, Failure>> + Send;
+}
+
+/// What the catalogue says of a table.
+pub(crate) trait Found: Send + Sync {
+    /// Its columns and unique indexes.
+    fn table(&self) -> &TargetTable;
+
+    /// Whether a column is of a domain, whose range somebody chose.
+    fn is_domain(&self, column: &str) -> bool;
+}
+
+/// What a table is prepared for.
+pub(crate) struct Shape<'a, F> {
+    pub(crate) options: &'a Options,
+    pub(crate) target: &'a Target,
+    /// The schema of the changes, and which of its columns are the key.
+    pub(crate) schema: &'a SchemaRef,
+    pub(crate) key: &'a [usize],
+    pub(crate) found: &'a F,
+    /// Where each column of the changes goes.
+    pub(crate) plan: &'a Plan,
 }
 
 /// How changes are written to a prepared table.

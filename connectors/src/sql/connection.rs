@@ -78,6 +78,10 @@ pub(crate) trait SchemaLock: Connection {
 
     /// Gives it back; what was changed stays.
     fn unlock_schema(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// A number that is another one after every change of the schema; `None` where the database refuses
+    /// statements that were made for another schema.
+    fn revision(&mut self) -> impl Future<Output = Result<Option<i64>, Failure>> + Send;
 }
 
 /// The transaction of a write, and the positions that move in it.

@@ -53,7 +53,7 @@ pub(crate) async fn resolve<C: Bulk>(
                 attempt.session.connection.close().await?;
                 return Ok(resolved);
             }
-            Ok(None) | Err(Failure::Raced(_)) => attempt.session.connection.roll_back().await?,
+            Ok(None) | Err(Failure::Raced(_)) => attempt.session.roll_back().await?,
             Err(Failure::Data(refused)) => {
                 return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
             }
@@ -66,7 +66,7 @@ pub(crate) async fn resolve<C: Bulk>(
     })
 }
 
-struct Attempt<C> {
+struct Attempt<C: Bulk> {
     session: SqlSession<C>,
     options: Options,
 }

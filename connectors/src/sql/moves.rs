@@ -274,7 +274,7 @@ impl Question {
 /// the transaction of a write begins.
 ///
 /// # Errors
-/// As [`Tables::prepare`](crate::sql::bulk::Tables::prepare).
+/// As [`SqlSession::prepare`].
 pub(crate) async fn prepare<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
@@ -291,10 +291,7 @@ pub(crate) async fn prepare<C: Bulk>(
         let target = Target::of(&options.table, &changes.table)?;
         if let Some(changes) = typed(session, options, &target, changes).await? {
             let key = key_columns(options, &changes)?;
-            session
-                .connection
-                .prepare(options, &target, &changes, &key)
-                .await?;
+            session.prepare(options, &target, &changes, &key).await?;
         }
     }
     Ok(true)
@@ -308,10 +305,7 @@ async fn typed<C: Bulk>(
     target: &Target,
     changes: &Changes,
 ) -> Result<Option<Changes>, Failure> {
-    let lent = session
-        .connection
-        .lend(options, target, changes, session.books.may_wait)
-        .await?;
+    let lent = session.lend(options, target, changes).await?;
     Ok(lent
         .filter(|lent| lent.rejected.is_empty())
         .map(|lent| lent.changes))
@@ -337,10 +331,7 @@ pub(crate) async fn complete<C: Bulk>(
             continue;
         };
         let key = key_columns(options, &keys)?;
-        let table = session
-            .connection
-            .prepare(options, &target, &keys, &key)
-            .await?;
+        let table = session.prepare(options, &target, &keys, &key).await?;
         let layout = table.layout();
         let placed = layout.place(&keys)?;
         let groups = Groups::of(&placed, layout.placed_key, options.delete)?;

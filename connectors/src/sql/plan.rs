@@ -124,11 +124,7 @@ pub(crate) async fn plan<C: Tables>(
     for slice in slices {
         let target = Target::of(&options.table, &slice.changes.table)?;
         let place = |row: usize| (slice.batch, slice.first_row + row);
-        let Some(lent) = session
-            .connection
-            .lend(options, &target, &slice.changes, session.books.may_wait)
-            .await?
-        else {
+        let Some(lent) = session.lend(options, &target, &slice.changes).await? else {
             // The table to truncate does not exist.
             for row in 0..slice.changes.len() {
                 match truncates(options, &slice.changes, row) {
@@ -156,7 +152,6 @@ pub(crate) async fn plan<C: Tables>(
         };
         let key = key_columns(options, &slice.changes)?;
         let prepared = session
-            .connection
             .prepare(options, &target, &slice.changes, &key)
             .await?;
         for &column in prepared.layout().left_out {

@@ -1,4 +1,5 @@
-//! A connection with what the engine keeps for it: the books, and who decides conflicts.
+//! A connection with what the engine keeps for it: the books, the prepared tables, and who decides
+//! conflicts.
 
 use std::sync::Arc;
 
@@ -6,22 +7,25 @@ use crate::conflict::Resolvers;
 use crate::error::Result;
 use crate::sink::Identity;
 use crate::sql::books::Books;
-use crate::sql::connection::{Purpose, SchemaLock, Settings};
+use crate::sql::bulk::Tables;
+use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::table::PreparedTables;
 use crate::sql::target::Target;
 
 /// See the module docs.
-pub(crate) struct SqlSession<C> {
+pub(crate) struct SqlSession<C: Tables> {
     pub(crate) connection: C,
     /// Who writes.
     pub(crate) identity: Identity,
     /// Who decides what no statement can.
     pub(crate) resolvers: Arc<dyn Resolvers>,
     pub(crate) books: Books,
+    pub(super) tables: PreparedTables<C::Table>,
 }
 
-impl<C: SchemaLock> SqlSession<C> {
+impl<C: Tables> SqlSession<C> {
     /// Connects; to write, makes Syncline's own tables where they are not there.
     ///
     /// # Errors
@@ -43,6 +47,7 @@ impl<C: SchemaLock> SqlSession<C> {
             identity: identity.clone(),
             resolvers: resolvers.clone(),
             books,
+            tables: PreparedTables::default(),
         };
         if purpose == Purpose::Write {
             session
@@ -94,5 +99,16 @@ impl<C: SchemaLock> SqlSession<C> {
             self.connection.execute(sql).await?;
         }
         Ok(())
+    }
+
+    /// Ends the open transaction, if there is one. What was prepared in it is undone with it.
+    ///
+    /// # Errors
+    /// As [`Transaction::roll_back`](crate::sql::connection::Transaction::roll_back).
+    pub(crate) async fn roll_back(&mut self) -> Result<()> {
+        if C::PREPARES_INSIDE {
+            self.tables.clear();
+        }
+        self.connection.roll_back().await
     }
 }

@@ -177,14 +177,14 @@ impl<C: Bulk> Sink for SqlSink<C> {
             match failure {
                 Failure::Error(error @ Error::Unavailable { .. }) => return Err(error),
                 Failure::Error(error) => {
-                    session.connection.roll_back().await?;
+                    session.roll_back().await?;
                     self.session = Some(session);
                     return Err(moves::explain(write, error));
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
                 Failure::Raced(error) => {
-                    session.connection.roll_back().await?;
+                    session.roll_back().await?;
                     self.session = Some(session);
                     races += 1;
                     if races > RACES_MAX {
@@ -192,7 +192,7 @@ impl<C: Bulk> Sink for SqlSink<C> {
                     }
                 }
                 Failure::Data(refused) => {
-                    session.connection.roll_back().await?;
+                    session.roll_back().await?;
                     self.session = Some(session);
                     if in_pieces {
                         return Err(Failure::Data(refused).into_error());
@@ -254,7 +254,7 @@ impl<C: Bulk> SqlSink<C> {
             .advance(&self.identity, &options.table, write)
             .await?
         {
-            session.connection.roll_back().await?;
+            session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
         if moves {

@@ -120,6 +120,11 @@ impl Lender {
         table
     }
 
+    /// Forgets what the tables look like, and not what was warned of.
+    pub(crate) fn forget(&mut self) {
+        self.tables.clear();
+    }
+
     /// Warns of columns that `evolution = "ignore"` leaves out, of each once.
     pub(crate) fn warn_left_out<'a>(
         &mut self,

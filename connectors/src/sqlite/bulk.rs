@@ -14,11 +14,12 @@ use crate::error::Result;
 use crate::sink::Identity;
 use crate::sql::Options;
 use crate::sql::bulk::{
-    Bulk, Fates, Layout, Load, Locked, PreparedTable, Staged, TableWrite, Tables,
+    Bulk, Fates, Found, Layout, Load, Locked, PreparedTable, Shape, Staged, TableWrite, Tables,
 };
+use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::equality::Equality;
+use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
-use crate::sql::undeclared::Lent;
 
 impl Staged for Load {
     fn has_deletes(&self) -> bool {
@@ -77,35 +78,58 @@ impl SqliteConnection {
     }
 }
 
+impl Found for TargetTable {
+    fn table(&self) -> &TargetTable {
+        self
+    }
+
+    fn is_domain(&self, _: &str) -> bool {
+        false
+    }
+}
+
 impl Tables for SqliteConnection {
+    type Found = TargetTable;
+
     type Table = Prepared;
 
     // A file has one writer at a time, and takes back with a transaction what it did to the schema.
     const PREPARES_INSIDE: bool = true;
 
-    async fn lend(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        may_wait: bool,
-    ) -> Result<Option<Lent>, Failure> {
-        let (options, target, changes) = (options.clone(), target.clone(), changes.clone());
-        let lend = self.call(move |session| session.lend(&options, &target, &changes, may_wait));
-        Ok(lend.await??)
+    async fn read(&mut self, target: &Target) -> Result<Option<TargetTable>, Failure> {
+        let target = target.clone();
+        Ok(self.call(move |session| session.read(&target)).await??)
     }
 
-    async fn prepare(
-        &mut self,
-        options: &Options,
+    fn evolution(
+        &self,
         target: &Target,
-        changes: &Changes,
-        key: &[usize],
-    ) -> Result<Arc<Prepared>, Failure> {
-        let (options, target) = (options.clone(), target.clone());
-        let (schema, key) = (changes.schema(), key.to_vec());
-        let prepare = self.call(move |session| session.prepare(&options, &target, &schema, &key));
-        Ok(prepare.await??)
+        _: Option<&TargetTable>,
+        action: Action,
+    ) -> Result<String> {
+        statement(Dialect::Sqlite, &target.quoted(Dialect::Sqlite)?, &action)
+    }
+
+    async fn compile(&mut self, shape: &Shape<'_, TargetTable>) -> Result<Prepared, Failure> {
+        let (options, target) = (shape.options.clone(), shape.target.clone());
+        let (schema, key) = (shape.schema.clone(), shape.key.to_vec());
+        let (found, plan) = (shape.found.clone(), shape.plan.clone());
+        let compile = self.call(move |session| {
+            let shape = Shape {
+                options: &options,
+                target: &target,
+                schema: &schema,
+                key: &key,
+                found: &found,
+                plan: &plan,
+            };
+            Prepared::build(&session.connection, &shape)
+        });
+        Ok(compile.await??)
+    }
+
+    async fn forget(&mut self, _: Vec<Arc<Prepared>>) -> Result<(), Failure> {
+        Ok(())
     }
 
     async fn normal_texts(

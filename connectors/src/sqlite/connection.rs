@@ -118,6 +118,11 @@ impl SchemaLock for SqliteConnection {
     async fn unlock_schema(&mut self) -> Result<(), Failure> {
         Ok(())
     }
+
+    async fn revision(&mut self) -> Result<Option<i64>, Failure> {
+        let version = self.call(|session| session.schema_version()).await??;
+        Ok(Some(version))
+    }
 }
 
 impl Transaction for SqliteConnection {

@@ -7,22 +7,19 @@ use rusqlite::{Connection, params};
 
 use super::equality::equality;
 use super::failure::of_statement;
-use crate::change::{Changes, Logical};
+use crate::change::Logical;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
-use crate::sql::catalogue::{Plan, TargetColumn, TargetTable, Wanted, plan, statement};
-use crate::sql::decide::takes_resolver;
+use crate::sql::DeleteMode;
+use crate::sql::bulk::Shape;
+use crate::sql::catalogue::{TargetColumn, TargetTable};
 use crate::sql::equality::Equality;
 use crate::sql::identifier::{Dialect, quote};
 use crate::sql::target::Target;
-use crate::sql::undeclared::{Lent, Undeclared};
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
-use crate::sql::{DeleteMode, Options};
 
 /// A target and a schema, ready to be written.
 pub(super) struct Prepared {
-    pub(super) schema: SchemaRef,
-    pub(super) key_columns: Vec<usize>,
     /// The target's name, unquoted: what tombstones are kept under.
     pub(super) name: String,
     /// The target's quoted name.
@@ -116,32 +113,20 @@ impl Version {
 }
 
 impl Prepared {
-    /// Prepares the target for changes of `schema`, which it is evolved for; within the open
-    /// transaction.
-    pub(super) fn build(
-        connection: &Connection,
-        options: &Options,
-        target: &Target,
-        schema: &SchemaRef,
-        key: &[usize],
-    ) -> Result<Arc<Self>> {
-        let names: Vec<String> = key
-            .iter()
-            .map(|&column| schema.field(column).name().clone())
-            .collect();
-        let wanted = Wanted {
-            target: &target.to_string(),
+    /// Of a table that was evolved for the changes.
+    pub(super) fn build(connection: &Connection, shape: &Shape<'_, TargetTable>) -> Result<Self> {
+        let Shape {
+            options,
+            target,
             schema,
-            key: &names,
-            soft_delete_column: options.mark(),
-            case: options.case,
-            kinds: &[],
-        };
-        let (table, plan) = evolve(connection, options, target, &wanted)?;
-        let placed = plan.columns;
+            key,
+            found: table,
+            plan,
+        } = *shape;
+        let placed = &plan.columns;
         let version_name = version_column(&options.conflict)?;
         let strict = is_strict(connection, target)?;
-        let requires_more = table.requires_more(&placed, options);
+        let requires_more = table.requires_more(placed, options);
         let mut columns = Vec::new();
         let mut version = None;
         for (index, placed) in placed.iter().enumerate() {
@@ -201,86 +186,21 @@ impl Prepared {
         };
         let indices: Vec<usize> = columns.iter().map(|column| column.index).collect();
         let placed = schema.project(&indices).map_err(Error::configuration)?;
-        Ok(Arc::new(Self {
+        Ok(Self {
             placed: Arc::new(placed),
             placed_key: (0..columns.len())
                 .filter(|&place| columns[place].key)
                 .collect(),
             resolver: OnceLock::new(),
-            schema: schema.clone(),
-            key_columns: key.to_vec(),
             name: target.to_string(),
             target: target.quoted(Dialect::Sqlite)?,
             columns,
-            left_out: plan.left_out,
+            left_out: plan.left_out.clone(),
             requires_more,
             mark,
             version,
-        }))
+        })
     }
-}
-
-/// Brings the target to what the changes need, as far as the policy allows; the table and the plan
-/// for it.
-fn evolve(
-    connection: &Connection,
-    options: &Options,
-    target: &Target,
-    wanted: &Wanted<'_>,
-) -> Result<(TargetTable, Plan)> {
-    let name = wanted.target;
-    let look =
-        |found: Option<&TargetTable>| plan(Dialect::Sqlite, wanted, found, options.evolution);
-    let found = read_table(connection, target)?;
-    let planned = look(found.as_ref())?;
-    if let (Some(found), true) = (found, planned.actions.is_empty()) {
-        return Ok((found, planned));
-    }
-    let quoted = target.quoted(Dialect::Sqlite)?;
-    for action in &planned.actions {
-        connection
-            .execute_batch(&statement(Dialect::Sqlite, &quoted, action)?)
-            .map_err(|error| of_statement(&format!("evolving table {name:?}"), error))?;
-    }
-    let found = read_table(connection, target)?.ok_or_else(|| {
-        Error::configuration(format!("table {name:?} is not there after it was created"))
-    })?;
-    let planned = look(Some(&found))?;
-    Ok((found, planned))
-}
-
-/// The changes with the target's types for the columns that no schema declares (R19), where there are
-/// any; `None` where they are truncates of a table that does not exist. Within the open transaction.
-pub(super) fn lend(
-    connection: &Connection,
-    options: &Options,
-    target: &Target,
-    changes: &Changes,
-    may_wait: bool,
-) -> Result<Option<Lent>> {
-    let Some(given) = Undeclared::of(options, changes)? else {
-        return Ok(Some(Lent::declared(changes)));
-    };
-    let rejected = given.keyless();
-    if !rejected.is_empty() {
-        return Ok(Some(Lent::refused(changes, rejected)));
-    }
-    if given.is_rowless() && read_table(connection, target)?.is_none() {
-        return Ok(None);
-    }
-    let name = target.to_string();
-    let found = read_table(connection, target)?;
-    let refused = given.refused(Dialect::Sqlite, options, &name, found.as_ref())?;
-    if !refused.is_empty() {
-        return Ok(Some(Lent::refused(changes, refused)));
-    }
-    let schema = given.changes().schema();
-    let wanted = given.wanted(&name, &schema, options);
-    let (table, planned) = evolve(connection, options, target, &wanted)?;
-    let whole = takes_resolver(options, changes, may_wait)?;
-    given
-        .lend(Dialect::Sqlite, options, &table, &planned, whole)
-        .map(Some)
 }
 
 /// What the table looks like; `None` where there is none.

@@ -1,38 +1,30 @@
 //! The connection of one session, and the tables that are prepared on it. It lives on the thread of
 //! [`super::connection`].
 
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::of_statement;
 use super::function::{Memory, register};
 use super::lock::{self, FileLock};
 use super::positions::{Statements, read_rows, ready};
-use super::prepare::{Prepared, lend, read_table};
+use super::prepare::read_table;
 use super::{SqliteSink, Synchronous};
-use crate::change::Changes;
 use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
-use crate::sql::Options;
+use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::Purpose;
 use crate::sql::ledger::Row;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables, read};
 use crate::sql::target::Target;
-use crate::sql::undeclared::{Lender, Lent};
 
 /// Statements that one connection keeps prepared.
 const STATEMENTS_MAX: usize = 256;
-
-/// Targets with a schema that one connection keeps prepared; past it all are prepared anew.
-const PREPARED_MAX: usize = 256;
 
 /// How many KiB of the file one connection keeps in memory.
 const CACHE_KIB: u32 = 16_384;
@@ -42,10 +34,6 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     pub(super) memory: Memory,
     purpose: Purpose,
-    prepared: HashMap<Target, Vec<Arc<Prepared>>>,
-    lender: Lender,
-    /// The file's schema when they were prepared.
-    schema_version: i64,
     identity: Identity,
     /// The tables that the target knows to be written.
     written: WrittenTables,
@@ -117,9 +105,6 @@ impl Session {
             connection,
             memory,
             purpose,
-            prepared: HashMap::new(),
-            lender: Lender::default(),
-            schema_version: -1,
             identity: identity.clone(),
             written,
             _lock: held,
@@ -160,81 +145,23 @@ impl Session {
         })
     }
 
-    /// Ends the open transaction, if there is one. What was prepared in it may be undone with it.
+    /// Ends the open transaction, if there is one.
     pub(super) fn roll_back(&mut self) -> Result<()> {
         self.memory.take();
-        self.prepared.clear();
         if self.connection.is_autocommit() {
             return Ok(());
         }
         self.run("ROLLBACK")
     }
 
-    /// The changes with the target's types for columns that no schema declares.
-    pub(super) fn lend(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        changes: &Changes,
-        may_wait: bool,
-    ) -> Result<Option<Lent>> {
-        self.refuse_gone(target)?;
-        let lent = lend(&self.connection, options, target, changes, may_wait)?;
-        if let Some(lent) = &lent {
-            let left_out = lent.left_out_columns.iter().map(String::as_str);
-            self.lender.warn_left_out(&target.to_string(), left_out);
-        }
-        Ok(lent)
-    }
-
-    /// Refuses a table that was written and is gone, before anything makes it anew (R24).
-    fn refuse_gone(&self, target: &Target) -> Result<()> {
-        if self.written.contains(target) && read_table(&self.connection, target)?.is_none() {
+    /// The table as it is now. Refuses one that was written and is gone, before anything makes it anew
+    /// (R24).
+    pub(super) fn read(&self, target: &Target) -> Result<Option<TargetTable>> {
+        let found = read_table(&self.connection, target)?;
+        if found.is_none() && self.written.contains(target) {
             return Err(targets::gone(&self.identity, std::slice::from_ref(target)));
         }
-        Ok(())
-    }
-
-    /// The prepared form of a target: from before, or made now.
-    pub(super) fn prepare(
-        &mut self,
-        options: &Options,
-        target: &Target,
-        schema: &SchemaRef,
-        key: &[usize],
-    ) -> Result<Arc<Prepared>> {
-        let version = self.schema_version()?;
-        let count: usize = self.prepared.values().map(Vec::len).sum();
-        if version != self.schema_version || count >= PREPARED_MAX {
-            self.prepared.clear();
-        }
-        let known = self
-            .prepared
-            .get(target)
-            .into_iter()
-            .flatten()
-            .find(|known| {
-                known.key_columns == key
-                    && (Arc::ptr_eq(&known.schema, schema) || known.schema == *schema)
-            });
-        if let Some(known) = known {
-            return Ok(known.clone());
-        }
-        self.refuse_gone(target)?;
-        let prepared = Prepared::build(&self.connection, options, target, schema, key)?;
-        let left_out = prepared.left_out.iter();
-        let left_out = left_out.map(|&index| schema.field(index).name().as_str());
-        self.lender.warn_left_out(&prepared.name, left_out);
-        let after = self.schema_version()?;
-        if after != version {
-            self.prepared.clear();
-        }
-        self.schema_version = after;
-        self.prepared
-            .entry(target.clone())
-            .or_default()
-            .push(prepared.clone());
-        Ok(prepared)
+        Ok(found)
     }
 
     /// Runs one statement whose columns are all text, and gives its rows.
@@ -243,7 +170,8 @@ impl Session {
             .map_err(|error| of_statement("reading Syncline's own tables", error))
     }
 
-    fn schema_version(&self) -> Result<i64> {
+    /// A number that is another one after every change of the schema.
+    pub(super) fn schema_version(&self) -> Result<i64> {
         let read = || {
             self.connection
                 .prepare_cached("PRAGMA schema_version")?

@@ -9,6 +9,7 @@ use expect_test::expect_file;
 use super::*;
 use crate::postgres::catalogue::{Found, Kind};
 use crate::sql::Options;
+use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable};
 use crate::sql::golden::cases;
 use crate::sql::target::Target;
@@ -73,7 +74,15 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
         name: "account".to_owned(),
     };
     let schema = Arc::new(Schema::new(fields));
-    Prepared::build(options, &target, schema, key, &found, &plan, 7).unwrap()
+    let shape = Shape {
+        options,
+        target: &target,
+        schema: &schema,
+        key,
+        found: &found,
+        plan: &plan,
+    };
+    Prepared::build(&shape, 7).unwrap()
 }
 
 #[test]

@@ -90,10 +90,7 @@ async fn ask<C: Bulk>(
             .compile(&options.conflict, &changes.schema(), &key)?;
         return Ok(question.answer(&nothing_held(changes)?, resolver.as_ref())?);
     }
-    let table = session
-        .connection
-        .prepare(&reading, &target, changes, &key)
-        .await?;
+    let table = session.prepare(&reading, &target, changes, &key).await?;
     let connection = &mut session.connection;
     let (changes, _) = with_normal_keys(connection, options, &table, changes.clone()).await?;
     let changes = &changes;
@@ -113,6 +110,6 @@ async fn ask<C: Bulk>(
     };
     session.connection.begin().await?;
     let (_, facts) = read_facts(session, &write, &placed, &groups).await?;
-    session.connection.roll_back().await?;
+    session.roll_back().await?;
     Ok(question.answer(&facts, resolver.as_ref())?)
 }
