@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Options;
-use crate::change::{Changes, Image};
+use crate::change::{Changes, Image, has_no_kind};
 use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
 
@@ -58,6 +58,7 @@ pub(crate) fn same_but_case(left: &str, right: &str) -> bool {
 /// # Errors
 /// Where Arrow refuses the schema, which it does not.
 pub fn spelled(options: &Options, changes: Changes) -> Result<Changes> {
+    let changes = without_placeholders(options.case, changes)?;
     let schema = changes.schema();
     let mut renamed: Vec<(usize, String)> = Vec::new();
     for name in written(options) {
@@ -94,6 +95,31 @@ pub fn spelled(options: &Options, changes: Changes) -> Result<Changes> {
         key: key.map(Arc::from),
         ..changes
     })
+}
+
+/// Without the columns that only stand for a name, since no change carries them, where the changes carry
+/// a column of that name in another case: a key `id` of the settings, and a column `ID`.
+fn without_placeholders(case: Case, changes: Changes) -> Result<Changes> {
+    if case == Case::Exact {
+        return Ok(changes);
+    }
+    let schema = changes.schema();
+    let fields = schema.fields();
+    let is_placeholder = |place: usize| {
+        let not_carried = changes.not_carried.get(place).and_then(Option::as_ref);
+        let count = not_carried.map_or(0, |mask| mask.count_set_bits());
+        has_no_kind(&fields[place]) && count == changes.len()
+    };
+    let is_carried_as_another = |place: usize| {
+        let mut others = (0..fields.len()).filter(|&other| other != place);
+        others.any(|other| {
+            !is_placeholder(other) && same_but_case(fields[other].name(), fields[place].name())
+        })
+    };
+    let kept: Vec<usize> = (0..fields.len())
+        .filter(|&place| !(is_placeholder(place) && is_carried_as_another(place)))
+        .collect();
+    changes.project(&kept).map_err(Error::configuration)
 }
 
 fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {

@@ -177,6 +177,10 @@ impl Debezium {
             self.streams[target].reduce_to_key();
             self.streams[target].commit(Operation::Delete, time, job.index as u32, value.len());
             self.append(job, target, value, after)?;
+            if self.streams[target].is_partial() {
+                // The values that are left out are those of the row under its old key.
+                self.append_forced_image(job, target, (value, before), (value, after))?;
+            }
             self.commit(job, target, Operation::Create, time, value.len());
             return Ok(true);
         }

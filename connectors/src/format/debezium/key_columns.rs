@@ -18,7 +18,7 @@ use crate::format::stream::Basis;
 
 impl Debezium {
     /// Which columns of a record key rows are to have.
-    fn wanted<'k>(&'k self, names: &'k [String]) -> impl Iterator<Item = &'k String> {
+    pub(super) fn wanted<'k>(&'k self, names: &'k [String]) -> impl Iterator<Item = &'k String> {
         let fallback = self.keys.fallback.as_deref().unwrap_or_default();
         let named = move |name: &&String| match self.key_columns {
             KeyColumns::Record => true,

@@ -88,6 +88,12 @@ impl Debezium {
                 self.streams[target].reshape(&columns, form, basis, projection);
             }
             (None, None) => {
+                let key_columns: Vec<String> = basis
+                    .key
+                    .as_deref()
+                    .map(|names| self.wanted(names).cloned().collect())
+                    .unwrap_or_default();
+                let stream = &mut self.streams[target];
                 let observed = stream
                     .observed
                     .get_or_insert_with(|| Observed::new(self.computed.clone()));
@@ -99,7 +105,7 @@ impl Debezium {
                     let _ = observed.add(cursor, &self.placeholder, wanted);
                 }
                 // A column that an operator names is there, whether a row carries it or not.
-                let expected = self.expected.iter().chain(key.unwrap_or_default());
+                let expected = self.expected.iter().chain(&key_columns);
                 expected.for_each(|name| observed.expect(name));
                 observed.take_changed();
                 let columns = observed.columns();
