@@ -174,7 +174,8 @@ async fn several_tables_follow_their_foreign_keys_r9() {
 
 #[tokio::test]
 async fn a_missing_key_says_what_to_write() {
-    let mut fixture = Fixture::new("no_key", PLAIN).await;
+    let mut fixture =
+        Fixture::new("no_key", "CREATE TABLE t (id bigint, name text, v bigint)").await;
     fixture.config.key = None;
     let mut writer = fixture.writer().await;
     let error = writer
