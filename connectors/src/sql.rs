@@ -19,6 +19,8 @@ pub(crate) mod sink;
 
 pub(crate) mod plan;
 
+pub(crate) mod patterns;
+
 pub(crate) mod apply;
 
 pub(crate) mod contested;
