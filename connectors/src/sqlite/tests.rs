@@ -11,14 +11,14 @@ use rusqlite::types::ValueRef;
 
 use super::*;
 use crate::change::{Changes, Operation};
-use crate::conflict::{ConflictPolicy, Strategy};
+use crate::conflict::Strategy;
 use crate::conformance::decision_table::check_statement_decisions;
 use crate::conformance::random_histories::check_statement_histories;
 use crate::conformance::rows::{changes, row};
 use crate::conformance::sink::TestDatabase;
 use crate::error::Error;
 use crate::sink::{Outcome, Write};
-use crate::sql::{DeleteMode, Evolution, TruncateMode};
+use crate::sql::Evolution;
 
 struct File {
     folder: tempfile::TempDir,
