@@ -5,6 +5,7 @@ mod conflicts;
 mod evolution;
 mod faults;
 mod rows;
+mod together;
 mod two_way;
 mod types;
 
