@@ -62,16 +62,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::session::Session;
-use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
 use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkSettings};
-use crate::sql::{
-    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
-    default_table,
-};
+use crate::sql::{self, Options};
 
 /// Writes rows to the tables of a MySQL or MariaDB database, exactly once.
 ///
@@ -89,32 +86,9 @@ pub struct MysqlSink {
     /// Where the database is: `mysql://user:password@host:port/database`; `?ssl-mode=VERIFY_IDENTITY`
     /// and `&ssl-ca=…` for TLS that is checked. A secret: take it from the environment or a file.
     pub url: String,
-    /// Target table: `name` or `database.name`, with the placeholders `{table}`, `{schema}`,
-    /// `{database}` and `{topic}` of the source.
-    #[serde(default = "default_table")]
-    pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
-    /// primary key of the table, or its only unique index without nulls.
-    pub key: Option<Vec<String>>,
-    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
-    /// column that differs in its case alone; `"exact"`: an exact match.
-    #[serde(default)]
-    pub case: Case,
-    /// What a delete does.
-    #[serde(default)]
-    pub delete: DeleteMode,
-    /// The boolean column that `delete = "soft"` sets.
-    #[serde(default = "default_soft_delete_column")]
-    pub soft_delete_column: String,
-    /// What a difference between the columns of the changes and of the table does.
-    #[serde(default)]
-    pub evolution: Evolution,
-    /// What a truncate does.
-    #[serde(default)]
-    pub truncate: TruncateMode,
-    /// Who wins when source and target disagree.
-    #[serde(default)]
-    pub conflict: ConflictPolicy,
+    /// What every SQL sink can be told about its tables.
+    #[serde(flatten)]
+    pub options: Options,
     /// How long to wait for a connection, in milliseconds.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -142,26 +116,9 @@ fn default_write_timeout_ms() -> u64 {
 impl MysqlSink {
     /// A sink of `url` with every other option at its default.
     pub fn new(url: impl Into<String>) -> Self {
-        let Options {
-            table,
-            key,
-            case,
-            delete,
-            soft_delete_column,
-            evolution,
-            truncate,
-            conflict,
-        } = Options::default();
         Self {
             url: url.into(),
-            table,
-            key,
-            case,
-            delete,
-            soft_delete_column,
-            evolution,
-            truncate,
-            conflict,
+            options: Options::default(),
             connect_timeout_ms: default_connect_timeout_ms(),
             lock_timeout_ms: default_lock_timeout_ms(),
             write_timeout_ms: default_write_timeout_ms(),
@@ -178,16 +135,7 @@ impl MysqlSink {
 
     /// The options that all SQL sinks share.
     pub fn options(&self) -> Options {
-        Options {
-            table: self.table.clone(),
-            key: self.key.clone(),
-            case: self.case,
-            delete: self.delete,
-            soft_delete_column: self.soft_delete_column.clone(),
-            evolution: self.evolution,
-            truncate: self.truncate,
-            conflict: self.conflict.clone(),
-        }
+        self.options.clone()
     }
 }
 
@@ -274,6 +222,7 @@ pub async fn check(config: &MysqlSink) -> Result<()> {
 #[cfg(test)]
 mod config_tests {
     use super::*;
+    use crate::sql::{DeleteMode, Evolution};
 
     #[test]
     fn the_url_is_never_printed() {
@@ -285,9 +234,9 @@ mod config_tests {
     fn defaults_are_those_of_the_docs() {
         let config: MysqlSink =
             serde_json::from_str(r#"{"url": "mysql://h/d", "key": ["id"]}"#).unwrap();
-        assert_eq!(config.table, "{table}");
-        assert_eq!(config.delete, DeleteMode::Hard);
-        assert_eq!(config.evolution, Evolution::Fail);
+        assert_eq!(config.options.table, "{table}");
+        assert_eq!(config.options.delete, DeleteMode::Hard);
+        assert_eq!(config.options.evolution, Evolution::Fail);
         assert_eq!(config.lock_timeout_ms, 10_000);
         assert!(serde_json::from_str::<MysqlSink>(r#"{"url": "x", "tabel": "y"}"#).is_err());
     }

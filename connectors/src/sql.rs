@@ -19,6 +19,8 @@ pub(crate) mod sink;
 
 pub(crate) mod plan;
 
+pub(crate) mod patterns;
+
 pub(crate) mod apply;
 
 pub(crate) mod contested;
@@ -68,25 +70,35 @@ pub const TARGETS_TABLE: &str = "_syncline_targets";
 /// does not bring the row back (R12).
 pub const TOMBSTONES_TABLE: &str = "_syncline_tombstones";
 
-/// What every SQL sink can be told about its tables. A sink's own configuration repeats these
-/// fields (a flattened struct would lose the place of an error) and turns into this.
-#[derive(Debug, Clone, PartialEq)]
+/// What every SQL sink can be told about its tables. Each sink's settings flatten it into their own, which
+/// loses no place of an error: those come from the schema of the settings, not from serde.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub struct Options {
-    /// Target table, with placeholders; see [`target::Target`].
+    /// Target table: `name` or `schema.name` (MySQL: `database.name`), with the placeholders `{table}`, `{schema}`,
+    /// `{database}` and `{topic}` of the source.
+    #[serde(default = "default_table")]
     pub table: String,
-    /// Key columns in the target; `None`: those that the changes name.
+    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
+    /// primary key of the table, or its only unique index without nulls.
     pub key: Option<Vec<String>>,
-    /// Whether the case of a column's name counts.
+    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
+    /// column that differs in its case alone; `"exact"`: an exact match.
+    #[serde(default)]
     pub case: Case,
     /// What a delete does.
+    #[serde(default)]
     pub delete: DeleteMode,
-    /// The boolean column of [`DeleteMode::Soft`].
+    /// The boolean column that `delete = "soft"` sets.
+    #[serde(default = "default_soft_delete_column")]
     pub soft_delete_column: String,
-    /// What a schema difference does.
+    /// What a difference between the columns of the changes and of the table does.
+    #[serde(default)]
     pub evolution: Evolution,
     /// What a truncate does.
+    #[serde(default)]
     pub truncate: TruncateMode,
     /// Who wins when source and target disagree.
+    #[serde(default)]
     pub conflict: ConflictPolicy,
 }
 

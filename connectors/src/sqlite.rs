@@ -51,16 +51,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
-use crate::conflict::{ConflictPolicy, Resolvers};
+use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
 use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::sink::{Identity, Sink, SinkSettings};
-use crate::sql::{
-    self, Case, DeleteMode, Evolution, Options, TruncateMode, default_soft_delete_column,
-    default_table,
-};
+use crate::sql::{self, Options};
 
 /// Writes rows to the tables of a SQLite file, exactly once.
 ///
@@ -77,32 +74,9 @@ use crate::sql::{
 pub struct SqliteSink {
     /// The database file; made, with its folder, where it is absent.
     pub path: String,
-    /// Target table, with the placeholders `{table}`, `{schema}`, `{database}` and `{topic}` of the
-    /// source.
-    #[serde(default = "default_table")]
-    pub table: String,
-    /// Columns that identify a row, in the target. Default: the key that the changes carry, else the
-    /// primary key of the table, or its only unique index without nulls.
-    pub key: Option<Vec<String>>,
-    /// Whether `CONFIG` of the changes is `config` of the table. `"fold"`: an exact match, else the only
-    /// column that differs in its case alone; `"exact"`: an exact match.
-    #[serde(default)]
-    pub case: Case,
-    /// What a delete does.
-    #[serde(default)]
-    pub delete: DeleteMode,
-    /// The boolean column that `delete = "soft"` sets.
-    #[serde(default = "default_soft_delete_column")]
-    pub soft_delete_column: String,
-    /// What a difference between the columns of the changes and of the table does.
-    #[serde(default)]
-    pub evolution: Evolution,
-    /// What a truncate does.
-    #[serde(default)]
-    pub truncate: TruncateMode,
-    /// Who wins when source and target disagree.
-    #[serde(default)]
-    pub conflict: ConflictPolicy,
+    /// What every SQL sink can be told about its tables.
+    #[serde(flatten)]
+    pub options: Options,
     /// How long a commit waits for the disk.
     #[serde(default)]
     pub synchronous: Synchronous,
@@ -132,26 +106,9 @@ fn default_busy_timeout_ms() -> u64 {
 impl SqliteSink {
     /// A sink of `path` with every other option at its default.
     pub fn new(path: impl Into<String>) -> Self {
-        let Options {
-            table,
-            key,
-            case,
-            delete,
-            soft_delete_column,
-            evolution,
-            truncate,
-            conflict,
-        } = Options::default();
         Self {
             path: path.into(),
-            table,
-            key,
-            case,
-            delete,
-            soft_delete_column,
-            evolution,
-            truncate,
-            conflict,
+            options: Options::default(),
             synchronous: Synchronous::default(),
             busy_timeout_ms: default_busy_timeout_ms(),
         }
@@ -159,16 +116,7 @@ impl SqliteSink {
 
     /// The options that all SQL sinks share.
     pub fn options(&self) -> Options {
-        Options {
-            table: self.table.clone(),
-            key: self.key.clone(),
-            case: self.case,
-            delete: self.delete,
-            soft_delete_column: self.soft_delete_column.clone(),
-            evolution: self.evolution,
-            truncate: self.truncate,
-            conflict: self.conflict.clone(),
-        }
+        self.options.clone()
     }
 }
 

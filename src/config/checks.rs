@@ -190,7 +190,7 @@ mod tests {
     fn a_key_names_columns() {
         let check = |key: &[&str], expect: bool| {
             let mut sink = syncline_connectors::postgres::PostgresSink::new("postgres://h/d");
-            sink.key = Some(key.iter().map(|&name| name.to_owned()).collect());
+            sink.options.key = Some(key.iter().map(|&name| name.to_owned()).collect());
             assert_eq!(
                 check_sink(&(std::sync::Arc::new(sink) as SinkConfig)).is_empty(),
                 expect

@@ -132,14 +132,7 @@ impl TestDatabase for Postgres {
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
         let options = options.clone();
         let config = PostgresSink {
-            table: options.table,
-            key: options.key,
-            case: options.case,
-            delete: options.delete,
-            soft_delete_column: options.soft_delete_column,
-            evolution: options.evolution,
-            truncate: options.truncate,
-            conflict: options.conflict,
+            options,
             ..PostgresSink::new(self.database.url())
         };
         postgres::connect(&config, identity, &resolvers()).await
@@ -173,14 +166,7 @@ impl TestDatabase for Mariadb {
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
         let options = options.clone();
         let config = MysqlSink {
-            table: options.table,
-            key: options.key,
-            case: options.case,
-            delete: options.delete,
-            soft_delete_column: options.soft_delete_column,
-            evolution: options.evolution,
-            truncate: options.truncate,
-            conflict: options.conflict,
+            options,
             ..MysqlSink::new(self.url())
         };
         mysql::connect(&config, identity, &resolvers()).await
@@ -240,14 +226,7 @@ impl TestDatabase for Sqlite {
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
         let options = options.clone();
         let config = SqliteSink {
-            table: options.table,
-            key: options.key,
-            case: options.case,
-            delete: options.delete,
-            soft_delete_column: options.soft_delete_column,
-            evolution: options.evolution,
-            truncate: options.truncate,
-            conflict: options.conflict,
+            options,
             ..SqliteSink::new(self.path())
         };
         sqlite::connect(&config, identity, &resolvers()).await

@@ -10,9 +10,7 @@ use super::failure::Failure;
 use super::prepare::{Prepared, evolution};
 use super::read::{self, Reader, read};
 use super::session::{Session, integer};
-use super::stage::{
-    DELETES, Partial, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys,
-};
+use super::stage::{DELETES, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys};
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use super::{catalogue, equality};
 use crate::change::Changes;
@@ -27,6 +25,7 @@ use crate::sql::catalogue::{Action, TargetTable};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::Refused;
+use crate::sql::patterns::Partial;
 use crate::sql::target::Target;
 
 /// A load in the staging table.
@@ -42,7 +41,7 @@ pub(super) enum StagedLoad {
 impl Staged for StagedLoad {
     fn has_deletes(&self) -> bool {
         match self {
-            Self::Round(round) => round.deletes > 0,
+            Self::Round(round) => round.patterns.deletes > 0,
             Self::Decided { settlement, .. } => !settlement.deletes.rows.is_empty(),
         }
     }
@@ -271,7 +270,7 @@ async fn delete(
 ) -> Result<Counts, Failure> {
     let step = staged.step;
     let whole = vec![true; write.table.columns.len()];
-    let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+    let sets = std::iter::once(&whole).chain(&staged.patterns.delete_sets);
     for (pattern, set) in sets.enumerate() {
         let sql = statements.decide_deletes(step, set, pattern as i32);
         session.execute(&sql).await?;
@@ -292,7 +291,7 @@ async fn delete(
     {
         session.execute(&sql).await?;
     }
-    counts.missing = staged.deletes - counts.same - counts.replaced - counts.lost;
+    counts.missing = staged.patterns.deletes - counts.same - counts.replaced - counts.lost;
     Ok(counts)
 }
 
@@ -305,15 +304,15 @@ async fn upsert(
     let step = staged.step;
     // Of inserts, then of updates.
     let mut counts = [Counts::default(); 2];
-    if write.keeps_tombstones() && (staged.full != [0; 2] || !staged.partial.is_empty()) {
+    if write.keeps_tombstones() && staged.patterns.has_upserts() {
         drop_outdated(session, statements, &mut staged, &mut counts).await?;
     }
     let mut patterns = vec![Partial {
         set: vec![true; write.table.columns.len()],
         incomplete: false,
-        counts: staged.full,
+        counts: staged.patterns.full,
     }];
-    patterns.append(&mut staged.partial);
+    patterns.append(&mut staged.patterns.partial);
     for (number, pattern) in patterns.iter().enumerate() {
         if pattern.counts != [0; 2] {
             let sql = statements.decide(step, &pattern.set, number as i32);
@@ -381,12 +380,12 @@ async fn drop_outdated(
     };
     let outdated = session.rows(&count).await?;
     for row in &outdated {
-        let (operation, count) = (integer(row, 0)? as usize, integer(row, 2)? as u64);
-        match integer(row, 1)? {
-            0 => staged.full[operation] -= count,
-            pattern => staged.partial[pattern as usize - 1].counts[operation] -= count,
-        }
-        counts[operation].outdated += count;
+        let (operation, pattern) = (integer(row, 0)?, integer(row, 1)?);
+        let count = integer(row, 2)? as u64;
+        staged
+            .patterns
+            .take_out((operation as i16, pattern as i32), count);
+        counts[operation as usize].outdated += count;
     }
     if !outdated.is_empty() {
         session.execute(&take_out).await?;

@@ -86,7 +86,7 @@ impl Session {
             decides: false,
         };
         if purpose == Purpose::Write {
-            let tombstones = version_column(&config.conflict)?.is_some();
+            let tombstones = version_column(&config.options.conflict)?.is_some();
             session
                 .prepare_own_tables(config, identity, tombstones)
                 .await
@@ -104,7 +104,8 @@ impl Session {
         create_tables(&mut self.connection, tombstones).await?;
         let lock = SinkLock::new(&identity.pipeline, &identity.sink);
         lock.share(&mut self.connection).await?;
-        self.written = targets::check(&mut self.connection, identity, &config.table, None).await?;
+        self.written =
+            targets::check(&mut self.connection, identity, &config.options.table, None).await?;
         self.execute(&format!(
             "CREATE TEMPORARY TABLE {DECISIONS} (step int NOT NULL, number int NOT NULL, \
              outcome tinyint NOT NULL, flag tinyint NOT NULL, PRIMARY KEY (step, number)) ENGINE = InnoDB"

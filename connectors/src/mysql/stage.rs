@@ -7,7 +7,6 @@
 
 mod settled;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::TimeUnit;
@@ -18,21 +17,14 @@ use super::failure::{Failure, Refused};
 use super::place::Unfit;
 use super::prepare::{Column, Prepared};
 use super::session::Session;
-use crate::change::{Changes, Operation};
+use crate::change::Changes;
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::fold::Round;
+use crate::sql::patterns::{BLIND_DELETE, DELETE, Patterns, Tag};
 use crate::text::write_instant;
 
 /// Bytes of one statement, where the server takes as many.
 const STATEMENT_BYTES: usize = 1 << 20;
-
-/// The operation of a staged row.
-pub(super) const INSERT: i16 = 0;
-pub(super) const UPDATE: i16 = 1;
-/// A delete with the full row before.
-pub(super) const DELETE: i16 = 2;
-/// A delete that knows less than the full row.
-pub(super) const BLIND_DELETE: i16 = 3;
 
 /// The side of a staged row: a key may be deleted and written in one round, where they differ for the
 /// source and not for the target.
@@ -41,34 +33,13 @@ pub(super) const DELETES: u8 = 1;
 /// Keys that are looked for.
 pub(super) const KEYS: u8 = 2;
 
-/// How many rows were staged, by what will be done with them.
-#[derive(Debug, Default)]
+/// A round that was staged.
 pub(super) struct StagedRound {
     /// The step that they carry.
     pub(super) step: u32,
-    /// Full rows by operation: inserts and snapshot rows, updates.
-    pub(super) full: [u64; 2],
-    /// Partial rows. Their pattern is the index here plus one.
-    pub(super) partial: Vec<Partial>,
-    /// Deletes.
-    pub(super) deletes: u64,
+    pub(super) patterns: Patterns,
     /// The batch and row of each upsert, then of each delete.
     pub(super) places: Arc<[(usize, usize)]>,
-    /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
-    /// the index here plus one.
-    pub(super) delete_sets: Vec<Vec<bool>>,
-}
-
-/// Rows of one pattern.
-#[derive(Debug)]
-pub(super) struct Partial {
-    /// Which of [`Prepared::columns`] are set.
-    pub(super) set: Vec<bool>,
-    /// A value is unavailable: the rows are incomplete where the target has none (R14). Else they merely
-    /// do not carry the other columns (R19).
-    pub(super) incomplete: bool,
-    /// How many, by operation.
-    pub(super) counts: [u64; 2],
 }
 
 /// Stages a round. `places` gives for each upsert, then for each delete, its batch and row.
@@ -78,13 +49,13 @@ pub(super) async fn stage(
     round: &Round,
     places: &Arc<[(usize, usize)]>,
 ) -> Result<StagedRound, Failure> {
-    let mut staged = StagedRound {
-        step: session.next_step(&prepared.stage),
-        places: places.clone(),
-        ..StagedRound::default()
-    };
-    let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
-    let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
+    let step = session.next_step(&prepared.stage);
+    let mut patterns = Patterns::default();
+    let columns: Vec<usize> = prepared.columns.iter().map(|column| column.index).collect();
+    let beside_key = prepared.columns.iter().filter(|column| !column.key);
+    let beside_key: Vec<usize> = beside_key.map(|column| column.index).collect();
+    let upsert_tags = patterns.tag_upserts(&columns, &round.upserts);
+    let delete_tags = patterns.tag_deletes(&columns, &beside_key, &round.deletes);
     let upserts = Sheet::of(prepared, &round.upserts, UPSERTS)?;
     let deletes = Sheet::of(prepared, &round.deletes, DELETES)?;
     let mut writer = Writer::new(session, prepared, &prepared.columns);
@@ -93,7 +64,7 @@ pub(super) async fn stage(
     for (sheet, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
         for (row, tag) in tags.iter().enumerate() {
             let start = writer.begin_row();
-            let put = sheet.put(row, (staged.step, number), *tag, &mut writer.sql);
+            let put = sheet.put(row, (step, number), *tag, &mut writer.sql);
             if let Err((place, unfit)) = put {
                 writer.sql.truncate(start);
                 rejected.push(rejection(prepared, places[number], Some(place), &unfit));
@@ -107,7 +78,11 @@ pub(super) async fn stage(
         return Err(Failure::Error(Error::Rejected(rejected)));
     }
     writer.flush().await?;
-    Ok(staged)
+    Ok(StagedRound {
+        step,
+        patterns,
+        places: places.clone(),
+    })
 }
 
 const TOO_LARGE: Unfit = Unfit {
@@ -240,9 +215,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Operation and pattern of a row.
-type Tag = (i16, i32);
-
 /// A column of a batch.
 struct Strip<'a> {
     /// Index in [`Prepared::columns`].
@@ -368,80 +340,3 @@ const NULL_IS_NOW: Unfit = Unfit {
     rule: "1048 column_cannot_be_null",
     reason: "the target's column takes no null and would hold the time of the write instead",
 };
-
-/// Which of `columns` are set in a row.
-fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
-    columns
-        .map(|column| !changes.is_unset(column, row))
-        .collect()
-}
-
-fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    let columns = || prepared.columns.iter().map(|column| column.index);
-    let partial = columns().any(|column| changes.unset[column].is_some());
-    let incomplete = changes.incomplete(columns());
-    let mut patterns: HashMap<(Vec<bool>, bool), i32> = HashMap::new();
-    (0..changes.len())
-        .map(|row| {
-            let operation = match changes.operations[row] {
-                Operation::Update => UPDATE,
-                _ => INSERT,
-            };
-            let set = match partial {
-                true => set_columns(changes, columns(), row),
-                false => Vec::new(),
-            };
-            if set.iter().all(|&set| set) {
-                staged.full[operation as usize] += 1;
-                return (operation, 0);
-            }
-            let incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
-            let entry = patterns.entry((set, incomplete));
-            let pattern = *entry.or_insert_with_key(|(set, incomplete)| {
-                staged.partial.push(Partial {
-                    set: set.clone(),
-                    incomplete: *incomplete,
-                    counts: [0; 2],
-                });
-                staged.partial.len() as i32
-            });
-            staged.partial[pattern as usize - 1].counts[operation as usize] += 1;
-            (operation, pattern)
-        })
-        .collect()
-}
-
-fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    staged.deletes += changes.len() as u64;
-    let columns = || prepared.columns.iter().map(|column| column.index);
-    let beside_key: Vec<usize> = prepared
-        .columns
-        .iter()
-        .filter(|column| !column.key)
-        .map(|column| column.index)
-        .collect();
-    let partial = beside_key
-        .iter()
-        .any(|&column| changes.unset[column].is_some());
-    let blind = changes.blind(&beside_key);
-    (0..changes.len())
-        .map(|row| {
-            if blind.as_ref().is_some_and(|blind| blind.value(row)) {
-                return (BLIND_DELETE, 0);
-            }
-            if !partial {
-                return (DELETE, 0);
-            }
-            let set = set_columns(changes, columns(), row);
-            if set.iter().all(|&set| set) {
-                return (DELETE, 0);
-            }
-            let known = staged.delete_sets.iter().position(|known| *known == set);
-            let index = known.unwrap_or_else(|| {
-                staged.delete_sets.push(set);
-                staged.delete_sets.len() - 1
-            });
-            (DELETE, index as i32 + 1)
-        })
-        .collect()
-}

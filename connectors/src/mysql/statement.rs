@@ -15,11 +15,12 @@ mod tombstone;
 
 use super::prepare::{Column, Prepared};
 use super::session::DECISIONS;
-use super::stage::{BLIND_DELETE, DELETES, UPSERTS};
+use super::stage::{DELETES, UPSERTS};
 use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
 use crate::sink::Identity;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
 use crate::sql::identifier::Dialect;
+use crate::sql::patterns::BLIND_DELETE;
 use crate::sql::version::VersionKind;
 
 /// What was decided about a row that is in the target.

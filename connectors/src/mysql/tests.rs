@@ -39,7 +39,7 @@ impl Fixture {
         let database = format!("syncline_{name}");
         url.set_path(&database);
         let mut config = MysqlSink::new(url);
-        config.table = "clients".to_owned();
+        config.options.table = "clients".to_owned();
         let fixture = Self {
             config,
             database,

@@ -12,7 +12,7 @@ use super::failure::{Failure, failure};
 use super::prepare::Prepared;
 use super::read::{self, Reader, read};
 use super::session::Session;
-use super::stage::{INSERT, StagedRound, UPDATE, insert_sets, stage, stage_decided, stage_keys};
+use super::stage::{StagedRound, stage, stage_decided, stage_keys};
 use super::statement::Statements;
 use super::trigger::Remembered;
 use super::{catalogue, equality};
@@ -29,6 +29,7 @@ use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::Refused;
 use crate::sql::identifier::Dialect;
+use crate::sql::patterns::{INSERT, UPDATE, insert_sets};
 use crate::sql::target::Target;
 
 /// A load in the staging table.
@@ -40,7 +41,7 @@ pub(super) enum StagedLoad {
 impl Staged for StagedLoad {
     fn has_deletes(&self) -> bool {
         match self {
-            Self::Round(round) => round.deletes > 0,
+            Self::Round(round) => round.patterns.deletes > 0,
             Self::Decided(settlement) => !settlement.deletes.rows.is_empty(),
         }
     }
@@ -237,7 +238,7 @@ async fn delete(
     staged: &StagedRound,
 ) -> Result<Counts, Failure> {
     let whole = vec![true; write.table.columns.len()];
-    let sets = std::iter::once(&whole).chain(&staged.delete_sets);
+    let sets = std::iter::once(&whole).chain(&staged.patterns.delete_sets);
     let (mut applied, mut replaced) = (0, 0);
     for (pattern, set) in sets.enumerate() {
         let sql = statements.delete(set, pattern as i16);
@@ -245,7 +246,7 @@ async fn delete(
         applied += deleted;
         replaced += differed;
     }
-    let staged = staged.deletes;
+    let staged = staged.patterns.deletes;
     let mut lost = 0;
     if applied < staged && write.options.conflict.strategy != Strategy::SourceWins {
         let [survivors, _] = counts(session, &statements.survivors(), false).await?;
@@ -275,12 +276,13 @@ struct Upsert<'a> {
 
 impl Upsert<'_> {
     async fn run(&mut self, mut staged: StagedRound) -> Result<(), Failure> {
-        if self.write.keeps_tombstones() && (staged.full != [0; 2] || !staged.partial.is_empty()) {
+        if self.write.keeps_tombstones() && staged.patterns.has_upserts() {
             self.drop_outdated(&mut staged).await?;
         }
         let whole = vec![true; self.write.table.columns.len()];
-        self.upsert(&whole, 0, staged.full, staged.first).await?;
-        for (index, partial) in staged.partial.iter().enumerate() {
+        self.upsert(&whole, 0, staged.patterns.full, staged.first)
+            .await?;
+        for (index, partial) in staged.patterns.partial.iter().enumerate() {
             let pattern = index as i16 + 1;
             let (set, wanted) = (&partial.set, &partial.counts);
             if !partial.incomplete {
@@ -410,10 +412,7 @@ impl Upsert<'_> {
             let (operation, pattern, count): (i16, i16, i64) =
                 (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
             let (place, count) = (operation as usize, count as u64);
-            match pattern {
-                0 => staged.full[place] -= count,
-                pattern => staged.partial[pattern as usize - 1].counts[place] -= count,
-            }
+            staged.patterns.take_out((operation, pattern.into()), count);
             self.counts(place).outdated += count;
         }
         self.session.execute(&self.statements.exhume()).await

@@ -60,7 +60,7 @@ impl Session {
                 begin = origin::BEGIN_MARKED;
             }
             if config.remember_deletes {
-                remembers = Some((identity.clone(), config.conflict.clone()));
+                remembers = Some((identity.clone(), config.options.conflict.clone()));
             }
             written = set_up(&mut connection, config, identity)
                 .await
@@ -169,11 +169,11 @@ async fn set_up(
     config: &PostgresSink,
     identity: &Identity,
 ) -> Result<WrittenTables, Failure> {
-    let tombstones = version_column(&config.conflict)?.is_some();
+    let tombstones = version_column(&config.options.conflict)?.is_some();
     create_tables(connection, tombstones).await?;
     let lock = SinkLock::new(&identity.pipeline, &identity.sink);
     lock.share(connection).await?;
-    let written = targets::check(connection, identity, &config.table, None).await?;
+    let written = targets::check(connection, identity, &config.options.table, None).await?;
     introduce(connection, config, identity).await?;
     Ok(written)
 }

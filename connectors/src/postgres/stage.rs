@@ -3,7 +3,6 @@
 //! Every row carries its number, its operation, its pattern of unset columns (R14) and its event
 //! time beside its values, so that each statement afterwards picks its rows without a parameter.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::Row;
@@ -18,46 +17,20 @@ use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::decide::Settlement;
 use crate::sql::fold::Round;
+use crate::sql::patterns::{
+    BLIND_DELETE, DELETE, INSERT, Patterns, Tag, UPDATE, insert_sets, set_columns,
+};
 
 /// Bytes that are gathered before they are sent.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The operation of a staged row.
-pub(super) const INSERT: i16 = 0;
-pub(super) const UPDATE: i16 = 1;
-/// A delete with the full row before.
-pub(super) const DELETE: i16 = 2;
-/// A delete that knows less than the full row.
-pub(super) const BLIND_DELETE: i16 = 3;
-
-/// How many rows were staged, by what will be done with them.
-#[derive(Debug, Default)]
+/// A round that was staged.
 pub(super) struct StagedRound {
-    /// Full rows by operation: inserts and snapshot rows, updates.
-    pub(super) full: [u64; 2],
-    /// Partial rows. Their pattern is the index here plus one.
-    pub(super) partial: Vec<Partial>,
-    /// Deletes.
-    pub(super) deletes: u64,
+    pub(super) patterns: Patterns,
     /// The batch and row of each upsert, then of each delete.
     pub(super) places: Arc<[(usize, usize)]>,
     /// Whether nothing of this transaction was written to the table before, but deletes.
     pub(super) first: bool,
-    /// Which of [`Prepared::columns`] are set in deletes that do not carry all of them. Their pattern is
-    /// the index here plus one.
-    pub(super) delete_sets: Vec<Vec<bool>>,
-}
-
-/// Rows of one pattern.
-#[derive(Debug)]
-pub(super) struct Partial {
-    /// Which of [`Prepared::columns`] are set.
-    pub(super) set: Vec<bool>,
-    /// A value is unavailable: the rows are incomplete where the target has none (R14). Else they merely
-    /// do not carry the other columns (R19).
-    pub(super) incomplete: bool,
-    /// How many, by operation.
-    pub(super) counts: [u64; 2],
 }
 
 /// Copies a round. `places` gives for each upsert, then for each delete, its batch and row.
@@ -67,18 +40,22 @@ pub(super) async fn stage(
     round: &Round,
     places: &Arc<[(usize, usize)]>,
 ) -> Result<StagedRound, Failure> {
-    let mut staged = StagedRound {
-        first: empty(session, prepared).await?,
-        places: places.clone(),
-        ..StagedRound::default()
-    };
+    let first = empty(session, prepared).await?;
     let upserts = Sheet::of(prepared, &round.upserts)?;
     let deletes = Sheet::of(prepared, &round.deletes)?;
-    let upsert_tags = tag_upserts(prepared, &round.upserts, &mut staged);
-    let delete_tags = tag_deletes(prepared, &round.deletes, &mut staged);
+    let mut patterns = Patterns::default();
+    let columns: Vec<usize> = prepared.columns.iter().map(|column| column.index).collect();
+    let beside_key = prepared.columns.iter().filter(|column| !column.key);
+    let beside_key: Vec<usize> = beside_key.map(|column| column.index).collect();
+    let upsert_tags = patterns.tag_upserts(&columns, &round.upserts);
+    let delete_tags = patterns.tag_deletes(&columns, &beside_key, &round.deletes);
     let sheets = [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])];
     copy(session, prepared, &sheets, &|_, _| None, places).await?;
-    Ok(staged)
+    Ok(StagedRound {
+        patterns,
+        places: places.clone(),
+        first,
+    })
 }
 
 /// Makes sure that the staging table holds nothing of this transaction; gives whether it is the first
@@ -112,7 +89,7 @@ pub(super) async fn stage_decided(
             _ => {
                 let set = set_columns(&upserts.changes, 0..width, row);
                 let pattern = insert_sets.iter().position(|known| *known == set);
-                (INSERT, pattern.unwrap_or_default() as i16)
+                (INSERT, pattern.unwrap_or_default() as i32)
             }
         })
         .collect();
@@ -150,28 +127,6 @@ pub(super) async fn stage_decided(
         (&delete_sheet, &delete_tags[..]),
     ];
     copy(session, prepared, &sheets, &kept, places).await
-}
-
-/// The different sets of columns that inserts set, the whole one first; a row's pattern is the index.
-pub(super) fn insert_sets(changes: &Changes, width: usize) -> Vec<Vec<bool>> {
-    let mut sets = vec![vec![true; width]];
-    if changes.unset.iter().any(Option::is_some) {
-        let inserts = changes.operations.iter().enumerate();
-        for (row, _) in inserts.filter(|(_, operation)| **operation != Operation::Update) {
-            let set = set_columns(changes, 0..width, row);
-            if !sets.contains(&set) {
-                sets.push(set);
-            }
-        }
-    }
-    sets
-}
-
-/// Which of `columns` are set in a row.
-fn set_columns(changes: &Changes, columns: impl Iterator<Item = usize>, row: usize) -> Vec<bool> {
-    columns
-        .map(|column| !changes.is_unset(column, row))
-        .collect()
 }
 
 /// Copies the keys of `changes`, whose columns are those of [`Prepared::placed`].
@@ -325,9 +280,6 @@ async fn refuse_changed(
     Err(Failure::Error(Error::Rejected(rejected)))
 }
 
-/// Operation and pattern of a row.
-type Tag = (i16, i16);
-
 /// The columns of a batch, ready to be written row by row.
 struct Sheet<'a> {
     /// Of each column its index in the changes.
@@ -377,7 +329,7 @@ impl<'a> Sheet<'a> {
         out.extend_from_slice(&2_i32.to_be_bytes());
         out.extend_from_slice(&operation.to_be_bytes());
         out.extend_from_slice(&2_i32.to_be_bytes());
-        out.extend_from_slice(&pattern.to_be_bytes());
+        out.extend_from_slice(&(pattern as i16).to_be_bytes());
         match self.event(row) {
             Some(event) => {
                 out.extend_from_slice(&8_i32.to_be_bytes());
@@ -403,74 +355,4 @@ impl<'a> Sheet<'a> {
         let event_ms = self.changes.event_times_ms[row].filter(|_| self.with_events)?;
         event_ms.checked_mul(1_000)?.checked_sub(EPOCH_US)
     }
-}
-
-fn tag_upserts(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    let columns = || prepared.columns.iter().map(|column| column.index);
-    let partial = columns().any(|column| changes.unset[column].is_some());
-    let incomplete = changes.incomplete(columns());
-    let mut patterns: HashMap<(Vec<bool>, bool), i16> = HashMap::new();
-    (0..changes.len())
-        .map(|row| {
-            let operation = match changes.operations[row] {
-                Operation::Update => UPDATE,
-                _ => INSERT,
-            };
-            let set = match partial {
-                true => set_columns(changes, columns(), row),
-                false => Vec::new(),
-            };
-            if set.iter().all(|&set| set) {
-                staged.full[operation as usize] += 1;
-                return (operation, 0);
-            }
-            let incomplete = incomplete.as_ref().is_some_and(|mask| mask.value(row));
-            let entry = patterns.entry((set, incomplete));
-            let pattern = *entry.or_insert_with_key(|(set, incomplete)| {
-                staged.partial.push(Partial {
-                    set: set.clone(),
-                    incomplete: *incomplete,
-                    counts: [0; 2],
-                });
-                staged.partial.len() as i16
-            });
-            staged.partial[pattern as usize - 1].counts[operation as usize] += 1;
-            (operation, pattern)
-        })
-        .collect()
-}
-
-fn tag_deletes(prepared: &Prepared, changes: &Changes, staged: &mut StagedRound) -> Vec<Tag> {
-    staged.deletes += changes.len() as u64;
-    let columns = || prepared.columns.iter().map(|column| column.index);
-    let beside_key: Vec<usize> = prepared
-        .columns
-        .iter()
-        .filter(|column| !column.key)
-        .map(|column| column.index)
-        .collect();
-    let partial = beside_key
-        .iter()
-        .any(|&column| changes.unset[column].is_some());
-    let blind = changes.blind(&beside_key);
-    (0..changes.len())
-        .map(|row| {
-            if blind.as_ref().is_some_and(|blind| blind.value(row)) {
-                return (BLIND_DELETE, 0);
-            }
-            if !partial {
-                return (DELETE, 0);
-            }
-            let set = set_columns(changes, columns(), row);
-            if set.iter().all(|&set| set) {
-                return (DELETE, 0);
-            }
-            let known = staged.delete_sets.iter().position(|known| *known == set);
-            let index = known.unwrap_or_else(|| {
-                staged.delete_sets.push(set);
-                staged.delete_sets.len() - 1
-            });
-            (DELETE, index as i16 + 1)
-        })
-        .collect()
 }

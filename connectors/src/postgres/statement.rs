@@ -9,12 +9,12 @@ mod golden;
 
 use super::equality::normal;
 use super::prepare::{Column, Prepared};
-use super::stage::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
 use crate::sink::Identity;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
 use crate::sql::identifier::{Dialect, literal};
+use crate::sql::patterns::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::sql::version::VersionKind;
 
 /// See the module docs.

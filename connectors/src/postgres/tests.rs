@@ -5,6 +5,7 @@ mod conflicts;
 mod evolution;
 mod faults;
 mod rows;
+mod together;
 mod two_way;
 mod types;
 
@@ -47,7 +48,7 @@ impl Fixture {
             .await
             .unwrap();
         let mut config = PostgresSink::new(url);
-        config.key = Some(vec!["id".to_owned()]);
+        config.options.key = Some(vec!["id".to_owned()]);
         let identity = Identity {
             pipeline: schema,
             sink: "target".to_owned(),

@@ -96,7 +96,12 @@ impl Session {
             let sink = SinkLock::new(&identity.pipeline, &identity.sink);
             let alone = lock::take_alone(config, &sink)?.is_some();
             held = Some(lock::share(config, &sink)?);
-            let check = targets::check(&mut statements, identity, &config.table, Some(alone));
+            let check = targets::check(
+                &mut statements,
+                identity,
+                &config.options.table,
+                Some(alone),
+            );
             written = ready(check)?;
         }
         let memory = register(&connection)

@@ -18,6 +18,7 @@ use crate::conformance::rows::{changes, row};
 use crate::conformance::sink::TestDatabase;
 use crate::error::Error;
 use crate::sink::{Outcome, Write};
+use crate::sql::Evolution;
 
 struct File {
     folder: tempfile::TempDir,
@@ -60,14 +61,7 @@ impl TestDatabase for File {
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
         let options = options.clone();
         let config = SqliteSink {
-            table: options.table,
-            key: options.key,
-            case: options.case,
-            delete: options.delete,
-            soft_delete_column: options.soft_delete_column,
-            evolution: options.evolution,
-            truncate: options.truncate,
-            conflict: options.conflict,
+            options,
             ..self.config()
         };
         connect(&config, identity, &statements_only()).await
@@ -145,10 +139,8 @@ fn decimal(value: i128) -> ArrayRef {
 #[tokio::test]
 async fn every_type_is_stored_exactly_r3() {
     let file = File::new();
-    let config = SqliteSink {
-        evolution: Evolution::Evolve,
-        ..file.config()
-    };
+    let mut config = file.config();
+    config.options.evolution = Evolution::Evolve;
     let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None])]);
     let values: [(ArrayRef, &str); 9] = [
         (Arc::new(BooleanArray::from(vec![true])), "1"),
@@ -225,8 +217,8 @@ async fn versions_in_another_form_compare_as_instants_c5() {
         file.execute(&format!("INSERT INTO clients VALUES (1, {held})"))
             .await;
         let mut config = file.config();
-        config.conflict.strategy = Strategy::NewestWins;
-        config.conflict.version = Some("at".to_owned());
+        config.options.conflict.strategy = Strategy::NewestWins;
+        config.options.conflict.version = Some("at".to_owned());
         let at = TimestampMicrosecondArray::from(vec![1_704_067_200_500_000]).with_timezone("UTC");
         let done = write(&config, one(vec![column("at", Arc::new(at))]))
             .await
@@ -284,7 +276,7 @@ async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
 async fn to_look_before_a_run_changes_nothing() {
     let file = File::new();
     let mut config = file.config();
-    config.table = "t".to_owned();
+    config.options.table = "t".to_owned();
     let error = check(&config).await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
     assert!(!std::path::Path::new(&config.path).exists());
@@ -303,10 +295,10 @@ async fn the_key_is_looked_at_before_a_run() {
         .execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)")
         .unwrap();
     let mut config = file.config();
-    config.table = "t".to_owned();
-    config.key = Some(vec!["id".to_owned()]);
+    config.options.table = "t".to_owned();
+    config.options.key = Some(vec!["id".to_owned()]);
     check(&config).await.unwrap();
-    config.key = Some(vec!["name".to_owned()]);
+    config.options.key = Some(vec!["name".to_owned()]);
     let error = check(&config).await.unwrap_err();
     assert!(error.to_string().contains("no unique index"), "{error}");
 }

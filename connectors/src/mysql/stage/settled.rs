@@ -6,16 +6,14 @@
 
 use std::ops::Range;
 
-use super::{
-    BLIND_DELETE, DELETE, DELETES, INSERT, KEYS, Sheet, TOO_LARGE, Tag, UPDATE, UPSERTS, Writer,
-    rejection,
-};
+use super::{DELETES, KEYS, Sheet, TOO_LARGE, UPSERTS, Writer, rejection};
 use crate::change::{Changes, Operation};
 use crate::error::{Error, Result};
 use crate::mysql::failure::Failure;
 use crate::mysql::prepare::Prepared;
 use crate::mysql::session::Session;
 use crate::sql::decide::{Net, Settlement};
+use crate::sql::patterns::{BLIND_DELETE, DELETE, INSERT, Tag, UPDATE};
 
 /// Bits of the pattern of what was decided: no earlier delete of the key counts any more, and its delete
 /// is remembered (R12).

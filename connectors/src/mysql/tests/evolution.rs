@@ -22,7 +22,7 @@ async fn a_wider_column_keeps_what_else_it_was() {
          amount decimal(6,2) DEFAULT 0.5); INSERT INTO clients (id) VALUES (1)",
     )
     .await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let n = column("n", Arc::new(Int64Array::from(vec![1 << 40])));
     let mut writer = fixture.writer().await;
     let wider = table(
@@ -65,7 +65,7 @@ async fn a_type_change_renames_and_adds_under_lenient() {
         "CREATE TABLE clients (id bigint PRIMARY KEY, amount bigint); INSERT INTO clients VALUES (1, 5)",
     )
     .await;
-    fixture.config.evolution = Evolution::Lenient;
+    fixture.config.options.evolution = Evolution::Lenient;
     let amount = column("amount", Arc::new(Float64Array::from(vec![0.5])));
     let mut writer = fixture.writer().await;
     writer
@@ -77,7 +77,7 @@ async fn a_type_change_renames_and_adds_under_lenient() {
             .await,
         ["1|5|-", "2|-|0.5"]
     );
-    fixture.config.evolution = Evolution::Fail;
+    fixture.config.options.evolution = Evolution::Fail;
     fixture
         .execute("ALTER TABLE clients DROP COLUMN amount")
         .await;
@@ -97,7 +97,7 @@ async fn a_type_change_renames_and_adds_under_lenient() {
 #[tokio::test]
 async fn a_new_table_tells_keys_apart_by_their_bytes() {
     let mut fixture = Fixture::new("created_keys", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let keys = ["a", "A", "a ", "ä"];
     let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
     let all = table("clients", vec![column("id", keys)], "cccc");
@@ -113,7 +113,7 @@ async fn a_table_that_changes_under_us_is_looked_at_afresh() {
         "CREATE TABLE clients (id bigint PRIMARY KEY, n int)",
     )
     .await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let n = |value| column("n", Arc::new(Int32Array::from(vec![value])) as ArrayRef);
     let mut writer = fixture.writer().await;
     writer
@@ -138,7 +138,7 @@ async fn a_table_that_changes_under_us_is_looked_at_afresh() {
 #[tokio::test]
 async fn sessions_that_create_the_same_table_wait_for_each_other() {
     let mut fixture = Fixture::new("together", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..4 {
         let identity = Identity {

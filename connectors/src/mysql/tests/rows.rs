@@ -22,8 +22,8 @@ async fn another_unique_index_refuses_and_never_picks_the_row_r11() {
                  INSERT INTO clients VALUES (1, 'ada', 1), (2, 'bob', 1)",
             )
             .await;
-        fixture.config.conflict.strategy = strategy;
-        fixture.config.conflict.version = Some("version".to_owned());
+        fixture.config.options.conflict.strategy = strategy;
+        fixture.config.options.conflict.version = Some("version".to_owned());
         check_r11(&fixture).await;
     }
 }
@@ -98,8 +98,8 @@ async fn every_column_of_a_merge_is_decided_by_the_version_that_was_there() {
          INSERT INTO clients VALUES (1, 5, 'held'), (2, 5, 'held')",
     )
     .await;
-    fixture.config.conflict.strategy = Strategy::Merge;
-    fixture.config.conflict.version = Some("version".to_owned());
+    fixture.config.options.conflict.strategy = Strategy::Merge;
+    fixture.config.options.conflict.version = Some("version".to_owned());
     let both = table(
         "clients",
         vec![
@@ -200,7 +200,7 @@ async fn several_tables_follow_their_foreign_keys_r9() {
          CREATE TABLE children (id bigint PRIMARY KEY, parent bigint, FOREIGN KEY (parent) REFERENCES parents (id))",
     )
     .await;
-    fixture.config.table = "{table}".to_owned();
+    fixture.config.options.table = "{table}".to_owned();
     let one = || -> ArrayRef { Arc::new(Int64Array::from(vec![1])) };
     let parents = |letter| table("parents", vec![column("id", one())], letter);
     let children = |letter| {
@@ -261,7 +261,7 @@ async fn a_table_whose_columns_are_all_key_is_written() {
         "CREATE TABLE clients (a bigint, b bigint, PRIMARY KEY (b, a))",
     )
     .await;
-    fixture.config.key = Some(vec!["a".to_owned(), "b".to_owned()]);
+    fixture.config.options.key = Some(vec!["a".to_owned(), "b".to_owned()]);
     let numbers = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
     let all = table(
         "clients",
@@ -299,8 +299,8 @@ async fn a_soft_delete_marks_and_a_reinsert_clears_the_mark_r12() {
         "CREATE TABLE clients (id bigint PRIMARY KEY, name text, version bigint)",
     )
     .await;
-    fixture.config.delete = DeleteMode::Soft;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.delete = DeleteMode::Soft;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut writer = fixture.writer().await;
     let both = [row(Create, 1, "a", 1), row(Create, 2, "b", 1)];
     writer.write(vec![changes(&both, true)]).await;
@@ -322,7 +322,7 @@ async fn hostile_names_and_values_stay_what_they_are() {
         "CREATE TABLE `x``; DROP TABLE t; --` (id bigint PRIMARY KEY, `na``me '\"\\\\` text); CREATE TABLE t (id int)",
     )
     .await;
-    fixture.config.table = "x`; DROP TABLE t; --".to_owned();
+    fixture.config.options.table = "x`; DROP TABLE t; --".to_owned();
     let values = [
         "it's \\",
         "\\' OR 1; -- ",
@@ -358,19 +358,19 @@ async fn a_table_can_be_looked_at_before_a_run() {
         "CREATE TABLE clients (id bigint PRIMARY KEY, name varchar(9), version datetime(3), UNIQUE KEY part (name(3)))",
     )
     .await;
-    fixture.config.key = Some(vec!["id".to_owned()]);
+    fixture.config.options.key = Some(vec!["id".to_owned()]);
     super::super::check(&fixture.config).await.unwrap();
     // An index over a part of a column tells no rows apart.
-    fixture.config.key = Some(vec!["name".to_owned()]);
+    fixture.config.options.key = Some(vec!["name".to_owned()]);
     let error = super::super::check(&fixture.config).await.unwrap_err();
     assert!(error.to_string().contains("no unique index"), "{error}");
-    fixture.config.table = "absent".to_owned();
+    fixture.config.options.table = "absent".to_owned();
     let error = super::super::check(&fixture.config).await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
     fixture
         .execute("CREATE TABLE flat (id bigint PRIMARY KEY) ENGINE = MyISAM")
         .await;
-    fixture.config.table = "flat".to_owned();
+    fixture.config.options.table = "flat".to_owned();
     let error = super::super::check(&fixture.config).await.unwrap_err();
     assert!(error.to_string().contains("has no transactions"), "{error}");
 }

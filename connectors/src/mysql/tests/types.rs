@@ -258,7 +258,7 @@ async fn every_common_type_arrives_exactly() {
 #[tokio::test]
 async fn tables_are_created_for_every_type() {
     let mut fixture = Fixture::new("created", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     // A column of its own type takes no infinity.
     let finite = |case: &Case| !matches!(case.3, "NaN" | "infinity");
     let cases: Vec<Case> = cases().into_iter().filter(finite).collect();

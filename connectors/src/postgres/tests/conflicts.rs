@@ -58,7 +58,7 @@ async fn upserts_win_and_lose_as_c1_to_c4_say() {
                     .execute("DROP TABLE IF EXISTS _syncline_positions, _syncline_tombstones")
                     .await;
                 fixture.execute(STATES).await;
-                fixture.config.conflict = ConflictPolicy {
+                fixture.config.options.conflict = ConflictPolicy {
                     detect: Some(detect),
                     ..policy(strategy.clone())
                 };
@@ -102,7 +102,7 @@ async fn deletes_win_and_lose_as_c6_says() {
             .execute("DROP TABLE IF EXISTS _syncline_positions, _syncline_tombstones")
             .await;
         fixture.execute(STATES).await;
-        fixture.config.conflict = policy(strategy.clone());
+        fixture.config.options.conflict = policy(strategy.clone());
         let rows = versions().map(|(id, version)| full('d', id, "s", version));
         let outcome = fixture.writer().await.write(vec![batch(&rows)]).await;
         let case = format!("{strategy:?}: {outcome:?}");
@@ -127,7 +127,7 @@ async fn a_delete_without_an_image_is_a_conflict_wherever_the_row_exists_c1() {
             .await;
         fixture.execute(STATES).await;
         fixture.execute("UPDATE t SET name = 't'").await;
-        fixture.config.conflict = policy(strategy.clone());
+        fixture.config.options.conflict = policy(strategy.clone());
         let rows = versions().map(|(id, _)| partial('d', id, None));
         let outcome = fixture.writer().await.write(vec![batch(&rows)]).await;
         assert_eq!(names(&mut fixture).await, expect);
@@ -146,7 +146,7 @@ async fn a_trigger_that_changes_rows_does_not_make_them_lose() {
              CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION touch()",
         )
         .await;
-    fixture.config.conflict = policy(Strategy::NewestWins);
+    fixture.config.options.conflict = policy(Strategy::NewestWins);
     let mut writer = fixture.writer().await;
     writer
         .write(vec![batch(&[full('c', 1, "a", 5), full('c', 2, "b", 5)])])
@@ -165,9 +165,9 @@ async fn an_older_change_does_not_resurrect_a_deleted_row_r12() {
     // Rows that are only marked need a resolver: the suite in tests/it has one.
     for delete in [DeleteMode::Hard] {
         let mut fixture = Fixture::new("resurrection", PLAIN).await;
-        fixture.config.conflict = policy(Strategy::NewestWins);
-        fixture.config.delete = delete;
-        fixture.config.evolution = Evolution::Evolve;
+        fixture.config.options.conflict = policy(Strategy::NewestWins);
+        fixture.config.options.delete = delete;
+        fixture.config.options.evolution = Evolution::Evolve;
         let live = match delete {
             DeleteMode::Soft => "SELECT id, name, v FROM t WHERE NOT _deleted ORDER BY id",
             _ => "SELECT id, name, v FROM t ORDER BY id",
@@ -205,7 +205,7 @@ async fn a_delete_without_an_image_has_its_event_time_as_version_c6() {
          INSERT INTO t VALUES (1, '2026-01-01 00:00:01Z'), (2, '2026-01-01 00:00:03Z')",
     )
     .await;
-    fixture.config.conflict = ConflictPolicy {
+    fixture.config.options.conflict = ConflictPolicy {
         version: Some("at".to_owned()),
         ..policy(Strategy::NewestWins)
     };
@@ -237,7 +237,7 @@ async fn a_version_from_the_future_is_refused_c7() {
         "CREATE TABLE t (id bigint PRIMARY KEY, at timestamp)",
     )
     .await;
-    fixture.config.conflict = ConflictPolicy {
+    fixture.config.options.conflict = ConflictPolicy {
         version: Some("at".to_owned()),
         max_skew: Some("1h".to_owned()),
         ..policy(Strategy::NewestWins)
@@ -276,7 +276,7 @@ async fn a_version_from_the_future_is_refused_c7() {
 #[tokio::test]
 async fn a_text_version_is_a_configuration_error_c5() {
     let mut fixture = Fixture::new("text_version", PLAIN).await;
-    fixture.config.conflict = ConflictPolicy {
+    fixture.config.options.conflict = ConflictPolicy {
         version: Some("name".to_owned()),
         ..policy(Strategy::NewestWins)
     };
@@ -324,7 +324,7 @@ fn random_changes(random: &mut Random, count: usize) -> Vec<Change> {
 #[tokio::test]
 async fn the_size_of_a_batch_never_changes_the_result_r8() {
     let mut fixture = Fixture::new("batches", PLAIN).await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     fixture
         .execute("ALTER TABLE t ADD COLUMN _deleted boolean NOT NULL DEFAULT false")
         .await;
@@ -338,8 +338,8 @@ async fn the_size_of_a_batch_never_changes_the_result_r8() {
                 for detect in [Detect::Row, Detect::Key] {
                     let seed = number as u64 * 100 + tie as u64 * 10 + delete as u64;
                     let changes = random_changes(&mut Random(seed), 40);
-                    fixture.config.delete = delete;
-                    fixture.config.conflict = ConflictPolicy {
+                    fixture.config.options.delete = delete;
+                    fixture.config.options.conflict = ConflictPolicy {
                         tie,
                         detect: Some(detect),
                         ..policy(strategy.clone())

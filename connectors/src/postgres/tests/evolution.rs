@@ -29,7 +29,7 @@ fn columns() -> &'static str {
 #[tokio::test]
 async fn evolve_creates_adds_widens_and_never_goes_back() {
     let mut fixture = Fixture::new("evolve", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut writer = fixture.writer().await;
     let narrow = two("n", Arc::new(Int32Array::from(vec![1])));
     let wide = two("n", Arc::new(Int64Array::from(vec![1_i64 << 40])));
@@ -49,7 +49,7 @@ async fn evolve_creates_adds_widens_and_never_goes_back() {
 #[tokio::test]
 async fn two_lanes_that_evolve_at_once_agree() {
     let mut fixture = Fixture::new("evolve_twice", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let (mut left, mut right) = (fixture.writer().await, fixture.writer().await);
     let changes = two("n", text("x"));
     let other = Write {
@@ -74,7 +74,7 @@ async fn fail_stops_and_ignore_leaves_out() {
         error.contains("column \"n\" of table \"t\" is missing"),
         "{error}"
     );
-    fixture.config.evolution = Evolution::Ignore;
+    fixture.config.options.evolution = Evolution::Ignore;
     fixture.writer().await.write(vec![changes]).await;
     assert_eq!(fixture.rows("SELECT * FROM t").await, ["(1)"]);
 }
@@ -86,7 +86,7 @@ async fn lenient_keeps_the_old_column_under_another_name() {
         "CREATE TABLE t (id bigint PRIMARY KEY, n integer)",
     )
     .await;
-    fixture.config.evolution = Evolution::Lenient;
+    fixture.config.options.evolution = Evolution::Lenient;
     let mut writer = fixture.writer().await;
     let number = two("n", Arc::new(Int32Array::from(vec![7])));
     writer.write(vec![number.clone()]).await;
@@ -104,7 +104,7 @@ async fn lenient_keeps_the_old_column_under_another_name() {
 #[tokio::test]
 async fn a_column_dropped_under_a_running_sink_is_noticed() {
     let mut fixture = Fixture::new("dropped", PLAIN).await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut writer = fixture.writer().await;
     writer.write(vec![batch(&[full('c', 1, "a", 1)])]).await;
     fixture.execute("ALTER TABLE t DROP COLUMN name").await;

@@ -48,7 +48,7 @@ async fn a_second_owner_is_fenced_r4() {
 #[tokio::test]
 async fn a_lost_connection_is_unavailable_and_the_next_write_reconnects_r16() {
     let mut fixture = Fixture::new("lost", PLAIN).await;
-    fixture.config.table = "t".to_owned();
+    fixture.config.options.table = "t".to_owned();
     let mut writer = fixture.writer().await;
     writer.write(vec![batch(&[full('c', 1, "a", 1)])]).await;
     fixture

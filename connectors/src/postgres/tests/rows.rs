@@ -39,8 +39,8 @@ async fn an_unset_column_is_left_as_it_is_and_needs_its_row_r14() {
 #[tokio::test]
 async fn a_soft_delete_marks_and_a_reinsert_clears_the_mark_r12() {
     let mut fixture = Fixture::new("soft", PLAIN).await;
-    fixture.config.delete = DeleteMode::Soft;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.delete = DeleteMode::Soft;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut writer = fixture.writer().await;
     writer
         .write(vec![batch(&[full('c', 1, "a", 1), full('c', 2, "b", 1)])])
@@ -63,7 +63,7 @@ async fn a_soft_delete_marks_and_a_reinsert_clears_the_mark_r12() {
 #[tokio::test]
 async fn ignored_deletes_are_kept() {
     let mut fixture = Fixture::new("ignored", PLAIN).await;
-    fixture.config.delete = DeleteMode::Ignore;
+    fixture.config.options.delete = DeleteMode::Ignore;
     let mut writer = fixture.writer().await;
     let outcome = writer
         .write(vec![batch(&[full('c', 1, "a", 1), full('d', 1, "a", 1)])])
@@ -99,7 +99,7 @@ async fn a_truncate_is_a_barrier_and_needs_one_partition_r13() {
         (1, "R13 truncate")
     );
 
-    fixture.config.truncate = TruncateMode::Ignore;
+    fixture.config.options.truncate = TruncateMode::Ignore;
     let mut writer = fixture.writer().await;
     writer.position = Some(1);
     let outcome = writer.write(vec![changes.clone()]).await;
@@ -109,7 +109,7 @@ async fn a_truncate_is_a_barrier_and_needs_one_partition_r13() {
         ["(1)", "(2)"]
     );
 
-    fixture.config.truncate = TruncateMode::Apply;
+    fixture.config.options.truncate = TruncateMode::Apply;
     let mut writer = fixture.writer().await;
     writer.position = Some(2);
     writer.write(vec![changes]).await;
@@ -123,7 +123,7 @@ async fn a_table_whose_columns_are_all_key_is_written() {
         "CREATE TABLE t (a bigint, b bigint, PRIMARY KEY (b, a))",
     )
     .await;
-    fixture.config.key = Some(vec!["a".to_owned(), "b".to_owned()]);
+    fixture.config.options.key = Some(vec!["a".to_owned(), "b".to_owned()]);
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 1, 2]));
     let changes = table(
         "t",
@@ -176,7 +176,7 @@ async fn several_tables_follow_their_foreign_keys_r9() {
 async fn a_missing_key_says_what_to_write() {
     let mut fixture =
         Fixture::new("no_key", "CREATE TABLE t (id bigint, name text, v bigint)").await;
-    fixture.config.key = None;
+    fixture.config.options.key = None;
     let mut writer = fixture.writer().await;
     let error = writer
         .configuration_error(vec![batch(&[full('c', 1, "a", 1)])])
@@ -202,7 +202,7 @@ async fn hostile_names_stay_names() {
         changes.rows.columns().to_vec(),
     )
     .unwrap();
-    fixture.config.table = "x\"; DROP TABLE t; --".to_owned();
+    fixture.config.options.table = "x\"; DROP TABLE t; --".to_owned();
     let outcome = fixture.writer().await.write(vec![changes]).await;
     assert_eq!(outcome.written, 1);
     let found = fixture.rows("SELECT \"na\"\"me '\\\" FROM \"x\"\"; DROP TABLE t; --\", t RIGHT JOIN (SELECT 1) AS o ON true").await;
@@ -212,13 +212,13 @@ async fn hostile_names_stay_names() {
 #[tokio::test]
 async fn a_table_can_be_looked_at_before_a_run() {
     let mut fixture = Fixture::new("look", PLAIN).await;
-    fixture.config.table = "t".to_owned();
+    fixture.config.options.table = "t".to_owned();
     super::super::check(&fixture.config).await.unwrap();
-    let right = fixture.config.key.replace(vec!["name".to_owned()]);
+    let right = fixture.config.options.key.replace(vec!["name".to_owned()]);
     let error = super::super::check(&fixture.config).await.unwrap_err();
     assert!(error.to_string().contains("no unique index"), "{error}");
-    fixture.config.key = right;
-    fixture.config.table = "absent".to_owned();
+    fixture.config.options.key = right;
+    fixture.config.options.table = "absent".to_owned();
     let error = super::super::check(&fixture.config).await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
 }

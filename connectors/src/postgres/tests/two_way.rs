@@ -9,9 +9,9 @@ use crate::postgres::OriginMark;
 /// A fixture that decides by version and remembers deletes.
 async fn remembering(schema: &str, sql: &str) -> Fixture {
     let mut fixture = Fixture::new(schema, sql).await;
-    fixture.config.table = "t".to_owned();
+    fixture.config.options.table = "t".to_owned();
     fixture.config.remember_deletes = true;
-    fixture.config.conflict = ConflictPolicy {
+    fixture.config.options.conflict = ConflictPolicy {
         strategy: Strategy::NewestWins,
         version: Some("v".to_owned()),
         ..ConflictPolicy::default()
@@ -182,11 +182,11 @@ async fn whoever_deletes_needs_no_right_to_syncline_s_tables() {
 #[tokio::test]
 async fn the_triggers_are_made_once_and_replaced_when_they_change() {
     let mut fixture = remembering("remember_again", PLAIN).await;
-    fixture.config.table = "{table}".to_owned();
+    fixture.config.options.table = "{table}".to_owned();
     let triggers = "SELECT tgname, t.xmin FROM pg_trigger AS t WHERE NOT tgisinternal AND tgrelid = 't'::regclass ORDER BY 1";
     let mut seen = Vec::new();
     for (id, tie) in [(1, Tie::Target), (2, Tie::Target), (3, Tie::Source)] {
-        fixture.config.conflict.tie = tie;
+        fixture.config.options.conflict.tie = tie;
         let mut writer = fixture.writer().await;
         writer.position = fixture
             .rows("SELECT position FROM _syncline_positions")
@@ -201,7 +201,7 @@ async fn the_triggers_are_made_once_and_replaced_when_they_change() {
     }
     assert_eq!(seen[0], seen[1], "nothing is made a second time");
     assert_ne!(seen[1], seen[2], "the new tie is in force");
-    fixture.config.conflict.strategy = Strategy::SourceWins;
+    fixture.config.options.conflict.strategy = Strategy::SourceWins;
     let error = connect(&fixture.config, &fixture.identity, &statements_only())
         .await
         .err()

@@ -244,7 +244,7 @@ async fn every_common_type_arrives_exactly() {
 #[tokio::test]
 async fn tables_are_created_for_every_type() {
     let mut fixture = Fixture::new("created", "").await;
-    fixture.config.evolution = Evolution::Evolve;
+    fixture.config.options.evolution = Evolution::Evolve;
     let mut arrays: Vec<(Field, ArrayRef)> = vec![(
         Field::new("id", DataType::Int64, true),
         Arc::new(Int64Array::from(vec![1])),
@@ -376,7 +376,7 @@ async fn what_a_domain_an_array_money_or_a_name_would_change_is_rejected_r23() {
             ),
             (Field::new("c", DataType::Utf8, true), text),
         ];
-        fixture.config.table = name.clone();
+        fixture.config.options.table = name.clone();
         fixture.identity.pipeline = name.clone();
         let written = fixture
             .writer()
