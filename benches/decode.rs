@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use support::{Aim, Run, compare, events, time};
-use syncline_connectors::format::{Decoder, DecoderOptions, Format};
+use syncline_connectors::format::{DecoderOptions, Format, decoder};
 use syncline_connectors::record::Records;
 
 const EVENTS: u64 = 200_000;
@@ -49,7 +49,7 @@ fn batches(event: fn(u64) -> String) -> Vec<Arc<Records>> {
 }
 
 fn decode(batches: &[Arc<Records>], options: &DecoderOptions) -> Run {
-    let mut decoder = Decoder::new(Format::DebeziumJson, options.clone());
+    let mut decoder = decoder(Format::DebeziumJson, options.clone());
     time(batches.len() as u64 * BATCH, || {
         for records in batches {
             let decoded = decoder.decode(records);

@@ -13,7 +13,7 @@ use support::{Aim, Run, compare, events, kafka, peak_memory_kib, show, sink, tim
 use syncline::config;
 use syncline::plan::Plan;
 use syncline::run::{Options, Running};
-use syncline_connectors::format::{Decoder, DecoderOptions, Format};
+use syncline_connectors::format::{DecoderOptions, Format, decoder};
 use syncline_connectors::sink::Write;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -34,7 +34,7 @@ fn main() {
     );
     let to_blackhole = "type = \"blackhole\"\n";
     let decode = || {
-        let mut decoder = Decoder::new(
+        let mut decoder = decoder(
             Format::DebeziumJson,
             DecoderOptions {
                 declared: Some(events::row_schema()),
@@ -196,7 +196,7 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
 
 /// Writes the same rows directly to a sink.
 fn feed(runtime: &Runtime, kind: &str, settings: serde_json::Value) -> Run {
-    let mut decoder = Decoder::new(
+    let mut decoder = decoder(
         Format::DebeziumJson,
         DecoderOptions {
             declared: Some(events::row_schema()),

@@ -5,7 +5,7 @@
 
 mod keys;
 
-use syncline_connectors::format::{Decoder, DecoderOptions, Format};
+use syncline_connectors::format::{Decode, DecoderOptions, Format, decoder};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
@@ -134,8 +134,8 @@ impl SourcePlan {
     }
 
     /// A decoder of its own for a lane.
-    pub fn decoder(&self) -> Decoder {
-        Decoder::new(self.format, self.decoding.clone())
+    pub fn decoder(&self) -> Box<dyn Decode> {
+        decoder(self.format, self.decoding.clone())
     }
 }
 

@@ -33,6 +33,7 @@ mod column;
 mod debezium;
 mod decimal;
 mod declared;
+mod decode;
 mod envelope;
 mod fault;
 pub(crate) mod image;
@@ -55,7 +56,6 @@ mod text;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -63,10 +63,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 pub(crate) use self::cells::{fit, is_document, read_cells, read_exact};
-use self::debezium::Debezium;
 pub use self::declared::parse_declared;
+pub use self::decode::{Decode, decoder};
 use crate::change::Changes;
-use crate::record::Records;
 
 /// What the bytes of a record are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -223,29 +222,6 @@ impl Default for DecoderOptions {
             before_without_key: false,
             ignore_origins: Vec::new(),
         }
-    }
-}
-
-/// Turns records into changes. It learns from what it reads, so one decoder should read a partition
-/// from one end to the other; what it learnt never changes a result.
-#[derive(Debug)]
-pub struct Decoder {
-    debezium: Debezium,
-}
-
-impl Decoder {
-    /// A decoder of this format.
-    pub fn new(format: Format, options: DecoderOptions) -> Self {
-        match format {
-            Format::DebeziumJson => Self {
-                debezium: Debezium::new(options),
-            },
-        }
-    }
-
-    /// Decodes every record; see the module docs for what becomes of each.
-    pub fn decode(&mut self, records: &Arc<Records>) -> Decoded {
-        self.debezium.decode(records)
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::assignment::{Remember, assignments};
 use syncline_connectors::error::{Error, Result};
-use syncline_connectors::format::Decoder;
+use syncline_connectors::format::Decode;
 use syncline_connectors::record::{HeldPositions, Partition, Positions, Records, Span};
 use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
@@ -74,7 +74,7 @@ pub(crate) struct Lane {
     pub(crate) number: usize,
     pub(crate) lag: Arc<Lag>,
     pub(crate) source: Box<dyn Source>,
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: Box<dyn Decode>,
     pub(crate) chain: Chain,
     pub(crate) writers: Vec<WriterHandle>,
     pub(crate) quarantine: Arc<Quarantine>,

@@ -11,7 +11,7 @@ use super::rows::partition;
 use super::sink::TestDatabase;
 use crate::change::Changes;
 use crate::error::{Error, RejectedChange};
-use crate::format::{DeclaredSchema, Decoder, DecoderOptions, Format, parse_declared};
+use crate::format::{DeclaredSchema, Decode, DecoderOptions, Format, decoder, parse_declared};
 use crate::record::{Records, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::{DeleteMode, Evolution, Options};
@@ -83,9 +83,9 @@ impl<'a> Feed<'a> {
         }
     }
 
-    async fn connect(&self) -> (Box<dyn Sink>, Decoder) {
+    async fn connect(&self) -> (Box<dyn Sink>, Box<dyn Decode>) {
         let sink = self.bench.connect(&self.options, &identity()).await;
-        let decoder = Decoder::new(Format::DebeziumJson, self.decoding.clone());
+        let decoder = decoder(Format::DebeziumJson, self.decoding.clone());
         (sink.unwrap(), decoder)
     }
 

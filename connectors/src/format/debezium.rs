@@ -32,7 +32,7 @@ use super::record_key::Payload;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
 use super::stream::{Basis, KeySettings, Stream};
-use super::{Decoded, DecoderOptions, KeyColumns, Undecodable};
+use super::{Decode, Decoded, DecoderOptions, KeyColumns, Undecodable};
 use crate::record::{Partition, Records};
 
 /// A longer message is refused.
@@ -131,8 +131,10 @@ impl Debezium {
             streams: Vec::new(),
         }
     }
+}
 
-    pub(super) fn decode(&mut self, records: &Arc<Records>) -> Decoded {
+impl Decode for Debezium {
+    fn decode(&mut self, records: &Arc<Records>) -> Decoded {
         let mut decoded = Decoded::default();
         let partitions = records.partitions.iter();
         let places: Vec<usize> = partitions
@@ -174,7 +176,9 @@ impl Debezium {
         }
         decoded
     }
+}
 
+impl Debezium {
     fn finish(&mut self, done: Parsed<Done>, job: &mut Job<'_>, place: usize) {
         let progress = &mut self.partitions[place];
         progress.deleted_at = None;

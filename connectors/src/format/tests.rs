@@ -13,7 +13,7 @@ use arrow::util::display::array_value_to_string;
 
 use super::*;
 use crate::change::Operation;
-use crate::record::Partition;
+use crate::record::{Partition, Records};
 
 const TOPIC: &str = "crm.public.clients";
 
@@ -111,7 +111,7 @@ fn declared(columns: &[(&str, &str)]) -> Option<SchemaRef> {
 #[track_caller]
 fn check(options: DecoderOptions, messages: &[Message<'_>], expect: &[&str]) -> Decoded {
     let records = of_texts(messages);
-    let decoded = Decoder::new(Format::DebeziumJson, options).decode(&records);
+    let decoded = decoder(Format::DebeziumJson, options).decode(&records);
     assert_eq!(show(&decoded), expect);
     decoded
 }
@@ -273,7 +273,7 @@ fn r1_operations() {
 fn rows_of_a_table_called_transaction_are_rows() {
     let row = r#"{"id":1,"status":"BEGIN","ddl":"x"}"#;
     let records = records(&[(None, Some(row.as_bytes()))], "crm.public.transaction");
-    let decoded = Decoder::new(Format::DebeziumJson, options()).decode(&records);
+    let decoded = decoder(Format::DebeziumJson, options()).decode(&records);
     assert_eq!(show(&decoded), ["transaction[] u id=1 status=BEGIN ddl=x"]);
 }
 
@@ -514,7 +514,7 @@ fn r12_a_delete_with_its_tombstone_is_one_delete() {
     );
     assert_eq!(keyless.superseded, 1);
     // Also where the delete ended the batch before.
-    let mut decoder = Decoder::new(Format::DebeziumJson, options());
+    let mut decoder = decoder(Format::DebeziumJson, options());
     let all = of_texts(&[(ID, Some(delete)), (ID, None)]);
     let part = |range: std::ops::Range<usize>| {
         Arc::new(Records {
@@ -673,7 +673,7 @@ fn r19_a_value_is_what_it_is_whatever_came_before_it() {
 }
 
 fn decode_all_of(messages: &[Message<'_>]) -> Decoded {
-    Decoder::new(Format::DebeziumJson, options()).decode(&of_texts(messages))
+    decoder(Format::DebeziumJson, options()).decode(&of_texts(messages))
 }
 
 #[test]
@@ -696,8 +696,7 @@ fn r19_a_column_that_a_row_does_not_carry_is_not_null_in_any_form() {
             before: true,
             ..given(declared)
         };
-        let decoded =
-            Decoder::new(Format::DebeziumJson, options).decode(&of_texts(&[(ID, Some(text))]));
+        let decoded = decoder(Format::DebeziumJson, options).decode(&of_texts(&[(ID, Some(text))]));
         let changes = &decoded.changes[0];
         let schema = changes.schema();
         let at = |name: &str| schema.index_of(name).unwrap();
@@ -734,7 +733,7 @@ fn a_steady_shape_is_one_batch_r19() {
         })
         .collect();
     let messages: Vec<Message<'_>> = rows.iter().map(|row| (ID, Some(row.as_str()))).collect();
-    let mut decoder = Decoder::new(Format::DebeziumJson, options());
+    let mut decoder = decoder(Format::DebeziumJson, options());
     decoder.decode(&of_texts(&messages));
     assert_eq!(decoder.decode(&of_texts(&messages)).changes.len(), 1);
 }
@@ -765,7 +764,7 @@ fn a_bad_message_costs_only_itself() {
     ];
     for text in &bad {
         let records = of_texts(&[(ID, Some(&good)), (ID, Some(text)), (ID, Some(&good))]);
-        let decoded = Decoder::new(Format::DebeziumJson, options()).decode(&records);
+        let decoded = decoder(Format::DebeziumJson, options()).decode(&records);
         let lines = show(&decoded);
         assert_eq!(lines[..2], ["clients[id] u id=1 name=a"; 2], "{text}");
         assert!(lines[2].starts_with("rejected 1 R"), "{text}: {lines:?}");
@@ -780,7 +779,7 @@ fn a_bad_message_costs_only_itself() {
         (key, Some(&*broken)),
         (key, Some(good.as_bytes())),
     ];
-    let decoded = Decoder::new(Format::DebeziumJson, options()).decode(&records(&messages, TOPIC));
+    let decoded = decoder(Format::DebeziumJson, options()).decode(&records(&messages, TOPIC));
     assert_eq!(show(&decoded)[2], "rejected 1 R1 ");
     assert_eq!(decoded.total(), 3);
 }
@@ -800,7 +799,7 @@ fn tables_by_source_topic_and_file() {
             ..options()
         };
         let records = records(&[(None, Some(b"{\"id\":1}"))], topic);
-        let decoded = Decoder::new(Format::DebeziumJson, options).decode(&records);
+        let decoded = decoder(Format::DebeziumJson, options).decode(&records);
         let table = &decoded.changes[0].table;
         assert_eq!((&*table.name, &*table.topic), (expect, topic));
     };

@@ -8,7 +8,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::change::{Table, has_no_kind};
 use syncline_connectors::error::Result;
-use syncline_connectors::format::Decoder;
+use syncline_connectors::format::decoder;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
 
 use crate::config::{KnownRows, PipelineFile};
@@ -51,7 +51,7 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
     let opening = Opening::alone(Purpose::Once, BYTES_MAX as u64);
     let mut source = config.connect(opening).await?;
     let decoding = config.decoding();
-    let mut decoder = Decoder::new(decoding.format, decoding.options());
+    let mut decoder = decoder(decoding.format, decoding.options());
     let limits = Limits {
         rows: RECORDS_MAX,
         bytes: BYTES_MAX,

@@ -58,14 +58,14 @@ fn images(decoded: &Decoded) -> Vec<String> {
 #[track_caller]
 fn check_images(options: DecoderOptions, values: &[&str], expect: &[&str]) -> Decoded {
     let messages: Vec<Message<'_>> = values.iter().map(|&value| (ID, Some(value))).collect();
-    let decoded = Decoder::new(Format::DebeziumJson, options.clone()).decode(&of_texts(&messages));
+    let decoded = decoder(Format::DebeziumJson, options.clone()).decode(&of_texts(&messages));
     assert_eq!(images(&decoded), expect, "{values:?}");
     // Asked or not, the changes are the same (R17).
     let unasked = DecoderOptions {
         before: false,
         ..options
     };
-    let unasked = Decoder::new(Format::DebeziumJson, unasked).decode(&of_texts(&messages));
+    let unasked = decoder(Format::DebeziumJson, unasked).decode(&of_texts(&messages));
     assert_eq!(show(&decoded), show(&unasked), "{values:?}");
     assert!(
         unasked
@@ -189,7 +189,7 @@ fn r10_a_key_change_is_seen_where_its_rows_have_other_kinds() {
     let row = r#"{"after":{"id":1,"x":1},"op":"c"}"#;
     let change = r#"{"before":{"id":1,"x":1},"after":{"id":2,"x":"text"},"op":"u"}"#;
     let same = r#"{"before":{"id":2,"x":1},"after":{"id":2.0,"x":"text"},"op":"u"}"#;
-    let mut decoder = Decoder::new(Format::DebeziumJson, options());
+    let mut decoder = decoder(Format::DebeziumJson, options());
     decoder.decode(&of_texts(&[(ID, Some(row))]));
     let decoded = decoder.decode(&of_texts(&[(ID, Some(change)), (ID, Some(same))]));
     assert_eq!(
@@ -235,7 +235,7 @@ fn a_row_before_of_other_kinds_is_none_r19() {
     let change = |before: &str, after: &str| {
         format!(r#"{{"before":{{"id":1,"x":{before}}},"after":{{"id":1,"x":{after}}},"op":"u"}}"#)
     };
-    let mut decoder = Decoder::new(Format::DebeziumJson, asked());
+    let mut decoder = decoder(Format::DebeziumJson, asked());
     let mut check = |before: &str, after: &str, expect: [&str; 2]| {
         let decoded = decoder.decode(&of_texts(&[(ID, Some(&change(before, after)))]));
         assert_eq!(
@@ -370,7 +370,7 @@ fn decode_keyless(options: DecoderOptions, messages: &[String]) -> Decoded {
         .iter()
         .map(|text| (None, Some(text.as_str())))
         .collect();
-    Decoder::new(Format::DebeziumJson, options).decode(&of_texts(&messages))
+    decoder(Format::DebeziumJson, options).decode(&of_texts(&messages))
 }
 
 /// Every row with its batch.

@@ -42,7 +42,7 @@ fn key(names: &[&str]) -> Option<Vec<String>> {
 
 #[track_caller]
 fn check_before(options: DecoderOptions, records: &Arc<Records>, expect: &[&str]) {
-    let decoded = Decoder::new(Format::DebeziumJson, options).decode(records);
+    let decoded = decoder(Format::DebeziumJson, options).decode(records);
     assert_eq!(with_before(&decoded), expect, "{:?}", decoded.rejected);
 }
 

@@ -72,7 +72,7 @@ pub(super) fn decode_all(options: DecoderOptions, messages: &[String]) -> Decode
         .iter()
         .map(|text| (ID, Some(text.as_str())))
         .collect();
-    Decoder::new(Format::DebeziumJson, options).decode(&of_texts(&messages))
+    decoder(Format::DebeziumJson, options).decode(&of_texts(&messages))
 }
 
 proptest! {
@@ -166,8 +166,8 @@ proptest! {
         let key = ID.map(str::as_bytes);
         let records = records(&messages.iter().map(|message| (key, Some(message.as_slice()))).collect::<Vec<_>>(), TOPIC);
         let declared = declare.then(|| declared(&[("id", "int64"), ("when", "timestamptz"), ("z", "decimal(9,2)")])).flatten();
-        let mut decoder = Decoder::new(Format::DebeziumJson, DecoderOptions { declared: declared.clone(), before, ..options() });
-        let mut unasked = Decoder::new(Format::DebeziumJson, DecoderOptions { declared, ..options() });
+        let mut unasked = decoder(Format::DebeziumJson, DecoderOptions { declared: declared.clone(), ..options() });
+        let mut decoder = decoder(Format::DebeziumJson, DecoderOptions { declared, before, ..options() });
         for _ in 0..2 {
             let decoded = decoder.decode(&records);
             let mut origins: Vec<u32> = decoded.changes.iter().flat_map(|changes| changes.origins.clone()).collect();
@@ -192,7 +192,7 @@ proptest! {
         messages in proptest::collection::vec((proptest::option::of(any::<Vec<u8>>()), proptest::option::of(any::<Vec<u8>>())), 0..20),
     ) {
         let borrowed: Vec<_> = messages.iter().map(|(key, value)| (key.as_deref(), value.as_deref())).collect();
-        let decoded = Decoder::new(Format::DebeziumJson, options()).decode(&records(&borrowed, TOPIC));
+        let decoded = decoder(Format::DebeziumJson, options()).decode(&records(&borrowed, TOPIC));
         prop_assert_eq!(decoded.total(), messages.len() as u64);
     }
 }
@@ -295,7 +295,7 @@ fn a_connectors_messages_read_as_arrow_json_reads_them() {
         }
         let expect = rows.column_by_name("after").unwrap().as_struct().clone();
         let declared = (!with_schema).then_some(schema);
-        let mut decoder = Decoder::new(
+        let mut decoder = decoder(
             Format::DebeziumJson,
             DecoderOptions {
                 declared,

@@ -24,7 +24,7 @@ fn typed(kind: &str, value: &str) -> Option<String> {
 
 fn read(options: DecoderOptions, message: &str) -> Option<String> {
     let records = of_texts(&[(None, Some(message))]);
-    let decoded = Decoder::new(Format::DebeziumJson, options).decode(&records);
+    let decoded = decoder(Format::DebeziumJson, options).decode(&records);
     assert_eq!(decoded.total(), 1);
     match decoded.rejected.first() {
         Some(rejected) => {
@@ -308,7 +308,7 @@ fn infinities_and_the_end_of_the_day() {
             ..options()
         };
         let records = of_texts(&[(None, Some(&format!(r#"{{"x":{value}}}"#)))]);
-        let mut decoded = Decoder::new(Format::DebeziumJson, options).decode(&records);
+        let mut decoded = decoder(Format::DebeziumJson, options).decode(&records);
         decoded.changes.remove(0).rows.column(0).clone()
     };
     for (value, expect) in [

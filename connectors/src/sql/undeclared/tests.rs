@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::format::{Decoder, DecoderOptions, Format};
+use crate::format::{DecoderOptions, Format, decoder};
 use crate::record::{Partition, Records};
 use crate::sql::Evolution;
 use crate::sql::catalogue::{TargetColumn, plan, statement};
@@ -26,7 +26,7 @@ fn decoded(rows: &[&str]) -> Vec<Changes> {
             None,
         );
     }
-    let mut decoder = Decoder::new(Format::DebeziumJson, DecoderOptions::default());
+    let mut decoder = decoder(Format::DebeziumJson, DecoderOptions::default());
     decoder.decode(&Arc::new(records)).changes
 }
 

@@ -1,0 +1,23 @@
+//! The seam for formats: what every format does, and the one place that names them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::debezium::Debezium;
+use super::{Decoded, DecoderOptions, Format};
+use crate::record::Records;
+
+/// Turns records into changes. A decoder learns from what it reads, so one should read a partition
+/// from one end to the other; what it learnt never changes a result.
+pub trait Decode: fmt::Debug + Send {
+    /// Decodes every record: each is a change, two where its key changed, or accounted for in
+    /// [`Decoded`]. A bad record costs only itself.
+    fn decode(&mut self, records: &Arc<Records>) -> Decoded;
+}
+
+/// A decoder of this format.
+pub fn decoder(format: Format, options: DecoderOptions) -> Box<dyn Decode> {
+    match format {
+        Format::DebeziumJson => Box::new(Debezium::new(options)),
+    }
+}
