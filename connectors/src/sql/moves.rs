@@ -20,7 +20,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::FieldRef;
 
 use crate::change::{Changes, Image, Operation};
-use crate::conflict::TargetRows;
+use crate::conflict::{ConflictPolicy, Path, TargetRows};
 use crate::error::{Error, RejectedChange, Result};
 use crate::format::fit;
 use crate::sink::{Identity, Write};
@@ -117,17 +117,14 @@ impl Moves {
     ///
     /// # Errors
     /// `Configuration` where a value cannot be put into its column.
-    fn complete(self, options: &Options, answers: &[Option<Answer>]) -> Result<Vec<Changes>> {
+    fn complete(self, options: &Options, answers: &[Answer]) -> Result<Vec<Changes>> {
         let mut whole = Values::new();
         for (question, answer) in self.questions.iter().zip(answers) {
             let old = key_texts(options, &question.keys)?;
             for (index, &row) in question.rows.iter().enumerate() {
                 let place = (question.batch, row);
                 let Some(old) = &old[index] else { continue };
-                let held = answer.as_ref().and_then(|answer| {
-                    let at = answer.places[index]?;
-                    Some((&answer.held, at))
-                });
+                let held = answer.places[index].map(|at| (&answer.held, at));
                 let values = self.values(&whole, place, old, held)?;
                 if let Some(values) = values {
                     whole.insert(place, values);
@@ -297,18 +294,28 @@ pub(crate) async fn prepare<C: Bulk>(
     Ok(true)
 }
 
-/// The changes with the target's types for columns that no schema declares (R19); `None` where some of
-/// them do not fit, which the plan of the write refuses.
+/// The changes with the target's types for columns that no schema declares (R19), those among them that
+/// no change carries: a column that only ever was unavailable has no type of its own. `None` where some
+/// of the changes do not fit, which the plan of the write refuses.
 async fn typed<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
     target: &Target,
     changes: &Changes,
 ) -> Result<Option<Changes>, Failure> {
-    let lent = session.lend(options, target, changes).await?;
-    Ok(lent
-        .filter(|lent| lent.rejected.is_empty())
-        .map(|lent| lent.changes))
+    let whole = Options {
+        conflict: ConflictPolicy {
+            path: Path::Resolver,
+            ..options.conflict.clone()
+        },
+        ..options.clone()
+    };
+    let lent = session.lend(&whole, target, changes).await?;
+    Ok(match lent {
+        None => Some(changes.clone()),
+        Some(lent) if lent.rejected.is_empty() => Some(lent.changes),
+        Some(_) => None,
+    })
 }
 
 /// Makes rows whole, in the open transaction.
@@ -321,19 +328,23 @@ pub(crate) async fn complete<C: Bulk>(
     options: &Options,
     mut slices: Vec<ChangeSlice>,
 ) -> Result<Vec<ChangeSlice>, Failure> {
+    for slice in &mut slices {
+        let target = Target::of(&options.table, &slice.changes.table)?;
+        match typed(session, options, &target, &slice.changes).await? {
+            Some(changes) => slice.changes = changes,
+            None => return Ok(slices),
+        }
+    }
     let batches: Vec<&Changes> = slices.iter().map(|slice| &slice.changes).collect();
     let moves = Moves::find(options, &batches)?;
     let mut answers = Vec::new();
     for question in &moves.questions {
         let target = Target::of(&options.table, &question.keys.table)?;
-        let Some(keys) = typed(session, options, &target, &question.keys).await? else {
-            answers.push(None);
-            continue;
-        };
-        let key = key_columns(options, &keys)?;
-        let table = session.prepare(options, &target, &keys, &key).await?;
+        let keys = &question.keys;
+        let key = key_columns(options, keys)?;
+        let table = session.prepare(options, &target, keys, &key).await?;
         let layout = table.layout();
-        let placed = layout.place(&keys)?;
+        let placed = layout.place(keys)?;
         let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
         let firsts = placed
             .take(&groups.firsts())
@@ -345,7 +356,7 @@ pub(crate) async fn complete<C: Bulk>(
             has_tombstones: false,
         };
         let Locked { held, .. } = session.connection.lock(&write, &firsts).await?;
-        answers.push(Some(question.answer(&groups, held)));
+        answers.push(question.answer(&groups, held));
     }
     let whole = moves.complete(options, &answers)?;
     for (slice, changes) in slices.iter_mut().zip(whole) {
