@@ -1,6 +1,7 @@
 //! The decision table and the random histories of two writers on every sink that stores positions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -194,17 +195,21 @@ impl TestDatabase for Mariadb {
 /// A SQLite file in a folder of its own.
 pub(crate) struct Sqlite {
     folder: tempfile::TempDir,
+    /// How often it was reset: each time with a new file, since a sink may still close the old one.
+    resets: AtomicU32,
 }
 
 impl Sqlite {
     pub(crate) fn new() -> Self {
         Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
+            resets: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn path(&self) -> String {
-        let path = self.folder.path().join("target.db");
+        let number = self.resets.load(Ordering::Relaxed);
+        let path = self.folder.path().join(format!("target-{number}.db"));
         path.to_str().expect("the path is text").to_owned()
     }
 
@@ -216,11 +221,7 @@ impl Sqlite {
 #[async_trait]
 impl TestDatabase for Sqlite {
     async fn reset(&self) {
-        for end in ["", "-wal", "-shm"] {
-            let path = self.path() + end;
-            let gone = std::fs::remove_file(&path).is_ok();
-            assert!(gone || !std::path::Path::new(&path).exists());
-        }
+        self.resets.fetch_add(1, Ordering::Relaxed);
     }
 
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {

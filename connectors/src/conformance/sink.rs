@@ -77,7 +77,12 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn open(database: &dyn TestDatabase, options: &Options) -> Self {
-        let mut sink = database.connect(options, &identity()).await.unwrap();
+        // Positions belong to one table (R24).
+        let mut identity = identity();
+        if options.table != self::options().table {
+            identity.sink.clone_from(&options.table);
+        }
+        let mut sink = database.connect(options, &identity).await.unwrap();
         let positions = sink.positions().await.unwrap();
         let positions = positions.expect("a transactional sink keeps positions");
         Self {
