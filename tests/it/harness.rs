@@ -22,7 +22,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 pub(crate) use broker::Broker;
-pub(crate) use changes::Workload;
+pub(crate) use changes::{Random, Workload};
 pub(crate) use connect::Connect;
 pub(crate) use database_server::DatabaseServer;
 pub(crate) use kafka::{Kafka, Message, RawMessage};

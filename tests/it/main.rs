@@ -17,6 +17,7 @@ mod keys;
 mod kill;
 mod kill_conflicts;
 mod manual;
+mod order;
 mod poison;
 mod positions;
 mod quickstart;

@@ -5,6 +5,7 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::error::Error;
+use crate::sql::failure::Cause;
 pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
@@ -36,7 +37,7 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
                 None => number.to_string(),
             },
             field: column(&message),
-            by_order: matches!(number, 1216 | 1217 | 1451 | 1452),
+            cause: cause(number, state),
             duplicate: (number == 1062).then(|| index(&message)),
             reason: message,
         }),
@@ -129,11 +130,25 @@ fn class(number: u16, state: &str) -> Class {
         | 1748 | 1761 | 1762 | 3140 | 3141 | 3156 | 3819 | 3854 | 3903 | 3988 => Class::Data,
         4025 if state == "23000" => Class::Data,
         _ => match state.get(..2).unwrap_or_default() {
-            "22" | "23" | "44" | "45" => Class::Data,
             // 08 connection, 40 rollback, 70 and 57 kills.
             "08" | "40" | "57" | "70" => Class::Unavailable,
-            _ => Class::Configuration,
+            // Syntax and rights, log-in, catalogue, transaction state, what the server does not support.
+            "42" | "28" | "3D" | "25" | "0A" => Class::Configuration,
+            // Anything else can come from a trigger, about one row.
+            _ => Class::Data,
         },
+    }
+}
+
+/// What can cause a refusal of this number and SQLSTATE.
+fn cause(number: u16, state: &str) -> Cause {
+    match number {
+        1216 | 1217 | 1451 | 1452 => Cause::Reference,
+        1048 | 1364 | 1264 | 1265 | 1292 | 1300 | 1366 | 1367 | 1406 | 1411 | 3140 | 3819 => {
+            Cause::Values
+        }
+        4025 if state == "23000" => Cause::Values,
+        _ => Cause::Other,
     }
 }
 
@@ -236,7 +251,9 @@ mod tests {
             Class::Data,
         );
         check(&[4025, 9999], "23000", Class::Data);
-        check(&[4025], "HY000", Class::Configuration);
+        // Numbers that a trigger signals.
+        check(&[4025, 30_001, 999], "HY000", Class::Data);
+        check(&[30_001], "ABCDE", Class::Data);
         check(
             &[1044, 1045, 1049, 1064, 1142, 1665],
             "42000",

@@ -6,6 +6,7 @@
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::Error;
+use crate::sql::failure::Cause;
 pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
@@ -38,7 +39,7 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
             },
             field: postgres.column().map(str::to_owned),
             reason: message,
-            by_order: code == "23503",
+            cause: cause(code),
             duplicate: None,
         }),
         (Class::Stale, _) => Failure::Stale(configuration(
@@ -70,24 +71,36 @@ enum Class {
     Configuration,
 }
 
-/// Class of a SQLSTATE (PostgreSQL documentation, appendix A).
+/// Class of a SQLSTATE (PostgreSQL documentation, appendix A). The outages are a closed list: any other
+/// code can come from a trigger, a domain or an extension, about one row.
 fn class(code: &str) -> Class {
     match code {
-        // A trigger that raises, a row too large for an index, a view's check option.
-        "P0001" | "54000" | "44000" => Class::Data,
-        // A cached plan, a column, a table, a type, a unique index that is no longer there, or a
-        // table or column that is there already.
+        // A plan, a column, a table, a type or a unique index that is no longer there, or a table or
+        // column that is there already.
         "0A000" | "42703" | "42P01" | "42804" | "42P10" | "428C9" | "42846" | "42P07" | "42701" => {
             Class::Stale
         }
         "28000" | "28P01" | "3D000" | "3F000" | "21000" => Class::Configuration,
+        // A standby, an open transaction that failed, an object or a lock that others hold, damaged
+        // data files.
+        "25006" | "25P02" | "25P03" | "55006" | "55P03" | "XX001" | "XX002" => Class::Unavailable,
         _ => match code.get(..2).unwrap_or_default() {
-            "22" | "23" => Class::Data,
-            "42" | "0L" | "0P" => Class::Configuration,
-            // 08 connection, 25 transaction state (a standby among it), 40 rollback, 53 resources
-            // (a full disk is an outage), 55 locks, 57 shutdown and time-outs, 58 and XX the system.
-            _ => Class::Unavailable,
+            "42" | "0L" | "0P" | "28" => Class::Configuration,
+            // 08 connection, 26 a statement that a pooler forgot, 40 rollback, 53 resources (a full
+            // disk is an outage), 57 shutdown and time-outs, 58 the system, F0 its configuration.
+            "08" | "26" | "40" | "53" | "57" | "58" | "F0" => Class::Unavailable,
+            _ => Class::Data,
         },
+    }
+}
+
+/// What can cause a refusal of this SQLSTATE.
+fn cause(code: &str) -> Cause {
+    match code {
+        "23502" | "23514" => Cause::Values,
+        "23503" => Cause::Reference,
+        _ if code.starts_with("22") => Cause::Values,
+        _ => Cause::Other,
     }
 }
 
@@ -141,8 +154,10 @@ mod tests {
         ] {
             check(code, Class::Unavailable);
         }
+        // Codes that a trigger or an extension raises about a row, those that nobody knows among them.
         for code in [
-            "22001", "22P02", "23502", "23503", "23505", "23514", "P0001",
+            "22001", "22P02", "23502", "23503", "23505", "23514", "P0001", "P0002", "P0004",
+            "PT422", "XX000", "55000", "44000", "54000", "38001", "ZZ999",
         ] {
             check(code, Class::Data);
         }

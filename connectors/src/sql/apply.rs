@@ -3,35 +3,36 @@
 //! The steps of all tables are taken together: in each, deletes with referencing tables first, then
 //! upserts with referenced tables first, so that foreign keys hold.
 
+use std::collections::HashSet;
+
 use crate::change::Changes;
-use crate::error::{Error, RejectedChange};
 use crate::sink::Outcome;
 use crate::sql::Options;
 use crate::sql::account::Account;
 use crate::sql::bulk::{Bulk, Fates, Load, PreparedTable as _, Staged as _, TableWrite};
 use crate::sql::contested::decide_contested;
-use crate::sql::failure::Failure;
+use crate::sql::failure::{Cause, Failure, Refused, RefusedRow};
 use crate::sql::plan::{Step, Work};
 use crate::sql::session::SqlSession;
 
 /// Does the work.
 ///
 /// # Errors
-/// `Rejected` with every change that the target refuses by itself; [`Failure`] where the database
+/// [`Failure::Rows`] with every row that the target refuses by itself, [`Failure::Data`] where it
 /// refuses some together.
 pub(crate) async fn apply<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
     work: &Work<C::Table>,
 ) -> Result<Outcome, Failure> {
-    let mut rejected = Vec::new();
-    let done = run(session, options, work, &mut rejected).await;
+    let mut refused = Vec::new();
+    let done = run(session, options, work, &mut refused).await;
     match done {
         // What came after may have been refused for what was refused before.
-        Ok(_) | Err(Failure::Data(_)) if !rejected.is_empty() => {
-            rejected.sort_by_key(|change| (change.batch, change.row));
-            rejected.dedup_by_key(|change| (change.batch, change.row));
-            Err(Failure::Error(Error::Rejected(rejected)))
+        Ok(_) | Err(Failure::Data(_)) if !refused.is_empty() => {
+            refused.sort_by_key(|(change, _)| *change);
+            refused.dedup_by_key(|(change, _)| *change);
+            Err(Failure::Rows(refused))
         }
         done => done,
     }
@@ -41,7 +42,7 @@ async fn run<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
     work: &Work<C::Table>,
-    rejected: &mut Vec<RejectedChange>,
+    refused: &mut Vec<RefusedRow>,
 ) -> Result<Outcome, Failure> {
     let mut outcome = work.settled.clone();
     let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
@@ -74,15 +75,8 @@ async fn run<C: Bulk>(
             let mut rows = session.connection.stage(&write, &load).await?;
             if rows.has_deletes() {
                 let fates = session.connection.delete(&write, &mut rows).await?;
-                enter(
-                    session,
-                    &write,
-                    fates,
-                    deletes(&load),
-                    &mut outcome,
-                    rejected,
-                )
-                .await?;
+                refused.extend(refused_rows(&load, &fates));
+                enter(session, &write, fates, deletes(&load), &mut outcome).await?;
             }
             staged[table] = Some(rows);
         }
@@ -98,18 +92,13 @@ async fn run<C: Bulk>(
                 has_tombstones: session.books.has_tombstones,
             };
             let fates = session.connection.upsert(&write, rows).await?;
-            if let Step::Rows { load, .. } = step {
-                enter(
-                    session,
-                    &write,
-                    fates,
-                    upserts(load),
-                    &mut outcome,
-                    rejected,
-                )
-                .await?;
-            } else {
-                refuse(fates, rejected);
+            match step {
+                Step::Rows { load, .. } => {
+                    refused.extend(refused_rows(load, &fates));
+                    enter(session, &write, fates, upserts(load), &mut outcome).await?;
+                }
+                // Several changes of its key may be behind a row that was decided.
+                _ => refused.extend(fates.refused.into_iter().map(together)),
             }
         }
     }
@@ -134,19 +123,42 @@ async fn enter<C: Bulk>(
     fates: Fates,
     changes: &Changes,
     outcome: &mut Outcome,
-    rejected: &mut Vec<RejectedChange>,
 ) -> Result<(), Failure> {
     let account = Account::of(write.options, &fates);
     *outcome += &account.outcome;
-    refuse(fates, rejected);
     let name = write.table.layout().name;
     let entries = session.books.count(name, changes, &account.tally);
     session.execute_all(&entries).await
 }
 
-fn refuse(fates: Fates, rejected: &mut Vec<RejectedChange>) {
-    let refused = fates.refused.into_iter();
-    rejected.extend(refused.map(|((batch, row), refused)| refused.of_change(batch, row)));
+/// The rows of a load that were refused. A row into which several changes were folded is no change by
+/// itself: which of them is refused is found by trying them apart.
+fn refused_rows(load: &Load, fates: &Fates) -> Vec<RefusedRow> {
+    if fates.refused.is_empty() {
+        return Vec::new();
+    }
+    let merged: HashSet<(usize, usize)> = match load {
+        Load::Round { round, places } => {
+            let merged = round.merged.iter().map(|&upsert| places[upsert as usize]);
+            merged.collect()
+        }
+        Load::Decided { places, .. } => places.iter().copied().collect(),
+    };
+    let rows = fates.refused.iter().cloned();
+    rows.map(|row| match merged.contains(&row.0) {
+        true => together(row),
+        false => row,
+    })
+    .collect()
+}
+
+/// A refusal that the row's own values do not explain.
+fn together((change, refused): RefusedRow) -> RefusedRow {
+    let cause = match refused.cause {
+        Cause::Values => Cause::Other,
+        other => other,
+    };
+    (change, Refused { cause, ..refused })
 }
 
 fn upserts(load: &Load) -> &Changes {

@@ -1,31 +1,102 @@
 //! Finds the changes that the database refuses (R16), inside the transaction of their write.
 //!
-//! Changes are tried in their order, halves of halves, each on top of those that were accepted: a
-//! culprit is a change that is refused although everything good before it is there. A change refused
-//! for a foreign key is tried again at the end, when all that it may refer to is there, unless a later
-//! change of its key was accepted meanwhile, which it must not undo.
+//! Changes are tried in their order, in pieces, each on top of those that were accepted: a culprit is
+//! a change that is refused although everything good before it is there. A piece that is refused is
+//! cut where the database names the rows that it refuses, else in halves. Rows that are refused for
+//! their own values, wherever they stand, are taken out of their piece at once, so that many of them
+//! cost no more than one.
+//!
+//! A change refused for a foreign key is tried again at the end, when all that it may refer to is
+//! there, unless a later change of its key was accepted meanwhile, which it must not undo.
 //!
 //! A database checks keys and foreign keys as it goes, so that changes can be refused together and be
 //! right one after another: a child before its parent in one table, a unique value that moves from row
 //! to row. Then there is no culprit, everything is applied, and that is the write (R20).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use arrow::array::Array as _;
 
+use crate::change::Changes;
 use crate::error::{Error, RejectedChange};
+use crate::record::Records;
 use crate::sink::Outcome;
 use crate::sql::Options;
 use crate::sql::apply::apply;
 use crate::sql::bulk::Bulk;
-use crate::sql::failure::{Failure, Refused};
+use crate::sql::failure::{Cause, Failure, Refused};
 use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
 
-/// A range of changes, by their number from the first of all slices.
-type Numbers = std::ops::Range<usize>;
+/// Some changes, by their number in the order of the source, ascending.
+type Numbers = Vec<usize>;
+
+/// The changes of all slices in the order of the source, whatever their table.
+struct Order<'a> {
+    slices: &'a [ChangeSlice],
+    /// The slice of each change, and its index in it.
+    changes: Vec<(usize, usize)>,
+}
+
+impl<'a> Order<'a> {
+    fn of(slices: &'a [ChangeSlice]) -> Self {
+        let sources: Vec<*const Records> = slices
+            .iter()
+            .map(|slice| Arc::as_ptr(&slice.changes.records))
+            .collect();
+        // Which source of records each slice is from, by the first slice of it.
+        let firsts: Vec<Option<usize>> = sources
+            .iter()
+            .map(|source| sources.iter().position(|first| first == source))
+            .collect();
+        let mut changes: Vec<(usize, usize)> = Vec::new();
+        for (slice, of) in slices.iter().enumerate() {
+            changes.extend((0..of.changes.len()).map(|index| (slice, index)));
+        }
+        // The changes of one record keep their order.
+        changes
+            .sort_by_key(|&(slice, index)| (firsts[slice], slices[slice].changes.origins[index]));
+        Self { slices, changes }
+    }
+
+    /// The batch and the row of the change of this number.
+    fn change_index(&self, number: usize) -> (usize, usize) {
+        let (slice, index) = self.changes[number];
+        let slice = &self.slices[slice];
+        (slice.batch, slice.rows.of(index))
+    }
+
+    /// The numbers of `numbers` by the batch and row of their changes.
+    fn by_index(&self, numbers: &[usize]) -> HashMap<(usize, usize), usize> {
+        let numbers = numbers.iter();
+        numbers
+            .map(|&number| (self.change_index(number), number))
+            .collect()
+    }
+
+    /// The changes of these numbers, by slice.
+    fn take(&self, numbers: &[usize]) -> Result<Vec<ChangeSlice>, Error> {
+        let mut indices: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for &number in numbers {
+            let (slice, index) = self.changes[number];
+            indices.entry(slice).or_default().push(index);
+        }
+        let taken = indices.into_iter().map(|(slice, mut indices)| {
+            indices.sort_unstable();
+            let slice = &self.slices[slice];
+            let rows: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
+            Ok(ChangeSlice {
+                batch: slice.batch,
+                rows: slice.rows.pick(&indices),
+                changes: slice.changes.take(&rows).map_err(Error::configuration)?,
+            })
+        });
+        taken.collect()
+    }
+}
 
 /// A key of a target, as text.
 type Key = (Target, Vec<u8>);
@@ -47,40 +118,49 @@ pub(crate) async fn bisect<C: Bulk>(
     options: &Options,
     slices: &[ChangeSlice],
 ) -> Result<Found, Failure> {
-    let count: usize = slices.iter().map(|slice| slice.changes.len()).sum();
+    let order = Order::of(slices);
     let mut outcome = Outcome::default();
     let mut culprits: Vec<(usize, Refused)> = Vec::new();
     let mut by_order: Vec<(usize, Refused)> = Vec::new();
-    let mut stack: Vec<Numbers> = halves(0..count);
-    while let Some(numbers) = stack.pop() {
-        match attempt(session, options, slices, &numbers).await? {
+    let mut stack: Vec<Numbers> = vec![(0..order.changes.len()).collect()];
+    while let Some(mut numbers) = stack.pop() {
+        match attempt(session, options, &order, &numbers).await? {
             Ok(done) => outcome += &done,
-            Err(_) if numbers.len() > 1 => stack.extend(halves(numbers)),
-            Err(refused) if refused.by_order => by_order.push((numbers.start, refused)),
-            Err(refused) => culprits.push((numbers.start, refused)),
+            Err(Refusal::Rows(rows)) if rows.iter().all(|(_, row)| row.cause == Cause::Values) => {
+                let refused: HashSet<usize> = rows.iter().map(|(number, _)| *number).collect();
+                culprits.extend(rows);
+                numbers.retain(|number| !refused.contains(number));
+                if !numbers.is_empty() {
+                    stack.push(numbers);
+                }
+            }
+            Err(refusal) if numbers.len() > 1 => stack.extend(pieces(numbers, &refusal)),
+            Err(refusal) => {
+                let refused = refusal.into_first();
+                match refused.cause {
+                    Cause::Reference => by_order.push((numbers[0], refused)),
+                    Cause::Values | Cause::Other => culprits.push((numbers[0], refused)),
+                }
+            }
         }
     }
     let mut refused: HashSet<usize> = culprits.iter().chain(&by_order).map(|(n, _)| *n).collect();
-    let numbers = if by_order.is_empty() {
+    let later = if by_order.is_empty() {
         HashMap::new()
     } else {
-        numbers_by_key(options, slices)?
+        last_by_key(options, &order, &refused)?
     };
     for (number, why) in by_order {
-        let later = numbers
-            .values()
-            .find(|numbers| numbers.contains(&number))
-            .is_some_and(|same| same.iter().any(|n| *n > number && !refused.contains(n)));
-        if later {
+        if later.get(&number).is_some_and(|last| *last > number) {
             culprits.push((number, why));
             continue;
         }
-        match attempt(session, options, slices, &(number..number + 1)).await? {
+        match attempt(session, options, &order, &[number]).await? {
             Ok(done) => {
                 refused.remove(&number);
                 outcome += &done;
             }
-            Err(why) => culprits.push((number, why)),
+            Err(refusal) => culprits.push((number, refusal.into_first())),
         }
     }
     if culprits.is_empty() {
@@ -88,68 +168,122 @@ pub(crate) async fn bisect<C: Bulk>(
     }
     culprits.sort_by_key(|(number, _)| *number);
     let culprits = culprits.into_iter().map(|(number, refused)| {
-        let (batch, row) = change_index(slices, number);
+        let (batch, row) = order.change_index(number);
         refused.of_change(batch, row)
     });
     Ok(Found::Culprits(culprits.collect()))
 }
 
-/// The changes of every key of every target, by their numbers.
-fn numbers_by_key(
+/// For every refused change the last accepted one of its key, by their numbers.
+fn last_by_key(
     options: &Options,
-    slices: &[ChangeSlice],
-) -> Result<HashMap<Key, Vec<usize>>, Error> {
-    let mut numbers: HashMap<Key, Vec<usize>> = HashMap::new();
-    let mut number = 0;
-    for slice in slices {
-        let target = Target::of(&options.table, &slice.changes.table)?;
-        let key = key_columns(options, &slice.changes)?;
-        for row in 0..slice.changes.len() {
-            let mut bytes = Vec::new();
-            for &column in &key {
-                let start = bytes.len();
-                let array = slice.changes.rows.column(column);
-                if !array.is_null(row) {
-                    let schema = slice.changes.rows.schema_ref();
-                    write_text(schema.field(column), array, row, &mut bytes);
-                }
-                let length = (bytes.len() - start) as u64;
-                bytes.extend_from_slice(&length.to_be_bytes());
-            }
-            numbers
-                .entry((target.clone(), bytes))
-                .or_default()
-                .push(number);
-            number += 1;
+    order: &Order<'_>,
+    refused: &HashSet<usize>,
+) -> Result<HashMap<usize, usize>, Error> {
+    let slices = order.slices.iter();
+    let keys: Vec<(Target, Vec<usize>)> = slices
+        .map(|slice| {
+            let target = Target::of(&options.table, &slice.changes.table)?;
+            Ok((target, key_columns(options, &slice.changes)?))
+        })
+        .collect::<Result<_, Error>>()?;
+    let mut last: HashMap<Key, usize> = HashMap::new();
+    let mut behind: Vec<(usize, Key)> = Vec::new();
+    for (number, &(slice, index)) in order.changes.iter().enumerate() {
+        let (target, columns) = &keys[slice];
+        let key = (
+            target.clone(),
+            key_text(&order.slices[slice].changes, columns, index),
+        );
+        if refused.contains(&number) {
+            behind.push((number, key));
+        } else {
+            last.insert(key, number);
         }
     }
-    Ok(numbers)
+    let behind = behind.into_iter();
+    Ok(behind
+        .filter_map(|(number, key)| last.get(&key).map(|last| (number, *last)))
+        .collect())
 }
 
-/// Both halves, the first one on top of the stack; one half where it cannot be halved.
-fn halves(numbers: Numbers) -> Vec<Numbers> {
-    let middle = numbers.start + numbers.len() / 2;
-    [middle..numbers.end, numbers.start..middle]
-        .into_iter()
-        .filter(|half| !half.is_empty())
-        .collect()
+/// The key of a change as text, each column with its length.
+fn key_text(changes: &Changes, columns: &[usize], row: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for &column in columns {
+        let start = bytes.len();
+        let array = changes.rows.column(column);
+        if !array.is_null(row) {
+            let schema = changes.rows.schema_ref();
+            write_text(schema.field(column), array, row, &mut bytes);
+        }
+        let length = (bytes.len() - start) as u64;
+        bytes.extend_from_slice(&length.to_be_bytes());
+    }
+    bytes
+}
+
+/// A piece that was refused, in smaller pieces, the first one on top of the stack: the rows that the
+/// database named and what is between them, else both halves.
+fn pieces(numbers: Numbers, refusal: &Refusal) -> Vec<Numbers> {
+    let Refusal::Rows(rows) = refusal else {
+        let mut first = numbers;
+        let second = first.split_off(first.len() / 2);
+        return vec![second, first];
+    };
+    let named: HashSet<usize> = rows.iter().map(|(number, _)| *number).collect();
+    let mut pieces: Vec<Numbers> = numbers
+        .chunk_by(|left, right| !named.contains(left) && !named.contains(right))
+        .map(<[usize]>::to_vec)
+        .collect();
+    pieces.reverse();
+    pieces
+}
+
+/// Why some changes were refused together.
+enum Refusal {
+    /// For one of them, which the database does not name.
+    Together(Refused),
+    /// For these, by their numbers.
+    Rows(Vec<(usize, Refused)>),
+}
+
+impl Refusal {
+    /// Of a single change.
+    fn into_first(self) -> Refused {
+        match self {
+            Self::Together(refused) => refused,
+            Self::Rows(rows) => {
+                let first = rows.into_iter().next();
+                first.expect("a refusal names at least one row").1
+            }
+        }
+    }
 }
 
 /// Tries some changes and keeps them where they are accepted; says why where they are not.
 async fn attempt<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
-    slices: &[ChangeSlice],
-    numbers: &Numbers,
-) -> Result<Result<Outcome, Refused>, Failure> {
-    let tried = cut(slices, numbers)?;
+    order: &Order<'_>,
+    numbers: &[usize],
+) -> Result<Result<Outcome, Refusal>, Failure> {
+    let tried = order.take(numbers)?;
     session.connection.execute("SAVEPOINT attempt").await?;
     let done = match apply_all(session, options, &tried).await {
         Ok(outcome) => Ok(outcome),
-        Err(Failure::Data(refused)) => Err(refused),
+        Err(Failure::Data(refused)) => Err(Refusal::Together(refused)),
+        Err(Failure::Rows(rows)) => {
+            let numbers = order.by_index(numbers);
+            let rows = rows.into_iter();
+            let rows = rows.map(|(change, refused)| (numbers[&change], refused));
+            Err(Refusal::Rows(rows.collect()))
+        }
         // Refused by a rule of ours that only the database could tell: that names its rows, and
         // one row by itself is found like any other.
-        Err(Failure::Error(Error::Rejected(rejected))) => Err(Refused::by_rule(rejected)),
+        Err(Failure::Error(Error::Rejected(rejected))) => {
+            Err(Refusal::Together(Refused::by_rule(rejected)))
+        }
         Err(other) => return Err(other),
     };
     let end = match done {
@@ -173,55 +307,27 @@ async fn apply_all<C: Bulk>(
     Ok(outcome)
 }
 
-/// The changes of these numbers.
-fn cut(slices: &[ChangeSlice], numbers: &Numbers) -> Result<Vec<ChangeSlice>, Failure> {
-    let mut cut = Vec::new();
-    let mut before = 0;
-    for slice in slices {
-        let count = slice.changes.len();
-        let start = numbers.start.clamp(before, before + count) - before;
-        let end = numbers.end.clamp(before, before + count) - before;
-        if start < end {
-            let rows: Vec<u32> = (start as u32..end as u32).collect();
-            cut.push(ChangeSlice {
-                batch: slice.batch,
-                first_row: slice.first_row + start,
-                changes: slice.changes.take(&rows).map_err(Error::configuration)?,
-            });
-        }
-        before += count;
-    }
-    Ok(cut)
-}
-
-/// The batch and the row of the change of this number.
-fn change_index(slices: &[ChangeSlice], number: usize) -> (usize, usize) {
-    let mut before = 0;
-    for slice in slices {
-        if number < before + slice.changes.len() {
-            return (slice.batch, slice.first_row + number - before);
-        }
-        before += slice.changes.len();
-    }
-    unreachable!("the numbers are those of the slices")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn check(numbers: &[usize], refusal: &Refusal, expect: &[&[usize]]) {
+        let mut found = pieces(numbers.to_vec(), refusal);
+        found.reverse();
+        assert_eq!(found, expect);
+    }
+
     #[test]
-    fn halves_are_taken_from_the_front_and_end_with_single_changes() {
-        let mut stack = halves(0..5);
-        let mut singles = Vec::new();
-        while let Some(numbers) = stack.pop() {
-            if numbers.len() == 1 {
-                singles.push(numbers.start);
-            } else {
-                stack.extend(halves(numbers));
-            }
-        }
-        assert_eq!(singles, [0, 1, 2, 3, 4]);
-        assert_eq!(halves(3..4), vec![3..4]);
+    fn a_refused_piece_is_cut_at_the_rows_that_are_named_else_in_halves() {
+        let refused = || Refused::new("rule", None, "reason");
+        let together = Refusal::Together(refused());
+        check(&[0, 1, 2, 3, 4], &together, &[&[0, 1], &[2, 3, 4]]);
+        check(&[3, 9], &together, &[&[3], &[9]]);
+        let rows = Refusal::Rows(vec![(2, refused()), (5, refused()), (6, refused())]);
+        check(
+            &[0, 1, 2, 4, 5, 6, 8, 9],
+            &rows,
+            &[&[0, 1], &[2], &[4], &[5], &[6], &[8, 9]],
+        );
     }
 }

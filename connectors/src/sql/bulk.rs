@@ -18,7 +18,7 @@ use crate::sql::catalogue::{Action, Plan, TargetTable};
 use crate::sql::connection::Transaction;
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
-use crate::sql::failure::{Failure, Refused};
+use crate::sql::failure::{Failure, Refused, RefusedRow};
 use crate::sql::fold::Round;
 use crate::sql::target::Target;
 use crate::sql::{DeleteMode, Options};
@@ -245,8 +245,8 @@ pub(crate) struct Fates {
     pub(crate) inserts: Counts,
     pub(crate) updates: Counts,
     pub(crate) deletes: Counts,
-    /// Rows that the target refuses one by one: batch and row of each.
-    pub(crate) refused: Vec<((usize, usize), Refused)>,
+    /// Rows that the target refuses one by one.
+    pub(crate) refused: Vec<RefusedRow>,
 }
 
 /// How many changes met which fate.

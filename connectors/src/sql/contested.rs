@@ -41,7 +41,7 @@ pub(crate) async fn decide_contested<C: Bulk>(
         reports_max: session.books.reports_max(now_ms),
     };
     let mut settlement = decide(rules, changes, &groups, facts)?;
-    let change_index = |row: usize| (contested.batch, contested.first_row + row);
+    let change_index = |row: usize| (contested.batch, contested.rows.of(row));
     if !settlement.rejected.is_empty() {
         let rejected = settlement.rejected.into_iter().map(|refused| {
             let (batch, row) = change_index(refused.row);

@@ -15,7 +15,12 @@ pub(crate) enum Failure {
     Raced(Error),
     /// The database refused a value: which change it was has yet to be found.
     Data(Refused),
+    /// The database refused these rows one by one, each with its batch and row.
+    Rows(Vec<RefusedRow>),
 }
+
+/// A row that the database refused by itself, with its batch and row in the write.
+pub(crate) type RefusedRow = ((usize, usize), Refused);
 
 /// A refusal of data.
 #[derive(Debug, Clone)]
@@ -26,10 +31,21 @@ pub(crate) struct Refused {
     pub(crate) field: Option<String>,
     /// The message without the value.
     pub(crate) reason: String,
-    /// Whether a foreign key was violated, which the order of the changes can cause.
-    pub(crate) by_order: bool,
+    /// What can cause the refusal.
+    pub(crate) cause: Cause,
     /// The unique index that holds such a row already, where the database says it.
     pub(crate) duplicate: Option<String>,
+}
+
+/// What can cause a refusal of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The row's own values: it is refused wherever it stands in the order of the changes.
+    Values,
+    /// A row that a foreign key needs is missing, or still refers to this one.
+    Reference,
+    /// Possibly other rows or changes: a unique index, a trigger, or the database does not say.
+    Other,
 }
 
 impl Refused {
@@ -39,7 +55,7 @@ impl Refused {
             rule: rule.to_owned(),
             field,
             reason: reason.to_owned(),
-            by_order: false,
+            cause: Cause::Values,
             duplicate: None,
         }
     }
@@ -73,8 +89,16 @@ impl Failure {
             Self::Data(refused) => {
                 Error::configuration(format!("{}: {}", refused.rule, refused.reason))
             }
+            Self::Rows(rows) => Error::Rejected(rejections(rows)),
         }
     }
+}
+
+/// The rows as rejected changes.
+pub(crate) fn rejections(rows: Vec<RefusedRow>) -> Vec<RejectedChange> {
+    let rows = rows.into_iter();
+    rows.map(|((batch, row), refused)| refused.of_change(batch, row))
+        .collect()
 }
 
 impl From<Failure> for Error {

@@ -59,6 +59,8 @@ pub struct Round {
     pub upserts: Changes,
     /// The row of the batch that each upsert stands for: the last one folded into it.
     pub upsert_rows: Vec<u32>,
+    /// The upserts, by their index, that hold values of several changes.
+    pub merged: Vec<u32>,
     /// Rows to delete, by ascending key.
     pub deletes: Changes,
     /// The row of the batch that each delete stands for.
@@ -158,6 +160,7 @@ fn one_round(changes: &Changes, rows: Vec<u32>) -> Result<Vec<Round>, ArrowError
     Ok(vec![Round {
         upserts: pick(changes, &upsert_rows)?,
         upsert_rows,
+        merged: Vec::new(),
         deletes: pick(changes, &delete_rows)?,
         delete_rows,
     }])

@@ -17,7 +17,7 @@ use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{Row, read_entry};
-use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::plan::{ChangeSlice, RowNumbers, plan};
 use crate::sql::session::SqlSession;
 use crate::sql::target::key_columns;
 
@@ -178,7 +178,7 @@ fn read_waiting(row: &Row) -> Result<Changes> {
 fn slice(changes: &Changes) -> ChangeSlice {
     ChangeSlice {
         batch: 0,
-        first_row: 0,
+        rows: RowNumbers::From(0),
         changes: changes.clone(),
     }
 }

@@ -23,14 +23,43 @@ use crate::sql::undeclared::count_values;
 use crate::sql::version::refuse_skewed;
 use crate::sql::{DeleteMode, Options, TruncateMode};
 
-/// Neighbouring changes of one batch of a write.
+/// Changes of one batch of a write, in its order.
 #[derive(Debug, Clone)]
 pub(crate) struct ChangeSlice {
     /// Index of the batch.
     pub(crate) batch: usize,
-    /// The batch's row that the changes begin with.
-    pub(crate) first_row: usize,
+    /// Which rows of the batch the changes are.
+    pub(crate) rows: RowNumbers,
     pub(crate) changes: Changes,
+}
+
+/// Which rows of a batch some changes are, in their order.
+#[derive(Debug, Clone)]
+pub(crate) enum RowNumbers {
+    /// This row and those that follow it.
+    From(usize),
+    /// These rows.
+    Listed(Arc<[usize]>),
+}
+
+impl RowNumbers {
+    /// The batch's row of the change at `index`.
+    pub(crate) fn of(&self, index: usize) -> usize {
+        match self {
+            Self::From(first) => first + index,
+            Self::Listed(rows) => rows[index],
+        }
+    }
+
+    /// The numbers of the changes at `indices`, which ascend.
+    pub(crate) fn pick(&self, indices: &[usize]) -> Self {
+        match (self, indices) {
+            (Self::From(first), [start, .., end]) if end - start + 1 == indices.len() => {
+                Self::From(first + start)
+            }
+            _ => Self::Listed(indices.iter().map(|&index| self.of(index)).collect()),
+        }
+    }
 }
 
 impl ChangeSlice {
@@ -45,7 +74,7 @@ impl ChangeSlice {
             .map(|(batch, changes)| {
                 Ok(Self {
                     batch,
-                    first_row: 0,
+                    rows: RowNumbers::From(0),
                     changes: spelled(options, changes.clone())?,
                 })
             })
@@ -82,9 +111,9 @@ pub(crate) struct ContestedChanges {
     pub(crate) changes: Changes,
     /// How their keys were written.
     pub(crate) spelling: Option<Spelling>,
-    /// The batch, and its row that the changes begin with.
+    /// The batch, and which of its rows the changes are.
     pub(crate) batch: usize,
-    pub(crate) first_row: usize,
+    pub(crate) rows: RowNumbers,
 }
 
 impl ContestedChanges {
@@ -123,7 +152,7 @@ pub(crate) async fn plan<C: Tables>(
     let now_ms = Utc::now().timestamp_millis();
     for slice in slices {
         let target = Target::of(&options.table, &slice.changes.table)?;
-        let place = |row: usize| (slice.batch, slice.first_row + row);
+        let place = |row: usize| (slice.batch, slice.rows.of(row));
         let Some(lent) = session.lend(options, &target, &slice.changes).await? else {
             // The table to truncate does not exist.
             for row in 0..slice.changes.len() {
@@ -148,7 +177,7 @@ pub(crate) async fn plan<C: Tables>(
         settled.left_out += lent.left_out;
         let mut slice = ChangeSlice {
             changes: lent.changes,
-            ..*slice
+            ..slice.clone()
         };
         let key = key_columns(options, &slice.changes)?;
         let prepared = session
@@ -203,7 +232,7 @@ pub(crate) async fn plan<C: Tables>(
                         changes: layout.place(&segment)?,
                         spelling,
                         batch: slice.batch,
-                        first_row: slice.first_row + rows.start,
+                        rows: slice.rows.pick(&rows.collect::<Vec<_>>()),
                     }),
                 });
                 continue;

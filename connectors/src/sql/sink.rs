@@ -7,9 +7,11 @@
 //!
 //! - Refused together: the changes are tried in pieces, inside the transaction ([`bisect`]). What is
 //!   refused alone is returned as rejected and nothing is written; where nothing is, that is the write.
-//! - A table that changed since it was prepared: connects anew and tries once more.
+//! - A table that changed since it was prepared, which a refusal of data can mean too: connects anew
+//!   and tries once more.
 //! - A row that another session inserted meanwhile: decides anew, at most [`RACES_MAX`] times.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use crate::sql::apply::apply;
 use crate::sql::bisect::{Found, bisect};
 use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Connection, Purpose, Settings};
-use crate::sql::failure::Failure;
+use crate::sql::failure::{Cause, Failure, rejections};
 use crate::sql::moves;
 use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::positions::{fence, is_done};
@@ -191,12 +193,26 @@ impl<C: Bulk> Sink for SqlSink<C> {
                         return Err(error);
                     }
                 }
-                Failure::Data(refused) => {
+                // Refused for their own values, wherever they stand.
+                Failure::Rows(rows) if rows.iter().all(|(_, row)| row.cause == Cause::Values) => {
                     session.roll_back().await?;
                     self.session = Some(session);
+                    return Err(Error::Rejected(rejections(rows)));
+                }
+                failure @ (Failure::Data(_) | Failure::Rows(_)) => {
+                    session.roll_back().await?;
                     if in_pieces {
-                        return Err(Failure::Data(refused).into_error());
+                        self.session = Some(session);
+                        return Err(failure.into_error());
                     }
+                    // A table that is no longer what it was explains a refusal: prepare anew.
+                    let targets = self.targets(write)?;
+                    let outdated = session.is_outdated(&targets).await;
+                    if !refreshed && outdated.map_err(Failure::into_error)? {
+                        refreshed = true;
+                        continue;
+                    }
+                    self.session = Some(session);
                     in_pieces = true;
                 }
             }
@@ -225,6 +241,15 @@ impl<C: Bulk> SqlSink<C> {
                 .await
             }
         }
+    }
+
+    /// The tables that a write goes to.
+    fn targets(&self, write: &Write) -> Result<BTreeSet<Target>> {
+        let options = self.settings.options();
+        let changes = write.changes.iter();
+        changes
+            .map(|changes| Target::of(&options.table, &changes.table))
+            .collect()
     }
 
     /// The whole of a write: tables, positions, rows, commit. `in_pieces` finds out which changes the

@@ -4,7 +4,7 @@
 //! Evolution runs under a lock that all Syncline sessions of the database share. Nothing is dropped; a
 //! replay of an older schema changes nothing (R15).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -13,7 +13,7 @@ use crate::change::Changes;
 use crate::error::{Error, Result};
 use crate::sql::Options;
 use crate::sql::bulk::{Found, Shape, Tables};
-use crate::sql::catalogue::{Action, Plan, Wanted, plan};
+use crate::sql::catalogue::{Action, Plan, TargetTable, Wanted, plan};
 use crate::sql::decide::takes_resolver;
 use crate::sql::failure::Failure;
 use crate::sql::session::SqlSession;
@@ -37,6 +37,8 @@ struct Entry<T> {
     schema: SchemaRef,
     key: Vec<usize>,
     table: Arc<T>,
+    /// The target as it was found.
+    found: TargetTable,
 }
 
 impl<T> Default for PreparedTables<T> {
@@ -136,8 +138,33 @@ impl<C: Tables> SqlSession<C> {
             schema,
             key: key.to_vec(),
             table: table.clone(),
+            found: found.table().clone(),
         });
         Ok(table)
+    }
+
+    /// Whether one of these targets is no longer what it was when it was prepared last.
+    ///
+    /// # Errors
+    /// As [`Connection::describe`](crate::sql::connection::Connection::describe).
+    pub(crate) async fn is_outdated(
+        &mut self,
+        targets: &BTreeSet<Target>,
+    ) -> Result<bool, Failure> {
+        for target in targets {
+            let Some(known) = self
+                .tables
+                .by_target
+                .get(target)
+                .and_then(|entries| entries.last())
+            else {
+                continue;
+            };
+            if self.connection.describe(target).await?.as_ref() != Some(&known.found) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The changes with the target's types for columns that no schema declares; evolves the target for

@@ -208,8 +208,9 @@ impl PreparedTable for Prepared {
         self.columns[place].equality
     }
 
-    fn refers_to(&self, _: &Self) -> bool {
-        false
+    fn refers_to(&self, other: &Self) -> bool {
+        let same = |name: &String| name.eq_ignore_ascii_case(&other.table);
+        !self.table.eq_ignore_ascii_case(&other.table) && self.references.iter().any(same)
     }
 
     fn truncate(&self) -> String {

@@ -24,6 +24,9 @@ pub(super) struct Prepared {
     pub(super) name: String,
     /// The target's quoted name.
     pub(super) target: String,
+    /// The table's name by itself, and the tables that its foreign keys refer to.
+    pub(super) table: String,
+    pub(super) references: Vec<String>,
     /// The columns that are written, the key among them.
     pub(super) columns: Vec<Column>,
     /// The columns of the changes that `evolution = "ignore"` leaves out.
@@ -194,6 +197,8 @@ impl Prepared {
             resolver: OnceLock::new(),
             name: target.to_string(),
             target: target.quoted(Dialect::Sqlite)?,
+            table: target.name.clone(),
+            references: references(connection, target)?,
             columns,
             left_out: plan.left_out.clone(),
             requires_more,
@@ -201,6 +206,22 @@ impl Prepared {
             version,
         })
     }
+}
+
+/// The tables that the foreign keys of a table refer to.
+fn references(connection: &Connection, target: &Target) -> Result<Vec<String>> {
+    let read = || {
+        let mut statement =
+            connection.prepare(r#"SELECT DISTINCT "table" FROM pragma_foreign_key_list(?1)"#)?;
+        let names = statement.query_map([&target.name], |row| row.get(0))?;
+        names.collect::<rusqlite::Result<Vec<String>>>()
+    };
+    read().map_err(|error| {
+        of_statement(
+            &format!("reading the foreign keys of table {:?}", target.name),
+            error,
+        )
+    })
 }
 
 /// What the table looks like; `None` where there is none.

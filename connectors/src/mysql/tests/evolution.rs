@@ -162,3 +162,18 @@ async fn sessions_that_create_the_same_table_wait_for_each_other() {
     assert_eq!(tasks.join_all().await, [1; 4]);
     assert_eq!(fixture.found("SELECT id FROM clients").await.len(), 4);
 }
+
+#[tokio::test]
+async fn a_refusal_after_the_table_changed_reads_it_again_and_rejects_no_row() {
+    let setup = "CREATE TABLE clients (id bigint PRIMARY KEY, a varchar(9))";
+    let fixture = Fixture::new("changed", setup).await;
+    let mut writer = fixture.writer().await;
+    let a = |value: &str| column("a", Arc::new(StringArray::from(vec![value.to_owned()])));
+    let row = |id: i64| table("clients", vec![ids(&[id]), a("x")], "c");
+    writer.write(vec![row(1)]).await;
+    let alter = "ALTER TABLE clients ADD extra varchar(9) NOT NULL DEFAULT ''; \
+                 ALTER TABLE clients ALTER extra DROP DEFAULT";
+    fixture.execute(alter).await;
+    let message = writer.configuration_error(vec![row(2)]).await;
+    assert!(message.contains("extra"), "{message}");
+}

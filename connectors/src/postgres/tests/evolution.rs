@@ -131,3 +131,22 @@ async fn a_write_without_rows_moves_the_position() {
     let positions = writer.sink.positions().await.unwrap().unwrap();
     assert_eq!(positions[&partition()].next, 2);
 }
+
+#[tokio::test]
+async fn a_refusal_after_the_table_changed_reads_it_again_and_rejects_no_row() {
+    let mut fixture =
+        Fixture::new("changed", "CREATE TABLE t (id bigint PRIMARY KEY, a text)").await;
+    let mut writer = fixture.writer().await;
+    writer.write(vec![two("a", text("x"))]).await;
+    fixture
+        .execute("ALTER TABLE t ADD extra text NOT NULL DEFAULT ''; ALTER TABLE t ALTER extra DROP DEFAULT")
+        .await;
+    let mut changes = two("a", text("y"));
+    changes.rows = RecordBatch::try_new(
+        changes.schema(),
+        vec![Arc::new(Int64Array::from(vec![2])), text("y")],
+    )
+    .unwrap();
+    let message = writer.configuration_error(vec![changes]).await;
+    assert!(message.contains("extra"), "{message}");
+}

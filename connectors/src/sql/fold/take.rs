@@ -21,7 +21,10 @@ impl Draft {
         upserts
             .operations
             .extend(self.upserts.iter().map(|net| net.operation));
+        let nets = self.upserts.iter().zip(0..);
+        let merged = nets.filter(|(net, _)| net.merge.1 > net.merge.0 + 1);
         Ok(Round {
+            merged: merged.map(|(_, upsert)| upsert).collect(),
             upserts,
             upsert_rows,
             deletes: pick(changes, &self.deletes)?,
