@@ -1,12 +1,14 @@
-//! Measures the decoding of Debezium JSON to Arrow, compared with arrow-json on the nested schema.
+//! Measures the decoding of Debezium JSON to Arrow, compared with arrow-json on the nested schema, and
+//! that of rows as JSON and CSV, compared with arrow's readers of the same bytes.
 
 mod support;
 
 use std::hint::black_box;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use support::{Aim, Run, compare, events, time};
-use syncline_connectors::format::{DecoderOptions, Format, decoder};
+use syncline_connectors::format::{CsvSettings, DecoderOptions, Format, decoder};
 use syncline_connectors::record::Records;
 
 const EVENTS: u64 = 200_000;
@@ -38,6 +40,88 @@ fn main() {
         Aim::RateAtLeast(5.0),
         || decode(&updates, &options),
         || ceiling(&updates),
+    );
+    rows(Format::Json, "arrow-json", events::row, || {
+        Reader::Json(
+            arrow_json::ReaderBuilder::new(events::row_schema())
+                .with_batch_size(BATCH as usize)
+                .build_decoder()
+                .expect("the schema can be read"),
+        )
+    });
+    rows(Format::Csv, "arrow-csv", events::line, || {
+        Reader::Csv(
+            arrow_csv::ReaderBuilder::new(events::row_schema())
+                .with_batch_size(BATCH as usize)
+                .build_decoder(),
+        )
+    });
+}
+
+/// A reader of arrow.
+enum Reader {
+    Json(arrow_json::reader::Decoder),
+    Csv(arrow_csv::reader::Decoder),
+}
+
+impl Reader {
+    fn decode(&mut self, value: &[u8]) -> usize {
+        match self {
+            Self::Json(decoder) => decoder.decode(value).expect("valid JSON"),
+            Self::Csv(decoder) => decoder.decode(value).expect("valid CSV"),
+        }
+    }
+
+    fn flush(&mut self) -> Option<RecordBatch> {
+        match self {
+            Self::Json(decoder) => decoder.flush().expect("whole records"),
+            Self::Csv(decoder) => decoder.flush().expect("whole records"),
+        }
+    }
+}
+
+/// Rows that are no events, one a record; the ceiling reads the lines of a batch as one text.
+fn rows(format: Format, ceiling: &str, value: fn(u64) -> String, reader: fn() -> Reader) {
+    let batches = batches(value);
+    let names = events::row_schema();
+    let names = names.fields().iter().map(|field| field.name().clone());
+    let options = DecoderOptions {
+        declared: Some(events::row_schema()),
+        csv: CsvSettings {
+            header: Some(names.collect()),
+            ..CsvSettings::default()
+        },
+        ..DecoderOptions::default()
+    };
+    let count = batches.len() as u64 * BATCH;
+    compare(
+        &format!("decode {format}"),
+        ceiling,
+        Aim::RateAtLeast(0.8),
+        || {
+            let mut decoder = decoder(format, options.clone());
+            time(count, || {
+                for records in &batches {
+                    let decoded = decoder.decode(records);
+                    assert!(decoded.rejected.is_empty());
+                    black_box(decoded);
+                }
+            })
+        },
+        || {
+            time(count, || {
+                for records in &batches {
+                    let mut reader = reader();
+                    let mut text = Vec::with_capacity(records.bytes.len() + records.len());
+                    for index in 0..records.len() {
+                        text.extend_from_slice(records.value(index).expect("no tombstones here"));
+                        text.push(b'\n');
+                    }
+                    assert_eq!(reader.decode(&text), text.len());
+                    black_box(reader.flush());
+                }
+            })
+        },
     );
 }
 

@@ -59,6 +59,43 @@ fn row_of(event: &str) -> &str {
     &event[start..end]
 }
 
+/// The row of [`event`] by itself, with instants as texts.
+pub fn row(id: u64) -> String {
+    instants(row_of(&event(id)))
+}
+
+/// The same row as a line of CSV.
+pub fn line(id: u64) -> String {
+    let row: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&row(id)).expect("a row is JSON");
+    let cell = |value: &serde_json::Value| match value.as_str() {
+        Some(text) if text.contains(',') => format!("\"{text}\""),
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    };
+    let cells: Vec<String> = row.values().map(cell).collect();
+    cells.join(",")
+}
+
+/// The microseconds of [`event`] as texts in ISO 8601, which every reader takes.
+fn instants(row: &str) -> String {
+    let mut row: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(row).expect("a row is JSON");
+    for name in ["created_at", "updated_at"] {
+        let micros = row[name].as_i64().expect("it is a number");
+        let seconds = micros / 1_000_000 % 86_400;
+        let text = format!(
+            "2026-01-02T{:02}:{:02}:{:02}.{:06}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            micros % 1_000_000
+        );
+        row.insert(name.to_owned(), text.into());
+    }
+    serde_json::Value::from(row).to_string()
+}
+
 /// The schema of the rows of [`event`].
 pub fn row_schema() -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);

@@ -391,6 +391,7 @@ pub enum Logical {
 
 /// The metadata key that marks a column as undeclared.
 const UNDECLARED: &str = "syncline.undeclared";
+const LOOSE: &str = "loose";
 
 /// Its value where no value is at hand.
 const NO_KIND: &str = "nothing";
@@ -411,6 +412,22 @@ pub fn is_undeclared(field: &Field) -> bool {
 pub fn without_kind(name: impl Into<String>) -> Field {
     let metadata = HashMap::from([(UNDECLARED.to_owned(), NO_KIND.to_owned())]);
     Field::new(name, DataType::Utf8, true).with_metadata(metadata)
+}
+
+/// An undeclared column of texts as one of a format that has nothing but texts: the sink reads each as
+/// the value that it spells. Any other column as it is.
+pub(crate) fn loose_text(field: &Arc<Field>) -> Arc<Field> {
+    if !is_undeclared(field) || has_no_kind(field) || *field.data_type() != DataType::Utf8 {
+        return field.clone();
+    }
+    let mut metadata = field.metadata().clone();
+    metadata.insert(UNDECLARED.to_owned(), LOOSE.to_owned());
+    Arc::new(field.as_ref().clone().with_metadata(metadata))
+}
+
+/// Whether the texts of an undeclared column may spell values of any type, as in CSV.
+pub(crate) fn is_loose_text(field: &Field) -> bool {
+    field.metadata().get(UNDECLARED).map(String::as_str) == Some(LOOSE)
 }
 
 /// Whether no value of an undeclared column is at hand.

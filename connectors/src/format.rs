@@ -30,6 +30,7 @@
 
 mod cells;
 mod column;
+mod csv;
 mod debezium;
 mod decimal;
 mod declared;
@@ -63,9 +64,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 pub(crate) use self::cells::{fit, is_document, read_cells, read_exact};
+pub use self::csv::CsvSettings;
+pub(crate) use self::csv::is_word;
 pub use self::declared::parse_declared;
 pub use self::decode::{Decode, decoder};
 use crate::change::Changes;
+use crate::problem::Problem;
 
 /// What the bytes of a record are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -73,6 +77,20 @@ use crate::change::Changes;
 pub enum Format {
     /// Debezium events as JSON: envelopes or flat rows, with or without their schema.
     DebeziumJson,
+    /// One JSON object a message or line, which is a row.
+    Json,
+    /// One row a message or line, as comma-separated values (RFC 4180).
+    Csv,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DebeziumJson => "debezium-json",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        })
+    }
 }
 
 /// Which columns of a record key become columns of the row, where the value lacks them.
@@ -155,9 +173,41 @@ pub struct Decoding<'a> {
     pub unavailable: Option<&'a str>,
     /// Replication origins whose changes are left out.
     pub ignore_origins: &'a [String],
+    /// The field that marks a row as a delete, in `json` and `csv`.
+    pub deleted: Option<&'a str>,
+    /// How lines of `csv` are written.
+    pub csv: Option<&'a CsvSettings>,
 }
 
 impl Decoding<'_> {
+    /// Settings of a format that do not fit it; paths begin at the source's table.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut refuse = |path: &[&str], message: String| {
+            problems.push(Problem::new(path, message));
+        };
+        if self.deleted.is_some() && self.format == Format::DebeziumJson {
+            refuse(
+                &["deleted"],
+                format!("{} says by itself what a delete is", self.format),
+            );
+        }
+        if self.csv.is_some() && self.format != Format::Csv {
+            refuse(&["csv"], format!("the format is {}", self.format));
+        }
+        let csv = self.csv.cloned().unwrap_or_default();
+        for (name, mark) in [("delimiter", csv.delimiter), ("quote", csv.quote)] {
+            if !mark.is_ascii() || mark == '\n' || mark == '\r' {
+                let message = format!("found {mark:?}, expected one ASCII character, no line end");
+                refuse(&["csv", name], message);
+            }
+        }
+        if csv.delimiter == csv.quote {
+            refuse(&["csv", "quote"], "it is the delimiter, too".to_owned());
+        }
+        problems
+    }
+
     /// What a decoder is told. A declared schema that is wrong is left out: it was refused when the
     /// settings were checked.
     pub fn options(&self) -> DecoderOptions {
@@ -166,6 +216,8 @@ impl Decoding<'_> {
             key: self.key.map(<[String]>::to_vec),
             key_columns: self.key_columns,
             ignore_origins: self.ignore_origins.to_vec(),
+            deleted: self.deleted.map(str::to_owned),
+            csv: self.csv.cloned().unwrap_or_default(),
             ..DecoderOptions::default()
         };
         if let Some(unavailable) = self.unavailable {
@@ -204,6 +256,10 @@ pub struct DecoderOptions {
     pub before_without_key: bool,
     /// Patterns of replication origins whose changes are left out; `*` stands for any text.
     pub ignore_origins: Vec<String>,
+    /// The field that marks a row of `json` or `csv` as a delete.
+    pub deleted: Option<String>,
+    /// How lines of `csv` are written.
+    pub csv: CsvSettings,
 }
 
 impl Default for DecoderOptions {
@@ -221,6 +277,8 @@ impl Default for DecoderOptions {
             before: false,
             before_without_key: false,
             ignore_origins: Vec::new(),
+            deleted: None,
+            csv: CsvSettings::default(),
         }
     }
 }

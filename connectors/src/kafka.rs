@@ -53,7 +53,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
+use crate::format::{CsvSettings, DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
 use crate::record::Partition;
 use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceSettings, Wanted};
@@ -123,6 +123,13 @@ pub struct KafkaSource {
     /// `source.origin`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_origins: Vec<String>,
+    /// For `json` and `csv`: the field that marks a row as a delete where it is `true`, `t`, `1`, `yes`
+    /// or `y`. It is no column. A null value deletes by the record key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
+    /// For `csv`: how values are written. Needs `header`, the names of the columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvSettings>,
     /// A name for this process that survives its restart: the group then keeps its partitions for
     /// the session timeout. Each replica needs another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,11 +220,22 @@ impl SourceSettings for KafkaSource {
             key_columns: self.key_columns,
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
+            deleted: self.deleted.as_deref(),
+            csv: self.csv.as_ref(),
         }
     }
 
     fn check(&self) -> Vec<Problem> {
-        check_settings(self)
+        let mut problems = self.decoding().check();
+        let names = self.csv.as_ref().and_then(|csv| csv.header.as_ref());
+        if self.format == Format::Csv && names.is_none() {
+            let message = "messages of csv do not name their columns".to_owned();
+            let mut problem = Problem::new(&["format"], message);
+            problem.help = Some("write csv.header = [\"…\"]".to_owned());
+            problems.push(problem);
+        }
+        problems.extend(check_settings(self));
+        problems
     }
 
     async fn lanes(&self, lanes_max: usize) -> Result<usize> {
@@ -389,6 +407,8 @@ mod tests {
             key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
+            deleted: None,
+            csv: None,
             instance: None,
             properties: BTreeMap::new(),
         }

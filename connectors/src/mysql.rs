@@ -44,6 +44,7 @@ mod bulk;
 mod cell;
 mod connection;
 mod equality;
+mod one_by_one;
 mod place;
 mod read;
 mod stage;

@@ -33,6 +33,7 @@ mod equality;
 mod exact;
 mod instant;
 mod numeric;
+mod one_by_one;
 mod read;
 mod stage;
 mod statement;

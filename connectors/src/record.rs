@@ -103,6 +103,8 @@ pub struct RecordPartition {
     /// Whether it is the only partition of its topic, so that a truncate is ordered against every
     /// row of its table (R13).
     pub single: bool,
+    /// The line that names the columns, of a file that begins with one; without its line end.
+    pub header: Option<Arc<[u8]>>,
 }
 
 impl Records {
@@ -151,6 +153,7 @@ impl Records {
             self.partitions.push(RecordPartition {
                 partition: partition.clone(),
                 single,
+                header: None,
             });
             self.partitions.len() - 1
         });

@@ -176,7 +176,7 @@ fn misspelt_keys_get_the_nearest_name() {
             9 | colour = 1
               | ^^^^^^ sources.crm.colour
               |
-              = help: the keys here are `type`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `key_columns`, `unavailable`, `ignore_origins`, `instance`, `properties`
+              = help: the keys here are `type`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `key_columns`, `unavailable`, `ignore_origins`, `deleted`, `csv`, `instance`, `properties`
 
         "#]],
     );

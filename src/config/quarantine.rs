@@ -103,6 +103,8 @@ impl KafkaQuarantine {
             key_columns: Default::default(),
             unavailable: None,
             ignore_origins: Vec::new(),
+            deleted: None,
+            csv: None,
             instance: None,
             properties: self.properties.clone(),
         }

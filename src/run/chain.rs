@@ -20,15 +20,15 @@ use crate::problem::Problem;
 use crate::quarantine::Entry;
 use crate::quarantine::Verdict;
 use crate::run::account::Tally;
-use crate::run::refusals::{Seen, Subject, passes};
+use crate::run::refusals::{RecordKind, Seen, Subject, passes};
 use crate::run::sink_keys::SinkKeys;
 
 /// The compiled operators between one source and its sinks; one a lane.
 pub(crate) struct Chain {
     pipeline: String,
     decode: Arc<str>,
-    /// Whether the records are the lines of files.
-    pub(crate) of_file: bool,
+    /// What the records are.
+    pub(crate) input: RecordKind,
     steps: Vec<Step>,
     /// For each sink, where its changes come from.
     sinks: Vec<(Vec<Input>, SinkKeys)>,
@@ -106,7 +106,10 @@ impl Chain {
         Self {
             pipeline: pipeline.to_owned(),
             decode: "decode".into(),
-            of_file: plan.of_files(),
+            input: RecordKind {
+                of_file: plan.of_files(),
+                format: plan.format,
+            },
             source_readers: readers(Input::Source),
             step_readers: (0..plan.steps.len())
                 .map(|index| readers(Input::Step(index)))
@@ -198,7 +201,7 @@ impl Chain {
                     passed: false,
                     refused: Vec::new(),
                     more: false,
-                    of_file: self.of_file,
+                    input: Some(self.input),
                 });
                 seen.len() - 1
             })
@@ -253,7 +256,7 @@ impl Step {
                 passed: passes(&applied.changes),
                 refused: (rejected.len()..rejected.len() + applied.rejected.len()).collect(),
                 more: false,
-                of_file: false,
+                input: None,
             });
             for bad in &applied.rejected {
                 let verdict = Verdict {

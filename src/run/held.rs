@@ -115,7 +115,7 @@ impl Held {
                         passed: false,
                         refused: Vec::new(),
                         more: false,
-                        of_file: false,
+                        input: None,
                     });
                     seen.len() - 1
                 }

@@ -166,7 +166,7 @@ impl Lane {
         self.status.resume(&self.part);
         let records = Arc::new(fetched.records);
         self.refusals
-            .first_look(&records, &self.declared, self.chain.of_file)
+            .first_look(&records, &self.declared, self.chain.input)
             .map_err(|diagnosis| self.stopped(&diagnosis))?;
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use syncline_connectors::change::{Changes, Operation, Table};
-use syncline_connectors::format::recognize;
+use syncline_connectors::format::{Format, recognize};
 use syncline_connectors::record::Records;
 
 use self::trial::{SAMPLES_MAX, SAMPLES_MIN, Trial, of_form};
@@ -83,8 +83,16 @@ pub(crate) struct Seen {
     pub(crate) refused: Vec<usize>,
     /// Whether further changes of the subject are about to be tried, so that nothing is decided yet.
     pub(crate) more: bool,
-    /// Whether the records are the lines of a file.
+    /// What the records are, where the stage is the decoder.
+    pub(crate) input: Option<RecordKind>,
+}
+
+/// What the records of a source are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordKind {
+    /// Whether they are the lines of a file.
     pub(crate) of_file: bool,
+    pub(crate) format: Format,
 }
 
 /// Whether a row of `changes` says that its stage works: one that is no delete and no truncate.
@@ -136,8 +144,12 @@ impl Refusals {
         &self,
         records: &Records,
         declared: &[String],
-        of_file: bool,
+        input: RecordKind,
     ) -> Result<(), String> {
+        let RecordKind { of_file, format } = input;
+        if format == Format::Csv {
+            return Ok(());
+        }
         let mut looked_at = lock(&self.looked_at);
         for known in &records.partitions {
             let topic = &known.partition.topic;
@@ -157,16 +169,19 @@ impl Refusals {
                 && records.entries[at].offset == 0
                 && let Some(form) = recognize::array_over_lines(&values)
             {
-                return Err(of_form(topic, &form));
+                return Err(of_form(topic, &form, format));
             }
             looked_at.insert(topic.clone());
+            if format == Format::Json && recognize::are_events(&values) {
+                return Err(of_form(topic, &recognize::EVENTS, format));
+            }
             if let Some(form) = recognize::foreign_json(&values)
                 && !form
                     .keys
                     .iter()
                     .any(|key| declared.iter().any(|name| name == key))
             {
-                return Err(of_form(topic, &form));
+                return Err(of_form(topic, &form, format));
             }
         }
         Ok(())
@@ -198,7 +213,7 @@ impl Refusals {
             }
             let trial = trials.entry(refused.subject.clone()).or_default();
             let entries = refused.refused.iter().map(|&index| &entries[index]);
-            trial.refuse(entries, refused.of_file);
+            trial.refuse(entries, refused.input);
             if refused.more {
                 continue;
             }

@@ -10,6 +10,7 @@ mod conflicts;
 mod debezium;
 mod diagnosis;
 mod faults;
+mod formats;
 mod graph;
 mod harness_check;
 mod kafka_to_postgres;

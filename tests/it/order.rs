@@ -340,3 +340,36 @@ async fn random_histories_under_constraints_end_the_same_in_any_batch_r20() {
         }
     }
 }
+
+#[tokio::test]
+async fn half_of_a_batch_that_a_check_refuses_is_found_and_the_rest_written() {
+    const ROWS: i64 = 8_000;
+    for target in Target::each("bulk").await {
+        target.execute(tables(target.kind())).await;
+        // Accounts that are there already are updated, the others inserted.
+        target
+            .execute("INSERT INTO account (id, score) VALUES (2, 1), (3, 1), (4, 1), (5, 1)")
+            .await;
+        let events: Vec<Value> = (1..=ROWS)
+            .map(|id| {
+                event(
+                    "account",
+                    &Value::Null,
+                    &account(id, None, None, 80 + id % 2 * 15),
+                )
+            })
+            .collect();
+        let quarantined = sync(&target, 10_000, &events).await;
+        let kind = target.kind();
+        assert_eq!(quarantined, ROWS as u64 / 2, "{kind}");
+        let sql = "SELECT count(*), min(id), max(id), sum(score) FROM account";
+        let found = target.rows(sql).await;
+        // The odd ones of those that were there keep their score.
+        let expect = [ROWS / 2 + 2, 2, ROWS, 80 * ROWS / 2 + 2];
+        let expect: Vec<Option<String>> = expect
+            .iter()
+            .map(|number| Some(number.to_string()))
+            .collect();
+        assert_eq!(found, [expect], "{kind}");
+    }
+}

@@ -7,6 +7,9 @@
 //! format = "debezium-json"
 //! ```
 //!
+//! With `format = "csv"` a record ends at the line end that no quotes enclose, and the first line names the
+//! columns unless `csv.header` does.
+//!
 //! Each file is a partition named by its path, and its position is the byte at which the next line
 //! begins; a file is only ever appended to. One that is shorter than its position, or that does
 //! not begin as it did (a fingerprint of its first 4 KiB is kept with the position), stops the
@@ -24,10 +27,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::survey::survey;
-use super::tail::{LINE_BYTES_MAX, Tail, failed};
+use super::tail::{Framing, LINE_BYTES_MAX, Tail, failed};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
-use crate::format::{DeclaredSchema, Decoding, Format, KeyColumns};
+use crate::format::{CsvSettings, DeclaredSchema, Decoding, Format, KeyColumns};
 use crate::problem::Problem;
 use crate::record::{Held, Partition, Positions, Records, Span};
 use crate::source::{
@@ -55,6 +58,11 @@ pub struct FileSource {
     pub key: Option<Vec<String>>,
     /// The text that stands for an unavailable value (R14); Debezium's own by default.
     pub unavailable: Option<String>,
+    /// For `json` and `csv`: the field that marks a row as a delete where it is `true`, `t`, `1`, `yes`
+    /// or `y`. It is no column.
+    pub deleted: Option<String>,
+    /// For `csv`: how lines are written. Without `header` each file begins with the names of its columns.
+    pub csv: Option<CsvSettings>,
     /// Replication origins whose changes are left out, where another pipeline writes to this
     /// source: `syncline_*`, with `*` for any text. They count as filtered. Needs Debezium's
     /// `source.origin`.
@@ -81,11 +89,13 @@ impl SourceSettings for FileSource {
             key_columns: KeyColumns::default(),
             unavailable: self.unavailable.as_deref(),
             ignore_origins: &self.ignore_origins,
+            deleted: self.deleted.as_deref(),
+            csv: self.csv.as_ref(),
         }
     }
 
     fn check(&self) -> Vec<Problem> {
-        Vec::new()
+        self.decoding().check()
     }
 
     async fn lanes(&self, _lanes_max: usize) -> Result<usize> {
@@ -93,7 +103,8 @@ impl SourceSettings for FileSource {
     }
 
     async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>> {
-        connect(self, opening.purpose != Purpose::Follow)
+        let once = opening.purpose != Purpose::Follow;
+        Ok(Box::new(Lines::open(self, once, LINE_BYTES_MAX)?))
     }
 
     async fn survey(&self, wanted: &Wanted) -> Result<Vec<Extent>> {
@@ -101,17 +112,10 @@ impl SourceSettings for FileSource {
     }
 }
 
-/// Opens the source; `once` ends it at the end of the files.
-///
-/// # Errors
-/// `Configuration` where the path is no valid pattern, or where there is no such file.
-fn connect(config: &FileSource, once: bool) -> Result<Box<dyn Source>> {
-    Ok(Box::new(Lines::open(&config.path, once, LINE_BYTES_MAX)?))
-}
-
 pub(super) struct Lines {
     path: String,
     once: bool,
+    framing: Framing,
     line_bytes_max: usize,
     /// Files that were handed over, in order.
     tails: Vec<Tail>,
@@ -122,10 +126,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn open(path: &str, once: bool, line_bytes_max: usize) -> Result<Self> {
+    /// The files of `config`; `once` ends at the end of the last one.
+    ///
+    /// # Errors
+    /// `Configuration` where the path is no valid pattern, or where there is no such file.
+    pub(super) fn open(config: &FileSource, once: bool, line_bytes_max: usize) -> Result<Self> {
+        let path = &config.path;
         let mut source = Self {
-            path: path.to_owned(),
+            path: path.clone(),
             once,
+            framing: framing(config),
             line_bytes_max,
             tails: Vec::new(),
             assigned: 0,
@@ -210,8 +220,12 @@ impl Lines {
                     continue;
                 }
                 let number = *number.get_or_insert_with(|| records.add_partition(&partition, true));
-                let value = (value != b"null").then_some(value);
+                let is_csv = self.framing != Framing::Lines;
+                let value = (is_csv || value != b"null").then_some(value);
                 records.push(number, line.offset, None, None, value, None);
+            }
+            if let (Some(number), Some(header)) = (number, tail.header()?) {
+                records.partitions[number as usize].header = Some(header);
             }
             if tail.position() > from {
                 tail.known = true;
@@ -237,9 +251,9 @@ impl Source for Lines {
         if !self.found.is_empty() {
             let partitions = std::mem::take(&mut self.found);
             let tails = partitions.iter().cloned();
-            let line_bytes_max = self.line_bytes_max;
+            let (framing, line_bytes_max) = (self.framing, self.line_bytes_max);
             self.tails
-                .extend(tails.map(|partition| Tail::new(partition, line_bytes_max)));
+                .extend(tails.map(|partition| Tail::new(partition, framing, line_bytes_max)));
             return Ok(Event::Assigned(partitions));
         }
         if limits.rows > 0 && self.assigned > 0 {
@@ -295,6 +309,17 @@ impl Source for Lines {
 
     async fn close(self: Box<Self>) -> Result<()> {
         Ok(())
+    }
+}
+
+fn framing(config: &FileSource) -> Framing {
+    let csv = config.csv.clone().unwrap_or_default();
+    match config.format {
+        Format::Csv => Framing::Csv {
+            quote: csv.quote as u8,
+            header: csv.header.is_none(),
+        },
+        Format::DebeziumJson | Format::Json => Framing::Lines,
     }
 }
 

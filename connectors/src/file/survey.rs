@@ -25,7 +25,7 @@ pub(super) fn survey(config: &FileSource, wanted: &Wanted) -> Result<Vec<Extent>
             "a file has no offset of an instant: name an offset in bytes, the beginning or the end",
         ));
     }
-    let files = Lines::open(&config.path, true, LINE_BYTES_MAX)?;
+    let files = Lines::open(config, true, LINE_BYTES_MAX)?;
     let mut extents = Vec::new();
     for partition in files.found() {
         let (high, broken) = end(partition, wanted.offset)

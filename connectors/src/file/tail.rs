@@ -30,6 +30,40 @@ pub(super) struct Line<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+/// Where a record of a file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// At the line end.
+    Lines,
+    /// At the line end that no quotes enclose; the first record may be the header.
+    Csv { quote: u8, header: bool },
+}
+
+impl Framing {
+    /// Where the record ends that begins the text, without its line end; `None` where it goes on. A quote
+    /// that is not closed within [`QUOTED_BYTES_MAX`] encloses nothing: the record is its first line.
+    fn end(self, text: &[u8], searched: usize) -> Option<usize> {
+        let quote = match self {
+            Self::Lines => return Some(searched + memchr::memchr(b'\n', &text[searched..])?),
+            Self::Csv { quote, .. } => quote,
+        };
+        let (mut open, mut first) = (false, None);
+        for at in memchr::memchr2_iter(b'\n', quote, text) {
+            if text[at] == quote {
+                open = !open;
+            } else if !open {
+                return Some(at);
+            } else if first.is_none() {
+                first = Some(at);
+            }
+        }
+        first.filter(|_| text.len() > QUOTED_BYTES_MAX)
+    }
+}
+
+/// How long a record of CSV may be that holds line ends.
+const QUOTED_BYTES_MAX: usize = 1 << 20;
+
 /// A file that is being read.
 pub(super) struct Tail {
     pub(super) partition: Partition,
@@ -46,6 +80,9 @@ pub(super) struct Tail {
     /// Where the next line begins.
     position: i64,
     line_bytes_max: usize,
+    framing: Framing,
+    /// The line that names the columns, once it was read.
+    header: Option<Arc<[u8]>>,
     /// Whether the log says that the last line is unfinished.
     told: bool,
     /// The fingerprint of the beginning, and of how many bytes.
@@ -55,7 +92,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(partition: Partition, line_bytes_max: usize) -> Self {
+    pub(super) fn new(partition: Partition, framing: Framing, line_bytes_max: usize) -> Self {
         Self {
             partition,
             known: false,
@@ -66,6 +103,8 @@ impl Tail {
             skipped: 0,
             position: 0,
             line_bytes_max,
+            framing,
+            header: None,
             told: false,
             fingerprint: None,
             at_end: false,
@@ -169,10 +208,35 @@ impl Tail {
     /// Moves past the next line and gives it; `None` at the end of the file. `last` says that a line
     /// without an end counts, unless it is unfinished.
     pub(super) fn next(&mut self, last: bool) -> Result<Option<Line<'_>>> {
+        if self.position == 0 && matches!(self.framing, Framing::Csv { header: true, .. }) {
+            // The header is no row.
+            if self.find(last)?.is_none() {
+                return Ok(None);
+            }
+        }
+        self.find(last)
+    }
+
+    /// The line that names the columns, of a file that begins with one.
+    pub(super) fn header(&mut self) -> Result<Option<Arc<[u8]>>> {
+        if !matches!(self.framing, Framing::Csv { header: true, .. }) {
+            return Ok(None);
+        }
+        if self.header.is_none() {
+            let (partition, framing) = (self.partition.clone(), self.framing);
+            let mut beginning = Self::new(partition, framing, self.line_bytes_max);
+            let line = beginning.find(true)?;
+            self.header = line.map(|line| line.bytes.trim_ascii_end().into());
+        }
+        Ok(self.header.clone())
+    }
+
+    /// Moves past the next line, be it the header or a row.
+    fn find(&mut self, last: bool) -> Result<Option<Line<'_>>> {
         loop {
-            let from = self.start + self.searched;
-            if let Some(found) = memchr::memchr(b'\n', &self.buffer[from..]) {
-                return Ok(Some(self.take(from + found, 1)));
+            let text = &self.buffer[self.start..];
+            if let Some(found) = self.framing.end(text, self.searched) {
+                return Ok(Some(self.take(self.start + found, 1)));
             }
             self.searched = self.buffer.len() - self.start;
             if self.searched > self.line_bytes_max {
@@ -191,14 +255,17 @@ impl Tail {
         }
     }
 
-    /// Whether the last line is a JSON value that has not been written to its end: the rest of it
-    /// comes later. What is no beginning of one counts as a line, and so does a whole value.
+    /// Whether the last line is a JSON value, or a quoted field, that has not been written to its end: the
+    /// rest of it comes later. What is no beginning of one counts as a line, and so does a whole value.
     fn is_unfinished(&mut self) -> bool {
         let bytes = &self.buffer[self.start..self.start + self.searched];
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        let parsed: Result<IgnoredAny, _> = serde_json::from_slice(bytes);
-        let unfinished = !bytes.trim_ascii().is_empty()
-            && parsed.is_err_and(|error| error.classify() == Category::Eof);
+        let is_part = || match self.framing {
+            Framing::Lines => serde_json::from_slice::<IgnoredAny>(bytes)
+                .is_err_and(|error| error.classify() == Category::Eof),
+            Framing::Csv { quote, .. } => memchr::memchr_iter(quote, bytes).count() % 2 == 1,
+        };
+        let unfinished = !bytes.trim_ascii().is_empty() && is_part();
         if unfinished && !self.told {
             self.told = true;
             tracing::warn!(

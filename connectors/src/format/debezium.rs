@@ -21,17 +21,18 @@ mod shape;
 mod topic;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use self::topic::{Progress, Topic};
-use super::envelope::{Envelope, EnvelopeReader, Head, Part};
+use super::envelope::{Envelope, EnvelopeReader, Head, Metadata, Part};
 use super::fault::{Fault, Parsed};
 use super::origin::Origins;
 use super::reading::Placeholder;
 use super::record_key::Payload;
 use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
-use super::stream::{Basis, KeySettings, Stream};
+use super::stream::{Basis, Stream, StreamSettings};
 use super::{Decode, Decoded, DecoderOptions, KeyColumns, Undecodable};
 use crate::record::{Partition, Records};
 
@@ -56,7 +57,9 @@ pub(super) struct Debezium {
     projection: Option<Vec<String>>,
     placeholder: Placeholder,
     default_table: Option<Arc<str>>,
-    keys: KeySettings,
+    keys: StreamSettings,
+    /// Where every value is a row, and none an event: how its text becomes a JSON object.
+    rows: Option<Rows>,
     key_columns: KeyColumns,
     ignored: Origins,
     schemas: HashMap<Box<[u8]>, Arc<Connect>>,
@@ -73,6 +76,8 @@ struct Job<'a> {
     records: &'a Arc<Records>,
     index: usize,
     topic: usize,
+    /// The row as a JSON object, where its format is another one.
+    object: Option<&'a [u8]>,
     /// The message with the columns of its key, where those were added.
     completed: Option<&'a [u8]>,
     decoded: &'a mut Decoded,
@@ -95,7 +100,9 @@ enum Done {
 impl<'a> Job<'a> {
     /// The message.
     fn value(&self) -> Option<&'a [u8]> {
-        self.completed.or_else(|| self.records.value(self.index))
+        self.completed
+            .or(self.object)
+            .or_else(|| self.records.value(self.index))
     }
 
     fn record_key(&self) -> Option<&'a [u8]> {
@@ -110,12 +117,14 @@ impl Debezium {
             declared: options.declared.map(|schema| Described::all(&schema)),
             expected: options.expected,
             computed: options.computed.into(),
-            keys: KeySettings {
+            keys: StreamSettings {
                 fallback: key.clone(),
                 watched: options.watched.into(),
                 before: options.before,
                 before_without_key: options.before_without_key,
+                metadata: Arc::new(Metadata::of_events()),
             },
+            rows: None,
             key_columns: options.key_columns,
             key,
             projection: options.columns,
@@ -129,6 +138,59 @@ impl Debezium {
             partitions: Vec::new(),
             partition_lookup: HashMap::new(),
             streams: Vec::new(),
+        }
+    }
+}
+
+/// Rows that are no events.
+#[derive(Debug)]
+enum Rows {
+    /// Each is a JSON object.
+    Objects,
+    /// Each is made into one; the text is kept from record to record.
+    Other(Box<dyn ToObject>, Vec<u8>),
+}
+
+/// How a row in another format becomes a JSON object.
+pub(super) trait ToObject: fmt::Debug + Send {
+    /// Appends the value of a record as a JSON object.
+    ///
+    /// # Errors
+    /// A fault where it is no row.
+    fn write(&mut self, records: &Records, index: usize, out: &mut Vec<u8>) -> Parsed<()>;
+}
+
+impl Debezium {
+    /// For records that are rows and no events: `deleted` names the field that marks a delete.
+    pub(super) fn of_rows(mut options: DecoderOptions, format: Option<Box<dyn ToObject>>) -> Self {
+        let deleted = options.deleted.take();
+        let mut decoder = Self::new(options);
+        decoder.keys.metadata = Arc::new(Metadata::of_rows(deleted));
+        decoder.rows = Some(match format {
+            None => Rows::Objects,
+            Some(format) => Rows::Other(format, Vec::new()),
+        });
+        decoder
+    }
+
+    /// The record as a JSON object, where its format is another one.
+    fn to_object(&mut self, records: &Records, index: usize) -> Parsed<Option<Vec<u8>>> {
+        let Some(Rows::Other(format, text)) = &mut self.rows else {
+            return Ok(None);
+        };
+        if records.value(index).is_none() {
+            return Ok(None);
+        }
+        let mut object = std::mem::take(text);
+        object.clear();
+        format.write(records, index, &mut object)?;
+        Ok(Some(object))
+    }
+
+    /// Keeps the memory of a text for the next one.
+    fn give_back(&mut self, object: Option<Vec<u8>>) {
+        if let (Some(Rows::Other(_, text)), Some(object)) = (&mut self.rows, object) {
+            *text = object;
         }
     }
 }
@@ -152,19 +214,24 @@ impl Decode for Debezium {
                     None => simdutf8::basic::from_utf8(&records.bytes[start..end]).is_ok(),
                 }
             });
+            let object = match good {
+                true => self.to_object(records, index),
+                false => Err(Fault::form("the message is not UTF-8")),
+            };
             let mut job = Job {
                 records,
                 index,
                 topic,
+                object: object.as_ref().ok().and_then(Option::as_deref),
                 completed: None,
                 decoded: &mut decoded,
             };
-            let done = if good {
-                self.record(&mut job, place)
-            } else {
-                Err(Fault::form("the message is not UTF-8"))
+            let done = match &object {
+                Ok(_) => self.record(&mut job, place),
+                Err(fault) => Err(fault.clone()),
             };
             self.finish(done, &mut job, place);
+            self.give_back(object.unwrap_or_default());
             if let Some(last) = self.topics[topic].last
                 && self.streams[last].bytes() > BATCH_BYTES_MAX
             {
@@ -251,6 +318,10 @@ impl Debezium {
             return Ok(Done::Filtered);
         }
         let mut cursor = Cursor::new(value);
+        if self.rows.is_some() {
+            return self.row(job, place, cursor, key);
+        }
+        let topic = &mut self.topics[job.topic];
         let (connect, tail) = if !topic.wrapper.is_empty() && cursor.take(&topic.wrapper) {
             (topic.wrapper_schema.clone(), Tail::Wrapper)
         } else {
@@ -261,10 +332,7 @@ impl Debezium {
             return self.tombstone(job, place, key);
         }
         if cursor.peek() != b'{' {
-            return Err(match cursor.kind() {
-                "an unexpected byte" | "the end of the message" => cursor.unexpected("an object"),
-                kind => Fault::form(format!("found {kind}, expected an object")),
-            });
+            return Err(not_an_object(&cursor));
         }
         let basis = Basis { connect, key };
         let expected = self.topics[job.topic].last;
@@ -306,6 +374,28 @@ impl Debezium {
             head = Head::default();
         }
         self.flat_row(job, basis, head, cursor, expected, &tail)
+    }
+
+    /// A message that is a row, and nothing about it.
+    fn row(
+        &mut self,
+        job: &mut Job<'_>,
+        place: usize,
+        mut cursor: Cursor<'_>,
+        key: Option<Arc<[String]>>,
+    ) -> Parsed<Done> {
+        cursor.skip_space();
+        if cursor.take_null() {
+            cursor.end()?;
+            return self.tombstone(job, place, key);
+        }
+        if cursor.peek() != b'{' {
+            return Err(not_an_object(&cursor));
+        }
+        let basis = Basis { connect: None, key };
+        let expected = self.topics[job.topic].last;
+        let expected = expected.filter(|&stream| self.streams[stream].fits(&basis));
+        self.flat_row(job, basis, Head::default(), cursor, expected, &Tail::End)
     }
 
     /// The schema of a message that begins in an unknown way; the cursor is left at the payload.
@@ -403,6 +493,14 @@ impl Tail {
             Self::End => {}
         }
         cursor.end()
+    }
+}
+
+#[cold]
+fn not_an_object(cursor: &Cursor<'_>) -> Box<Fault> {
+    match cursor.kind() {
+        "an unexpected byte" | "the end of the message" => cursor.unexpected("an object"),
+        kind => Fault::form(format!("found {kind}, expected an object")),
     }
 }
 

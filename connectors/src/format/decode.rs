@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::csv::Csv;
 use super::debezium::Debezium;
 use super::{Decoded, DecoderOptions, Format};
 use crate::record::Records;
@@ -19,5 +20,7 @@ pub trait Decode: fmt::Debug + Send {
 pub fn decoder(format: Format, options: DecoderOptions) -> Box<dyn Decode> {
     match format {
         Format::DebeziumJson => Box::new(Debezium::new(options)),
+        Format::Json => Box::new(Debezium::of_rows(options, None)),
+        Format::Csv => Box::new(Csv::new(options)),
     }
 }

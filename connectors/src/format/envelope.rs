@@ -73,15 +73,7 @@ impl<'a> Head<'a> {
     pub(super) fn read(&mut self, name: usize, cursor: &mut Cursor<'a>) -> Parsed<()> {
         match name {
             0 => self.operation = text(cursor)?,
-            1 => {
-                self.deleted = match cursor.peek() {
-                    b'"' => cursor.string()?.raw == b"true",
-                    first => {
-                        cursor.skip()?;
-                        first == b't'
-                    }
-                }
-            }
+            DELETED => self.deleted = says_yes(cursor)?,
             2 | 7 => self.database = text(cursor)?,
             3 | 8 => self.schema = text(cursor)?,
             4 | 9 => self.table = text(cursor)?,
@@ -114,6 +106,59 @@ impl<'a> Head<'a> {
         self.schema = None;
         self.table = None;
         self.origin = None;
+    }
+}
+
+/// The place of the mark of deletes in [`Head::NAMES`].
+const DELETED: usize = 1;
+
+/// Whether a mark is set: `true` or 1, or a text that says so in any case.
+fn says_yes(cursor: &mut Cursor<'_>) -> Parsed<bool> {
+    const YES: [&[u8]; 5] = [b"true", b"t", b"1", b"yes", b"y"];
+    let start = cursor.at();
+    let raw = match cursor.peek() {
+        b'"' => cursor.string()?.raw,
+        _ => {
+            cursor.skip()?;
+            cursor.since(start)
+        }
+    };
+    Ok(YES.iter().any(|yes| raw.eq_ignore_ascii_case(yes)))
+}
+
+/// Fields of a flat row that are no columns, with their places in [`Head::NAMES`].
+#[derive(Debug)]
+pub(super) struct Metadata(Vec<(String, usize)>);
+
+impl Metadata {
+    /// What Debezium's unwrapping adds.
+    pub(super) fn of_events() -> Self {
+        let names = Head::NAMES.iter().zip(0..);
+        Self(
+            names
+                .map(|(name, place)| ((*name).to_owned(), place))
+                .collect(),
+        )
+    }
+
+    /// The mark of deletes alone, where there is one.
+    pub(super) fn of_rows(deleted: Option<String>) -> Self {
+        Self(deleted.into_iter().map(|name| (name, DELETED)).collect())
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The places of [`Metadata::names`], in their order.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|(_, place)| *place)
+    }
+
+    /// The place of the field of this name.
+    pub(super) fn place(&self, name: &[u8]) -> Option<usize> {
+        let found = self.0.iter().find(|(known, _)| known.as_bytes() == name);
+        found.map(|(_, place)| *place)
     }
 }
 

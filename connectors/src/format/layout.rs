@@ -11,7 +11,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::column::Column;
-use super::envelope::Head;
+use super::envelope::{Head, Metadata};
 use super::fault::{Fault, Parsed};
 use super::keys::{KeyOrder, STRANGER};
 use super::reading::{Placeholder, Reading};
@@ -36,6 +36,8 @@ pub(super) struct Layout {
     schema: SchemaRef,
     shape: Vec<Shape>,
     keys: KeyOrder,
+    /// The places of the names in `keys` that are no columns, for [`Head::read`].
+    metadata: Vec<usize>,
     /// A key that is no column is a new column.
     strangers_count: bool,
 }
@@ -66,15 +68,17 @@ impl Layout {
             schema: Arc::new(Schema::empty()),
             shape: Vec::new(),
             keys: KeyOrder::default(),
+            metadata: Vec::new(),
             strangers_count: false,
         }
     }
 
     /// Of these columns. The key is the first of `keys` whose columns all exist; `watched` are further
-    /// columns that are noted where they stand. The metadata of a flat row is known, too, but no column.
+    /// columns that are noted where they stand. The `metadata` of a flat row is known, too, but no column.
     pub(super) fn new(
         described: &[&Described],
         form: Form,
+        metadata: &Metadata,
         keys: [Option<&Arc<[String]>>; 2],
         watched: &[String],
         strangers_count: bool,
@@ -105,12 +109,14 @@ impl Layout {
                 span: noted.iter().position(|name| **name == column.name),
             })
             .collect();
-        let meta = if form == Form::Flat { Head::NAMES } else { &[] };
+        let metadata = Some(metadata).filter(|_| form == Form::Flat);
+        let meta = metadata.into_iter().flat_map(Metadata::names);
         let names = described.iter().map(|column| column.name.as_str());
         Self {
             schema: Arc::new(Schema::new(fields)),
             shape,
-            keys: KeyOrder::new(names.chain(meta.iter().copied())),
+            keys: KeyOrder::new(names.chain(meta)),
+            metadata: metadata.into_iter().flat_map(Metadata::places).collect(),
             strangers_count,
             key_places,
             span_count: noted.len(),
@@ -174,7 +180,7 @@ impl Layout {
                 }
                 filled += 1;
             } else if target != STRANGER {
-                head.read(target - columns.len(), cursor)?;
+                head.read(self.metadata[target - columns.len()], cursor)?;
             } else if self.strangers_count {
                 return Err(Fault::value("found a field that no row had before"));
             } else {

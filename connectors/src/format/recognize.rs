@@ -11,7 +11,7 @@ mod json;
 mod tests;
 mod text;
 
-pub use self::json::{BASE64_DECIMALS, foreign_json, is_base64_field};
+pub use self::json::{BASE64_DECIMALS, EVENTS, are_events, foreign_json, is_base64_field};
 pub use self::text::array_over_lines;
 
 /// A longer value has to be cut to this before it is shown.
@@ -102,6 +102,14 @@ pub fn unreadable(values: &[&[u8]], of_file: bool) -> Option<Form> {
     };
     let all = rest.iter().all(|value| message(value) == Some(form));
     all.then_some(form)
+}
+
+/// What values are that no text could be, all of them.
+pub fn not_text(values: &[&[u8]]) -> Option<Form> {
+    let (first, rest) = values.split_first()?;
+    let form = magic(first).or_else(|| utf_16(first).then_some(UTF_16))?;
+    let all = rest.iter().all(|value| magic(value) == Some(form));
+    (all || rest.is_empty()).then_some(form)
 }
 
 /// A form that the beginning of a file tells.

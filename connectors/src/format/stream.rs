@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::column::Column;
 use super::decimal;
-use super::envelope::Head;
+use super::envelope::{Head, Metadata};
 use super::fault::Parsed;
 use super::images::Images;
 use super::layout::{ABSENT, Layout, Span};
@@ -32,9 +32,9 @@ pub(super) struct Basis {
     pub(super) key: Option<Arc<[String]>>,
 }
 
-/// What the settings say about keys and rows before, for every stream.
+/// What the settings say about keys, rows before and metadata, for every stream.
 #[derive(Debug, Clone)]
-pub(super) struct KeySettings {
+pub(super) struct StreamSettings {
     /// The key where that of the record has columns that the rows do not have.
     pub(super) fallback: Option<Arc<[String]>>,
     /// Key columns of sinks.
@@ -43,6 +43,8 @@ pub(super) struct KeySettings {
     pub(super) before: bool,
     /// Those without a key do.
     pub(super) before_without_key: bool,
+    /// Fields of flat rows that are no columns.
+    pub(super) metadata: Arc<Metadata>,
 }
 
 impl PartialEq for Basis {
@@ -72,7 +74,7 @@ pub(super) struct Stream {
     basis: Option<Basis>,
     layout: Layout,
     columns: Vec<Column>,
-    settings: KeySettings,
+    settings: StreamSettings,
     /// The row before of every update is asked for; else only where a watched column changed.
     wants_images: bool,
     /// The rows before, and the old keys of rows whose key changed.
@@ -91,7 +93,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Of a table of which nothing is known yet.
-    pub(super) fn new(table: Table, settings: KeySettings) -> Self {
+    pub(super) fn new(table: Table, settings: StreamSettings) -> Self {
         Self {
             table: Arc::new(table),
             form: Form::Envelope,
@@ -140,14 +142,17 @@ impl Stream {
         basis: Basis,
         projection: Projection<'_>,
     ) {
+        let metadata = self.settings.metadata.clone();
+        let key = basis.key.as_deref();
         let wanted =
-            |column: &&Described| is_wanted(&column.name, form, basis.key.as_deref(), projection);
+            |column: &&Described| is_wanted(&column.name, (form, &metadata), key, projection);
         let described: Vec<&Described> = described.iter().filter(wanted).collect();
         let strangers_count = self.observed.is_some() && projection.is_none();
         let settings = &self.settings;
         self.layout = Layout::new(
             &described,
             form,
+            &metadata,
             [basis.key.as_ref(), settings.fallback.as_ref()],
             &settings.watched,
             strangers_count,
@@ -420,11 +425,11 @@ fn differs(bytes: &[u8], before: &[Span], after: &[Span]) -> bool {
 /// Whether a column is to be decoded: the key always is, the metadata of flat rows never.
 pub(super) fn is_wanted(
     name: &str,
-    form: Form,
+    (form, metadata): (Form, &Metadata),
     key: Option<&[String]>,
     projection: Projection<'_>,
 ) -> bool {
     let named = |names: &[String]| names.iter().any(|other| other == name);
-    (form != Form::Flat || !Head::NAMES.contains(&name))
+    (form != Form::Flat || metadata.place(name.as_bytes()).is_none())
         && (projection.is_none_or(named) || key.is_some_and(named))
 }

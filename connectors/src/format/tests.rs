@@ -3,6 +3,7 @@
 mod before;
 mod keys;
 mod oracle;
+mod rows;
 mod types;
 
 use std::sync::Arc;

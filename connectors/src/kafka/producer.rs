@@ -180,6 +180,8 @@ pub fn read_topic(
         key_columns: Default::default(),
         unavailable: None,
         ignore_origins: Vec::new(),
+        deleted: None,
+        csv: None,
         instance: None,
         properties: properties.clone(),
     };

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
 use super::failure::Failure;
+use super::one_by_one::{Tried, refused};
 use super::prepare::{Prepared, evolution};
 use super::read::{self, Reader, read};
 use super::session::{Session, integer};
@@ -24,7 +25,7 @@ use crate::sql::bulk::{
 use crate::sql::catalogue::{Action, TargetTable};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
-use crate::sql::failure::Refused;
+use crate::sql::failure::{Refused, RefusedRow};
 use crate::sql::patterns::Partial;
 use crate::sql::target::Target;
 
@@ -173,6 +174,38 @@ impl Bulk for Session {
             }
         }
         Ok(fates)
+    }
+
+    async fn refused_values(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        staged: &mut StagedLoad,
+    ) -> Result<Vec<RefusedRow>, Failure> {
+        let StagedLoad::Round(round) = staged else {
+            return Ok(Vec::new());
+        };
+        let statements = Statements::of(write);
+        if write.keeps_tombstones() && round.patterns.has_upserts() {
+            // What is outdated is not written, and so not refused.
+            let mut counts = [Counts::default(); 2];
+            drop_outdated(self, &statements, round, &mut counts).await?;
+        }
+        let whole = vec![true; write.table.columns.len()];
+        let mut patterns = vec![Tried {
+            set: &whole,
+            updates: true,
+            inserts: true,
+        }];
+        patterns.extend(round.patterns.partial.iter().map(|partial| Tried {
+            set: &partial.set,
+            updates: true,
+            inserts: !partial.incomplete,
+        }));
+        for (number, pattern) in patterns.iter().enumerate() {
+            let sql = statements.decide(round.step, pattern.set, number as i32);
+            self.execute(&sql).await?;
+        }
+        refused(self, &statements, round, &patterns).await
     }
 
     async fn upsert(

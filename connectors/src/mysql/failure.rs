@@ -31,16 +31,7 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
             message: text,
             cause: None,
         }),
-        Class::Data => Failure::Data(Refused {
-            rule: match name(number) {
-                Some(name) => format!("{number} {name}"),
-                None => number.to_string(),
-            },
-            field: column(&message),
-            cause: cause(number, state),
-            duplicate: (number == 1062).then(|| index(&message)),
-            reason: message,
-        }),
+        Class::Data => Failure::Data(refused(number, state, message)),
         Class::Stale => Failure::Stale(configuration(
             "the table is not what the sink expects: compare it with the columns of the changes",
         )),
@@ -149,6 +140,25 @@ fn cause(number: u16, state: &str) -> Cause {
         }
         4025 if state == "23000" => Cause::Values,
         _ => Cause::Other,
+    }
+}
+
+/// The refusal of a row for its own values; `None` where the error says something else.
+pub(super) fn refused_values(number: u16, state: &str, message: &str) -> Option<Refused> {
+    let is_values = class(number, state) == Class::Data && cause(number, state) == Cause::Values;
+    is_values.then(|| refused(number, state, without_row(&without_values(message))))
+}
+
+fn refused(number: u16, state: &str, message: String) -> Refused {
+    Refused {
+        rule: match name(number) {
+            Some(name) => format!("{number} {name}"),
+            None => number.to_string(),
+        },
+        field: column(&message),
+        cause: cause(number, state),
+        duplicate: (number == 1062).then(|| index(&message)),
+        reason: message,
     }
 }
 

@@ -86,6 +86,15 @@ impl Statements<'_> {
         })
     }
 
+    /// Numbers of the staged rows of a pattern that win and differ.
+    pub(super) fn updated(&self, step: u32, pattern: i32) -> String {
+        format!(
+            "SELECT s.number FROM {} WHERE d.step = {step} AND d.outcome IN ({APPLIES}, {REVIVES}) \
+             AND s.side = {UPSERTS} AND s.pattern = {pattern} ORDER BY s.number",
+            self.decided_rows(),
+        )
+    }
+
     /// Inserts the rows of one pattern of set columns that the target does not have; the other columns
     /// get their defaults (R19).
     pub(super) fn insert(&self, step: u32, set: &[bool], pattern: i32) -> String {

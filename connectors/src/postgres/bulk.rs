@@ -9,6 +9,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::failure::{Failure, failure};
+use super::one_by_one::refused;
 use super::prepare::Prepared;
 use super::read::{self, Reader, read};
 use super::session::Session;
@@ -27,7 +28,7 @@ use crate::sql::bulk::{
 use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
-use crate::sql::failure::Refused;
+use crate::sql::failure::{Refused, RefusedRow};
 use crate::sql::identifier::Dialect;
 use crate::sql::patterns::{INSERT, UPDATE, insert_sets};
 use crate::sql::target::Target;
@@ -178,6 +179,28 @@ impl Bulk for Session {
             StagedLoad::Decided(_) => self.execute(&statements.settled_deletes()).await?,
         }
         Ok(fates)
+    }
+
+    async fn refused_values(
+        &mut self,
+        write: &TableWrite<'_, Prepared>,
+        staged: &mut StagedLoad,
+    ) -> Result<Vec<RefusedRow>, Failure> {
+        let StagedLoad::Round(round) = staged else {
+            return Ok(Vec::new());
+        };
+        if write.keeps_tombstones() && round.patterns.has_upserts() {
+            // What is outdated is not written, and so not refused.
+            let mut upsert = Upsert {
+                session: self,
+                write,
+                statements: Statements::of(write),
+                fates: Fates::default(),
+            };
+            upsert.drop_outdated(round).await?;
+        }
+        let requires_more = write.table.requires_more;
+        refused(self, &Statements::of(write), requires_more, round).await
     }
 
     async fn upsert(

@@ -32,16 +32,10 @@ pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
             message: text,
             cause: None,
         }),
-        (Class::Data, _) => Failure::Data(Refused {
-            rule: match name(code) {
-                Some(name) => format!("{code} {name}"),
-                None => code.to_owned(),
-            },
-            field: postgres.column().map(str::to_owned),
-            reason: message,
-            cause: cause(code),
-            duplicate: None,
-        }),
+        (Class::Data, _) => {
+            let field = postgres.column().map(str::to_owned);
+            Failure::Data(refused(code, message, field))
+        }
         (Class::Stale, _) => Failure::Stale(configuration(
             "the table is not what the sink expects: compare it with the columns of the changes",
         )),
@@ -101,6 +95,25 @@ fn cause(code: &str) -> Cause {
         "23503" => Cause::Reference,
         _ if code.starts_with("22") => Cause::Values,
         _ => Cause::Other,
+    }
+}
+
+/// The refusal of a row for its own values; `None` where the code says something else.
+pub(super) fn refused_values(code: &str, message: &str, field: Option<String>) -> Option<Refused> {
+    let is_values = class(code) == Class::Data && cause(code) == Cause::Values;
+    is_values.then(|| refused(code, without_values(code, message), field))
+}
+
+fn refused(code: &str, reason: String, field: Option<String>) -> Refused {
+    Refused {
+        rule: match name(code) {
+            Some(name) => format!("{code} {name}"),
+            None => code.to_owned(),
+        },
+        field,
+        reason,
+        cause: cause(code),
+        duplicate: None,
     }
 }
 

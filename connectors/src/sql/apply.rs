@@ -137,19 +137,24 @@ fn refused_rows(load: &Load, fates: &Fates) -> Vec<RefusedRow> {
     if fates.refused.is_empty() {
         return Vec::new();
     }
-    let merged: HashSet<(usize, usize)> = match load {
-        Load::Round { round, places } => {
-            let merged = round.merged.iter().map(|&upsert| places[upsert as usize]);
-            merged.collect()
-        }
-        Load::Decided { places, .. } => places.iter().copied().collect(),
-    };
+    let merged = merged_changes(load);
     let rows = fates.refused.iter().cloned();
     rows.map(|row| match merged.contains(&row.0) {
         true => together(row),
         false => row,
     })
     .collect()
+}
+
+/// The rows of a load that may stand for several changes, by the batch and row of each.
+pub(crate) fn merged_changes(load: &Load) -> HashSet<(usize, usize)> {
+    match load {
+        Load::Round { round, places } => {
+            let merged = round.merged.iter().map(|&upsert| places[upsert as usize]);
+            merged.collect()
+        }
+        Load::Decided { places, .. } => places.iter().copied().collect(),
+    }
 }
 
 /// A refusal that the row's own values do not explain.

@@ -3,8 +3,8 @@
 //! Changes are tried in their order, in pieces, each on top of those that were accepted: a culprit is
 //! a change that is refused although everything good before it is there. A piece that is refused is
 //! cut where the database names the rows that it refuses, else in halves. Rows that are refused for
-//! their own values, wherever they stand, are taken out of their piece at once, so that many of them
-//! cost no more than one.
+//! their own values, wherever they stand, are named in one go and taken out of their piece, so that many
+//! of them cost little more than one (decision 14).
 //!
 //! A change refused for a foreign key is tried again at the end, when all that it may refer to is
 //! there, unless a later change of its key was accepted meanwhile, which it must not undo.
@@ -23,10 +23,10 @@ use crate::error::{Error, RejectedChange};
 use crate::record::Records;
 use crate::sink::Outcome;
 use crate::sql::Options;
-use crate::sql::apply::apply;
-use crate::sql::bulk::Bulk;
-use crate::sql::failure::{Cause, Failure, Refused};
-use crate::sql::plan::{ChangeSlice, plan};
+use crate::sql::apply::{apply, merged_changes};
+use crate::sql::bulk::{Bulk, TableWrite};
+use crate::sql::failure::{Cause, Failure, Refused, RefusedRow};
+use crate::sql::plan::{ChangeSlice, Step, plan};
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::text::write_text;
@@ -288,10 +288,69 @@ async fn attempt<C: Bulk>(
     };
     let end = match done {
         Ok(_) => "RELEASE SAVEPOINT attempt",
-        Err(_) => "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt",
+        Err(_) => TAKE_BACK,
     };
     session.connection.execute(end).await?;
-    Ok(done)
+    match done {
+        Err(Refusal::Together(refused)) if refused.cause == Cause::Values && numbers.len() > 1 => {
+            let rows = refused_values(session, options, &tried).await?;
+            let numbers = order.by_index(numbers);
+            let rows = rows.into_iter();
+            let rows: Vec<_> = rows.map(|(change, row)| (numbers[&change], row)).collect();
+            Ok(Err(match rows.is_empty() {
+                true => Refusal::Together(refused),
+                false => Refusal::Rows(rows),
+            }))
+        }
+        done => Ok(done),
+    }
+}
+
+const TAKE_BACK: &str = "ROLLBACK TO SAVEPOINT attempt; RELEASE SAVEPOINT attempt";
+
+/// The rows of these changes that the database refuses for their own values, asked in one go for each
+/// table. Only of tables that are written in one round: in a later one a row may be refused for what is
+/// not there yet. Nothing stays written.
+async fn refused_values<C: Bulk>(
+    session: &mut SqlSession<C>,
+    options: &Options,
+    slices: &[ChangeSlice],
+) -> Result<Vec<RefusedRow>, Failure> {
+    session.connection.execute("SAVEPOINT attempt").await?;
+    let asked = async {
+        let work = plan(session, options, slices).await?;
+        let mut refused = Vec::new();
+        for steps in &work.tables {
+            let [Step::Rows { prepared, load }] = steps.as_slice() else {
+                continue;
+            };
+            let identity = session.identity.clone();
+            let write = TableWrite {
+                table: prepared,
+                options,
+                identity: &identity,
+                has_tombstones: session.books.has_tombstones,
+            };
+            let mut staged = session.connection.stage(&write, load).await?;
+            let rows = session
+                .connection
+                .refused_values(&write, &mut staged)
+                .await?;
+            let merged = merged_changes(load);
+            refused.extend(
+                rows.into_iter()
+                    .filter(|(change, _)| !merged.contains(change)),
+            );
+        }
+        Ok(refused)
+    };
+    let refused: Result<Vec<RefusedRow>, Failure> = asked.await;
+    if let Err(Failure::Error(error @ Error::Unavailable { .. })) = refused {
+        return Err(Failure::Error(error));
+    }
+    session.connection.execute(TAKE_BACK).await?;
+    // A database that cannot be asked this way is asked in halves.
+    Ok(refused.unwrap_or_default())
 }
 
 async fn apply_all<C: Bulk>(

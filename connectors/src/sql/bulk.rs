@@ -125,6 +125,14 @@ pub(crate) trait Bulk: Tables {
         staged: &mut Self::Staged,
     ) -> impl Future<Output = Result<Fates, Failure>> + Send;
 
+    /// The staged upserts that the database refuses for their own values, tried one by one; those that it
+    /// accepts may stay written until the caller rolls back. None where it cannot tell.
+    fn refused_values(
+        &mut self,
+        write: &TableWrite<'_, Self::Table>,
+        staged: &mut Self::Staged,
+    ) -> impl Future<Output = Result<Vec<RefusedRow>, Failure>> + Send;
+
     /// Writes the upserts of a load.
     fn upsert(
         &mut self,

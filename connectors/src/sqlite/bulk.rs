@@ -18,6 +18,7 @@ use crate::sql::bulk::{
 };
 use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::equality::Equality;
+use crate::sql::failure::RefusedRow;
 use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 
@@ -176,6 +177,15 @@ impl Bulk for SqliteConnection {
             }
         };
         self.on_rows(write, delete).await
+    }
+
+    async fn refused_values(
+        &mut self,
+        _: &TableWrite<'_, Prepared>,
+        _: &mut Load,
+    ) -> Result<Vec<RefusedRow>, Failure> {
+        // Every write names the rows that it refuses.
+        Ok(Vec::new())
     }
 
     async fn upsert(

@@ -1,5 +1,11 @@
 use super::*;
 
+/// Messages of a topic.
+const EVENTS: RecordKind = RecordKind {
+    of_file: false,
+    format: Format::DebeziumJson,
+};
+
 fn entry(offset: i64, rule: &str, value: &str) -> Entry {
     Entry {
         time: String::new(),
@@ -43,7 +49,7 @@ fn refuse(
         passed,
         refused: (0..entries.len()).collect(),
         more: false,
-        of_file: false,
+        input: Some(EVENTS),
     };
     refusals.note(&[seen], &entries)
 }
@@ -120,7 +126,7 @@ fn r25_what_comes_again_counts_once_and_what_is_still_tried_decides_nothing() {
         passed: false,
         refused: (0..entries.len()).collect(),
         more: true,
-        of_file: false,
+        input: Some(EVENTS),
     };
     assert_eq!(refusals.note(&[seen], &entries), Ok(vec![]));
     assert!(refuse(&refusals, 30..31, |_| "R3", false).is_err());
@@ -137,7 +143,7 @@ fn base64_decimals_are_named_with_their_remedy() {
             passed: false,
             refused: vec![0, 1, 2],
             more: false,
-            of_file: false,
+            input: Some(EVENTS),
         };
         let noted = refusals.note(&[seen], &entries);
         let named = noted.is_err_and(|text| text.contains("decimal.handling.mode = string"));
@@ -162,7 +168,7 @@ fn json_of_another_convention_is_refused_unless_its_columns_are_declared() {
             records.push(number, offset, None, None, Some(value.as_bytes()), None);
         }
         let declared: Vec<String> = declared.iter().map(|&name| name.to_owned()).collect();
-        let looked = Refusals::new("p", 10).first_look(&records, &declared, false);
+        let looked = Refusals::new("p", 10).first_look(&records, &declared, EVENTS);
         match expect {
             Some(said) => assert!(looked.unwrap_err().contains(said)),
             None => assert_eq!(looked, Ok(())),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use syncline_connectors::format::recognize;
+use syncline_connectors::format::{Format, recognize};
 use tokio::time::Instant;
 
-use super::Subject;
+use super::{RecordKind, Subject};
 use crate::quarantine::Entry;
 
 /// The first refused values of a topic, to recognise their form by.
@@ -28,6 +28,8 @@ pub(super) struct Trial {
     samples: Vec<Vec<u8>>,
     /// Whether the first sample is the beginning of a file.
     from_start: bool,
+    /// What the samples should be.
+    format: Option<Format>,
     /// Up to where refusals of a partition were counted.
     counted: BTreeMap<i32, i64>,
 }
@@ -55,7 +57,11 @@ impl Trial {
         };
     }
 
-    pub(super) fn refuse<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>, of_file: bool) {
+    pub(super) fn refuse<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Entry>,
+        input: Option<RecordKind>,
+    ) {
         let before = self.counted.clone();
         for entry in entries {
             if before
@@ -69,7 +75,7 @@ impl Trial {
             self.since.get_or_insert_with(Instant::now);
             self.total += 1;
             if !self.passed && self.samples.len() < SAMPLES_MAX {
-                self.sample(entry, of_file);
+                self.sample(entry, input);
             }
             let same = |count: &&mut Count| count.rule == entry.rule && count.field == entry.field;
             let full = self.rules.len() >= RULES_MAX;
@@ -90,12 +96,13 @@ impl Trial {
         }
     }
 
-    fn sample(&mut self, entry: &Entry, of_file: bool) {
+    fn sample(&mut self, entry: &Entry, input: Option<RecordKind>) {
         let Some(mut bytes) = entry.value.as_ref().and_then(|value| value.bytes()) else {
             return;
         };
         if self.samples.is_empty() {
-            self.from_start = of_file && entry.offset == 0;
+            self.from_start = input.is_some_and(|input| input.of_file) && entry.offset == 0;
+            self.format = input.map(|input| input.format);
         }
         bytes.truncate(recognize::VALUE_BYTES_MAX);
         self.samples.push(bytes);
@@ -130,8 +137,13 @@ impl Trial {
         if samples.len() < samples_min && !self.from_start {
             return None;
         }
-        if let Some(form) = recognize::unreadable(&samples, self.from_start) {
-            return Some(of_form(&subject.topic, &form));
+        let format = self.format?;
+        let form = match format {
+            Format::Csv => recognize::not_text(&samples),
+            Format::DebeziumJson | Format::Json => recognize::unreadable(&samples, self.from_start),
+        };
+        if let Some(form) = form {
+            return Some(of_form(&subject.topic, &form, format));
         }
         let rule = self.one_rule()?;
         let padded =
@@ -189,9 +201,9 @@ impl Trial {
     }
 }
 
-pub(super) fn of_form(topic: &str, form: &recognize::Form) -> String {
+pub(super) fn of_form(topic: &str, form: &recognize::Form, format: Format) -> String {
     format!(
-        "the first records of {topic:?} are {}, which format = \"debezium-json\" cannot read: {}; nothing was written, acknowledged or put into quarantine",
+        "the first records of {topic:?} are {}, which format = \"{format}\" cannot read: {}; nothing was written, acknowledged or put into quarantine",
         form.name, form.remedy
     )
 }

@@ -5,6 +5,15 @@ use super::*;
 use crate::assignment::assignments;
 use crate::record::Held;
 
+fn settings(path: &str, format: &str) -> FileSource {
+    let settings = serde_json::json!({"path": path, "format": format});
+    serde_json::from_value(settings).unwrap()
+}
+
+fn open_lines(path: &str, once: bool, line_bytes_max: usize) -> Result<Lines> {
+    Lines::open(&settings(path, "debezium-json"), once, line_bytes_max)
+}
+
 fn limits(rows: usize) -> Limits {
     Limits {
         rows,
@@ -65,7 +74,7 @@ fn check(text: &str, once: bool, expect: &[(i64, Option<&str>)], end: i64) {
         .build()
         .unwrap();
     for rows in [1, 2, 100] {
-        let mut source = Lines::open(path.to_str().unwrap(), once, 8).unwrap();
+        let mut source = open_lines(path.to_str().unwrap(), once, 8).unwrap();
         let (values, positions) = runtime.block_on(read(&mut source, rows, &Positions::new()));
         let values: Vec<_> = values
             .iter()
@@ -120,7 +129,7 @@ fn lines_become_records_at_their_byte() {
 async fn a_daemon_follows_new_lines_and_new_files_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let pattern = folder.path().join("*.jsonl").to_str().unwrap().to_owned();
-    let mut source = Lines::open(&pattern, false, 64).unwrap();
+    let mut source = open_lines(&pattern, false, 64).unwrap();
     let (values, held) = read(&mut source, 10, &Positions::new()).await;
     assert_eq!(values, []);
     let mut first = std::fs::File::create(folder.path().join("1.jsonl")).unwrap();
@@ -136,7 +145,7 @@ async fn a_daemon_follows_new_lines_and_new_files_and_resumes() {
         [(0, Some("z".to_owned())), (2, Some("bc".to_owned()))]
     );
 
-    let mut again = Lines::open(&pattern, true, 64).unwrap();
+    let mut again = open_lines(&pattern, true, 64).unwrap();
     let (values, _) = read(&mut again, 10, &held).await;
     assert_eq!(values, [], "everything was read before");
 }
@@ -146,12 +155,12 @@ async fn a_file_that_shrank_stops_the_pipeline() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
     std::fs::write(&path, "a\nb\n").unwrap();
-    let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+    let mut source = open_lines(path.to_str().unwrap(), false, 64).unwrap();
     let (_, held) = read(&mut source, 10, &Positions::new()).await;
     std::fs::write(&path, "c\n").unwrap();
     let error = source.next(&limits(10)).await.unwrap_err();
     assert!(error.to_string().contains("a.jsonl"), "{error}");
-    let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+    let mut source = open_lines(path.to_str().unwrap(), false, 64).unwrap();
     let Event::Assigned(partitions) = source.next(&limits(10)).await.unwrap() else {
         panic!("files come first");
     };
@@ -175,7 +184,7 @@ async fn a_file_that_is_replaced_while_it_is_read_stops_the_pipeline() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.jsonl");
             std::fs::write(&path, "a\nb\n").unwrap();
-            let mut source = Lines::open(path.to_str().unwrap(), false, 64).unwrap();
+            let mut source = open_lines(path.to_str().unwrap(), false, 64).unwrap();
             let (values, _) = read(&mut source, 10, &Positions::new()).await;
             assert_eq!(values.len(), 2);
             if in_place {
@@ -204,8 +213,8 @@ async fn a_file_that_is_replaced_while_it_is_read_stops_the_pipeline() {
 
 #[test]
 fn a_missing_file_is_named() {
-    assert!(Lines::open("/nowhere/a.jsonl", false, 64).is_err());
-    assert!(Lines::open("/nowhere/*.jsonl", true, 64).is_err());
+    assert!(open_lines("/nowhere/a.jsonl", false, 64).is_err());
+    assert!(open_lines("/nowhere/*.jsonl", true, 64).is_err());
 }
 
 #[tokio::test]
@@ -215,6 +224,70 @@ async fn the_source_conforms() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     let pattern = folder.path().join("*").to_str().unwrap().to_owned();
-    let open = || -> Box<dyn Source> { Box::new(Lines::open(&pattern, true, 64).unwrap()) };
+    let open = || -> Box<dyn Source> { Box::new(open_lines(&pattern, true, 64).unwrap()) };
     crate::conformance::source::check_source(&open, 7).await;
+}
+
+/// The records of a CSV file, read from its beginning and again from the position of the second one, with
+/// the header that goes with them.
+#[track_caller]
+fn check_csv(text: &str, header: &str, expect: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let open = || Lines::open(&settings(path, "csv"), true, LINE_BYTES_MAX).unwrap();
+    let (values, positions) = runtime.block_on(read(&mut open(), 1, &Positions::new()));
+    let texts = |values: &[(i64, Option<String>)]| -> Vec<String> {
+        values
+            .iter()
+            .map(|(_, text)| text.clone().unwrap())
+            .collect()
+    };
+    assert_eq!(texts(&values), expect, "{text:?}");
+    let partition = positions.into_keys().next().unwrap();
+    let held = Positions::from([(partition.clone(), values[1].0)]);
+    let mut source = open();
+    let (again, _) = runtime.block_on(read(&mut source, 100, &held));
+    assert_eq!(texts(&again), &expect[1..], "{text:?}");
+    let found = source.tails[0].header().unwrap().unwrap();
+    assert_eq!(&*found, header.as_bytes(), "{text:?}");
+}
+
+#[test]
+fn a_record_of_csv_ends_where_no_quotes_enclose_the_line_end() {
+    check_csv("id,name\n1,a\n2,b\n", "id,name", &["1,a", "2,b"]);
+    check_csv("\u{feff}id\r\n1\r\n\r\n2", "id", &["1", "2"]);
+    check_csv(
+        "\"a\nb\"\n\"1\n\n\"\"x\"\"\"\n2\n",
+        "\"a\nb\"",
+        &["\"1\n\n\"\"x\"\"\"", "2"],
+    );
+    // A quote that is never closed costs its own line.
+    let rest = "3\n".repeat(600_000);
+    let text = format!("id\n\"1\n2\n{rest}");
+    let mut expect = vec!["\"1", "2"];
+    expect.extend(std::iter::repeat_n("3", 600_000));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, text).unwrap();
+    let mut tail = Tail::new(
+        Partition {
+            topic: path.to_str().unwrap().into(),
+            number: 0,
+        },
+        Framing::Csv {
+            quote: b'"',
+            header: true,
+        },
+        LINE_BYTES_MAX,
+    );
+    for line in expect {
+        assert_eq!(tail.next(true).unwrap().unwrap().bytes, line.as_bytes());
+    }
+    assert!(tail.next(true).unwrap().is_none());
 }

@@ -238,7 +238,7 @@ impl Debezium {
             self.rollback(expected);
             head = Head::default();
             cursor.seek(start);
-            scan_flat(&mut cursor, &mut head)?;
+            scan_flat(&mut cursor, &self.keys.metadata, &mut head)?;
         }
         tail.check(&mut cursor)?;
         if self.ignored.matches(&head) {

@@ -223,7 +223,11 @@ impl Debezium {
             return Err(Fault::form("no row"));
         }
         let mut head = Head::default();
-        super::shape::scan_flat(&mut Cursor::from(value, payload.at), &mut head)?;
+        super::shape::scan_flat(
+            &mut Cursor::from(value, payload.at),
+            &self.keys.metadata,
+            &mut head,
+        )?;
         Ok(head)
     }
 }

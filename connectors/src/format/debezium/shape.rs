@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Debezium, Job};
 use crate::change::Table;
-use crate::format::envelope::Head;
+use crate::format::envelope::{Head, Metadata};
 use crate::format::fault::Parsed;
 use crate::format::observed::Observed;
 use crate::format::scan::Cursor;
@@ -72,6 +72,7 @@ impl Debezium {
         let stream = &mut self.streams[target];
         job.decoded.changes.extend(stream.flush(job.records));
         let projection = self.projection.as_deref();
+        let metadata = self.keys.metadata.clone();
         match (&basis.connect, &self.declared) {
             (Some(connect), _) => {
                 stream.observed = None;
@@ -99,7 +100,7 @@ impl Debezium {
                     .get_or_insert_with(|| Observed::new(self.computed.clone()));
                 let key = basis.key.as_deref();
                 if let Some((bytes, start)) = row {
-                    let wanted = |name: &str| is_wanted(name, form, key, projection);
+                    let wanted = |name: &str| is_wanted(name, (form, &metadata), key, projection);
                     // A bad row is refused as it is read.
                     let cursor = &mut Cursor::from(bytes, start);
                     let _ = observed.add(cursor, &self.placeholder, wanted);
@@ -190,7 +191,8 @@ impl Debezium {
         };
         let form = stream.form;
         let projection = self.projection.as_deref();
-        let wanted = |name: &str| is_wanted(name, form, basis.key.as_deref(), projection);
+        let (key, metadata) = (basis.key.as_deref(), self.keys.metadata.clone());
+        let wanted = |name: &str| is_wanted(name, (form, &metadata), key, projection);
         // A bad row is refused as it is read.
         let _ = observed.add(&mut Cursor::from(bytes, start), &self.placeholder, wanted);
         let changed = observed.take_changed();
@@ -222,17 +224,18 @@ fn is_table(table: &Table, head: &Head<'_>, default: &str) -> bool {
 }
 
 /// Reads the metadata of a flat row and nothing else.
-pub(super) fn scan_flat<'a>(cursor: &mut Cursor<'a>, head: &mut Head<'a>) -> Parsed<()> {
+pub(super) fn scan_flat<'a>(
+    cursor: &mut Cursor<'a>,
+    metadata: &Metadata,
+    head: &mut Head<'a>,
+) -> Parsed<()> {
     cursor.expect(b'{')?;
     let mut more = !cursor.closed(b'}');
     while more {
         let name = cursor.string()?.unescape()?;
         cursor.expect(b':')?;
         cursor.skip_space();
-        match Head::NAMES
-            .iter()
-            .position(|known| known.as_bytes() == &*name)
-        {
+        match metadata.place(&name) {
             Some(place) => head.read(place, cursor)?,
             None => cursor.skip()?,
         }

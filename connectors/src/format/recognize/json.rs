@@ -141,6 +141,25 @@ pub fn foreign_json(values: &[&[u8]]) -> Option<Form> {
     all.then_some(form)
 }
 
+/// Debezium events where rows are expected.
+pub const EVENTS: Form = form(
+    "events of Debezium and no rows",
+    "write format = \"debezium-json\"",
+);
+
+/// Whether all values are envelopes, with or without their schema.
+pub fn are_events(values: &[&[u8]]) -> bool {
+    let is_event = |value: &&[u8]| {
+        object(value).is_some_and(|outer| {
+            let event = outer.get("payload").and_then(Value::as_object);
+            let event = event.unwrap_or(&outer);
+            let image = event.contains_key("before") || event.contains_key("after");
+            image && event.get("op").is_some_and(Value::is_string)
+        })
+    };
+    !values.is_empty() && values.iter().all(is_event)
+}
+
 /// A value that is JSON and no object.
 pub(super) fn unreadable(value: &[u8]) -> Option<Form> {
     if value.first() == Some(&b'"') {

@@ -16,7 +16,7 @@ const PRETTY: Form = form(
 );
 const CSV: Form = form(
     "CSV",
-    "write one JSON object a line, for example with `mlr --icsv --ojsonl cat FILE`",
+    "write format = \"csv\" in the source, with csv.header where no line names the columns",
 );
 const XML: Form = form("XML", "write one JSON object a line");
 

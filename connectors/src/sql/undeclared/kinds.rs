@@ -4,7 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
-use crate::change::{Changes, Logical, Operation, has_no_kind};
+use crate::change::{Changes, Logical, Operation, has_no_kind, is_loose_text};
 use crate::sql::identifier::Dialect;
 use crate::sql::types::{Fit, arrow_field, default_type, fit};
 
@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     /// Any other number.
     Number,
     Text,
+    /// A text of a format that has nothing else, as CSV.
+    LooseText,
     /// An object or an array.
     Document,
 }
@@ -26,6 +28,9 @@ impl Kind {
     fn of(field: &Field, text: impl FnOnce() -> Kind) -> Option<Self> {
         if has_no_kind(field) {
             return None;
+        }
+        if is_loose_text(field) {
+            return Some(Self::LooseText);
         }
         Some(match (Logical::of(field), field.data_type()) {
             (Some(Logical::Numeric), _) => text(),
@@ -50,7 +55,7 @@ impl Kind {
             Self::Boolean => Field::new(name, DataType::Boolean, true),
             Self::Integer => Field::new(name, DataType::Int64, true),
             Self::Number => Logical::Numeric.field(name),
-            Self::Text => Field::new(name, DataType::Utf8, true),
+            Self::Text | Self::LooseText => Field::new(name, DataType::Utf8, true),
             Self::Document => Logical::Json.field(name),
         }
     }
@@ -176,6 +181,7 @@ pub(crate) fn suit(dialect: Dialect, kinds: &Kinds, sql_type: &str) -> Suit {
                 D::Boolean | D::Binary | D::List(_) | D::Utf8
             )),
         },
+        Kind::LooseText => Suit::Reads,
         Kind::Boolean => reads_if(*data_type == D::Boolean || logical == Some(Logical::Bits(1))),
         Kind::Text => {
             reads_if(logical.is_some() || !(data_type.is_integer() || *data_type == D::Boolean))

@@ -8,9 +8,9 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
-use crate::change::{Logical, has_no_kind};
+use crate::change::{Logical, has_no_kind, is_loose_text};
 use crate::error::{Error, Result};
-use crate::format::{fit, is_document, read_exact};
+use crate::format::{fit, is_document, is_word, read_exact};
 use crate::sql::catalogue::TargetColumn;
 use crate::sql::identifier::Dialect;
 use crate::sql::types::arrow_field;
@@ -116,7 +116,11 @@ pub(super) fn read_as(
             })
         }
         _ => {
-            let (array, unfit) = read_exact(target, cells(field, values)?)?;
+            let cells = match is_loose_text(field) && !is_instant(dialect, target, column) {
+                true => words(values),
+                false => cells(field, values)?,
+            };
+            let (array, unfit) = read_exact(target, cells)?;
             let reason = reason(&unfit);
             Ok(Read {
                 array,
@@ -154,6 +158,18 @@ fn documents(values: &ArrayRef) -> ArrayRef {
         })
     });
     std::sync::Arc::new(documents.collect::<StringArray>())
+}
+
+/// Texts as the JSON that they spell: a number, a boolean, else a string.
+fn words(values: &ArrayRef) -> Cells<'_> {
+    let texts = values.as_string::<i32>().iter();
+    Box::new(texts.map(|text| {
+        let text = text?;
+        Some(match is_word(text.as_bytes()) {
+            true => Cow::Borrowed(text.as_bytes()),
+            false => Cow::Owned(serde_json::Value::from(text).to_string().into_bytes()),
+        })
+    }))
 }
 
 /// The values as the JSON that they came as.
