@@ -50,18 +50,17 @@ fn main() {
         )
     });
     rows(Format::Csv, "arrow-csv", events::line, || {
-        Reader::Csv(
-            arrow_csv::ReaderBuilder::new(events::row_schema())
-                .with_batch_size(BATCH as usize)
-                .build_decoder(),
-        )
+        let reader = arrow_csv::ReaderBuilder::new(events::row_schema());
+        Reader::Csv(Box::new(
+            reader.with_batch_size(BATCH as usize).build_decoder(),
+        ))
     });
 }
 
 /// A reader of arrow.
 enum Reader {
     Json(arrow_json::reader::Decoder),
-    Csv(arrow_csv::reader::Decoder),
+    Csv(Box<arrow_csv::reader::Decoder>),
 }
 
 impl Reader {

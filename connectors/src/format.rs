@@ -65,7 +65,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 pub(crate) use self::cells::{fit, is_document, read_cells, read_exact};
 pub use self::csv::CsvSettings;
-pub(crate) use self::csv::is_word;
+pub(crate) use self::csv::{RecordEnd, is_word, record_end};
 pub use self::declared::parse_declared;
 pub use self::decode::{Decode, decoder};
 use crate::change::Changes;

@@ -316,6 +316,7 @@ fn framing(config: &FileSource) -> Framing {
     let csv = config.csv.clone().unwrap_or_default();
     match config.format {
         Format::Csv => Framing::Csv {
+            delimiter: csv.delimiter as u8,
             quote: csv.quote as u8,
             header: csv.header.is_none(),
         },

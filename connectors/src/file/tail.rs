@@ -14,6 +14,7 @@ use serde_json::error::Category;
 
 use super::fingerprint;
 use crate::error::{Error, Result};
+use crate::format::{RecordEnd, record_end};
 use crate::record::Partition;
 
 /// A line that is longer than this is cut.
@@ -36,28 +37,28 @@ pub(super) enum Framing {
     /// At the line end.
     Lines,
     /// At the line end that no quotes enclose; the first record may be the header.
-    Csv { quote: u8, header: bool },
+    Csv {
+        delimiter: u8,
+        quote: u8,
+        header: bool,
+    },
 }
 
 impl Framing {
     /// Where the record ends that begins the text, without its line end; `None` where it goes on. A quote
-    /// that is not closed within [`QUOTED_BYTES_MAX`] encloses nothing: the record is its first line.
-    fn end(self, text: &[u8], searched: usize) -> Option<usize> {
-        let quote = match self {
-            Self::Lines => return Some(searched + memchr::memchr(b'\n', &text[searched..])?),
-            Self::Csv { quote, .. } => quote,
-        };
-        let (mut open, mut first) = (false, None);
-        for at in memchr::memchr2_iter(b'\n', quote, text) {
-            if text[at] == quote {
-                open = !open;
-            } else if !open {
-                return Some(at);
-            } else if first.is_none() {
-                first = Some(at);
-            }
+    /// that is not closed encloses nothing, where more than [`QUOTED_BYTES_MAX`] follow it or no more will
+    /// (`last`): the record is its first line, which the decoder refuses.
+    fn end(self, text: &[u8], searched: usize, last: bool) -> Option<usize> {
+        match self {
+            Self::Lines => Some(searched + memchr::memchr(b'\n', text.get(searched..)?)?),
+            Self::Csv {
+                delimiter, quote, ..
+            } => match record_end(text, delimiter, quote) {
+                RecordEnd::At(end) => Some(end),
+                RecordEnd::Open(first) => first.filter(|_| last || text.len() > QUOTED_BYTES_MAX),
+                RecordEnd::Missing => None,
+            },
         }
-        first.filter(|_| text.len() > QUOTED_BYTES_MAX)
     }
 }
 
@@ -235,7 +236,7 @@ impl Tail {
     fn find(&mut self, last: bool) -> Result<Option<Line<'_>>> {
         loop {
             let text = &self.buffer[self.start..];
-            if let Some(found) = self.framing.end(text, self.searched) {
+            if let Some(found) = self.framing.end(text, self.searched, false) {
                 return Ok(Some(self.take(self.start + found, 1)));
             }
             self.searched = self.buffer.len() - self.start;
@@ -246,6 +247,10 @@ impl Tail {
                 self.searched = self.line_bytes_max;
             }
             if !self.fill()? {
+                let text = &self.buffer[self.start..];
+                if let Some(found) = self.framing.end(text, self.searched, last) {
+                    return Ok(Some(self.take(self.start + found, 1)));
+                }
                 if last && self.searched > 0 && !self.is_unfinished() {
                     let end = self.buffer.len();
                     return Ok(Some(self.take(end, 0)));
@@ -263,7 +268,9 @@ impl Tail {
         let is_part = || match self.framing {
             Framing::Lines => serde_json::from_slice::<IgnoredAny>(bytes)
                 .is_err_and(|error| error.classify() == Category::Eof),
-            Framing::Csv { quote, .. } => memchr::memchr_iter(quote, bytes).count() % 2 == 1,
+            Framing::Csv {
+                delimiter, quote, ..
+            } => matches!(record_end(bytes, delimiter, quote), RecordEnd::Open(_)),
         };
         let unfinished = !bytes.trim_ascii().is_empty() && is_part();
         if unfinished && !self.told {

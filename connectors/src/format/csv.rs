@@ -91,7 +91,7 @@ impl Decode for Csv {
             let known = self.loosened.entry(Arc::as_ptr(&schema) as usize);
             let (_, loose) = known.or_insert_with(|| {
                 let fields = schema.fields().iter();
-                let fields: Vec<_> = fields.map(|field| loose_text(field)).collect();
+                let fields: Vec<_> = fields.map(loose_text).collect();
                 (schema.clone(), Arc::new(Schema::new(fields)))
             });
             let columns = changes.rows.columns().to_vec();
@@ -114,8 +114,11 @@ struct Lines {
     /// The header of the settings.
     given: Option<Result<Header, String>>,
     /// The header of the file that was read last, and its line.
-    header: Option<(Arc<[u8]>, Result<Header, String>)>,
+    header: Option<KnownHeader>,
 }
+
+/// A line, and what it says.
+type KnownHeader = (Arc<[u8]>, Result<Header, String>);
 
 /// The names of the columns: `"name":`, and whether its values stand without quotes.
 #[derive(Debug, Clone)]
@@ -208,6 +211,50 @@ pub(crate) fn is_word(field: &[u8]) -> bool {
     let ends = field.last().is_some_and(u8::is_ascii_digit);
     let is_number = || serde_json::from_slice::<serde_json::Number>(field).is_ok();
     field == b"true" || field == b"false" || begins && ends && is_number()
+}
+
+/// Where a record ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RecordEnd {
+    /// At this line end.
+    At(usize),
+    /// No line end follows it.
+    Missing,
+    /// Within quotes that are not closed; the end of its first line, where there is one.
+    Open(Option<usize>),
+}
+
+/// The end of the record that begins the text. A quote opens at the beginning of a field only, as in
+/// [`split`].
+pub(crate) fn record_end(text: &[u8], delimiter: u8, quote: u8) -> RecordEnd {
+    let mut at = if text.starts_with(b"\xEF\xBB\xBF") {
+        3
+    } else {
+        0
+    };
+    loop {
+        if text.get(at) == Some(&quote) {
+            at += 1;
+            loop {
+                let Some(found) = memchr::memchr(quote, &text[at..]) else {
+                    return RecordEnd::Open(memchr::memchr(b'\n', text));
+                };
+                at += found + 1;
+                if text.get(at) != Some(&quote) {
+                    break;
+                }
+                at += 1;
+            }
+        }
+        let Some(found) = memchr::memchr2(delimiter, b'\n', &text[at..]) else {
+            return RecordEnd::Missing;
+        };
+        at += found;
+        if text[at] == b'\n' {
+            return RecordEnd::At(at);
+        }
+        at += 1;
+    }
 }
 
 /// Hands over each field, and whether it was in quotes.

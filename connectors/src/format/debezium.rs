@@ -174,7 +174,7 @@ impl Debezium {
     }
 
     /// The record as a JSON object, where its format is another one.
-    fn to_object(&mut self, records: &Records, index: usize) -> Parsed<Option<Vec<u8>>> {
+    fn object_of(&mut self, records: &Records, index: usize) -> Parsed<Option<Vec<u8>>> {
         let Some(Rows::Other(format, text)) = &mut self.rows else {
             return Ok(None);
         };
@@ -215,7 +215,7 @@ impl Decode for Debezium {
                 }
             });
             let object = match good {
-                true => self.to_object(records, index),
+                true => self.object_of(records, index),
                 false => Err(Fault::form("the message is not UTF-8")),
             };
             let mut job = Job {

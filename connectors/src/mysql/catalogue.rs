@@ -126,6 +126,7 @@ async fn columns(
                 || extra.contains("auto_increment")
                 || extra.contains("default_generated"),
             generated: extra.contains(" generated") || extra.contains("persistent"),
+            identity: false,
         });
         collations.push(text(&row, "Collation")?);
     }

@@ -199,8 +199,8 @@ impl Bulk for Session {
             };
             upsert.drop_outdated(round).await?;
         }
-        let requires_more = write.table.requires_more;
-        refused(self, &Statements::of(write), requires_more, round).await
+        let updates_first = write.table.requires_more || write.table.partitioned;
+        refused(self, &Statements::of(write), updates_first, round).await
     }
 
     async fn upsert(
@@ -350,7 +350,12 @@ impl Upsert<'_> {
         let mut revived = self.count_marked(pattern).await?;
         let mut rest = [0, 0];
         // An insert of a row that is there fails where a column that takes no null is not among its own.
-        let updates_first = pattern > 0 || self.write.table.requires_more;
+        let Prepared {
+            requires_more,
+            partitioned,
+            ..
+        } = **self.write.table;
+        let updates_first = pattern > 0 || requires_more || partitioned;
         let mut met = [0, 0];
         if updates_first {
             let sql = self.statements.update(set, pattern);

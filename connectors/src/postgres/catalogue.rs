@@ -20,6 +20,10 @@ pub(super) struct Found {
     pub(super) oid: i64,
     /// The tables that its foreign keys point to.
     pub(super) references: Vec<i64>,
+    /// Whether it is partitioned: then no statement returns its system columns.
+    pub(super) partitioned: bool,
+    /// Whether foreign keys of other tables point to it: then it cannot be truncated by itself.
+    pub(super) referenced: bool,
 }
 
 impl Found {
@@ -58,7 +62,7 @@ WITH RECURSIVE under (number, type, modifier, listed, depth) AS ( \
  WHERE t.typtype = 'd' OR (t.typinput = 'array_in'::regproc AND t.typelem <> 0 AND NOT u.listed)), \
 base AS (SELECT DISTINCT ON (number) * FROM under ORDER BY number, depth DESC) \
 SELECT a.attname::text, format_type(b.type, b.modifier) || CASE WHEN b.listed THEN '[]' ELSE '' END, NOT a.attnotnull, \
-       a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', \
+       a.atthasdef OR a.attidentity <> '', a.attgenerated <> '', a.attidentity = 'a', \
        NOT b.listed \
        AND b.type = ANY ('{bool,int2,int4,int8,text,varchar,bytea,date,time,timestamp,timestamptz,uuid}'::regtype[]) \
        AND COALESCE(l.collisdeterministic, true), \
@@ -76,6 +80,11 @@ WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid AND i.indimmediate
 AND i.indpred IS NULL AND k.place <= i.indnkeyatts \
 GROUP BY i.indexrelid HAVING bool_and(k.number > 0) ORDER BY i.indexrelid";
 
+const TABLE: &str = "\
+SELECT c.oid::bigint, c.relkind = 'p', \
+       EXISTS (SELECT FROM pg_constraint AS f WHERE f.confrelid = c.oid AND f.conrelid <> c.oid AND f.contype = 'f') \
+FROM pg_class AS c WHERE c.oid = to_regclass($1)";
+
 const REFERENCES: &str = "\
 SELECT DISTINCT confrelid::bigint FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f'";
 
@@ -88,13 +97,12 @@ pub(super) async fn read(
     let doing = format!("reading the catalogue for table {:?}", target.to_string());
     let fail = |error| failure(&doing, error);
     // Opening pg_class makes the session take note of what others created meanwhile.
-    let sql = "SELECT oid::bigint FROM pg_class WHERE oid = to_regclass($1)";
-    let oid: Option<i64> = sqlx::query_scalar(sql)
+    let found: Option<(i64, bool, bool)> = sqlx::query_as(TABLE)
         .bind(&quoted)
         .fetch_optional(&mut *connection)
         .await
         .map_err(fail)?;
-    let Some(oid) = oid else {
+    let Some((oid, partitioned, referenced)) = found else {
         return Ok(None);
     };
     let mut table = TargetTable::default();
@@ -106,14 +114,15 @@ pub(super) async fn read(
             nullable: row.try_get(2).map_err(fail)?,
             has_default: row.try_get(3).map_err(fail)?,
             generated: row.try_get(4).map_err(fail)?,
+            identity: row.try_get(5).map_err(fail)?,
         };
         table.columns.push(column);
-        exact.push(row.try_get(5).map_err(fail)?);
+        exact.push(row.try_get(6).map_err(fail)?);
         kinds.push(Kind {
-            declared: row.try_get(6).map_err(fail)?,
-            class: row.try_get(7).map_err(fail)?,
-            category: row.try_get(8).map_err(fail)?,
-            deterministic: row.try_get(9).map_err(fail)?,
+            declared: row.try_get(7).map_err(fail)?,
+            class: row.try_get(8).map_err(fail)?,
+            category: row.try_get(9).map_err(fail)?,
+            deterministic: row.try_get(10).map_err(fail)?,
         });
     }
     for row in fetch(connection, UNIQUE, oid).await.map_err(fail)? {
@@ -135,6 +144,8 @@ pub(super) async fn read(
         kinds,
         oid,
         references,
+        partitioned,
+        referenced,
     }))
 }
 

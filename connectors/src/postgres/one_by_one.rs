@@ -21,19 +21,19 @@ use crate::sql::patterns::{INSERT, UPDATE};
 const CREATE: &str = "CREATE TEMPORARY TABLE _syncline_refused \
     (row integer, state text, field text, reason text) ON COMMIT DROP";
 
-/// See the module docs. `requires_more`: a row may need its row in the target to be complete.
+/// See the module docs. `updates_first`: rows that are there are updated before others are inserted.
 ///
 /// # Errors
 /// Where the database does not answer, or cannot run the block.
 pub(super) async fn refused(
     session: &mut Session,
     statements: &Statements<'_>,
-    requires_more: bool,
+    updates_first: bool,
     staged: &StagedRound,
 ) -> Result<Vec<RefusedRow>, Failure> {
     session.execute(CREATE).await?;
     session
-        .execute(&block(statements, requires_more, staged))
+        .execute(&block(statements, updates_first, staged))
         .await?;
     let read = "SELECT row, state, field, reason FROM pg_temp._syncline_refused ORDER BY row";
     let mut refused = Vec::new();
@@ -54,10 +54,10 @@ fn read_row(row: &PgRow) -> Result<(i32, String, Option<String>, String), sqlx::
 }
 
 /// The block: for each pattern of set columns a loop over its rows.
-fn block(statements: &Statements<'_>, requires_more: bool, staged: &StagedRound) -> String {
+fn block(statements: &Statements<'_>, updates_first: bool, staged: &StagedRound) -> String {
     let stage = &statements.prepared.stage;
     let whole = vec![true; statements.prepared.columns.len()];
-    let mut patterns = vec![(&whole, requires_more, true)];
+    let mut patterns = vec![(&whole, updates_first, true)];
     for partial in &staged.patterns.partial {
         patterns.push((&partial.set, true, !partial.incomplete));
     }

@@ -34,6 +34,9 @@ pub(super) struct Prepared {
     /// Object identifiers of the target and of the tables that its foreign keys point to.
     pub(super) oid: i64,
     pub(super) references: Vec<i64>,
+    /// Whether it is partitioned, and whether foreign keys of other tables point to it.
+    pub(super) partitioned: bool,
+    pub(super) referenced: bool,
     /// The columns that are written, the key among them.
     pub(super) columns: Vec<Column>,
     /// The columns of the changes that `evolution = "ignore"` leaves out.
@@ -202,6 +205,8 @@ impl Prepared {
             target: target.quoted(Dialect::Postgres)?,
             oid: found.oid,
             references: found.references.clone(),
+            partitioned: found.partitioned,
+            referenced: found.referenced,
             columns,
             left_out: plan.left_out.clone(),
             requires_more: found.table.requires_more(&plan.columns, options),

@@ -84,6 +84,11 @@ impl Statements<'_> {
             )
         };
         let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
+        // Of a partitioned table no system column is returned; there are none but absent rows then.
+        let inserted = match self.prepared.partitioned {
+            true => "true",
+            false => "t.xmax = 0",
+        };
         let absent = match absent {
             true => format!(
                 " AND NOT EXISTS (SELECT FROM {target} AS t WHERE {})",
@@ -94,7 +99,7 @@ impl Statements<'_> {
         format!(
             "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
              WHERE s.op = {operation} AND s.pattern = {pattern}{absent} ORDER BY s.row ON CONFLICT ({}) DO {action} \
-             RETURNING t.xmax = 0 AS inserted) \
+             RETURNING {inserted} AS inserted) \
              SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM done",
             names.join(", "),
             values.join(", "),
@@ -383,6 +388,8 @@ impl Statements<'_> {
         let target = &prepared.target;
         match &prepared.mark {
             Some(mark) => format!("UPDATE {target} SET {mark} = true WHERE {mark} IS NOT TRUE"),
+            // A table that others refer to is not truncated, even where none of their rows does.
+            None if prepared.referenced => format!("DELETE FROM {target}"),
             None => format!("TRUNCATE {target}"),
         }
     }

@@ -124,6 +124,8 @@ pub struct TargetColumn {
     pub has_default: bool,
     /// Whether the database computes it, so that it cannot be written.
     pub generated: bool,
+    /// Whether the database numbers it, always: it is written as part of a key only.
+    pub identity: bool,
 }
 
 /// One step of evolution.
@@ -168,6 +170,7 @@ impl TargetTable {
             nullable,
             has_default: false,
             generated: false,
+            identity: false,
         };
         let mut columns = self.columns.iter_mut();
         match action {
@@ -481,7 +484,8 @@ impl Planner<'_> {
         };
         let name = &column.name;
         tell(self.wanted.target, field.name(), name);
-        if column.generated {
+        let is_key = self.wanted.key.contains(field.name());
+        if column.generated || (column.identity && !is_key) {
             return Ok(None);
         }
         if is_lent(field) {

@@ -86,7 +86,7 @@ impl Connection for SqliteConnection {
 
     async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
         let sql = sql.to_owned();
-        Ok(self.call(move |session| session.run(&sql)).await??)
+        self.call(move |session| session.run(&sql)).await?
     }
 
     async fn query(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {

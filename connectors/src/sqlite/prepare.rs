@@ -256,6 +256,7 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
             nullable: !row.get::<_, bool>(2)?,
             has_default: row.get::<_, bool>(3)? || is_rowid,
             generated: row.get::<_, i64>(5)? > 1,
+            identity: false,
         });
     }
     if table.columns.is_empty() {

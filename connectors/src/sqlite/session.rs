@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::failure::of_statement;
+use super::failure::{Failure, of_row, of_statement};
 use super::function::{Memory, register};
 use super::lock::{self, FileLock};
 use super::positions::{Statements, read_rows, ready};
@@ -144,10 +144,11 @@ impl Session {
     /// between reading a row and writing it.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.written.begin();
-        self.run(match self.purpose {
+        let begin = match self.purpose {
             Purpose::Write => "BEGIN IMMEDIATE",
             Purpose::ReadOnly => "BEGIN",
-        })
+        };
+        self.run(begin).map_err(Failure::into_error)
     }
 
     /// Ends the open transaction, if there is one.
@@ -156,7 +157,7 @@ impl Session {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        self.run("ROLLBACK")
+        self.run("ROLLBACK").map_err(Failure::into_error)
     }
 
     /// The table as it is now. Refuses one that was written and is gone, before anything makes it anew
@@ -185,9 +186,13 @@ impl Session {
         read().map_err(|error| of_statement("reading the version of the schema", error))
     }
 
-    pub(super) fn run(&self, sql: &str) -> Result<()> {
-        self.connection
-            .execute_batch(sql)
-            .map_err(|error| of_statement(&format!("running {sql}"), error))
+    pub(super) fn run(&self, sql: &str) -> Result<(), Failure> {
+        self.connection.execute_batch(sql).map_err(|error| {
+            match error.sqlite_error_code() {
+                // A truncate of rows that others refer to, or that a trigger refuses.
+                Some(ErrorCode::ConstraintViolation) => of_row("", error),
+                _ => Failure::Error(of_statement(&format!("running {sql}"), error)),
+            }
+        })
     }
 }

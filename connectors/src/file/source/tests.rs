@@ -267,7 +267,14 @@ fn a_record_of_csv_ends_where_no_quotes_enclose_the_line_end() {
         "\"a\nb\"",
         &["\"1\n\n\"\"x\"\"\"", "2"],
     );
-    // A quote that is never closed costs its own line.
+    // A quote within a field is a character, and one that is never closed costs its own line.
+    check_csv("id\n5\"\n6\"\n7\n", "id", &["5\"", "6\"", "7"]);
+    check_csv(
+        "id,name\n1,a\n2,\"open\n3,c\n4,d",
+        "id,name",
+        &["1,a", "2,\"open", "3,c", "4,d"],
+    );
+    check_csv("id\n1\n2\n\"un", "id", &["1", "2"]);
     let rest = "3\n".repeat(600_000);
     let text = format!("id\n\"1\n2\n{rest}");
     let mut expect = vec!["\"1", "2"];
@@ -281,6 +288,7 @@ fn a_record_of_csv_ends_where_no_quotes_enclose_the_line_end() {
             number: 0,
         },
         Framing::Csv {
+            delimiter: b',',
             quote: b'"',
             header: true,
         },

@@ -41,6 +41,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
                 nullable: true,
                 has_default: false,
                 generated: false,
+                identity: false,
             })
             .collect(),
         unique: vec![

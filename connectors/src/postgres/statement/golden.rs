@@ -41,6 +41,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
         nullable: true,
         has_default: false,
         generated: false,
+        identity: false,
     };
     let found = Found {
         table: TargetTable {
@@ -60,6 +61,8 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
             .collect(),
         oid: 1,
         references: Vec::new(),
+        partitioned: false,
+        referenced: false,
     };
     let plan = Plan {
         actions: Vec::new(),

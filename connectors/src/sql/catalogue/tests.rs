@@ -8,6 +8,7 @@ fn column(name: &str, sql_type: &str) -> TargetColumn {
         nullable: name != "id",
         has_default: false,
         generated: false,
+        identity: false,
     }
 }
 
@@ -198,6 +199,7 @@ fn the_default_key_is_the_primary_one_or_the_only_one_without_nulls() {
             nullable: name.starts_with("maybe"),
             has_default: false,
             generated: false,
+            identity: false,
         };
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let table = TargetTable {

@@ -49,6 +49,7 @@ fn table(columns: &[(&str, &str)]) -> TargetTable {
                 nullable: name != "id",
                 has_default: false,
                 generated: false,
+                identity: false,
             })
             .collect(),
         unique: vec![vec!["id".to_owned()]],
