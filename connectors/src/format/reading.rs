@@ -6,6 +6,7 @@
 //! What cannot be represented exactly is a fault. `null` is null. The placeholder for unavailable
 //! values, as text, as base64, or as the items of an array, is unset.
 
+mod append;
 mod found;
 mod value;
 

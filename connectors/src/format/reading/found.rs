@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{DataType, Field};
 
-use super::value::{append_text, push_bytes, push_integer, read_document};
+use super::append::{append_text, push_bytes, push_integer, read_document};
 use super::{Placeholder, Reading};
 use crate::change::{Logical, undeclared, without_kind};
 use crate::format::column::{Column, Values};
