@@ -2,6 +2,7 @@
 //! than a session keeps prepared.
 
 use super::*;
+use crate::conflict::Strategy;
 use crate::sql::Evolution;
 
 /// `changes` against a table whose names are unique and that holds `rows`: what it holds afterwards.
@@ -78,4 +79,72 @@ async fn one_write_takes_more_tables_than_a_session_keeps_prepared() {
     }
     let ends = "SELECT * FROM many_0 UNION ALL SELECT * FROM many_259 ORDER BY 1";
     assert_eq!(fixture.rows(ends).await, ["(1)", "(1)", "(2)", "(2)"]);
+}
+
+#[tokio::test]
+async fn a_partitioned_table_is_written_under_every_strategy() {
+    for strategy in [
+        Strategy::SourceWins,
+        Strategy::NewestWins,
+        Strategy::TargetWins,
+    ] {
+        let mut fixture = Fixture::new(
+            "partitioned",
+            "CREATE TABLE t (id bigint PRIMARY KEY, name text, v bigint) PARTITION BY RANGE (id); \
+             CREATE TABLE t_low PARTITION OF t FOR VALUES FROM (0) TO (10); \
+             CREATE TABLE t_high PARTITION OF t FOR VALUES FROM (10) TO (100); \
+             INSERT INTO t VALUES (1, 'old', 1), (20, 'newer', 9)",
+        )
+        .await;
+        fixture.config.options.conflict.strategy = strategy.clone();
+        if strategy == Strategy::NewestWins {
+            fixture.config.options.conflict.version = Some("v".to_owned());
+        }
+        let mut writer = fixture.writer().await;
+        let changes = [
+            full('u', 1, "a", 2),
+            full('u', 20, "b", 2),
+            full('c', 30, "c", 2),
+        ];
+        let outcome = writer.write(vec![batch(&changes)]).await;
+        let found = fixture.rows("SELECT id, name FROM t ORDER BY id").await;
+        let (expect, written) = match strategy {
+            Strategy::SourceWins => (["(1,a)", "(20,b)", "(30,c)"], 3),
+            Strategy::NewestWins => (["(1,a)", "(20,newer)", "(30,c)"], 2),
+            _ => (["(1,old)", "(20,newer)", "(30,c)"], 1),
+        };
+        assert_eq!(found, expect, "{strategy:?}");
+        assert_eq!(
+            (outcome.written, outcome.kept),
+            (written, 3 - written),
+            "{strategy:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_the_database_always_numbers_is_left_out() {
+    let mut fixture = Fixture::new(
+        "numbered",
+        "CREATE TABLE t (id bigint PRIMARY KEY, name text, v bigint GENERATED ALWAYS AS IDENTITY)",
+    )
+    .await;
+    let mut writer = fixture.writer().await;
+    writer.write(vec![batch(&[full('c', 1, "a", 70)])]).await;
+    writer.write(vec![batch(&[full('u', 1, "b", 80)])]).await;
+    assert_eq!(fixture.rows("SELECT id, name, v FROM t").await, ["(1,b,1)"]);
+}
+
+#[tokio::test]
+async fn a_table_that_others_refer_to_is_emptied() {
+    let mut fixture = Fixture::new(
+        "referenced",
+        "CREATE TABLE t (id bigint PRIMARY KEY, name text, v bigint); \
+         CREATE TABLE child (id bigint PRIMARY KEY, t bigint REFERENCES t); \
+         INSERT INTO t VALUES (1, 'a', 1)",
+    )
+    .await;
+    let mut writer = fixture.writer().await;
+    writer.write(vec![batch(&[full('t', 1, "", 1)])]).await;
+    assert!(fixture.rows("SELECT id FROM t").await.is_empty());
 }
