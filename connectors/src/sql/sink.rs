@@ -155,6 +155,21 @@ impl<C: Bulk> Sink for SqlSink<C> {
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        let written = self.write_or_refuse(write).await;
+        written.map_err(|error| moves::explain(write, error))
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<()> {
+        match self.session.take() {
+            Some(session) => session.connection.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl<C: Bulk> SqlSink<C> {
+    /// Writes all, or says which changes the database refuses.
+    async fn write_or_refuse(&mut self, write: &Write) -> Result<Outcome> {
         let (mut refreshed, mut in_pieces, mut races) = (false, false, 0);
         loop {
             let mut session = self.take_session().await?;
@@ -181,7 +196,7 @@ impl<C: Bulk> Sink for SqlSink<C> {
                 Failure::Error(error) => {
                     session.roll_back().await?;
                     self.session = Some(session);
-                    return Err(moves::explain(write, error));
+                    return Err(error);
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
@@ -219,15 +234,6 @@ impl<C: Bulk> Sink for SqlSink<C> {
         }
     }
 
-    async fn close(mut self: Box<Self>) -> Result<()> {
-        match self.session.take() {
-            Some(session) => session.connection.close().await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl<C: Bulk> SqlSink<C> {
     async fn take_session(&mut self) -> Result<SqlSession<C>> {
         match self.session.take() {
             Some(session) => Ok(session),

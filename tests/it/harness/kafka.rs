@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
@@ -204,17 +204,24 @@ impl Kafka {
             .expect("the broker deletes records");
     }
 
-    /// The first and the next offset of every partition.
+    /// The first and the next offset of every partition. A partition of a new topic may have no
+    /// leader yet: that is asked again until the time-out.
     pub(crate) fn offsets(&self, topic: &str) -> Vec<(i64, i64)> {
         let consumer = self.consumer("offsets");
-        self.partitions(&consumer, topic)
-            .into_iter()
-            .map(|partition| {
-                consumer
-                    .fetch_watermarks(topic, partition, TIMEOUT)
-                    .expect("the broker knows its offsets")
-            })
-            .collect()
+        let deadline = Instant::now() + TIMEOUT;
+        let offsets = |partition| {
+            loop {
+                match consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+                    Ok(offsets) => return offsets,
+                    Err(error) if Instant::now() > deadline => {
+                        panic!("partition {partition} of {topic} has no offsets: {error}")
+                    }
+                    Err(_) => std::thread::sleep(Duration::from_millis(100)),
+                }
+            }
+        };
+        let partitions = self.partitions(&consumer, topic);
+        partitions.into_iter().map(offsets).collect()
     }
 
     /// The committed offsets of a group by partition; absent if the group committed none.
