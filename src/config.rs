@@ -17,6 +17,7 @@ use syncline_connectors::source::SourceConfig;
 use crate::operator::OperatorConfig;
 
 mod document;
+mod secret;
 mod substitution;
 
 mod report;

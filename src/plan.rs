@@ -123,7 +123,7 @@ impl SourcePlan {
 
     /// The columns that the source's settings declare.
     pub(crate) fn declared_columns(&self) -> Vec<String> {
-        let declared = self.config.decoding().schema;
+        let declared = self.config.decoding().schema.as_ref();
         let columns = declared.into_iter().flat_map(|schema| &schema.0);
         columns.map(|(name, _)| name.clone()).collect()
     }

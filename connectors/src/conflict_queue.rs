@@ -14,7 +14,7 @@ use crate::conflict::{
 };
 use crate::error::Result;
 
-pub use crate::sql::explain::Explained;
+pub use crate::explanation::Explanation;
 
 /// Which entries of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,5 +75,5 @@ pub trait ConflictQueue: Send {
         changes: &Changes,
         source: &str,
         resolvers: &Arc<dyn Resolvers>,
-    ) -> Result<Explained>;
+    ) -> Result<Explanation>;
 }

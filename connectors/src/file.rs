@@ -1,6 +1,7 @@
 //! Files: a source of lines and a sink of JSON lines.
 
 mod fingerprint;
+mod lines;
 mod sink;
 mod source;
 mod survey;

@@ -35,8 +35,10 @@ mod debezium;
 mod decimal;
 mod declared;
 mod decode;
+mod decoding;
 mod envelope;
 mod fault;
+mod head;
 pub(crate) mod image;
 mod images;
 mod keys;
@@ -68,8 +70,8 @@ pub use self::csv::CsvSettings;
 pub(crate) use self::csv::{RecordEnd, is_word, record_end};
 pub use self::declared::parse_declared;
 pub use self::decode::{Decode, decoder};
+pub use self::decoding::Decoding;
 use crate::change::Changes;
-use crate::problem::Problem;
 
 /// What the bytes of a record are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -155,75 +157,6 @@ impl JsonSchema for DeclaredSchema {
             "type": "object",
             "additionalProperties": { "type": "string" }
         })
-    }
-}
-
-/// What the settings of a source say of its records, whatever the source.
-#[derive(Debug, Clone, Copy)]
-pub struct Decoding<'a> {
-    /// What a value is.
-    pub format: Format,
-    /// Column types, for rows that bring none.
-    pub schema: Option<&'a DeclaredSchema>,
-    /// The key columns where records have no key.
-    pub key: Option<&'a [String]>,
-    /// Which columns of the record key become columns of the row.
-    pub key_columns: KeyColumns,
-    /// The text that stands for an unavailable value, where it is not Debezium's own.
-    pub unavailable: Option<&'a str>,
-    /// Replication origins whose changes are left out.
-    pub ignore_origins: &'a [String],
-    /// The field that marks a row as a delete, in `json` and `csv`.
-    pub deleted: Option<&'a str>,
-    /// How lines of `csv` are written.
-    pub csv: Option<&'a CsvSettings>,
-}
-
-impl Decoding<'_> {
-    /// Settings of a format that do not fit it; paths begin at the source's table.
-    pub fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut refuse = |path: &[&str], message: String| {
-            problems.push(Problem::new(path, message));
-        };
-        if self.deleted.is_some() && self.format == Format::DebeziumJson {
-            refuse(
-                &["deleted"],
-                format!("{} says by itself what a delete is", self.format),
-            );
-        }
-        if self.csv.is_some() && self.format != Format::Csv {
-            refuse(&["csv"], format!("the format is {}", self.format));
-        }
-        let csv = self.csv.cloned().unwrap_or_default();
-        for (name, mark) in [("delimiter", csv.delimiter), ("quote", csv.quote)] {
-            if !mark.is_ascii() || mark == '\n' || mark == '\r' {
-                let message = format!("found {mark:?}, expected one ASCII character, no line end");
-                refuse(&["csv", name], message);
-            }
-        }
-        if csv.delimiter == csv.quote {
-            refuse(&["csv", "quote"], "it is the delimiter, too".to_owned());
-        }
-        problems
-    }
-
-    /// What a decoder is told. A declared schema that is wrong is left out: it was refused when the
-    /// settings were checked.
-    pub fn options(&self) -> DecoderOptions {
-        let mut options = DecoderOptions {
-            declared: self.schema.and_then(|schema| parse_declared(schema).ok()),
-            key: self.key.map(<[String]>::to_vec),
-            key_columns: self.key_columns,
-            ignore_origins: self.ignore_origins.to_vec(),
-            deleted: self.deleted.map(str::to_owned),
-            csv: self.csv.cloned().unwrap_or_default(),
-            ..DecoderOptions::default()
-        };
-        if let Some(unavailable) = self.unavailable {
-            unavailable.clone_into(&mut options.unavailable);
-        }
-        options
     }
 }
 

@@ -26,6 +26,7 @@ mod begin;
 mod client;
 #[cfg(test)]
 mod drive;
+mod failure;
 mod gather;
 mod headers;
 #[cfg(test)]
@@ -39,6 +40,7 @@ mod reader;
 mod server_tests;
 mod start;
 mod survey;
+mod task;
 mod topic;
 mod topic_id;
 mod trouble;
@@ -53,12 +55,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::format::{CsvSettings, DeclaredSchema, Decoding, Format, KeyColumns};
+use crate::format::{Decoding, Format};
 use crate::problem::Problem;
 use crate::record::Partition;
 use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceSettings, Wanted};
 use client::{LogOnly, Reports};
-use reader::{Reader, Task};
+use reader::Reader;
+use task::Task;
 
 pub use producer::{KafkaWriter, OutRecord, read_topic};
 pub use start::{Start, Timestamp};
@@ -101,35 +104,9 @@ pub struct KafkaSource {
     /// keeps no positions (a file) begins at the group's committed offset, where there is one.
     #[serde(default)]
     pub start: Start,
-    /// What the values are.
-    pub format: Format,
-    /// Column types, where the values do not say them: `id = "int64"`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schema: Option<DeclaredSchema>,
-    /// Key columns, where records have no key, or one of a single plain value. Default: those of the
-    /// sinks, where they agree.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Vec<String>>,
-    /// Which columns of the record key become columns of the row, where the value lacks them:
-    /// `needed`, those that the `key` of this source or of a sink names, and all where none is
-    /// written; `record`, all; `value`, none.
-    #[serde(default)]
-    pub key_columns: KeyColumns,
-    /// The text that stands for a value the source did not send, where it is not Debezium's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unavailable: Option<String>,
-    /// Replication origins whose changes are left out, where another pipeline writes to this
-    /// source: `syncline_*`, with `*` for any text. They count as filtered. Needs Debezium's
-    /// `source.origin`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ignore_origins: Vec<String>,
-    /// For `json` and `csv`: the field that marks a row as a delete where it is `true`, `t`, `1`, `yes`
-    /// or `y`. It is no column. A null value deletes by the record key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleted: Option<String>,
-    /// For `csv`: how values are written. Needs `header`, the names of the columns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub csv: Option<CsvSettings>,
+    /// What a value is, and what every source can be told about its rows.
+    #[serde(flatten)]
+    pub decoding: Decoding,
     /// A name for this process that survives its restart: the group then keeps its partitions for
     /// the session timeout. Each replica needs another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +124,7 @@ impl fmt::Debug for KafkaSource {
             .field("topics", &self.topics)
             .field("group", &self.group)
             .field("start", &self.start)
-            .field("format", &self.format)
+            .field("format", &self.decoding.format)
             .field("instance", &self.instance)
             .field("properties", &self.properties.keys())
             .finish_non_exhaustive()
@@ -212,23 +189,18 @@ impl SourceSettings for KafkaSource {
         }
     }
 
-    fn decoding(&self) -> Decoding<'_> {
-        Decoding {
-            format: self.format,
-            schema: self.schema.as_ref(),
-            key: self.key.as_deref(),
-            key_columns: self.key_columns,
-            unavailable: self.unavailable.as_deref(),
-            ignore_origins: &self.ignore_origins,
-            deleted: self.deleted.as_deref(),
-            csv: self.csv.as_ref(),
-        }
+    fn decoding(&self) -> &Decoding {
+        &self.decoding
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = self.decoding().check();
-        let names = self.csv.as_ref().and_then(|csv| csv.header.as_ref());
-        if self.format == Format::Csv && names.is_none() {
+        let mut problems = self.decoding.check();
+        let names = self
+            .decoding
+            .csv
+            .as_ref()
+            .and_then(|csv| csv.header.as_ref());
+        if self.decoding.format == Format::Csv && names.is_none() {
             let message = "messages of csv do not name their columns".to_owned();
             let mut problem = Problem::new(&["format"], message);
             problem.help = Some("write csv.header = [\"…\"]".to_owned());
@@ -335,7 +307,7 @@ pub fn connect(
     } else {
         let names: Vec<&str> = config.topics.names().iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|error| {
-            client::failed(
+            failure::failed(
                 &format!("group {} could not be joined", config.group),
                 error,
             )
@@ -401,14 +373,7 @@ mod tests {
             topics: Topics::One(topics.to_owned()),
             group: group.to_owned(),
             start: Start::Earliest,
-            format: Format::DebeziumJson,
-            schema: None,
-            key: None,
-            key_columns: Default::default(),
-            unavailable: None,
-            ignore_origins: Vec::new(),
-            deleted: None,
-            csv: None,
+            decoding: Decoding::new(Format::DebeziumJson),
             instance: None,
             properties: BTreeMap::new(),
         }

@@ -11,6 +11,7 @@ pub mod change;
 pub mod conflict;
 pub mod conflict_queue;
 pub mod error;
+mod explanation;
 pub mod file;
 pub mod format;
 pub mod kafka;

@@ -43,13 +43,16 @@ mod session;
 mod bulk;
 mod cell;
 mod connection;
+mod dialect;
 mod equality;
+mod lock;
 mod one_by_one;
 mod place;
 mod read;
 mod stage;
 mod statement;
 mod store;
+mod types;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -62,6 +65,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::dialect::MYSQL;
 use self::session::Session;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;

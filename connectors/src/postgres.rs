@@ -29,6 +29,7 @@ mod session;
 mod bulk;
 mod connection;
 mod copy;
+mod dialect;
 mod equality;
 mod exact;
 mod instant;
@@ -39,6 +40,7 @@ mod stage;
 mod statement;
 mod store;
 mod trigger;
+mod types;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -51,6 +53,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::dialect::POSTGRES;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::session::Session;

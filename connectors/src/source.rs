@@ -108,7 +108,7 @@ pub trait SourceSettings: fmt::Debug + Send + Sync {
     fn describe(&self) -> Description<'_>;
 
     /// What its records are.
-    fn decoding(&self) -> Decoding<'_>;
+    fn decoding(&self) -> &Decoding;
 
     /// Settings that are wrong by themselves or together; paths begin at the source's own table.
     fn check(&self) -> Vec<Problem>;

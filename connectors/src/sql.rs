@@ -4,14 +4,15 @@
 //! do about a schema, [`fold`] for one net change a key, [`conflict`] for the predicates of its bulk
 //! statement, and runs the result in one transaction.
 
+pub mod dialect;
 pub mod identifier;
 pub mod names;
 pub mod target;
-pub(crate) mod words;
 
 pub(crate) mod bulk;
 pub(crate) mod connection;
 pub(crate) mod failure;
+pub(crate) mod prepared;
 pub(crate) mod session;
 pub(crate) mod table;
 
@@ -36,7 +37,9 @@ pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
 pub(crate) mod moves;
+pub(crate) mod normal_keys;
 pub(crate) mod positions;
+pub(crate) mod scatter;
 pub(crate) mod shadow;
 
 pub(crate) mod explain;

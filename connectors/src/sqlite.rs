@@ -35,11 +35,13 @@ mod tombstone;
 
 mod bulk;
 mod connection;
+mod dialect;
 mod equality;
 mod part;
 mod read;
 mod rows;
 mod session;
+mod types;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
+pub use self::dialect::SQLITE;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;

@@ -22,7 +22,7 @@ const MEMORY_MIN: ByteSize = ByteSize::mebibytes(16);
 /// What is wrong with a source; paths begin at its own table.
 pub(crate) fn check_source(config: &SourceConfig) -> Vec<Problem> {
     let mut problems = config.check();
-    if let Some(Err(wrong)) = config.decoding().schema.map(parse_declared) {
+    if let Some(Err(wrong)) = config.decoding().schema.as_ref().map(parse_declared) {
         let wrong = wrong.into_iter();
         problems.extend(wrong.map(|(column, message)| Problem::new(&["schema", &column], message)));
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::report::{Report, Source, redact};
-use super::substitution::Secret;
+use super::report::{Report, Source};
+use super::secret::{Secret, redact};
 use crate::problem::Problem;
 
 /// A parsed pipeline file, kept to show later problems at their positions.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use syncline_connectors::format::Format;
+use syncline_connectors::format::{Decoding, Format};
 use syncline_connectors::kafka::{KafkaSource, Start, Topics};
 
 /// How many refusals by one rule stop a pipeline by default.
@@ -97,14 +97,7 @@ impl KafkaQuarantine {
             topics: Topics::One(self.topic.clone()),
             group: String::new(),
             start: Start::Earliest,
-            format: Format::DebeziumJson,
-            schema: None,
-            key: None,
-            key_columns: Default::default(),
-            unavailable: None,
-            ignore_origins: Vec::new(),
-            deleted: None,
-            csv: None,
+            decoding: Decoding::new(Format::DebeziumJson),
             instance: None,
             properties: self.properties.clone(),
         }

@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::document::{Node, Piece, Text, Value};
+use super::secret::Secret;
 use crate::problem::Problem;
 
 /// The maximum size of a `${file:…}`, in bytes.
@@ -22,13 +23,6 @@ pub(crate) struct ReferenceSources<'a> {
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// The folder of the pipeline file.
     pub(crate) folder: &'a Path,
-}
-
-/// A substituted value, and the reference that is shown instead of it.
-#[derive(Clone)]
-pub(crate) struct Secret {
-    pub(crate) value: String,
-    pub(crate) reference: String,
 }
 
 /// Substitutes every string value of the tree, and returns the substituted values.

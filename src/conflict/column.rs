@@ -21,7 +21,7 @@ use arrow::error::ArrowError;
 use syncline_connectors::change::Logical;
 
 use super::compare::Equality;
-use super::expression::ColumnExpression;
+use super::expression::{ColumnExpression, Values};
 use super::mask::{Mask, filter_of, no_rows, scatter, valid_rows, without};
 
 /// The strategy that decides a column.
@@ -88,13 +88,6 @@ pub(super) struct Decided {
     pub(super) take: Mask,
     pub(super) computed: Option<Computed>,
     pub(super) refused: Vec<Refused>,
-}
-
-/// Compact values, one for each requested row, and the indices of those that have no value, with
-/// the reason.
-pub(super) struct Values {
-    pub(super) values: ArrayRef,
-    pub(super) failed: Vec<(usize, &'static str)>,
 }
 
 impl Decided {

@@ -15,7 +15,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use syncline_connectors::conflict::{ConflictPolicy, Strategy};
 
-use super::column::Values;
 use super::mask::{Mask, filter_of, no_rows};
 use super::sides::Sides;
 use crate::function::{Expression, ExpressionError, Name, names, nearest, type_name};
@@ -37,6 +36,13 @@ pub(super) struct SidesExpression {
 pub(super) struct ColumnExpression {
     value: SidesExpression,
     data_type: DataType,
+}
+
+/// Compact values, one for each requested row, and the indices of those that have no value, with
+/// the reason.
+pub(super) struct Values {
+    pub(super) values: ArrayRef,
+    pub(super) failed: Vec<(usize, &'static str)>,
 }
 
 /// An expression that says which side wins a row.

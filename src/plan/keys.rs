@@ -34,7 +34,7 @@ impl Plan {
 impl SourcePlan {
     /// Tells the decoder what the sinks say about keys.
     pub(super) fn tell_keys(&mut self) {
-        self.decoding.key = self.config.decoding().key.map(<[String]>::to_vec);
+        self.decoding.key = self.config.decoding().key.clone();
         self.decoding.before_without_key = false;
         let mut watched = BTreeSet::new();
         let mut agreed: Option<Vec<String>> = None;

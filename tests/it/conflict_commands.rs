@@ -4,8 +4,11 @@ use serde_json::Value;
 use syncline_connectors::conflict::{
     ConflictRecord, ConflictType, CountKey, Json, Place, QueueEntry, QueueState, Sides, Winner,
 };
-use syncline_connectors::sql::identifier::Dialect;
+use syncline_connectors::mysql::MYSQL;
+use syncline_connectors::postgres::POSTGRES;
+use syncline_connectors::sql::dialect::Dialect;
 use syncline_connectors::sql::ledger::{Counts, Ledger, Tables, Waiting};
+use syncline_connectors::sqlite::SQLITE;
 
 use crate::harness::{Finished, Pipeline, mariadb, postgres};
 
@@ -98,7 +101,7 @@ fn record(id: i64) -> ConflictRecord {
 
 /// The records of a sink: two conflicts in the queue, of which one is decided, and three that were
 /// decided at once.
-fn kept(dialect: Dialect, sink: &str) -> Vec<String> {
+fn kept(dialect: &'static Dialect, sink: &str) -> Vec<String> {
     let ledger = Ledger::new(dialect, "pipeline", sink);
     let tables = Tables {
         history: true,
@@ -259,7 +262,7 @@ async fn conflicts_of_a_sqlite_sink_are_shown() {
 
     let fill = |name: &str, sink: &str| {
         let database = rusqlite::Connection::open(path(name)).expect("the folder can be written");
-        for sql in kept(Dialect::Sqlite, sink) {
+        for sql in kept(&SQLITE, sink) {
             database.execute(&sql, []).expect("the statement holds");
         }
     };
@@ -298,7 +301,7 @@ async fn conflicts_of_a_postgres_sink_are_shown_and_a_sink_that_is_gone_is_named
         .command(&["conflicts", "list", pipeline.file()])
         .await;
     expect(&nothing, 0, &["0 open conflicts"]);
-    for sql in kept(Dialect::Postgres, "billing") {
+    for sql in kept(&POSTGRES, "billing") {
         target.execute(&sql).await;
     }
     shows_what_is_kept(&pipeline).await;
@@ -662,7 +665,7 @@ async fn conflicts_of_a_mariadb_sink_are_shown() {
         .command(&["conflicts", "list", pipeline.file()])
         .await;
     expect(&nothing, 0, &["0 open conflicts"]);
-    for sql in kept(Dialect::Mysql, "billing") {
+    for sql in kept(&MYSQL, "billing") {
         target.execute(&sql).await;
     }
     shows_what_is_kept(&pipeline).await;

@@ -5,8 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::fingerprint;
-use super::source::{FileSource, Lines};
-use super::tail::{LINE_BYTES_MAX, failed};
+use super::lines::Lines;
+use super::tail::failed;
 use crate::error::{Error, Result};
 use crate::record::{Incarnation, Partition};
 use crate::source::{Extent, Wanted};
@@ -19,13 +19,12 @@ const BLOCK_BYTES: u64 = 64 << 10;
 /// # Errors
 /// `Configuration` where there is no such file, where an instant or a group is asked for, or where an
 /// offset does not begin a line.
-pub(super) fn survey(config: &FileSource, wanted: &Wanted) -> Result<Vec<Extent>> {
+pub(super) fn survey(files: &Lines, wanted: &Wanted) -> Result<Vec<Extent>> {
     if wanted.time.is_some() {
         return Err(Error::configuration(
             "a file has no offset of an instant: name an offset in bytes, the beginning or the end",
         ));
     }
-    let files = Lines::open(config, true, LINE_BYTES_MAX)?;
     let mut extents = Vec::new();
     for partition in files.found() {
         let (high, broken) = end(partition, wanted.offset)
@@ -90,6 +89,7 @@ fn end(partition: &Partition, offset: Option<i64>) -> std::io::Result<(i64, bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file::tail::{Framing, LINE_BYTES_MAX};
 
     #[test]
     fn the_end_is_that_of_the_last_whole_line_and_an_offset_begins_a_line() {
@@ -97,13 +97,13 @@ mod tests {
         let path = folder.path().join("a.jsonl");
         let check = |text: &str, offset: Option<i64>, expect: Option<i64>| {
             std::fs::write(&path, text).unwrap();
-            let config = serde_json::json!({"path": path, "format": "debezium-json"});
-            let config: FileSource = serde_json::from_value(config).unwrap();
+            let path = path.to_str().unwrap();
+            let files = Lines::open(path, Framing::Lines, true, LINE_BYTES_MAX).unwrap();
             let wanted = Wanted {
                 offset,
                 ..Wanted::default()
             };
-            let found = survey(&config, &wanted).ok();
+            let found = survey(&files, &wanted).ok();
             assert_eq!(
                 found.map(|found| found[0].high),
                 expect,

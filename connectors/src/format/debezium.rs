@@ -25,8 +25,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::topic::{Progress, Topic};
-use super::envelope::{Envelope, EnvelopeReader, Head, Metadata, Part};
+use super::envelope::{Envelope, EnvelopeReader, Part};
 use super::fault::{Fault, Parsed};
+use super::head::{Head, Metadata};
 use super::origin::Origins;
 use super::reading::Placeholder;
 use super::record_key::Payload;

@@ -6,7 +6,7 @@
 use arrow::array::BooleanBufferBuilder;
 
 use super::column::Column;
-use super::envelope::Head;
+use super::head::Head;
 use super::layout::{Layout, Span};
 use super::reading::Placeholder;
 use super::scan::Cursor;

@@ -11,8 +11,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use super::column::Column;
-use super::envelope::{Head, Metadata};
 use super::fault::{Fault, Parsed};
+use super::head::{Head, Metadata};
 use super::keys::{KeyOrder, STRANGER};
 use super::reading::{Placeholder, Reading};
 use super::scan::Cursor;

@@ -3,7 +3,7 @@
 //! A change without an origin is never left out: it was made by a user of the source. A delete, a
 //! truncate and a change of a key are left out like any other change.
 
-use super::envelope::Head;
+use super::head::Head;
 
 /// Patterns of origins; see the module docs.
 #[derive(Debug)]

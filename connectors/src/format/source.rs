@@ -5,8 +5,8 @@
 //! template costs one comparison for each stretch; any other is walked field by field, and the
 //! template learns which of its values change. What is read never depends on the template.
 
-use super::envelope::Head;
 use super::fault::Parsed;
+use super::head::Head;
 use super::keys::{KeyOrder, STRANGER};
 use super::scan::Cursor;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::column::Column;
 use super::decimal;
-use super::envelope::{Head, Metadata};
 use super::fault::Parsed;
+use super::head::{Head, Metadata};
 use super::images::Images;
 use super::layout::{ABSENT, Layout, Span};
 use super::observed::Observed;

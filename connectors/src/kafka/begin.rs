@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{REQUEST_TIMEOUT, Reports, failed};
+use super::client::Reports;
+use super::failure::{REQUEST_TIMEOUT, expired, failed};
 use super::gather::Beginning;
 use super::place::Place;
-use super::reader::Task;
+use super::task::Task;
 use super::{Start, place, topic, topic_id};
 use crate::assignment::{Assignment, Known, Remember, Standing};
 use crate::error::{Error, Result};
@@ -348,23 +349,6 @@ pub(super) fn seek(consumer: &BaseConsumer<Reports>, beginnings: &[Beginning]) -
         }
     }
     Ok(())
-}
-
-/// The position is not, or not any more, at the broker.
-pub(super) fn expired(partition: &Partition, asked: i64, low: i64, high: i64) -> Error {
-    let Partition { topic, number } = partition;
-    let cause = if asked < low {
-        format!(
-            "the records from there on were deleted before they were read; load the table anew, or accept the gap: syncline positions set FILE --to beginning --topic {topic} --partition {number}"
-        )
-    } else {
-        format!(
-            "the topic was made anew or cut short; if that was meant: syncline positions reset FILE --topic {topic}"
-        )
-    };
-    Error::configuration(format!(
-        "{partition} has no position {asked}: the broker holds {low} to {high}; {cause}"
-    ))
 }
 
 /// Partitions without offsets.

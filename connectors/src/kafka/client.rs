@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -20,8 +19,6 @@ use super::topic;
 use crate::error::{Error, Result};
 use crate::record::Partition;
 
-/// How long one question to a broker may take.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Queue of the client for one message besides its bytes, roughly.
 const MESSAGE_BYTES: u64 = 512;
 
@@ -222,86 +219,6 @@ pub(super) fn consume(settings: &mut ClientConfig, group: &str, memory_bytes: u6
 }
 
 /// What a caller does about an error of the client.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The client goes on by itself.
-    Passing,
-    /// The topic is not there.
-    UnknownTopic,
-    /// The offset is not there any more.
-    Expired,
-    /// A person has to do this.
-    Refused(&'static str),
-}
-
-/// What an error code means.
-pub(super) fn judge(code: RDKafkaErrorCode) -> Verdict {
-    use RDKafkaErrorCode as Code;
-    match code {
-        Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::InvalidTopic => Verdict::UnknownTopic,
-        Code::AutoOffsetReset | Code::OffsetOutOfRange | Code::NoOffset | Code::LogTruncation => {
-            Verdict::Expired
-        }
-        Code::Authentication
-        | Code::SaslAuthenticationFailed
-        | Code::UnsupportedSASLMechanism
-        | Code::IllegalSASLState
-        | Code::SecurityDisabled => Verdict::Refused(
-            "check `sasl.mechanism`, `sasl.username`, `sasl.password` and `security.protocol` in `properties`",
-        ),
-        Code::TopicAuthorizationFailed => {
-            Verdict::Refused("grant this user READ and DESCRIBE on the topic")
-        }
-        Code::GroupAuthorizationFailed => {
-            Verdict::Refused("grant this user READ on the group, or set another `group`")
-        }
-        Code::ClusterAuthorizationFailed => {
-            Verdict::Refused("grant this user access to the cluster")
-        }
-        Code::InvalidGroupId | Code::GroupMaxSizeReached => Verdict::Refused("set another `group`"),
-        Code::InconsistentGroupProtocol => Verdict::Refused(
-            "the group's other members assign partitions in another way: set `partition.assignment.strategy` in `properties` as they do, or another `group`",
-        ),
-        Code::InvalidSessionTimeout => {
-            Verdict::Refused("set `session.timeout.ms` in `properties` to what the brokers allow")
-        }
-        Code::FencedInstanceId | Code::Fenced => Verdict::Refused(
-            "another process is a member with the same `instance`: give each process its own",
-        ),
-        Code::BadMessage
-        | Code::BadCompression
-        | Code::InvalidMessage
-        | Code::InvalidMessageSize
-        | Code::InvalidRecord => {
-            Verdict::Refused("the broker's copy is damaged: restore it from a replica")
-        }
-        Code::MessageSizeTooLarge => {
-            Verdict::Refused("raise `receive.message.max.bytes` in `properties`")
-        }
-        Code::UnsupportedVersion | Code::UnsupportedFeature | Code::UnsupportedCompressionType => {
-            Verdict::Refused("the brokers and this client do not understand each other")
-        }
-        Code::Fatal => Verdict::Refused("the client cannot go on"),
-        _ => Verdict::Passing,
-    }
-}
-
-/// An error of a call that was made on purpose, `what` was being done.
-pub(super) fn failed(what: &str, error: KafkaError) -> Error {
-    let verdict = error.rdkafka_error_code().map_or(Verdict::Passing, judge);
-    match verdict {
-        Verdict::Refused(remedy) => Error::configuration_from(format!("{what}: {remedy}"), error),
-        Verdict::UnknownTopic => Error::configuration_from(
-            format!("{what}: the topic does not exist; create it or correct `topics`"),
-            error,
-        ),
-        Verdict::Passing | Verdict::Expired => Error::unavailable(what, error),
-    }
-}
-
 /// Opens a client.
 pub(super) fn open<C, T>(settings: &ClientConfig, brokers: &str, context: C) -> Result<T>
 where
@@ -328,26 +245,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn r16_an_error_code_says_what_to_do() {
-        use RDKafkaErrorCode as Code;
-        for (code, passing) in [
-            (Code::AllBrokersDown, true),
-            (Code::BrokerTransportFailure, true),
-            (Code::OperationTimedOut, true),
-            (Code::NotCoordinator, true),
-            (Code::PollExceeded, true),
-            (Code::NotLeaderForPartition, true),
-            (Code::SaslAuthenticationFailed, false),
-            (Code::TopicAuthorizationFailed, false),
-            (Code::UnknownTopicOrPartition, false),
-            (Code::AutoOffsetReset, false),
-            (Code::BadMessage, false),
-        ] {
-            assert_eq!(judge(code) == Verdict::Passing, passing, "{code:?}");
-        }
-    }
 
     #[test]
     fn the_queue_follows_the_budget_and_the_user_cannot_lift_the_bound() {

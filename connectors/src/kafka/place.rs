@@ -3,7 +3,7 @@
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{REQUEST_TIMEOUT, failed};
+use super::failure::{REQUEST_TIMEOUT, failed};
 use super::{Start, topic};
 use crate::error::Result;
 use crate::record::Partition;

@@ -11,11 +11,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 
-use super::client::{self, LogOnly, Verdict, judge};
+use super::client::{self, LogOnly};
+use super::failure::{Verdict, failed, judge};
 use super::{KafkaSource, Lane, Start, Topics};
 use crate::assignment::from_the_start;
 use crate::error::{Error, Result};
-use crate::format::Format;
+use crate::format::{Decoding, Format};
 use crate::record::Records;
 use crate::source::{Event, Limits};
 
@@ -153,7 +154,7 @@ impl KafkaWriter {
             Some(code) if judge(code) == Verdict::UnknownTopic => {
                 Error::configuration_from(format!("{what}: create the topic"), error)
             }
-            _ => client::failed(&what, error),
+            _ => failed(&what, error),
         }
     }
 }
@@ -174,14 +175,7 @@ pub fn read_topic(
         topics: Topics::One(topic.to_owned()),
         group: format!("syncline-read-{topic}"),
         start: Start::Earliest,
-        format: Format::DebeziumJson,
-        schema: None,
-        key: None,
-        key_columns: Default::default(),
-        unavailable: None,
-        ignore_origins: Vec::new(),
-        deleted: None,
-        csv: None,
+        decoding: Decoding::new(Format::DebeziumJson),
         instance: None,
         properties: properties.clone(),
     };

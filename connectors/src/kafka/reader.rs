@@ -16,10 +16,12 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::begin::{Begun, begin, check_incarnation, list_from, list_of, seek};
-use super::client::{Rebalance, Reports, failed};
+use super::client::{Rebalance, Reports};
+use super::failure::failed;
 use super::gather::Gather;
+use super::task::Task;
 use super::trouble::Trouble;
-use super::{Start, Topics, headers, place, topic_id, watermark};
+use super::{headers, place, topic_id, watermark};
 use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
@@ -34,25 +36,6 @@ const CLOCK_ROWS: usize = 256;
 /// How often it is looked whether a topic was made again while it is read, and how long that may take.
 const ID_INTERVAL: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 const ID_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// What a reader is told when it is opened.
-pub(super) struct Task {
-    pub(super) brokers: String,
-    pub(super) topics: Topics,
-    pub(super) group: String,
-    pub(super) start: Start,
-    /// `--once`: the partitions of this lane with their end offsets, no group protocol.
-    pub(super) once: Option<Vec<(Partition, i64)>>,
-}
-
-impl Task {
-    /// Where `--once` stops.
-    pub(super) fn end(&self, partition: &Partition) -> Option<i64> {
-        let once = self.once.as_deref()?;
-        let found = once.iter().find(|(known, _)| known == partition)?;
-        Some(found.1)
-    }
-}
 
 /// A consumer; see the module docs.
 pub(super) struct Reader {

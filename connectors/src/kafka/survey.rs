@@ -7,6 +7,7 @@ use rdkafka::consumer::BaseConsumer;
 
 use super::begin::committed;
 use super::client::{self, Reports};
+use super::failure::REQUEST_TIMEOUT;
 use super::place::Place;
 use super::{KafkaSource, place, refuse_properties, topic, topic_id};
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ fn ask(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
     let partitions = topic::matching(&consumer, &config.brokers, config.topics.names())?;
     let names: BTreeSet<Arc<str>> = partitions.iter().map(|known| known.topic.clone()).collect();
     let names: Vec<Arc<str>> = names.into_iter().collect();
-    let ids = topic_id::ids(&consumer, &names, client::REQUEST_TIMEOUT)?;
+    let ids = topic_id::ids(&consumer, &names, REQUEST_TIMEOUT)?;
     let group = match wanted.group && !partitions.is_empty() {
         true => committed(&consumer, partitions.iter())?,
         false => BTreeMap::new(),

@@ -5,7 +5,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use regex::Regex;
 
-use super::client::{REQUEST_TIMEOUT, failed};
+use super::failure::{REQUEST_TIMEOUT, failed};
 use super::gather::partition;
 use crate::error::{Error, Result};
 use crate::record::Partition;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::begin::expired;
-use super::client::{Reports, Verdict, judge};
+use super::client::Reports;
+use super::failure::expired;
+use super::failure::{Verdict, judge};
 use super::gather::Gather;
 use super::topic;
 use crate::error::{Error, Result};

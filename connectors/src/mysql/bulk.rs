@@ -112,7 +112,7 @@ impl Tables for Session {
         place: usize,
         texts: &[String],
     ) -> Result<Vec<String>, Failure> {
-        equality::ask(self, &table.columns[place], texts).await
+        equality::ask(self, table.columns[place].collation.as_ref(), texts).await
     }
 }
 

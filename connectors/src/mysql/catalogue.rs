@@ -2,6 +2,7 @@
 //!
 //! `SHOW` takes the name as a name, so that its case means what it means to every other statement.
 
+use crate::mysql::MYSQL;
 use std::collections::BTreeMap;
 
 use sqlx::MySqlConnection;
@@ -10,7 +11,7 @@ use super::failure::Failure;
 use super::session::{Server, rows, text};
 use crate::error::Error;
 use crate::sql::catalogue::{TargetColumn, TargetTable};
-use crate::sql::identifier::{Dialect, literal, quote};
+use crate::sql::identifier::{literal, quote};
 use crate::sql::target::Target;
 
 /// A table with what only MySQL knows of it.
@@ -39,7 +40,7 @@ pub(super) async fn read(
     server: &Server,
     target: &Target,
 ) -> Result<Option<Found>, Failure> {
-    let quoted = target.quoted(Dialect::Mysql)?;
+    let quoted = target.quoted(&MYSQL)?;
     let created = match rows(connection, &format!("SHOW CREATE TABLE {quoted}")).await {
         Ok(created) => created,
         Err(Failure::Stale(_)) => return Ok(None),
@@ -177,7 +178,7 @@ impl Found {
     pub(super) fn attributes(&self, column: &str) -> Result<&str, Error> {
         let known = self.table.column(column).map(|column| &column.sql_type);
         let line = |sql_type: &String| {
-            let start = format!("\n  {} {sql_type}", quote(Dialect::Mysql, column).ok()?);
+            let start = format!("\n  {} {sql_type}", quote(&MYSQL, column).ok()?);
             let (_, rest) = self.definition.split_once(&start)?;
             let line = rest.lines().next()?;
             Some(line.trim_end_matches(','))

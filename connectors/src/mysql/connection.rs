@@ -1,18 +1,20 @@
 //! What MySQL does for the SQL engine.
 
+use crate::mysql::MYSQL;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::session::Session;
-use super::{MysqlSink, catalogue, positions};
+use super::{MysqlSink, catalogue};
 use crate::error::{Error, Result};
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::positions::Execute as _;
 use crate::sql::positions::read;
 use crate::sql::target::Target;
 
@@ -30,7 +32,7 @@ impl Settings for MysqlSink {
 impl Connection for Session {
     type Settings = MysqlSink;
 
-    const DIALECT: Dialect = Dialect::Mysql;
+    const DIALECT: &'static Dialect = &MYSQL;
 
     async fn open(settings: &MysqlSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         Self::open(settings, identity, purpose).await
@@ -62,11 +64,11 @@ impl SchemaLock for Session {
                 "a table has changed while it was written: compare it with the columns of the changes",
             )));
         }
-        positions::lock_schemas(self).await
+        self.connection.begin_schema_change().await
     }
 
     async fn unlock_schema(&mut self) -> Result<(), Failure> {
-        positions::unlock_schemas(self).await
+        self.connection.end_schema_change(true).await
     }
 
     async fn revision(&mut self) -> Result<Option<i64>, Failure> {

@@ -10,13 +10,12 @@
 use arrow::datatypes::{DataType, Field};
 
 use super::failure::Failure;
-use super::prepare::Column;
 use super::session::Session;
+use super::types::{is_binary, is_text, split};
 use crate::conflict::ConflictPolicy;
 use crate::error::Result;
 use crate::sql::equality::{Equality, Texts, unknown};
 use crate::sql::ledger::Tables;
-use crate::sql::types::mysql::{is_binary, is_text, split};
 
 /// Texts that are asked for in one statement.
 const ASKED_MAX: usize = 500;
@@ -146,10 +145,10 @@ pub(super) fn equality(
 /// How the target writes these texts of a key column.
 pub(super) async fn ask(
     session: &mut Session,
-    column: &Column,
+    collation: Option<&Collation>,
     texts: &[String],
 ) -> Result<Vec<String>, Failure> {
-    let Some(collation) = &column.collation else {
+    let Some(collation) = collation else {
         return Ok(texts.to_vec());
     };
     let mut answers = Vec::with_capacity(texts.len());

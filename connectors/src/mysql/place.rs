@@ -3,8 +3,8 @@
 //! A strict MySQL refuses most of what it cannot keep. The rest is refused here: see
 //! [`Place::check`] and the places where cells are written.
 
+use super::types::{is_binary, is_text, split};
 use crate::conflict::Number;
-use crate::sql::types::mysql::{is_binary, is_text, split};
 
 /// Why a value cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,16 +1,27 @@
 //! Syncline's own tables in MySQL: how their statements run.
 
+use crate::mysql::MYSQL;
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::failure::{Failure, failure};
-use super::session::{Session, describe, integer, rows, texts};
-use crate::sql::identifier::Dialect;
+use super::lock;
+use super::session::{rows, texts};
+use crate::error::Error;
+use crate::sql::dialect::Dialect;
+use crate::sql::failure::describe;
 use crate::sql::ledger::Row;
-use crate::sql::positions::{Execute, MYSQL_DDL_LOCK, MYSQL_DDL_LOCK_SECONDS, busy};
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::{Execute, is_one};
+
+/// Serialises sessions that create or alter tables at the same time.
+const DDL_LOCK: &str = "syncline_ddl";
+
+/// How long a session waits for it.
+const DDL_LOCK_SECONDS: u32 = 60;
 
 impl Execute for MySqlConnection {
     type Failure = Failure;
-    const DIALECT: Dialect = Dialect::Mysql;
+    const DIALECT: &'static Dialect = &MYSQL;
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
         let found = rows(self, sql).await?;
@@ -29,20 +40,35 @@ impl Execute for MySqlConnection {
     fn is_duplicate(failure: &Failure) -> bool {
         matches!(failure, Failure::Data(refused) if refused.duplicate.is_some())
     }
-}
-
-/// Takes the lock under which schemas change.
-pub(super) async fn lock_schemas(session: &mut Session) -> Result<(), Failure> {
-    let sql = format!("SELECT COALESCE(GET_LOCK('{MYSQL_DDL_LOCK}', {MYSQL_DDL_LOCK_SECONDS}), 0)");
-    let rows = session.rows(&sql).await?;
-    match rows.first().map(|row| integer(row, 0)).transpose()? {
-        Some(1) => Ok(()),
-        _ => Err(busy().into()),
+    async fn begin_schema_change(&mut self) -> Result<(), Failure> {
+        let sql = format!("SELECT CAST(GET_LOCK('{DDL_LOCK}', {DDL_LOCK_SECONDS}) AS char)");
+        if is_one(&Execute::rows(self, &sql).await?) {
+            return Ok(());
+        }
+        let busy = Error::Unavailable {
+            message: format!(
+                "another session changes tables for longer than {DDL_LOCK_SECONDS} s: try again"
+            ),
+            cause: None,
+        };
+        Err(busy.into())
     }
-}
 
-/// Gives it back.
-pub(super) async fn unlock_schemas(session: &mut Session) -> Result<(), Failure> {
-    let sql = format!("SELECT RELEASE_LOCK('{MYSQL_DDL_LOCK}')");
-    session.rows(&sql).await.map(drop)
+    // What was changed is committed by itself.
+    async fn end_schema_change(&mut self, _succeeded: bool) -> Result<(), Failure> {
+        let sql = format!("SELECT CAST(RELEASE_LOCK('{DDL_LOCK}') AS char)");
+        Execute::rows(self, &sql).await.map(drop)
+    }
+
+    async fn share(&mut self, lock: &SinkLock) -> Result<(), Failure> {
+        lock::share(self, lock).await
+    }
+
+    async fn take_alone(&mut self, lock: &SinkLock, shares: bool) -> Result<bool, Failure> {
+        lock::take_alone(self, lock, shares).await
+    }
+
+    async fn release(&mut self, lock: &SinkLock) -> Result<(), Failure> {
+        lock::release(self, lock).await
+    }
 }

@@ -3,6 +3,7 @@
 //! Evolution commits by itself in MySQL. It runs before the write begins, under a lock that all
 //! Syncline sessions of the server share.
 
+use crate::mysql::MYSQL;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, SchemaRef};
@@ -12,15 +13,15 @@ use super::equality::{Collation, equality};
 use super::place::Place;
 use super::read::Reader;
 use super::session::Server;
+use super::types::split;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{Action, statement};
 use crate::sql::conflict::Comparison;
 use crate::sql::equality::Equality;
-use crate::sql::identifier::{Dialect, quote};
+use crate::sql::identifier::quote;
 use crate::sql::target::Target;
-use crate::sql::types::mysql::split;
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
 
@@ -130,7 +131,7 @@ impl Prepared {
                     &column.sql_type,
                 )?);
             }
-            let quoted = quote(Dialect::Mysql, name)?;
+            let quoted = quote(&MYSQL, name)?;
             readers.push(Reader::of(
                 &format!("t.{quoted}"),
                 &column.sql_type,
@@ -180,7 +181,7 @@ impl Prepared {
             DeleteMode::Soft => {
                 let named = found.table.named(&options.soft_delete_column, options.case);
                 let name = named.map_or(&options.soft_delete_column, |column| &column.name);
-                Some(quote(Dialect::Mysql, name)?)
+                Some(quote(&MYSQL, name)?)
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
@@ -192,8 +193,8 @@ impl Prepared {
         Ok(Self {
             schema,
             name: target.to_string(),
-            target: target.quoted(Dialect::Mysql)?,
-            quoted_key_index: quote(Dialect::Mysql, &key_index)?,
+            target: target.quoted(&MYSQL)?,
+            quoted_key_index: quote(&MYSQL, &key_index)?,
             key_index,
             oid: found.identity.clone(),
             references: found.references.clone(),
@@ -271,18 +272,18 @@ pub(super) fn evolution(
     found: Option<&Found>,
     action: Action,
 ) -> Result<String> {
-    let quoted = &target.quoted(Dialect::Mysql)?;
+    let quoted = &target.quoted(&MYSQL)?;
     let sql = match (action, found) {
         (Action::Widen { column, sql_type }, Some(found)) => {
             let sql_type = format!("{sql_type}{}", found.attributes(&column)?);
-            statement(Dialect::Mysql, quoted, &Action::Widen { column, sql_type })?
+            statement(&MYSQL, quoted, &Action::Widen { column, sql_type })?
         }
         (action @ Action::Create { .. }, _) => format!(
             "{} ENGINE = InnoDB COLLATE {}",
-            statement(Dialect::Mysql, quoted, &action)?,
+            statement(&MYSQL, quoted, &action)?,
             server.collation()
         ),
-        (action, _) => statement(Dialect::Mysql, quoted, &action)?,
+        (action, _) => statement(&MYSQL, quoted, &action)?,
     };
     // A large table takes longer than a write may.
     let unlimited = if server.mariadb {

@@ -16,10 +16,10 @@ use sqlx::Row;
 
 use super::failure::{Failure, failure};
 use super::session::{Session, integer};
+use super::types::{is_binary, split};
 use crate::change::Logical;
 use crate::error::Result;
 use crate::format::{fit, read_cells};
-use crate::sql::types::mysql::{is_binary, split};
 use crate::text::write_string;
 
 /// JSON that no column reads: a value that its type cannot say.

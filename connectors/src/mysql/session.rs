@@ -15,7 +15,9 @@ use super::failure::{Failure, failure};
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
+use crate::sql::failure::describe;
 use crate::sql::ledger;
+use crate::sql::positions::Execute as _;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables};
@@ -103,7 +105,7 @@ impl Session {
     ) -> Result<(), Failure> {
         create_tables(&mut self.connection, tombstones).await?;
         let lock = SinkLock::new(&identity.pipeline, &identity.sink);
-        lock.share(&mut self.connection).await?;
+        self.connection.share(&lock).await?;
         self.written =
             targets::check(&mut self.connection, identity, &config.options.table, None).await?;
         self.execute(&format!(
@@ -339,10 +341,4 @@ fn settings(config: &MysqlSink, server: &Server) -> String {
         ));
     }
     settings
-}
-
-/// The first words of a statement, for messages.
-pub(super) fn describe(sql: &str) -> String {
-    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
-    format!("running {} …", words.join(" "))
 }

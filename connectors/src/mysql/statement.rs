@@ -17,9 +17,9 @@ use super::prepare::{Column, Prepared};
 use super::session::DECISIONS;
 use super::stage::{DELETES, UPSERTS};
 use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
+use crate::mysql::MYSQL;
 use crate::sink::Identity;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
-use crate::sql::identifier::Dialect;
 use crate::sql::patterns::BLIND_DELETE;
 use crate::sql::version::VersionKind;
 
@@ -238,7 +238,7 @@ impl Statements<'_> {
             tie: Tie::Target,
             ..self.policy.clone()
         };
-        let predicates = Predicates::new(Dialect::Mysql, &policy, Some(decided));
+        let predicates = Predicates::new(&MYSQL, &policy, Some(decided));
         let mut assignments: Vec<String> = self
             .written(set)
             .map(|column| format!("t.{} = {}", column.name, predicates.value(&sides(column))))
@@ -277,7 +277,7 @@ impl Statements<'_> {
             ..self.policy.clone()
         };
         let version = self.version(self.sets_version(set));
-        Predicates::new(Dialect::Mysql, &newest, version).upsert_wins(&[])
+        Predicates::new(&MYSQL, &newest, version).upsert_wins(&[])
     }
 
     /// The target's row is not what the source deleted, or the source does not say what that was.
@@ -294,7 +294,7 @@ impl Statements<'_> {
     }
 
     fn predicates(&self, with_version: bool) -> Predicates<'_> {
-        Predicates::new(Dialect::Mysql, self.policy, self.version(with_version))
+        Predicates::new(&MYSQL, self.policy, self.version(with_version))
     }
 
     /// Both versions. A delete's is that of its image, else its event time (C6); event times are

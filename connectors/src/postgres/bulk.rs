@@ -1,6 +1,7 @@
 //! What PostgreSQL does with a load: rows are copied into the staging table, and one statement each
 //! deletes and upserts, and returns what became of them.
 
+use crate::postgres::POSTGRES;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
@@ -29,7 +30,6 @@ use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::decide::Settlement;
 use crate::sql::equality::Equality;
 use crate::sql::failure::{Refused, RefusedRow};
-use crate::sql::identifier::Dialect;
 use crate::sql::patterns::{INSERT, UPDATE, insert_sets};
 use crate::sql::target::Target;
 
@@ -85,11 +85,7 @@ impl Tables for Session {
         _: Option<&catalogue::Found>,
         action: Action,
     ) -> Result<String, Error> {
-        statement(
-            Dialect::Postgres,
-            &target.quoted(Dialect::Postgres)?,
-            &action,
-        )
+        statement(&POSTGRES, &target.quoted(&POSTGRES)?, &action)
     }
 
     async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
@@ -121,7 +117,17 @@ impl Tables for Session {
         place: usize,
         texts: &[String],
     ) -> Result<Vec<String>, Failure> {
-        equality::ask(self, table, &table.columns[place], texts).await
+        let column = &table.columns[place];
+        let name = table.schema.field(column.index).name();
+        let asked = format!("column {name:?} of table {:?}", table.name);
+        equality::ask(
+            &mut self.connection,
+            &column.sql_type,
+            &column.kind,
+            texts,
+            &asked,
+        )
+        .await
     }
 }
 
@@ -510,7 +516,14 @@ async fn held(
     let read::Found {
         exists,
         mut columns,
-    } = read(session, "s.row", &readers, &statements.held(), count).await?;
+    } = read(
+        &mut session.connection,
+        "s.row",
+        &readers,
+        &statements.held(),
+        count,
+    )
+    .await?;
     let marked = prepared.mark.as_ref().and_then(|_| {
         let (column, _) = columns.pop()?;
         let bits = column.as_boolean();
@@ -548,8 +561,14 @@ async fn graves(
     }
     let field = &prepared.placed.fields()[version.column];
     let reader = Reader::of(&expression, sql_type, field);
-    let read::Found { mut columns, .. } =
-        read(session, "s.row", &[reader], &statements.graves(), count).await?;
+    let read::Found { mut columns, .. } = read(
+        &mut session.connection,
+        "s.row",
+        &[reader],
+        &statements.graves(),
+        count,
+    )
+    .await?;
     Ok(columns.pop().map(|(column, _)| column))
 }
 

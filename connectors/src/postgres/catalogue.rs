@@ -1,10 +1,10 @@
 //! Reads a table from Postgres' catalogue.
 
+use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::failure::{Failure, failure};
 use crate::sql::catalogue::{TargetColumn, TargetTable};
-use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 
 /// A table with what only Postgres knows of it.
@@ -93,7 +93,7 @@ pub(super) async fn read(
     connection: &mut PgConnection,
     target: &Target,
 ) -> Result<Option<Found>, Failure> {
-    let quoted = target.quoted(Dialect::Postgres)?;
+    let quoted = target.quoted(&POSTGRES)?;
     let doing = format!("reading the catalogue for table {:?}", target.to_string());
     let fail = |error| failure(&doing, error);
     // Opening pg_class makes the session take note of what others created meanwhile.

@@ -1,18 +1,20 @@
 //! What PostgreSQL does for the SQL engine.
 
+use crate::postgres::POSTGRES;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::session::Session;
-use super::{PostgresSink, catalogue, positions};
+use super::{PostgresSink, catalogue};
 use crate::error::Result;
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 use crate::sql::ledger::Row;
+use crate::sql::positions::Execute as _;
 use crate::sql::positions::read;
 use crate::sql::target::Target;
 
@@ -30,7 +32,7 @@ impl Settings for PostgresSink {
 impl Connection for Session {
     type Settings = PostgresSink;
 
-    const DIALECT: Dialect = Dialect::Postgres;
+    const DIALECT: &'static Dialect = &POSTGRES;
 
     async fn open(settings: &PostgresSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         Self::open(settings, identity, purpose).await
@@ -56,15 +58,11 @@ impl Connection for Session {
 
 impl SchemaLock for Session {
     async fn lock_schema(&mut self) -> Result<(), Failure> {
-        self.execute(&format!(
-            "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({})",
-            positions::DDL_LOCK
-        ))
-        .await
+        self.connection.begin_schema_change().await
     }
 
     async fn unlock_schema(&mut self) -> Result<(), Failure> {
-        self.execute("COMMIT").await
+        self.connection.end_schema_change(true).await
     }
 
     async fn revision(&mut self) -> Result<Option<i64>, Failure> {

@@ -16,7 +16,7 @@ use arrow::datatypes::{
     Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 
-use super::instant::{date, microseconds, timestamp};
+use super::instant::{Unfit, date, microseconds, timestamp};
 use super::numeric::{put_decimal, put_decimal_wide};
 use crate::error::{Error, Result};
 
@@ -25,13 +25,6 @@ pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// What stands after the last row.
 pub(super) const TRAILER: &[u8] = &(-1_i16).to_be_bytes();
-
-/// Why a value cannot be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unfit {
-    pub(super) rule: &'static str,
-    pub(super) reason: &'static str,
-}
 
 const NUL: Unfit = Unfit {
     rule: "22021 character_not_in_repertoire",

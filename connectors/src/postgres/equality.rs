@@ -6,13 +6,11 @@
 //! form, and types whose equality is not known here (`jsonb`, composites, ranges of numerics).
 
 use arrow::datatypes::{DataType, Field};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalogue::Kind;
 use super::exact;
 use super::failure::{Failure, failure};
-use super::prepare::{Column, Prepared};
-use super::session::Session;
 use crate::error::Result;
 use crate::sql::equality::{Equality, unknown};
 use crate::sql::types::split_type;
@@ -121,14 +119,15 @@ pub(super) fn normal(sql_type: &str, value: &str) -> String {
     }
 }
 
-/// How the target writes these texts of a key column.
+/// How the target writes these texts of the key column at `place`: `column "id" of table "t"`.
 pub(super) async fn ask(
-    session: &mut Session,
-    prepared: &Prepared,
-    column: &Column,
+    connection: &mut PgConnection,
+    sql_type: &str,
+    kind: &Kind,
     texts: &[String],
+    place: &str,
 ) -> Result<Vec<String>, Failure> {
-    let (base, _) = split_type(&column.sql_type);
+    let (base, _) = split_type(sql_type);
     // Without a length `character` would be one character.
     let plain = match base.as_str() {
         "character" => "bpchar",
@@ -138,13 +137,7 @@ pub(super) async fn ask(
     let typed = format!("u.v::{plain}");
     let normal = format!("({})::text", normal(&base, &typed));
     // What the target would change in silence stays as it is, and is refused with its row.
-    let changes = exact::changes(
-        &DataType::Utf8,
-        "text",
-        &column.sql_type,
-        &column.kind,
-        "u.v",
-    );
+    let changes = exact::changes(&DataType::Utf8, "text", sql_type, kind, "u.v");
     let normal = match changes {
         Some(changes) => format!("CASE WHEN {changes} THEN u.v ELSE {normal} END"),
         None => normal,
@@ -152,23 +145,14 @@ pub(super) async fn ask(
     // A text with a NUL character is in no table.
     let sql =
         format!("SELECT {normal} FROM unnest($1::text[]) WITH ORDINALITY AS u (v, n) ORDER BY u.n");
-    let fail = |error| {
-        let name = prepared.schema.field(column.index).name();
-        failure(
-            &format!(
-                "comparing keys in column {name:?} of table {:?}",
-                prepared.name
-            ),
-            error,
-        )
-    };
+    let fail = |error| failure(&format!("comparing keys in {place}"), error);
     let sent: Vec<Option<&str>> = texts
         .iter()
         .map(|text| (!text.contains('\0')).then_some(text.as_str()))
         .collect();
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(&sent)
-        .fetch_all(&mut session.connection)
+        .fetch_all(connection)
         .await
         .map_err(fail)?;
     rows.iter()

@@ -5,7 +5,12 @@
 
 use arrow::datatypes::TimeUnit;
 
-use super::copy::Unfit;
+/// Why a value cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) rule: &'static str,
+    pub(super) reason: &'static str,
+}
 
 /// Microseconds and days from 1970-01-01 to 2000-01-01, where Postgres begins to count.
 pub(super) const EPOCH_US: i64 = 946_684_800_000_000;

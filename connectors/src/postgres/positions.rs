@@ -1,19 +1,21 @@
 //! Syncline's own tables in PostgreSQL: how their statements run.
 
+use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::failure::{Failure, failure};
-use super::session::describe;
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
+use crate::sql::failure::describe;
 use crate::sql::ledger::Row;
-use crate::sql::positions::{Execute, POSTGRES_DDL_LOCK};
+use crate::sql::positions::lock::SinkLock;
+use crate::sql::positions::{Execute, is_one};
 
 /// Serialises sessions that create or alter tables at the same time.
-pub(super) const DDL_LOCK: i64 = POSTGRES_DDL_LOCK;
+pub(super) const DDL_LOCK: i64 = 0x5379_6e63_6c69_6e65;
 
 impl Execute for PgConnection {
     type Failure = Failure;
-    const DIALECT: Dialect = Dialect::Postgres;
+    const DIALECT: &'static Dialect = &POSTGRES;
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, Failure> {
         let doing = describe(sql);
@@ -39,5 +41,36 @@ impl Execute for PgConnection {
     // The statements say themselves what is to happen then.
     fn is_duplicate(_: &Failure) -> bool {
         false
+    }
+    async fn begin_schema_change(&mut self) -> Result<(), Failure> {
+        let sql = format!(
+            "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({DDL_LOCK})"
+        );
+        Execute::execute(self, &sql).await.map(drop)
+    }
+
+    async fn end_schema_change(&mut self, succeeded: bool) -> Result<(), Failure> {
+        let end = if succeeded { "COMMIT" } else { "ROLLBACK" };
+        Execute::execute(self, end).await.map(drop)
+    }
+
+    async fn share(&mut self, lock: &SinkLock) -> Result<(), Failure> {
+        let sql = format!(
+            "SELECT pg_advisory_lock_shared({})::text",
+            lock.key() as i64
+        );
+        self.rows(&sql).await.map(drop)
+    }
+
+    // A session's own shared lock is not in its way.
+    async fn take_alone(&mut self, lock: &SinkLock, _shares: bool) -> Result<bool, Failure> {
+        let key = lock.key() as i64;
+        let sql = format!("SELECT pg_try_advisory_lock({key})::integer::text");
+        Ok(is_one(&self.rows(&sql).await?))
+    }
+
+    async fn release(&mut self, lock: &SinkLock) -> Result<(), Failure> {
+        let sql = format!("SELECT pg_advisory_unlock({})::text", lock.key() as i64);
+        self.rows(&sql).await.map(drop)
     }
 }

@@ -3,6 +3,7 @@
 //! Evolution runs in a transaction of its own, under a lock that all Syncline sessions of the
 //! database share, before the write begins.
 
+use crate::postgres::POSTGRES;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
@@ -18,7 +19,7 @@ use crate::sql::bulk::Shape;
 
 use crate::sql::conflict::Comparison;
 use crate::sql::equality::Equality;
-use crate::sql::identifier::{Dialect, quote};
+use crate::sql::identifier::quote;
 use crate::sql::types::split_type;
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 use crate::sql::{DeleteMode, Options};
@@ -151,7 +152,7 @@ impl Prepared {
             }
             columns.push(Column {
                 index,
-                name: quote(Dialect::Postgres, name)?,
+                name: quote(&POSTGRES, name)?,
                 key: key.contains(&index),
                 sql_type: column.sql_type.clone(),
                 staged,
@@ -195,14 +196,14 @@ impl Prepared {
             DeleteMode::Soft => {
                 let named = found.table.named(&options.soft_delete_column, options.case);
                 let name = named.map_or(&options.soft_delete_column, |column| &column.name);
-                Some(quote(Dialect::Postgres, name)?)
+                Some(quote(&POSTGRES, name)?)
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
         Ok(Self {
             schema,
             name: target.to_string(),
-            target: target.quoted(Dialect::Postgres)?,
+            target: target.quoted(&POSTGRES)?,
             oid: found.oid,
             references: found.references.clone(),
             partitioned: found.partitioned,

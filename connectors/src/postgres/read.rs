@@ -5,6 +5,7 @@
 //! rounded (R3). The format is that of PostgreSQL's documentation of `COPY` and of the types' `send`
 //! functions.
 
+use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -22,7 +23,6 @@ use super::copy::HEADER;
 use super::failure::{Failure, failure};
 use super::instant::{EPOCH_US, days};
 use super::numeric::Numeric;
-use super::session::Session;
 use crate::error::{Error, Result};
 use crate::format::{fit, read_cells};
 use crate::sql::types::split_type;
@@ -105,7 +105,7 @@ pub(super) struct Found {
 /// Reads `columns`; `rest` is the SQL from `FROM` on, of which `number` is a row's place among
 /// `count`. Rows that do not come are absent.
 pub(super) async fn read(
-    session: &mut Session,
+    connection: &mut PgConnection,
     number: &str,
     columns: &[Reader],
     rest: &str,
@@ -119,7 +119,7 @@ pub(super) async fn read(
     let fail = |error| failure("reading the target's rows", error);
     let mut bytes = Vec::new();
     {
-        let mut stream = session.connection.copy_out_raw(&sql).await.map_err(fail)?;
+        let mut stream = connection.copy_out_raw(&sql).await.map_err(fail)?;
         while let Some(chunk) = stream.try_next().await.map_err(fail)? {
             bytes.extend_from_slice(&chunk);
         }

@@ -19,8 +19,10 @@ use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
+use crate::sql::failure::describe;
 use crate::sql::identifier::literal;
 use crate::sql::ledger;
+use crate::sql::positions::Execute as _;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables};
@@ -172,7 +174,7 @@ async fn set_up(
     let tombstones = version_column(&config.options.conflict)?.is_some();
     create_tables(connection, tombstones).await?;
     let lock = SinkLock::new(&identity.pipeline, &identity.sink);
-    lock.share(connection).await?;
+    connection.share(&lock).await?;
     let written = targets::check(connection, identity, &config.options.table, None).await?;
     introduce(connection, config, identity).await?;
     Ok(written)
@@ -309,10 +311,4 @@ pub(super) async fn open_connection(
         .await
         .map_err(|error| failure(&doing, error).into_error())?;
     Ok((connection, link))
-}
-
-/// The first words of a statement, for messages.
-pub(super) fn describe(sql: &str) -> String {
-    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
-    format!("running {} …", words.join(" "))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use sqlx::Row;
 
-use super::copy::{Cells, HEADER, TRAILER, Unfit};
+use super::copy::{Cells, HEADER, TRAILER};
 use super::failure::{Failure, failure};
 use super::instant::EPOCH_US;
+use super::instant::Unfit;
 use super::prepare::{Column, Prepared};
 use super::session::Session;
 use super::statement::Statements;

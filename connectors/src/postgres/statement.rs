@@ -10,10 +10,11 @@ mod golden;
 use super::equality::normal;
 use super::prepare::{Column, Prepared};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
+use crate::postgres::POSTGRES;
 use crate::sink::Identity;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 use crate::sql::patterns::{BLIND_DELETE, DELETE, INSERT, UPDATE};
 use crate::sql::version::VersionKind;
 
@@ -498,7 +499,7 @@ impl Statements<'_> {
 
     fn predicates(&self, from: From, with_version: bool) -> Predicates<'_> {
         let version = self.version(from, with_version);
-        Predicates::new(Dialect::Postgres, self.policy, version)
+        Predicates::new(&POSTGRES, self.policy, version)
     }
 
     /// Both versions. A delete's is that of its image, else its event time (C6); event times are
@@ -557,7 +558,7 @@ impl Statements<'_> {
             strategy: Strategy::NewestWins,
             ..self.policy.clone()
         };
-        Some(Predicates::new(Dialect::Postgres, &newest, Some(sides)).upsert_wins(&[]))
+        Some(Predicates::new(&POSTGRES, &newest, Some(sides)).upsert_wins(&[]))
     }
 
     fn own_tombstones(&self) -> String {

@@ -18,6 +18,7 @@
 //! Before its first write a sink has only its own options and the catalogue to make them from, which
 //! is enough where the table exists and both `table` and `key` are fixed.
 
+use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalogue;
@@ -30,7 +31,7 @@ use crate::conflict::{ConflictPolicy, Strategy, Tie};
 use crate::error::{Error, Result as SinkResult};
 use crate::sink::Identity;
 use crate::sql::catalogue::TargetColumn;
-use crate::sql::identifier::{Dialect, literal, quote};
+use crate::sql::identifier::{literal, quote};
 use crate::sql::target::Target;
 use crate::sql::types::split_type;
 use crate::sql::version::VersionKind;
@@ -144,7 +145,7 @@ impl<'a> Remembered<'a> {
             .iter()
             .map(|&at| {
                 let TargetColumn { name, sql_type, .. } = &columns[at];
-                Ok((quote(Dialect::Postgres, name)?, sql_type.clone()))
+                Ok((quote(&POSTGRES, name)?, sql_type.clone()))
             })
             .collect::<SinkResult<Vec<(String, String)>>>()?;
         Ok(Some(Self {
@@ -152,9 +153,9 @@ impl<'a> Remembered<'a> {
             tie: options.conflict.tie,
             oid: found.oid,
             name: target.to_string(),
-            target: target.quoted(Dialect::Postgres)?,
+            target: target.quoted(&POSTGRES)?,
             key,
-            version: quote(Dialect::Postgres, &columns[version].name)?,
+            version: quote(&POSTGRES, &columns[version].name)?,
             kind,
         }))
     }

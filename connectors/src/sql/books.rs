@@ -21,7 +21,7 @@ use crate::conflict::{
 };
 use crate::error::{Error, Result};
 use crate::sink::Identity;
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 
 /// After so many conflicts in the history it is looked at whether old ones have to go.
 const PRUNE_AFTER: usize = 5_000;
@@ -80,7 +80,7 @@ impl<'a> Keys<'a> {
 impl Books {
     /// Those of the sink of `identity`.
     pub(crate) fn new(
-        dialect: Dialect,
+        dialect: &'static Dialect,
         identity: &Identity,
         policy: &ConflictPolicy,
         now_ms: i64,
@@ -117,7 +117,7 @@ impl Books {
 
     /// Those of a session that only reads: they enter nothing, and no conflict of a key is waited for.
     pub(crate) fn read_only(
-        dialect: Dialect,
+        dialect: &'static Dialect,
         identity: &Identity,
         policy: &ConflictPolicy,
     ) -> Result<Self> {

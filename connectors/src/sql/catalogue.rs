@@ -11,10 +11,12 @@ use arrow::datatypes::{Field, Schema};
 
 use crate::change::is_undeclared;
 use crate::error::{Error, Result};
-use crate::sql::identifier::{Dialect, quote};
+use crate::sql::dialect::Dialect;
+use crate::sql::dialect::Fit;
+use crate::sql::identifier::quote;
 use crate::sql::names::{Case, same_but_case, tell};
-use crate::sql::types::{Fit, arrow_field, default_type, fit, key_type, text_type};
-use crate::sql::undeclared::{Kinds, Suit, is_lent, suit};
+use crate::sql::types::{arrow_field, default_type, fit, key_type, text_type};
+use crate::sql::undeclared::kinds::{Kind, Kinds, Suit, is_lent, suit};
 use crate::sql::{Evolution, Options};
 
 /// A table that exists.
@@ -237,7 +239,7 @@ impl Wanted<'_> {
 /// # Errors
 /// `Configuration` where the policy does not allow what it takes; names the column and the remedy.
 pub fn plan(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     wanted: &Wanted<'_>,
     found: Option<&TargetTable>,
     evolution: Evolution,
@@ -260,7 +262,7 @@ pub fn plan(
 ///
 /// # Errors
 /// As [`quote`].
-pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<String> {
+pub fn statement(dialect: &'static Dialect, table: &str, action: &Action) -> Result<String> {
     let name = |column: &String| quote(dialect, column);
     Ok(match action {
         Action::Create { columns, key } => {
@@ -290,7 +292,7 @@ pub fn statement(dialect: Dialect, table: &str, action: &Action) -> Result<Strin
         }
         Action::Widen { column, sql_type } => format!(
             "ALTER TABLE {table} {}",
-            (dialect.words().alter_type)(&name(column)?, sql_type)
+            (dialect.alter_type)(&name(column)?, sql_type)
         ),
         Action::Rename { column, to } => format!(
             "ALTER TABLE {table} RENAME COLUMN {} TO {}",
@@ -309,12 +311,12 @@ fn evolves(evolution: Evolution) -> bool {
 
 /// Two columns of the changes that would be one column of the target.
 fn check_apart(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     wanted: &Wanted<'_>,
     table: Option<&TargetTable>,
     columns: &[Option<String>],
 ) -> Result<()> {
-    let folds = wanted.case == Case::Fold || dialect.folds_names();
+    let folds = wanted.case == Case::Fold || dialect.folds_names;
     let exists = |name: &str| table.is_some_and(|table| table.column(name).is_some());
     let names = wanted.schema.fields().iter().map(|field| field.name());
     let mut seen: Vec<(&String, &String)> = Vec::new();
@@ -325,7 +327,7 @@ fn check_apart(
                 || (folds && same_but_case(other, column) && !(exists(other) && exists(column)))
         };
         if let Some((other, _)) = seen.iter().find(|(_, other)| one(other)) {
-            let exact = if dialect.folds_names() {
+            let exact = if dialect.folds_names {
                 ""
             } else {
                 ", or write case = \"exact\" in the sink"
@@ -340,7 +342,7 @@ fn check_apart(
     Ok(())
 }
 
-fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
+fn create(dialect: &'static Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result<Plan> {
     if !evolves(evolution) {
         return Err(Error::configuration(format!(
             "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
@@ -355,7 +357,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
         let is_key = wanted.key.contains(name);
         let made_of = match (is_undeclared(field), wanted.kinds.get(index)) {
             (true, Some(kinds)) => kinds.first.zip(kinds.made(dialect, name)),
-            _ => Some(((0, super::undeclared::Kind::Text), field.as_ref().clone())),
+            _ => Some(((0, Kind::Text), field.as_ref().clone())),
         };
         let made_of = made_of.filter(|_| Some(name.as_str()) != wanted.soft_delete_column);
         placed.push(made_of.as_ref().map(|_| name.clone()));
@@ -397,7 +399,7 @@ fn create(dialect: Dialect, wanted: &Wanted<'_>, evolution: Evolution) -> Result
 ///
 /// # Errors
 /// As [`plan`].
-pub(crate) fn would_make(dialect: Dialect, wanted: &Wanted<'_>) -> Result<TargetTable> {
+pub(crate) fn would_make(dialect: &'static Dialect, wanted: &Wanted<'_>) -> Result<TargetTable> {
     let plan = create(dialect, wanted, Evolution::Evolve)?;
     let mut table = TargetTable::default();
     plan.actions.iter().for_each(|action| table.after(action));
@@ -405,7 +407,7 @@ pub(crate) fn would_make(dialect: Dialect, wanted: &Wanted<'_>) -> Result<Target
 }
 
 struct Planner<'a> {
-    dialect: Dialect,
+    dialect: &'static Dialect,
     wanted: &'a Wanted<'a>,
     table: &'a TargetTable,
     evolution: Evolution,
@@ -559,7 +561,7 @@ impl Planner<'_> {
     fn place_new(&mut self, index: usize, field: &Field) -> Result<Option<String>> {
         let name = field.name();
         let alike = |column: &&TargetColumn| same_but_case(&column.name, name);
-        if self.dialect.folds_names()
+        if self.dialect.folds_names
             && let Some(column) = self.table.columns.iter().find(alike)
         {
             return Err(self.refusal(
@@ -648,7 +650,7 @@ impl Planner<'_> {
 }
 
 /// A type that the changes can only carry as text (`inet`, an enum): text is no change of it.
-fn is_foreign(dialect: Dialect, column: &TargetColumn) -> bool {
+fn is_foreign(dialect: &'static Dialect, column: &TargetColumn) -> bool {
     let read = arrow_field(dialect, &column.name, &column.sql_type);
     default_type(dialect, &read).is_ok_and(|text| text == text_type(dialect))
         || column.sql_type.starts_with("bit")

@@ -12,7 +12,7 @@
 //! source deleted: it applies (C6).
 
 use crate::conflict::{ConflictPolicy, Detect, Strategy, Tie};
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 
 /// The two sides of a column, as SQL expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct VersionSides {
 /// A policy, ready to be written as SQL.
 #[derive(Debug, Clone)]
 pub struct Predicates<'a> {
-    dialect: Dialect,
+    dialect: &'static Dialect,
     policy: &'a ConflictPolicy,
     version: Option<VersionSides>,
 }
@@ -58,7 +58,7 @@ pub struct Predicates<'a> {
 impl<'a> Predicates<'a> {
     /// `version` is there for every strategy that compares versions.
     pub fn new(
-        dialect: Dialect,
+        dialect: &'static Dialect,
         policy: &'a ConflictPolicy,
         version: Option<VersionSides>,
     ) -> Self {
@@ -232,9 +232,9 @@ fn any(terms: Vec<String>) -> String {
     format!("({})", terms.join(" OR "))
 }
 
-fn differ(dialect: Dialect, sides: &Sides) -> String {
+fn differ(dialect: &'static Dialect, sides: &Sides) -> String {
     let Sides { source, target, .. } = sides;
-    let words = dialect.words();
+    let words = dialect;
     match sides.comparison {
         Comparison::Exact => (words.differs)(target, source),
         Comparison::Stored => (words.differs_stored)(target, source),
@@ -244,6 +244,8 @@ fn differ(dialect: Dialect, sides: &Sides) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::POSTGRES;
+    use crate::sqlite::SQLITE;
     use rusqlite::Connection;
 
     /// What the texts say for one pair of versions, asked of SQLite.
@@ -265,7 +267,7 @@ mod tests {
             target: target.to_owned(),
             threshold: threshold.map(str::to_owned),
         };
-        let predicates = Predicates::new(Dialect::Sqlite, &policy, Some(version));
+        let predicates = Predicates::new(&SQLITE, &policy, Some(version));
         let sql = format!(
             "SELECT {}, {}",
             predicates.upsert_wins(&[]),
@@ -344,7 +346,7 @@ mod tests {
                 target: target_version.to_owned(),
                 threshold: None,
             };
-            let predicates = Predicates::new(Dialect::Sqlite, &policy, Some(version));
+            let predicates = Predicates::new(&SQLITE, &policy, Some(version));
             let sides = Sides {
                 source: source.to_owned(),
                 target: target.to_owned(),
@@ -369,7 +371,7 @@ mod tests {
     #[test]
     fn no_columns_never_differ() {
         let policy = ConflictPolicy::default();
-        let predicates = Predicates::new(Dialect::Postgres, &policy, None);
+        let predicates = Predicates::new(&POSTGRES, &policy, None);
         assert_eq!(predicates.differs(&[]), "FALSE");
     }
 }

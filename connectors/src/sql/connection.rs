@@ -10,8 +10,8 @@ use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
+use crate::sql::dialect::Dialect;
 use crate::sql::failure::Failure;
-use crate::sql::identifier::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::target::Target;
 
@@ -40,7 +40,7 @@ pub(crate) trait Connection: Sized + Send + 'static {
     type Settings: Settings;
 
     /// How its SQL is written.
-    const DIALECT: Dialect;
+    const DIALECT: &'static Dialect;
 
     /// Connects.
     ///

@@ -25,11 +25,10 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 
-pub(crate) use self::groups::{Groups, null_key};
+pub(crate) use self::groups::Groups;
 pub(crate) use self::net::Net;
 pub(crate) use self::report::{Report, Tally};
-use self::rows::{any, scatter};
-pub(in crate::sql) use self::rows::{scatter_bits, scatter_column};
+use super::scatter::{any, scatter, scatter_bits};
 use super::shadow::Shadow;
 use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation, take_bits, take_masks, take_rows};

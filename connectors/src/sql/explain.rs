@@ -17,76 +17,17 @@ use arrow::datatypes::{Field, Schema};
 use chrono::Utc;
 use serde_json::{Map, Value};
 
-use super::decide::{Facts, null_key};
+use super::decide::Facts;
+use super::keys::null_key;
 use super::version::refuse_skewed;
 use super::{DeleteMode, Evolution, Options};
 use crate::change::{Changes, Operation};
 use crate::conflict::{
-    Base, Conflict, ConflictBatch, Decisions, Json, Place, QueueEntry, Resolver, Sides, TargetRows,
-    Verdict, write_image, write_key,
+    Base, ConflictBatch, Decisions, Json, Place, Resolver, Sides, TargetRows, Verdict, write_image,
+    write_key,
 };
-use crate::error::{Error, RejectedRow, Result};
-use crate::record::{HeldPositions, Partition};
-
-/// What would become of one change now.
-#[derive(Debug, Clone)]
-pub struct Explained {
-    /// The table in the target: `name` or `schema.name`.
-    pub target: String,
-    /// Whether that table is there.
-    pub table_exists: bool,
-    /// The key columns of the row.
-    pub key: Json,
-    /// What happened to the row at the source.
-    pub operation: Operation,
-    /// Where the change came from.
-    pub place: Place,
-    /// Where its partition stands in the target; `None` where the target has never held any of it.
-    pub position: Option<i64>,
-    /// What would become of it, if it met the row now.
-    pub verdict: Verdict,
-    /// The conflict, where there is one.
-    pub conflict: Option<Conflict>,
-    /// The contested columns, and which strategy decides each: an object of names.
-    pub columns: Json,
-    /// Why it can never be written, where that is the verdict.
-    pub rejected: Option<RejectedRow>,
-    /// The row on all sides; `result` is what the target would hold.
-    pub rows: Sides,
-    /// Whether a base is known but for its values (`base = "shadow_hash"`).
-    pub base_is_hashed: bool,
-    /// Whether the target's row is only marked as deleted, and counts as absent.
-    pub marked: bool,
-    /// The version of the delete that took the row away, where it is kept (R12): an object of the
-    /// version column.
-    pub grave: Option<Json>,
-    /// Columns whose value in the target the type of the change cannot say.
-    pub foreign: Vec<String>,
-    /// Columns of the change that have no place in the target now.
-    pub unplaced: Vec<String>,
-    /// The open conflict of the key, behind which the change would wait.
-    pub open: Option<QueueEntry>,
-}
-
-impl Explained {
-    /// Whether the target holds the change already, so that it is passed over (R4).
-    pub fn is_applied(&self) -> bool {
-        self.position
-            .is_some_and(|position| self.place.position < position)
-    }
-
-    /// Adds where the sink stands, and which conflict of the key is open.
-    pub(crate) fn add(&mut self, positions: &HeldPositions, entries: Vec<QueueEntry>) {
-        let place = &self.place;
-        let partition = Partition {
-            topic: place.topic.as_str().into(),
-            number: place.partition,
-        };
-        self.position = positions.get(&partition).map(|held| held.next);
-        let mut entries = entries.into_iter();
-        self.open = entries.find(|entry| entry.target == self.target && entry.key == self.key);
-    }
-}
+use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 
 /// One change that somebody asks about.
 pub(crate) struct Question<'a> {
@@ -109,7 +50,7 @@ impl Question<'_> {
     ///
     /// # Errors
     /// As [`refuse_skewed`]; `Configuration` where there is not one change of a row.
-    pub(crate) fn without_asking(&self) -> Result<Option<Explained>> {
+    pub(crate) fn without_asking(&self) -> Result<Option<Explanation>> {
         if self.changes.len() != 1 || self.changes.operations[0] == Operation::Truncate {
             return Err(Error::configuration(
                 "one change of one row can be explained, and no truncate",
@@ -128,7 +69,7 @@ impl Question<'_> {
             None if ignored => Verdict::Keep,
             None => return Ok(None),
         };
-        Ok(Some(Explained {
+        Ok(Some(Explanation {
             verdict,
             rejected: refused,
             ..self.unanswered()
@@ -139,7 +80,7 @@ impl Question<'_> {
     ///
     /// # Errors
     /// As [`Resolver::resolve`].
-    pub(crate) fn answer(&self, facts: &Facts, resolver: &dyn Resolver) -> Result<Explained> {
+    pub(crate) fn answer(&self, facts: &Facts, resolver: &dyn Resolver) -> Result<Explanation> {
         let base = match (&facts.shadow, &self.changes.before) {
             (Some(shadow), _) => shadow.base(),
             (None, Some(before)) => Base::Image(before),
@@ -169,7 +110,7 @@ impl Question<'_> {
             _ => None,
         };
         let unanswered = self.unanswered();
-        Ok(Explained {
+        Ok(Explanation {
             verdict,
             conflict: decisions.conflicts.first().copied(),
             columns: self.contested(&decisions),
@@ -201,11 +142,11 @@ impl Question<'_> {
     }
 
     /// What is known of the change alone.
-    fn unanswered(&self) -> Explained {
+    fn unanswered(&self) -> Explanation {
         let changes = self.changes;
         let origin = changes.origins[0] as usize;
         let partition = &changes.records.partition(origin).partition;
-        Explained {
+        Explanation {
             target: self.target.to_owned(),
             table_exists: self.table_exists,
             key: Json(write_key(&changes.rows, self.key, 0)),

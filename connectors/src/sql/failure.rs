@@ -112,3 +112,9 @@ impl From<Error> for Failure {
         Self::Error(error)
     }
 }
+
+/// The first words of a statement, for messages.
+pub(crate) fn describe(sql: &str) -> String {
+    let words: Vec<&str> = sql.split_whitespace().take(3).collect();
+    format!("running {} …", words.join(" "))
+}

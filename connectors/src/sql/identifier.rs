@@ -3,56 +3,14 @@
 //! A name from data or configuration is always quoted, never pasted. What a database would cut
 //! short or cannot hold (empty, NUL, too long) is refused, so that two names never become one.
 
+use super::dialect::Dialect;
 use crate::error::{Error, Result};
-
-/// A database's way of writing SQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    /// PostgreSQL.
-    Postgres,
-    /// SQLite.
-    Sqlite,
-    /// MySQL and MariaDB.
-    Mysql,
-}
-
-impl Dialect {
-    /// Why the database cannot hold `name`; `None` where it can. Postgres cuts a name of more than
-    /// 63 bytes silently (`NAMEDATALEN` − 1). MySQL counts characters, of which those beyond the
-    /// Basic Multilingual Plane are none, and a name does not end with a blank.
-    fn refuses(self, name: &str) -> Option<String> {
-        match self {
-            Self::Postgres if name.len() > 63 => {
-                Some(format!("has {} bytes, the database takes 63", name.len()))
-            }
-            Self::Mysql if name.chars().count() > 64 => Some(format!(
-                "has {} characters, the database takes 64",
-                name.chars().count()
-            )),
-            Self::Mysql if name.chars().any(|letter| letter > '\u{ffff}') => {
-                Some("holds a character beyond U+FFFF, which the database does not take".to_owned())
-            }
-            Self::Mysql if name.ends_with(' ') => {
-                Some("ends with a blank, which the database does not take".to_owned())
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether two names of columns that differ in their case alone are one.
-    pub(crate) fn folds_names(self) -> bool {
-        match self {
-            Self::Postgres => false,
-            Self::Sqlite | Self::Mysql => true,
-        }
-    }
-}
 
 /// `name` as a quoted identifier of `dialect`.
 ///
 /// # Errors
 /// `Configuration` where the name is empty, holds a NUL or is one that the database does not take.
-pub fn quote(dialect: Dialect, name: &str) -> Result<String> {
+pub fn quote(dialect: &'static Dialect, name: &str) -> Result<String> {
     if name.is_empty() {
         return Err(Error::configuration(
             "a table or column name is empty: name it in the sink's options or with a map operator",
@@ -63,12 +21,12 @@ pub fn quote(dialect: Dialect, name: &str) -> Result<String> {
             "the name {name:?} holds a NUL character: rename it with a map operator"
         )));
     }
-    if let Some(why) = dialect.refuses(name) {
+    if let Some(why) = (dialect.refuses)(name) {
         return Err(Error::configuration(format!(
             "the name {name:?} {why}: rename it with a map operator"
         )));
     }
-    let mark = dialect.words().mark;
+    let mark = dialect.mark;
     let inside = name.replace(mark, &format!("{mark}{mark}"));
     Ok(format!("{mark}{inside}{mark}"))
 }
@@ -83,9 +41,12 @@ pub fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mysql::MYSQL;
+    use crate::postgres::POSTGRES;
+    use crate::sqlite::SQLITE;
 
     fn check(name: &str, expect: Result<&str, &str>) {
-        match (quote(Dialect::Postgres, name), expect) {
+        match (quote(&POSTGRES, name), expect) {
             (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
             (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
@@ -110,12 +71,11 @@ mod tests {
 
     #[test]
     fn mysql_counts_characters_and_has_its_own_marks() {
-        let check =
-            |name: &str, expect: Result<&str, &str>| match (quote(Dialect::Mysql, name), expect) {
-                (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
-                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
-                (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
-            };
+        let check = |name: &str, expect: Result<&str, &str>| match (quote(&MYSQL, name), expect) {
+            (Ok(quoted), Ok(text)) => assert_eq!(quoted, text),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (found, expect) => panic!("{name:?}: found {found:?}, expected {expect:?}"),
+        };
         let longest = "ü".repeat(64);
         check("id", Ok("`id`"));
         check("x`; DROP TABLE t; --", Ok("`x``; DROP TABLE t; --`"));
@@ -128,7 +88,7 @@ mod tests {
 
     #[test]
     fn sqlite_takes_long_names() {
-        assert!(quote(Dialect::Sqlite, &"n".repeat(200)).is_ok());
+        assert!(quote(&SQLITE, &"n".repeat(200)).is_ok());
     }
 
     #[test]

@@ -15,6 +15,9 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 
+use crate::change::Changes;
+use crate::error::RejectedRow;
+
 /// The key of every row of a batch.
 pub(crate) enum Keys {
     Integers(ScalarBuffer<i64>),
@@ -151,5 +154,19 @@ pub(crate) fn integers(column: &ArrayRef) -> Option<ScalarBuffer<i64>> {
             ScalarBuffer::new(data.buffers()[0].clone(), data.offset(), data.len())
         }
         _ => return None,
+    })
+}
+
+/// What is wrong with the key of a row, where it has none (R2).
+pub(crate) fn null_key(changes: &Changes, key: &[usize], row: usize) -> Option<RejectedRow> {
+    let column = key.iter().copied().find(|&column| {
+        changes.rows.column(column).is_null(row) || changes.is_unset(column, row)
+    })?;
+    let name = changes.rows.schema_ref().field(column).name().clone();
+    Some(RejectedRow {
+        row,
+        rule: "R2 key".to_owned(),
+        reason: format!("key column `{name}` has no value"),
+        field: Some(name),
     })
 }

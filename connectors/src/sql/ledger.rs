@@ -25,7 +25,8 @@ pub(crate) use self::history::read_record;
 pub use self::queue::Waiting;
 pub(crate) use self::queue::read_entry;
 pub use self::tables::Tables;
-use super::identifier::{Dialect, literal, quote};
+use super::dialect::Dialect;
+use super::identifier::{literal, quote};
 use crate::error::{Error, Result};
 
 /// The history of conflicts.
@@ -52,14 +53,18 @@ pub type Row = Vec<Option<String>>;
 /// The statements of one sink of one pipeline.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    dialect: Dialect,
+    dialect: &'static Dialect,
     pipeline: String,
     sink: String,
 }
 
 impl Ledger {
     /// For the sink `sink` of `pipeline`.
-    pub fn new(dialect: Dialect, pipeline: impl Into<String>, sink: impl Into<String>) -> Self {
+    pub fn new(
+        dialect: &'static Dialect,
+        pipeline: impl Into<String>,
+        sink: impl Into<String>,
+    ) -> Self {
         Self {
             dialect,
             pipeline: pipeline.into(),
@@ -78,7 +83,7 @@ impl Ledger {
     }
 
     /// The dialect of the statements.
-    pub fn dialect(&self) -> Dialect {
+    pub fn dialect(&self) -> &'static Dialect {
         self.dialect
     }
 
@@ -124,12 +129,12 @@ impl Ledger {
     }
 
     fn as_text(&self, expression: &str) -> String {
-        format!("CAST({expression} AS {})", self.dialect.words().cast_text)
+        format!("CAST({expression} AS {})", self.dialect.cast_text)
     }
 
     /// Where `part` first stands in `text`, from 1; 0 where it does not.
     fn place_of(&self, text: &str, part: &str) -> String {
-        let position = self.dialect.words().position;
+        let position = self.dialect.position;
         format!("{position}({text}, {})", literal(part))
     }
 
@@ -163,7 +168,7 @@ impl Ledger {
 }
 
 /// A constant name of this module, quoted: some are words of one dialect or another.
-fn name_of(dialect: Dialect, name: &str) -> String {
+fn name_of(dialect: &'static Dialect, name: &str) -> String {
     quote(dialect, name)
         .expect("the names of Syncline's own tables and columns are short and plain")
 }

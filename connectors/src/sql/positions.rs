@@ -9,8 +9,8 @@
 //!   position under a pipeline that runs.
 //! - `store`: positions for a person who looks at them or moves them.
 //!
-//! A database says how it runs a statement ([`Execute`]); everything else is the same text or differs
-//! by [`Dialect`]. Duplicate: a position that is there already is not inserted, which the caller sees
+//! A database says how it runs a statement and takes a lock ([`Execute`]); everything else is the same
+//! text, or differs by [`Dialect`]. Duplicate: a position that is there already is not inserted, which the caller sees
 //! as a fence. Null: an incarnation that a source does not say leaves what is kept.
 
 pub(crate) mod lock;
@@ -20,24 +20,24 @@ pub(crate) mod targets;
 
 use std::future::Future;
 
+use self::lock::SinkLock;
 use super::POSITIONS_TABLE;
 use super::connection::Connection;
+use super::dialect::Dialect;
 use super::failure::Failure;
-use super::identifier::{Dialect, literal};
+use super::identifier::literal;
 use super::ledger::Row;
 use crate::error::{Error, Result};
 use crate::record::{Held, HeldPositions, Partition, Span};
 use crate::sink::Identity;
-pub(crate) use tables::{
-    MYSQL_DDL_LOCK, MYSQL_DDL_LOCK_SECONDS, POSTGRES_DDL_LOCK, busy, create_tables,
-};
+pub(crate) use tables::create_tables;
 
 /// What the statements here need of a connection.
 pub(crate) trait Execute: Send {
     /// Why a statement failed.
     type Failure: From<Error> + Into<Error> + Send;
     /// How the database writes SQL.
-    const DIALECT: Dialect;
+    const DIALECT: &'static Dialect;
 
     /// Runs one statement and gives its rows, of which every column is a text.
     fn rows(&mut self, sql: &str) -> impl Future<Output = Result<Vec<Row>, Self::Failure>> + Send;
@@ -47,6 +47,32 @@ pub(crate) trait Execute: Send {
 
     /// Whether it failed because such a row is there already.
     fn is_duplicate(failure: &Self::Failure) -> bool;
+
+    /// Waits until no other session changes tables, and keeps them from it.
+    fn begin_schema_change(&mut self) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+
+    /// Ends it; where it did not succeed, what can be taken back is.
+    fn end_schema_change(
+        &mut self,
+        succeeded: bool,
+    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+
+    /// Takes the lock of a sink for a session that writes; it is given back when the connection ends.
+    /// `Unavailable` where somebody moves the positions for long.
+    fn share(&mut self, lock: &SinkLock) -> impl Future<Output = Result<(), Self::Failure>> + Send;
+
+    /// Takes the lock alone, if no session holds it, except this one where it `shares` it.
+    fn take_alone(
+        &mut self,
+        lock: &SinkLock,
+        shares: bool,
+    ) -> impl Future<Output = Result<bool, Self::Failure>> + Send;
+
+    /// Gives back what [`Execute::take_alone`] took.
+    fn release(
+        &mut self,
+        lock: &SinkLock,
+    ) -> impl Future<Output = Result<(), Self::Failure>> + Send;
 }
 
 /// A value of a column that is never null.
@@ -54,6 +80,12 @@ fn text(row: &Row, column: usize) -> Result<&str> {
     row.get(column)
         .and_then(|value| value.as_deref())
         .ok_or_else(|| unreadable("a value is missing"))
+}
+
+/// Whether the one value that a statement gave is 1.
+pub(crate) fn is_one(rows: &[Row]) -> bool {
+    rows.first()
+        .is_some_and(|row| text(row, 0).is_ok_and(|text| text == "1"))
 }
 
 fn number<T: std::str::FromStr>(row: &Row, column: usize) -> Result<T> {
@@ -68,28 +100,8 @@ fn unreadable(why: &str) -> Error {
     ))
 }
 
-/// The column `partition`, a word of MySQL's.
-fn partition_column(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Postgres | Dialect::Sqlite => "partition",
-        Dialect::Mysql => "`partition`",
-    }
-}
-
-fn as_text(dialect: Dialect, expression: &str) -> String {
-    let kind = match dialect {
-        Dialect::Postgres | Dialect::Sqlite => "text",
-        Dialect::Mysql => "char",
-    };
-    format!("CAST({expression} AS {kind})")
-}
-
-fn now(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Postgres => "now()",
-        Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
-        Dialect::Mysql => "UTC_TIMESTAMP(6)",
-    }
+fn as_text(dialect: &'static Dialect, expression: &str) -> String {
+    format!("CAST({expression} AS {})", dialect.cast_text)
 }
 
 fn owner(identity: &Identity) -> String {
@@ -123,10 +135,10 @@ pub(crate) async fn read_offsets<C: Connection>(
     Ok(held(session.query(&sql).await?)?)
 }
 
-fn select(dialect: Dialect, identity: &Identity, incarnation: &str) -> String {
+fn select(dialect: &'static Dialect, identity: &Identity, incarnation: &str) -> String {
     format!(
         "SELECT topic, {}, {}, {incarnation} FROM {POSITIONS_TABLE} WHERE {}",
-        as_text(dialect, partition_column(dialect)),
+        as_text(dialect, dialect.own_tables.partition),
         as_text(dialect, "position"),
         owner(identity)
     )
@@ -160,9 +172,10 @@ pub(crate) async fn advance<E: Execute>(
     }
     let mut sorted: Vec<&Span> = spans.iter().collect();
     sorted.sort_by(|left, right| left.partition.cmp(&right.partition));
-    let statements = match E::DIALECT {
-        Dialect::Postgres => in_bulk(identity, &sorted),
-        Dialect::Sqlite | Dialect::Mysql => one_by_one(E::DIALECT, identity, &sorted),
+    let statements = if E::DIALECT.updates_from_values {
+        in_bulk(identity, &sorted)
+    } else {
+        one_by_one(E::DIALECT, identity, &sorted)
     };
     match connection.execute(&statements.join("; ")).await {
         Ok(moved) => Ok(moved == spans.len() as u64),
@@ -242,14 +255,10 @@ fn in_bulk(identity: &Identity, spans: &[&Span]) -> Vec<String> {
 }
 
 /// Each statement names one row by its whole key, so that it locks no other lane's.
-fn one_by_one(dialect: Dialect, identity: &Identity, spans: &[&Span]) -> Vec<String> {
-    let (owner, now) = (owner(identity), now(dialect));
-    let number_column = partition_column(dialect);
-    // MySQL cannot say this of one reason alone: there the error is told apart.
-    let unless_there = match dialect {
-        Dialect::Postgres | Dialect::Sqlite => " ON CONFLICT DO NOTHING",
-        Dialect::Mysql => "",
-    };
+fn one_by_one(dialect: &'static Dialect, identity: &Identity, spans: &[&Span]) -> Vec<String> {
+    let (owner, now) = (owner(identity), dialect.now);
+    let number_column = dialect.own_tables.partition;
+    let unless_there = dialect.unless_there;
     let (pipeline, sink, source) = (
         literal(&identity.pipeline),
         literal(&identity.sink),

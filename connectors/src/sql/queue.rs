@@ -14,10 +14,11 @@ use crate::conflict::{
 };
 use crate::conflict_queue::{ConflictQueue, Entries};
 use crate::error::Result;
+use crate::explanation::Explanation;
 use crate::sink::Identity;
 use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Purpose, Settings};
-use crate::sql::explain::{Explained, explain};
+use crate::sql::explain::explain;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{
     CONFLICTS_TABLE, COUNTS_TABLE, Ledger, QUEUE_TABLE, Row, read_entry, read_record,
@@ -147,7 +148,7 @@ impl<C: Bulk> ConflictQueue for SqlQueue<C> {
         changes: &Changes,
         source: &str,
         resolvers: &Arc<dyn Resolvers>,
-    ) -> Result<Explained> {
+    ) -> Result<Explanation> {
         let identity = self.identity(source);
         let (mut explained, positions) =
             explain::<C>(&self.settings, &identity, resolvers, changes).await?;

@@ -11,7 +11,7 @@ use crate::sql::bulk::Tables;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
 use crate::sql::ledger::{QUEUE_TABLE, Row};
-use crate::sql::table::PreparedTables;
+use crate::sql::prepared::PreparedTables;
 use crate::sql::target::Target;
 
 /// See the module docs.
@@ -59,10 +59,17 @@ impl<C: Tables> SqlSession<C> {
         Ok(session)
     }
 
-    /// Makes the tables of the books that are not there, and looks whether a conflict waits.
+    /// Creates the metadata tables that do not exist, and checks whether a conflict is open. Where all of
+    /// them exist, it runs no DDL and takes no lock.
     async fn create_own_tables(&mut self) -> Result<(), Failure> {
-        let statements = self.books.tables().create(C::DIALECT);
-        if !statements.is_empty() {
+        let tables = self.books.tables();
+        let mut all_exist = true;
+        for name in tables.names() {
+            all_exist = all_exist && self.exists(name).await?;
+        }
+        if !all_exist {
+            // Another session may create them first: every statement says IF NOT EXISTS.
+            let statements = tables.create(C::DIALECT);
             self.connection.lock_schema().await?;
             self.connection.execute(&statements.join("; ")).await?;
             self.connection.unlock_schema().await?;

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, UInt32Array, UInt64Array, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{interleave, take};
 
-use super::decide::{scatter_bits, scatter_column};
+use super::scatter::{scatter_bits, scatter_column};
 use crate::change::{Changes, Image, Operation};
 use crate::conflict::{Base, Hashes, hash_column};
 use crate::error::{Error, Result};

@@ -4,85 +4,20 @@
 //! Evolution runs under a lock that all Syncline sessions of the database share. Nothing is dropped; a
 //! replay of an older schema changes nothing (R15).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-use arrow::datatypes::SchemaRef;
 
 use crate::change::Changes;
 use crate::error::{Error, Result};
 use crate::sql::Options;
 use crate::sql::bulk::{Found, Shape, Tables};
-use crate::sql::catalogue::{Action, Plan, TargetTable, Wanted, plan};
+use crate::sql::catalogue::{Action, Plan, Wanted, plan};
 use crate::sql::decide::takes_resolver;
 use crate::sql::failure::Failure;
+use crate::sql::prepared::{Entry, PREPARED_MAX};
 use crate::sql::session::SqlSession;
 use crate::sql::target::Target;
-use crate::sql::undeclared::{Lender, Lent, Undeclared};
-
-/// Prepared tables that one session keeps; past it those that no write holds are forgotten.
-const PREPARED_MAX: usize = 256;
-
-/// See the module docs.
-pub(crate) struct PreparedTables<T> {
-    by_target: HashMap<Target, Vec<Entry<T>>>,
-    count: usize,
-    /// What is remembered of targets for columns that no schema declares.
-    lender: Lender,
-    /// The revision of the database's schema at which all of this was right.
-    revision: Option<i64>,
-}
-
-struct Entry<T> {
-    schema: SchemaRef,
-    key: Vec<usize>,
-    table: Arc<T>,
-    /// The target as it was found.
-    found: TargetTable,
-}
-
-impl<T> Default for PreparedTables<T> {
-    fn default() -> Self {
-        Self {
-            by_target: HashMap::new(),
-            count: 0,
-            lender: Lender::default(),
-            revision: None,
-        }
-    }
-}
-
-impl<T> PreparedTables<T> {
-    fn known(&self, target: &Target, schema: &SchemaRef, key: &[usize]) -> Option<&Arc<T>> {
-        let entries = self.by_target.get(target)?.iter();
-        let mut same = entries.filter(|entry| {
-            (Arc::ptr_eq(&entry.schema, schema) || entry.schema == *schema) && entry.key == key
-        });
-        same.next().map(|entry| &entry.table)
-    }
-
-    /// Takes out the tables that nobody else holds.
-    fn take_unused(&mut self) -> Vec<Arc<T>> {
-        let mut unused = Vec::new();
-        self.by_target.retain(|_, entries| {
-            let (used, free) = std::mem::take(entries)
-                .into_iter()
-                .partition(|entry| Arc::strong_count(&entry.table) > 1);
-            *entries = used;
-            unused.extend(free.into_iter().map(|entry: Entry<T>| entry.table));
-            !entries.is_empty()
-        });
-        self.count -= unused.len();
-        unused
-    }
-
-    /// Forgets everything: the schema is not what it was.
-    pub(crate) fn clear(&mut self) {
-        self.by_target.clear();
-        self.count = 0;
-        self.lender.forget();
-    }
-}
+use crate::sql::undeclared::{Lent, Undeclared};
 
 impl<C: Tables> SqlSession<C> {
     /// The prepared form of the target of `changes`: from before, or made now, in which case the target

@@ -7,7 +7,8 @@
 use crate::change::{Changes, Table};
 use crate::error::{Error, Result};
 use crate::sql::Options;
-use crate::sql::identifier::{Dialect, quote};
+use crate::sql::dialect::Dialect;
+use crate::sql::identifier::quote;
 
 /// A table in the target.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +51,7 @@ impl Target {
     ///
     /// # Errors
     /// As [`quote`].
-    pub fn quoted(&self, dialect: Dialect) -> Result<String> {
+    pub fn quoted(&self, dialect: &'static Dialect) -> Result<String> {
         let name = quote(dialect, &self.name)?;
         Ok(match &self.schema {
             Some(schema) => format!("{}.{name}", quote(dialect, schema)?),
@@ -141,6 +142,7 @@ fn fill(template: &str, part: &str, table: &Table) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::POSTGRES;
 
     fn check(template: &str, expect: Result<&str, &str>) {
         let table = Table {
@@ -151,7 +153,7 @@ mod tests {
         };
         match (Target::of(template, &table), expect) {
             (Ok(target), Ok(text)) => {
-                assert_eq!(target.quoted(Dialect::Postgres).unwrap(), text);
+                assert_eq!(target.quoted(&POSTGRES).unwrap(), text);
             }
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
             (found, expect) => panic!("{template:?}: found {found:?}, expected {expect:?}"),

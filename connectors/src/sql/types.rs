@@ -4,68 +4,37 @@
 //! where the database refuses the values that it cannot keep. What would lose digits (a float into a
 //! numeric, a timestamp into a date) does not fit, and the error says to cast it on purpose.
 
-pub(crate) mod mysql;
+use arrow::datatypes::{DataType, Field};
 
-use std::sync::Arc;
-
-use arrow::datatypes::{DataType, Field, TimeUnit};
-
-use crate::change::Logical;
 use crate::error::{Error, Result};
-use crate::sql::identifier::Dialect;
-
-/// How a column of the changes goes into a column of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fit {
-    /// Every value has its place.
-    Fits,
-    /// The database converts each value, and refuses those that it cannot keep.
-    Checked,
-    /// As [`Fit::Checked`]; with this type every value would have its place.
-    Widen(String),
-    /// Values would be changed, or there is no conversion.
-    Mismatch,
-}
+use crate::sql::dialect::{Dialect, Fit};
 
 /// The type that a new column gets.
 ///
 /// # Errors
 /// `Configuration` for a type that no column holds, such as a struct.
-pub fn default_type(dialect: Dialect, field: &Field) -> Result<String> {
-    match dialect {
-        Dialect::Postgres => postgres_type(field),
-        Dialect::Sqlite => sqlite_type(field),
-        Dialect::Mysql => mysql::default_type(field),
-    }
+pub fn default_type(dialect: &'static Dialect, field: &Field) -> Result<String> {
+    (dialect.column_type)(field)
 }
 
 /// Whether a column of the changes fits a column of `sql_type` (with its length and scale).
-pub fn fit(dialect: Dialect, field: &Field, sql_type: &str) -> Fit {
-    match dialect {
-        Dialect::Postgres => postgres_fit(field, sql_type),
-        // Any value goes into any column: a type is an affinity.
-        Dialect::Sqlite => Fit::Fits,
-        Dialect::Mysql => mysql::fit(field, sql_type),
-    }
+pub fn fit(dialect: &'static Dialect, field: &Field, sql_type: &str) -> Fit {
+    (dialect.fit)(field, sql_type)
 }
 
 /// The column of the changes that a target's column holds without loss; text for a type that is not
 /// known.
-pub fn arrow_field(dialect: Dialect, name: &str, sql_type: &str) -> Field {
-    match dialect {
-        Dialect::Postgres => postgres_field(name, sql_type),
-        Dialect::Sqlite => sqlite_field(name, sql_type),
-        Dialect::Mysql => mysql::arrow_field(name, sql_type),
-    }
+pub fn arrow_field(dialect: &'static Dialect, name: &str, sql_type: &str) -> Field {
+    (dialect.field)(name, sql_type)
 }
 
 /// The type that a new key column gets: MySQL has no unique index over a whole text without bounds.
 ///
 /// # Errors
 /// As [`default_type`].
-pub fn key_type(dialect: Dialect, field: &Field) -> Result<String> {
+pub fn key_type(dialect: &'static Dialect, field: &Field) -> Result<String> {
     let sql_type = default_type(dialect, field)?;
-    let bounded = dialect.words().key_types.iter();
+    let bounded = dialect.key_types.iter();
     let bounded = bounded
         .clone()
         .find(|(unbounded, _)| *unbounded == sql_type);
@@ -73,84 +42,17 @@ pub fn key_type(dialect: Dialect, field: &Field) -> Result<String> {
 }
 
 /// The type of a text without bounds.
-pub(crate) fn text_type(dialect: Dialect) -> &'static str {
-    dialect.words().text_type
+pub(crate) fn text_type(dialect: &'static Dialect) -> &'static str {
+    dialect.text_type
 }
 
-fn unsupported(field: &Field) -> Error {
+/// No column holds the type of `field`.
+pub(crate) fn unsupported(field: &Field) -> Error {
     Error::configuration(format!(
         "column {:?} is {}, which no SQL column holds: turn it into text or take it apart in a map operator",
         field.name(),
         field.data_type()
     ))
-}
-
-fn postgres_type(field: &Field) -> Result<String> {
-    if let Some(logical) = Logical::of(field) {
-        return Ok(match logical {
-            Logical::Json => "jsonb",
-            Logical::Uuid => "uuid",
-            Logical::Numeric => "numeric",
-            Logical::Bits(_) => "bit varying",
-            Logical::TimeTz => "time with time zone",
-            Logical::Interval => "interval",
-            Logical::Xml => "xml",
-        }
-        .to_owned());
-    }
-    Ok(match field.data_type() {
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint".to_owned(),
-        DataType::Int32 | DataType::UInt16 => "integer".to_owned(),
-        DataType::Int64 | DataType::UInt32 => "bigint".to_owned(),
-        DataType::UInt64 => "numeric(20,0)".to_owned(),
-        DataType::Float16 | DataType::Float32 => "real".to_owned(),
-        DataType::Float64 => "double precision".to_owned(),
-        DataType::Decimal32(precision, scale)
-        | DataType::Decimal64(precision, scale)
-        | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => {
-            let (digits, scale) = (i16::from(*precision), i16::from(*scale));
-            format!("numeric({},{})", digits - scale.min(0), scale.max(0))
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => {
-            "text".to_owned()
-        }
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => "bytea".to_owned(),
-        DataType::Date32 | DataType::Date64 => "date".to_owned(),
-        DataType::Time32(_) | DataType::Time64(_) => "time without time zone".to_owned(),
-        DataType::Timestamp(_, None) => "timestamp without time zone".to_owned(),
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone".to_owned(),
-        DataType::Duration(_) | DataType::Interval(_) => "interval".to_owned(),
-        DataType::Dictionary(_, value) => postgres_type(&retyped(field, value))?,
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            let element = postgres_type(item)?;
-            // An array of arrays is the same type: Postgres does not tell dimensions apart.
-            format!("{}[]", element.trim_end_matches("[]"))
-        }
-        _ => return Err(unsupported(field)),
-    })
-}
-
-fn sqlite_type(field: &Field) -> Result<String> {
-    Ok(match field.data_type() {
-        DataType::Boolean => "BOOLEAN",
-        data_type if data_type.is_integer() && *data_type != DataType::UInt64 => "INTEGER",
-        data_type if data_type.is_floating() => "REAL",
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => "BLOB",
-        DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => {
-            return Err(unsupported(field));
-        }
-        // Decimals, instants and lists as text: an affinity of NUMERIC would make floats of them.
-        _ => "TEXT",
-    }
-    .to_owned())
 }
 
 /// `numeric(12,2)` as `("numeric", [12, 2])`; `timestamp(3) with time zone` loses its number too.
@@ -168,375 +70,14 @@ pub fn split_type(sql_type: &str) -> (String, Vec<i32>) {
     (format!("{}{tail}", head.trim_end()), numbers)
 }
 
-const INTEGERS: [&str; 3] = ["smallint", "integer", "bigint"];
-const TEXTS: [&str; 4] = ["text", "character varying", "character", "citext"];
-
-fn postgres_fit(field: &Field, sql_type: &str) -> Fit {
-    use DataType as D;
-    let (base, numbers) = split_type(sql_type);
-    let base = match base.as_str() {
-        // With fields, and where it is no array.
-        fields if fields.starts_with("interval ") && !fields.ends_with("[]") => "interval",
-        base => base,
-    };
-    if let D::Dictionary(_, value) = field.data_type() {
-        return postgres_fit(&retyped(field, value), sql_type);
-    }
-    let binary = matches!(
-        field.data_type(),
-        D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_)
-    );
-    if base == "bytea" || binary {
-        return if base == "bytea" && binary {
-            Fit::Fits
-        } else {
-            Fit::Mismatch
-        };
-    }
-    if base == "text" || base == "citext" {
-        return Fit::Fits;
-    }
-    if TEXTS.contains(&base) {
-        // Events say no length of a text: a value that is too long is refused by itself.
-        return Fit::Checked;
-    }
-    if !is_known(base) {
-        return Fit::Checked;
-    }
-    if base.ends_with("[]") {
-        return match field.data_type() {
-            D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
-                // Length and scale are those of the elements.
-                match postgres_fit(&deepest(item), sql_type.trim_end_matches("[]")) {
-                    Fit::Widen(element) => Fit::Widen(format!("{element}[]")),
-                    fit => fit,
-                }
-            }
-            D::Utf8 | D::LargeUtf8 | D::Utf8View if base != "bytea[]" => Fit::Checked,
-            _ => Fit::Mismatch,
-        };
-    }
-    let fits_if = |fits: bool| if fits { Fit::Fits } else { Fit::Mismatch };
-    match Logical::of(field) {
-        Some(Logical::Numeric) => {
-            return match (base, numbers.as_slice()) {
-                ("numeric", []) => Fit::Fits,
-                ("numeric", _) => Fit::Widen("numeric".to_owned()),
-                _ => Fit::Mismatch,
-            };
-        }
-        Some(Logical::Json) => return fits_if(base == "json" || base == "jsonb"),
-        Some(Logical::Uuid) => return fits_if(base == "uuid"),
-        Some(Logical::Xml) => return fits_if(base == "xml"),
-        Some(Logical::Interval) => return fits_if(base == "interval"),
-        Some(Logical::TimeTz) => return fits_if(base == "time with time zone"),
-        Some(Logical::Bits(_)) if base == "bit" || base == "bit varying" => {
-            return if numbers.is_empty() {
-                Fit::Fits
-            } else {
-                Fit::Checked
-            };
-        }
-        Some(Logical::Bits(_)) => return Fit::Mismatch,
-        None => {}
-    }
-    match field.data_type() {
-        D::Null => Fit::Fits,
-        D::Utf8 | D::LargeUtf8 | D::Utf8View => Fit::Checked,
-        // Debezium sends a bit(1) as a boolean.
-        D::Boolean if base == "bit" => fits_if(numbers.iter().all(|&length| length == 1)),
-        D::Boolean => fits_if(base == "boolean" || base == "bit varying"),
-        D::UInt64 => match base {
-            "numeric" if numbers.is_empty() => Fit::Fits,
-            "numeric" if numbers.get(1).copied().unwrap_or(0) <= numbers[0] - 20 => Fit::Fits,
-            "numeric" | "smallint" | "integer" | "bigint" => Fit::Widen("numeric(20,0)".to_owned()),
-            _ => Fit::Mismatch,
-        },
-        data_type if data_type.is_integer() => {
-            let natural = postgres_type(field).unwrap_or_default();
-            let place = |name: &str| INTEGERS.iter().position(|known| *known == name);
-            match (place(base), place(&natural)) {
-                (Some(target), Some(source)) if target >= source => Fit::Fits,
-                (Some(_), _) => Fit::Widen(natural),
-                (None, _) if base == "numeric" && numbers.is_empty() => Fit::Fits,
-                (None, _) if base == "numeric" => Fit::Checked,
-                (None, Some(source)) if base == "double precision" => fits_if(source < 2),
-                (None, Some(source)) if base == "real" => fits_if(source < 1),
-                _ => Fit::Mismatch,
-            }
-        }
-        D::Float16 | D::Float32 => fits_if(base == "real" || base == "double precision"),
-        D::Float64 if base == "real" => Fit::Mismatch,
-        D::Float64 => fits_if(base == "double precision"),
-        D::Decimal32(precision, scale)
-        | D::Decimal64(precision, scale)
-        | D::Decimal128(precision, scale)
-        | D::Decimal256(precision, scale) => decimal_fit(
-            field,
-            base,
-            &numbers,
-            i32::from(*precision),
-            i32::from(*scale),
-        ),
-        D::Date32 | D::Date64 => fits_if(base == "date" || base.starts_with("timestamp")),
-        D::Time32(_) | D::Time64(_) => fits_if(base == "time without time zone"),
-        D::Timestamp(..) => fits_if(base.starts_with("timestamp")),
-        D::Duration(_) | D::Interval(_) => fits_if(base == "interval"),
-        D::List(_) | D::LargeList(_) | D::FixedSizeList(..) => {
-            fits_if(base == "json" || base == "jsonb")
-        }
-        _ => Fit::Mismatch,
-    }
-}
-
-/// A scale that the target does not have would be rounded: that is no fit, whatever the policy.
-fn decimal_fit(field: &Field, base: &str, numbers: &[i32], precision: i32, scale: i32) -> Fit {
-    if INTEGERS.contains(&base) {
-        return if scale <= 0 {
-            Fit::Checked
-        } else {
-            Fit::Mismatch
-        };
-    }
-    if base != "numeric" {
-        return Fit::Mismatch;
-    }
-    let Some(&target_precision) = numbers.first() else {
-        return Fit::Fits;
-    };
-    let target_scale = numbers.get(1).copied().unwrap_or(0);
-    if target_scale < scale {
-        return Fit::Mismatch;
-    }
-    if target_precision - target_scale >= precision - scale {
-        return Fit::Fits;
-    }
-    let digits = precision - scale + target_scale;
-    match postgres_type(field) {
-        Ok(_) => Fit::Widen(format!("numeric({digits},{target_scale})")),
-        Err(_) => Fit::Mismatch,
-    }
-}
-
-/// Types whose conversions are told apart above; any other is left to the database.
-fn is_known(base: &str) -> bool {
-    let element = base.trim_end_matches("[]");
-    INTEGERS.contains(&element)
-        || TEXTS.contains(&element)
-        || matches!(
-            element,
-            "numeric"
-                | "real"
-                | "double precision"
-                | "boolean"
-                | "bytea"
-                | "date"
-                | "time without time zone"
-                | "time with time zone"
-                | "timestamp without time zone"
-                | "timestamp with time zone"
-                | "interval"
-                | "json"
-                | "jsonb"
-                | "uuid"
-                | "xml"
-                | "bit"
-                | "bit varying"
-        )
-}
-
-fn retyped(field: &Field, data_type: &DataType) -> Field {
+/// `field` with another type.
+pub(crate) fn retyped(field: &Field, data_type: &DataType) -> Field {
     field.clone().with_data_type(data_type.clone())
-}
-
-fn deepest(item: &Arc<Field>) -> Field {
-    match item.data_type() {
-        DataType::List(inner) | DataType::LargeList(inner) | DataType::FixedSizeList(inner, _) => {
-            deepest(inner)
-        }
-        _ => item.as_ref().clone(),
-    }
-}
-
-fn postgres_field(name: &str, sql_type: &str) -> Field {
-    let (base, numbers) = split_type(sql_type);
-    let plain = |data_type: DataType| Field::new(name, data_type, true);
-    match base.as_str() {
-        "boolean" => plain(DataType::Boolean),
-        "smallint" => plain(DataType::Int16),
-        "integer" => plain(DataType::Int32),
-        "bigint" => plain(DataType::Int64),
-        "real" => plain(DataType::Float32),
-        "double precision" => plain(DataType::Float64),
-        "bytea" => plain(DataType::Binary),
-        "date" => plain(DataType::Date32),
-        "time without time zone" => plain(DataType::Time64(TimeUnit::Microsecond)),
-        "timestamp without time zone" => plain(DataType::Timestamp(TimeUnit::Microsecond, None)),
-        "timestamp with time zone" => plain(DataType::Timestamp(
-            TimeUnit::Microsecond,
-            Some("UTC".into()),
-        )),
-        "numeric" => match numbers.as_slice() {
-            [precision @ 1..=38, scale @ 0..=38] if scale <= precision => {
-                plain(DataType::Decimal128(*precision as u8, *scale as i8))
-            }
-            [precision @ 39..=76, scale @ 0..=76] if scale <= precision => {
-                plain(DataType::Decimal256(*precision as u8, *scale as i8))
-            }
-            _ => Logical::Numeric.field(name),
-        },
-        "json" | "jsonb" => Logical::Json.field(name),
-        "uuid" => Logical::Uuid.field(name),
-        "xml" => Logical::Xml.field(name),
-        "interval" => Logical::Interval.field(name),
-        "time with time zone" => Logical::TimeTz.field(name),
-        "bit" | "bit varying" => {
-            Logical::Bits(numbers.first().copied().unwrap_or(0) as u32).field(name)
-        }
-        array if array.ends_with("[]") => {
-            let element = postgres_field("item", array.trim_end_matches("[]"));
-            plain(DataType::List(Arc::new(element)))
-        }
-        _ => plain(DataType::Utf8),
-    }
-}
-
-/// By SQLite's own rules of affinity, in their order.
-fn sqlite_field(name: &str, sql_type: &str) -> Field {
-    let upper = sql_type.to_ascii_uppercase();
-    let has = |part: &str| upper.contains(part);
-    let data_type = if has("BOOL") {
-        DataType::Boolean
-    } else if has("INT") {
-        DataType::Int64
-    } else if has("CHAR") || has("CLOB") || has("TEXT") {
-        DataType::Utf8
-    } else if has("BLOB") {
-        DataType::Binary
-    } else if has("REAL") || has("FLOA") || has("DOUB") {
-        DataType::Float64
-    } else {
-        DataType::Utf8
-    };
-    Field::new(name, data_type, true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(field: Field, sql_type: &str, expect: Fit) {
-        let found = fit(Dialect::Postgres, &field, sql_type);
-        assert_eq!(found, expect, "{field:?} into {sql_type}");
-    }
-
-    fn plain(data_type: DataType) -> Field {
-        Field::new("c", data_type, true)
-    }
-
-    #[test]
-    fn a_default_type_fits_itself_and_reads_back_as_what_it_was() {
-        let list = DataType::List(Arc::new(plain(DataType::Int32)));
-        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        let fields = [
-            plain(DataType::Boolean),
-            plain(DataType::Int16),
-            plain(DataType::Int32),
-            plain(DataType::Int64),
-            plain(DataType::Float32),
-            plain(DataType::Float64),
-            plain(DataType::Decimal128(12, 2)),
-            plain(DataType::Decimal256(50, 5)),
-            plain(DataType::Utf8),
-            plain(DataType::Binary),
-            plain(DataType::Date32),
-            plain(DataType::Time64(TimeUnit::Microsecond)),
-            plain(DataType::Timestamp(TimeUnit::Microsecond, None)),
-            plain(utc),
-            plain(list),
-            Logical::Json.field("c"),
-            Logical::Uuid.field("c"),
-            Logical::Numeric.field("c"),
-            Logical::TimeTz.field("c"),
-            Logical::Interval.field("c"),
-            Logical::Xml.field("c"),
-        ];
-        for field in fields {
-            let sql_type = default_type(Dialect::Postgres, &field).unwrap();
-            check(field.clone(), &sql_type, Fit::Fits);
-            let read = arrow_field(Dialect::Postgres, "c", &sql_type);
-            assert_eq!(
-                default_type(Dialect::Postgres, &read).unwrap(),
-                sql_type,
-                "{field:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_is_rounded_in_silence_r3() {
-        check(plain(DataType::Float64), "numeric(12,2)", Fit::Mismatch);
-        check(plain(DataType::Float64), "real", Fit::Mismatch);
-        check(plain(DataType::Float64), "integer", Fit::Mismatch);
-        check(plain(DataType::Int64), "double precision", Fit::Mismatch);
-        check(plain(DataType::Int32), "double precision", Fit::Fits);
-        check(
-            plain(DataType::Decimal128(12, 3)),
-            "numeric(12,2)",
-            Fit::Mismatch,
-        );
-        check(
-            plain(DataType::Decimal128(12, 2)),
-            "double precision",
-            Fit::Mismatch,
-        );
-        check(
-            plain(DataType::Timestamp(TimeUnit::Microsecond, None)),
-            "date",
-            Fit::Mismatch,
-        );
-        check(plain(DataType::Binary), "text", Fit::Mismatch);
-        check(plain(DataType::Utf8), "bytea", Fit::Mismatch);
-    }
-
-    #[test]
-    fn what_is_too_small_is_widened_or_checked() {
-        let widen = |text: &str| Fit::Widen(text.to_owned());
-        check(plain(DataType::Int64), "integer", widen("bigint"));
-        check(plain(DataType::Int32), "bigint", Fit::Fits);
-        check(plain(DataType::UInt32), "integer", widen("bigint"));
-        check(plain(DataType::UInt64), "bigint", widen("numeric(20,0)"));
-        check(plain(DataType::UInt64), "numeric(20,0)", Fit::Fits);
-        check(
-            plain(DataType::Decimal128(14, 2)),
-            "numeric(12,2)",
-            widen("numeric(14,2)"),
-        );
-        check(
-            plain(DataType::Decimal128(14, 2)),
-            "numeric(12,4)",
-            widen("numeric(16,4)"),
-        );
-        check(plain(DataType::Utf8), "character varying(10)", Fit::Checked);
-        check(plain(DataType::Boolean), "bit(1)", Fit::Fits);
-        check(plain(DataType::Boolean), "bit(8)", Fit::Mismatch);
-        check(plain(DataType::Utf8), "inet", Fit::Checked);
-        check(plain(DataType::Utf8), "integer", Fit::Checked);
-        check(plain(DataType::Int32), "text", Fit::Fits);
-        check(Logical::Numeric.field("c"), "numeric", Fit::Fits);
-        check(Logical::Bits(4).field("c"), "bit(4)", Fit::Checked);
-        let list = |item: DataType| plain(DataType::List(Arc::new(plain(item))));
-        let decimals = || list(DataType::Decimal128(12, 3));
-        check(decimals(), "numeric(12,2)[]", Fit::Mismatch);
-        check(decimals(), "numeric(9,3)[]", widen("numeric(12,3)[]"));
-        check(list(DataType::Int64), "integer[]", widen("bigint[]"));
-        check(plain(DataType::Utf8), "bytea[]", Fit::Mismatch);
-        check(
-            Logical::Interval.field("c"),
-            "interval day to second(3)",
-            Fit::Fits,
-        );
-    }
 
     #[test]
     fn a_type_is_split_from_its_numbers() {

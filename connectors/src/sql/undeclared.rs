@@ -17,7 +17,7 @@
 //! - a column that no row of a batch carries is left out of it, but for those that the key, the version
 //!   and a resolver look at
 
-mod kinds;
+pub(crate) mod kinds;
 mod read;
 
 use std::collections::{HashMap, HashSet};
@@ -25,33 +25,20 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{Field, FieldRef, Schema};
+use arrow::datatypes::{FieldRef, Schema};
 
-pub(crate) use self::kinds::{Kind, Kinds, Suit, suit};
+pub(crate) use self::kinds::Kinds;
+use self::kinds::lent_field;
 use self::read::read_as;
 use super::Options;
 use super::catalogue::{Plan, TargetTable, Wanted, plan};
-use super::decide::null_key;
-use super::identifier::Dialect;
+use super::dialect::Dialect;
+use super::keys::null_key;
 use super::target::Target;
 use super::types::arrow_field;
 use super::version::version_column;
 use crate::change::{Changes, Image, Operation, is_undeclared, without_kind};
 use crate::error::{Error, RejectedRow, Result};
-
-/// The field metadata that says that a column has the type of the target's.
-const LENT: &str = "syncline.lent";
-
-/// Whether a column has the type of the target's: it fits, and its changes may carry others.
-pub(crate) fn is_lent(field: &Field) -> bool {
-    field.metadata().contains_key(LENT)
-}
-
-fn lent_field(field: Field) -> Field {
-    let mut metadata = field.metadata().clone();
-    metadata.insert(LENT.to_owned(), "true".to_owned());
-    field.with_metadata(metadata)
-}
 
 /// Changes of which some columns are undeclared.
 pub(crate) struct Undeclared {
@@ -102,7 +89,7 @@ impl Lender {
     /// The table as far as it is known to need no change for `wanted`, with the plan for it.
     pub(crate) fn known(
         &self,
-        dialect: Dialect,
+        dialect: &'static Dialect,
         target: &Target,
         wanted: &Wanted<'_>,
         options: &Options,
@@ -190,7 +177,7 @@ impl Undeclared {
     /// As a plan for the table.
     pub(crate) fn refused(
         &self,
-        dialect: Dialect,
+        dialect: &'static Dialect,
         options: &Options,
         target: &str,
         table: Option<&TargetTable>,
@@ -302,7 +289,7 @@ impl Undeclared {
     /// `Configuration` where a type of the target cannot be read.
     pub(crate) fn lend(
         &self,
-        dialect: Dialect,
+        dialect: &'static Dialect,
         options: &Options,
         table: &TargetTable,
         plan: &Plan,
@@ -438,7 +425,7 @@ impl Undeclared {
     /// Columns of the target that no row carries and that have to be there.
     fn added(
         &self,
-        dialect: Dialect,
+        dialect: &'static Dialect,
         lent: &Changes,
         table: &TargetTable,
         options: &Options,
@@ -537,7 +524,7 @@ fn with_columns(changes: &Changes, fields: Vec<FieldRef>) -> Result<Changes> {
 /// # Errors
 /// As a write.
 pub(crate) fn to_look(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     options: &Options,
     target: &str,
     changes: &Changes,

@@ -2,6 +2,7 @@
 //!
 //! A row that the target refuses does not stop the others: all culprits of a write are found in one go.
 
+use crate::sqlite::SQLITE;
 use std::sync::Arc;
 
 use super::connection::SqliteConnection;
@@ -19,7 +20,6 @@ use crate::sql::bulk::{
 use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::equality::Equality;
 use crate::sql::failure::RefusedRow;
-use crate::sql::identifier::Dialect;
 use crate::sql::target::Target;
 
 impl Staged for Load {
@@ -108,7 +108,7 @@ impl Tables for SqliteConnection {
         _: Option<&TargetTable>,
         action: Action,
     ) -> Result<String> {
-        statement(Dialect::Sqlite, &target.quoted(Dialect::Sqlite)?, &action)
+        statement(&SQLITE, &target.quoted(&SQLITE)?, &action)
     }
 
     async fn compile(&mut self, shape: &Shape<'_, TargetTable>) -> Result<Prepared, Failure> {

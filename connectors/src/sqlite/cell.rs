@@ -14,7 +14,8 @@ use rusqlite::Statement;
 use rusqlite::types::Null;
 
 use super::failure::{Failure, Refused, of_row};
-use super::prepare::{Affinity, Column};
+use super::prepare::Column;
+use super::types::Affinity;
 use crate::change::{Changes, Logical};
 use crate::conflict::Number;
 use crate::error::{Error, Result};

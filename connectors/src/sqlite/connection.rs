@@ -3,6 +3,7 @@
 //! A job that nobody waits for is done all the same. A handle that is dropped ends its thread, and with
 //! it the open transaction.
 
+use crate::sqlite::SQLITE;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,7 @@ use crate::sink::{Identity, Write};
 use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::target::Target;
 
@@ -62,7 +63,7 @@ impl Settings for SqliteSink {
 impl Connection for SqliteConnection {
     type Settings = SqliteSink;
 
-    const DIALECT: Dialect = Dialect::Sqlite;
+    const DIALECT: &'static Dialect = &SQLITE;
 
     async fn open(settings: &SqliteSink, identity: &Identity, purpose: Purpose) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel(1);

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field};
 use rusqlite::{Connection, params};
 
 use super::failure::of_statement;
-use super::prepare::Affinity;
+use super::types::Affinity;
 use crate::error::Result;
 use crate::sql::equality::{Equality, Texts, unknown};
 use crate::sql::target::Target;

@@ -1,21 +1,23 @@
 //! Syncline's own tables in a SQLite file: how their statements run.
 
+use crate::sqlite::SQLITE;
 use futures::FutureExt as _;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::{Batch, Connection};
 
 use super::failure::of_statement;
 use crate::error::{Error, Result};
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 use crate::sql::ledger::Row;
 use crate::sql::positions::Execute;
+use crate::sql::positions::lock::SinkLock;
 
 /// A connection for the statements that all databases share.
 pub(super) struct Statements<'a>(pub(super) &'a mut Connection);
 
 impl Execute for Statements<'_> {
     type Failure = Error;
-    const DIALECT: Dialect = Dialect::Sqlite;
+    const DIALECT: &'static Dialect = &SQLITE;
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
         read_rows(self.0, sql).map_err(|error| of_statement(DOING, error))
@@ -36,6 +38,28 @@ impl Execute for Statements<'_> {
     // The statements say themselves what is to happen then.
     fn is_duplicate(_: &Error) -> bool {
         false
+    }
+
+    async fn begin_schema_change(&mut self) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE").await.map(drop)
+    }
+
+    async fn end_schema_change(&mut self, succeeded: bool) -> Result<()> {
+        let end = if succeeded { "COMMIT" } else { "ROLLBACK" };
+        self.execute(end).await.map(drop)
+    }
+
+    // The lock is a file's, which is open before the database is (`lock.rs`).
+    async fn share(&mut self, _: &SinkLock) -> Result<()> {
+        Ok(())
+    }
+
+    async fn take_alone(&mut self, _: &SinkLock, _shares: bool) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn release(&mut self, _: &SinkLock) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is worked out once for a table and a schema, not once a write: evolution and columns.
 
+use crate::sqlite::SQLITE;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -7,6 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::equality::equality;
 use super::failure::of_statement;
+use super::types::{Affinity, affinity};
 use crate::change::Logical;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
@@ -14,7 +16,7 @@ use crate::sql::DeleteMode;
 use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{TargetColumn, TargetTable};
 use crate::sql::equality::Equality;
-use crate::sql::identifier::{Dialect, quote};
+use crate::sql::identifier::quote;
 use crate::sql::target::Target;
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
 
@@ -57,19 +59,6 @@ pub(super) struct Column {
     pub(super) numeric: bool,
     /// How the target tells values of a key column apart.
     pub(super) equality: Equality,
-}
-
-/// What a declared type makes of values: SQLite, "Datatypes In SQLite", 3.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Affinity {
-    /// Numbers become text.
-    Text,
-    /// Text that looks like a number becomes one; INTEGER does the same.
-    Numeric,
-    /// As numeric, and integers become floats.
-    Real,
-    /// Everything stays what it is.
-    Blob,
 }
 
 /// The version column.
@@ -164,7 +153,7 @@ impl Prepared {
             }
             columns.push(Column {
                 index,
-                name: quote(Dialect::Sqlite, name)?,
+                name: quote(&SQLITE, name)?,
                 key: key.contains(&index),
                 affinity: affinity(&found.sql_type, strict),
                 numeric: says_numbers(&found.sql_type),
@@ -183,7 +172,7 @@ impl Prepared {
             DeleteMode::Soft => {
                 let named = table.named(&options.soft_delete_column, options.case);
                 let name = named.map_or(&options.soft_delete_column, |column| &column.name);
-                Some(quote(Dialect::Sqlite, name)?)
+                Some(quote(&SQLITE, name)?)
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
@@ -196,7 +185,7 @@ impl Prepared {
                 .collect(),
             resolver: OnceLock::new(),
             name: target.to_string(),
-            target: target.quoted(Dialect::Sqlite)?,
+            target: target.quoted(&SQLITE)?,
             table: target.name.clone(),
             references: references(connection, target)?,
             columns,
@@ -285,26 +274,6 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
         table.unique.extend(columns);
     }
     Ok(Some(table))
-}
-
-/// The rules of SQLite, "Datatypes In SQLite", 3.1, in their order.
-fn affinity(sql_type: &str, strict: bool) -> Affinity {
-    let upper = sql_type.to_ascii_uppercase();
-    let has = |part: &str| upper.contains(part);
-    if strict && upper == "ANY" {
-        // In a strict table it keeps everything as it is.
-        Affinity::Blob
-    } else if has("INT") {
-        Affinity::Numeric
-    } else if has("CHAR") || has("CLOB") || has("TEXT") {
-        Affinity::Text
-    } else if has("BLOB") || upper.is_empty() {
-        Affinity::Blob
-    } else if has("REAL") || has("FLOA") || has("DOUB") {
-        Affinity::Real
-    } else {
-        Affinity::Numeric
-    }
 }
 
 /// Whether a declared type is one of numbers, and not one that SQLite does not know: `DATE` and `STRING` have

@@ -6,8 +6,8 @@
 use super::prepare::{Column, Prepared};
 use crate::conflict::ConflictPolicy;
 use crate::sql::conflict::{Comparison, Predicates, Sides, VersionSides};
-use crate::sql::identifier::Dialect;
 use crate::sql::version::VersionKind;
+use crate::sqlite::SQLITE;
 
 /// See the module docs.
 pub(super) struct Statements<'a> {
@@ -62,7 +62,7 @@ impl Statements<'_> {
         let version = source
             .zip(target)
             .map(|(source, target)| self.sides(source, target));
-        let predicates = Predicates::new(Dialect::Sqlite, self.policy, version);
+        let predicates = Predicates::new(&SQLITE, self.policy, version);
         // Such an image cannot say that the row is the one that was deleted (C1).
         let conflicts = if blind {
             "TRUE".to_owned()
@@ -243,7 +243,7 @@ impl Statements<'_> {
             };
             self.sides(source, target)
         });
-        Predicates::new(Dialect::Sqlite, self.policy, version)
+        Predicates::new(&SQLITE, self.policy, version)
     }
 
     fn sides(&self, source: String, target: String) -> VersionSides {

@@ -3,6 +3,7 @@
 //! A tombstone keeps the version as the delete carried it and is judged as the row would be that it
 //! stands for; an upsert that is ahead of it removes it.
 
+use crate::sqlite::SQLITE;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, Result};
 
@@ -11,7 +12,7 @@ use crate::conflict::{ConflictPolicy, Strategy};
 use crate::sink::Identity;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, VersionSides};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 
 /// The tombstones of one target.
 pub(super) struct Tombstones<'c> {
@@ -43,7 +44,7 @@ impl<'c> Tombstones<'c> {
             target: version.comparable("d.version"),
             threshold: version.threshold.clone(),
         };
-        let ahead = Predicates::new(Dialect::Sqlite, &newest, Some(sides)).upsert_wins(&[]);
+        let ahead = Predicates::new(&SQLITE, &newest, Some(sides)).upsert_wins(&[]);
         let any = connection
             .prepare_cached(&format!(
                 "SELECT EXISTS (SELECT 1 FROM {TOMBSTONES_TABLE} AS d WHERE {own})"

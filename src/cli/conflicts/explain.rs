@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 use syncline_connectors::change::{Changes, Operation};
 use syncline_connectors::conflict::KeyFilter;
-use syncline_connectors::conflict_queue::{ConflictQueue, Explained};
+use syncline_connectors::conflict_queue::{ConflictQueue, Explanation};
 use syncline_connectors::sql::Options;
 
 use super::{exit_of, layout};
@@ -76,7 +76,7 @@ struct Report {
 
 /// One change and its explanation.
 struct Answer {
-    explained: Explained,
+    explained: Explanation,
     /// The number of changes of the key in the source.
     changes: usize,
     /// The number of these changes that the sink has not applied and that come before this one.
@@ -235,7 +235,7 @@ impl Report {
             {
                 self.answers.push(Answer {
                     // The given change has no position in the source.
-                    explained: Explained {
+                    explained: Explanation {
                         position: None,
                         ..explained
                     },
@@ -257,7 +257,7 @@ impl Report {
         &self,
         queue: &mut dyn ConflictQueue,
         change: &Changes,
-    ) -> Result<Explained, Failure> {
+    ) -> Result<Explanation, Failure> {
         let resolvers = conflict::resolvers();
         let explained = queue.explain(change, &self.source, &resolvers).await;
         explained.map_err(|error| Failure::of_sink(&self.sink, error))
@@ -281,7 +281,7 @@ impl Report {
     }
 
     fn answer_json(&self, answer: &Answer) -> serde_json::Value {
-        let Explained {
+        let Explanation {
             target,
             table_exists,
             key,

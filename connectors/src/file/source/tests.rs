@@ -2,8 +2,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::*;
-use crate::assignment::assignments;
-use crate::record::Held;
+use crate::assignment::{Assignment, assignments};
+use crate::file::tail::Tail;
+use crate::record::{Held, Partition, Positions};
+use crate::source::{Event, Limits};
 
 fn settings(path: &str, format: &str) -> FileSource {
     let settings = serde_json::json!({"path": path, "format": format});
@@ -11,7 +13,7 @@ fn settings(path: &str, format: &str) -> FileSource {
 }
 
 fn open_lines(path: &str, once: bool, line_bytes_max: usize) -> Result<Lines> {
-    Lines::open(&settings(path, "debezium-json"), once, line_bytes_max)
+    Lines::open(path, Framing::Lines, once, line_bytes_max)
 }
 
 fn limits(rows: usize) -> Limits {
@@ -240,7 +242,7 @@ fn check_csv(text: &str, header: &str, expect: &[&str]) {
         .enable_time()
         .build()
         .unwrap();
-    let open = || Lines::open(&settings(path, "csv"), true, LINE_BYTES_MAX).unwrap();
+    let open = || Lines::open(path, settings(path, "csv").framing(), true, LINE_BYTES_MAX).unwrap();
     let (values, positions) = runtime.block_on(read(&mut open(), 1, &Positions::new()));
     let texts = |values: &[(i64, Option<String>)]| -> Vec<String> {
         values

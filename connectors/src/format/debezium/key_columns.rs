@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Debezium, Job, KeyColumns};
-use crate::format::envelope::{Head, Part};
+use crate::format::envelope::Part;
 use crate::format::fault::{Fault, Parsed};
+use crate::format::head::Head;
 use crate::format::reading::Reading;
 use crate::format::record_key::{self, Payload};
 use crate::format::scan::Cursor;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{Debezium, Job};
 use crate::change::Table;
-use crate::format::envelope::{Head, Metadata};
 use crate::format::fault::Parsed;
+use crate::format::head::{Head, Metadata};
 use crate::format::observed::Observed;
 use crate::format::scan::Cursor;
 use crate::format::schema::Form;

@@ -2,12 +2,13 @@
 
 use super::{Statements, staged};
 use crate::conflict::{ConflictPolicy, Strategy};
+use crate::mysql::MYSQL;
 use crate::mysql::session::DECISIONS;
 use crate::mysql::stage::{DELETES, UPSERTS};
 use crate::mysql::statement::APPLIES;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, VersionSides};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 use crate::sql::version::VersionKind;
 
 impl Statements<'_> {
@@ -97,7 +98,7 @@ impl Statements<'_> {
             strategy: Strategy::NewestWins,
             ..self.policy.clone()
         };
-        let ahead = Predicates::new(Dialect::Mysql, &newest, Some(sides)).upsert_wins(&[]);
+        let ahead = Predicates::new(&MYSQL, &newest, Some(sides)).upsert_wins(&[]);
         Some(format!(
             "s.step = {step} AND s.side = {UPSERTS} AND NOT {ahead}"
         ))

@@ -1,4 +1,5 @@
 use super::*;
+use crate::postgres::POSTGRES;
 use arrow::datatypes::DataType;
 
 fn column(name: &str, sql_type: &str) -> TargetColumn {
@@ -42,13 +43,13 @@ fn check(
         case: Case::Fold,
         kinds: &[],
     };
-    let plan = plan(Dialect::Postgres, &wanted, table.as_ref(), evolution);
+    let plan = plan(&POSTGRES, &wanted, table.as_ref(), evolution);
     match (plan, expect) {
         (Ok(plan), Ok((statements, columns))) => {
             let found: Vec<String> = plan
                 .actions
                 .iter()
-                .map(|action| statement(Dialect::Postgres, "t", action).unwrap())
+                .map(|action| statement(&POSTGRES, "t", action).unwrap())
                 .collect();
             assert_eq!(found, statements);
             let found: Vec<&str> = plan
@@ -148,7 +149,7 @@ fn a_key_without_a_unique_index_and_a_required_column_are_refused() {
         case: Case::Fold,
         kinds: &[],
     };
-    let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+    let error = plan(&POSTGRES, &wanted, Some(&table), Evolution::Fail).unwrap_err();
     assert!(
         error
             .to_string()
@@ -163,7 +164,7 @@ fn a_key_without_a_unique_index_and_a_required_column_are_refused() {
         unique: vec![key.to_vec()],
         primary: Some(0),
     };
-    let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+    let error = plan(&POSTGRES, &wanted, Some(&table), Evolution::Fail).unwrap_err();
     assert!(error.to_string().contains("column \"must\""), "{error}");
 }
 
@@ -184,9 +185,9 @@ fn soft_deletes_bring_their_column() {
         case: Case::Fold,
         kinds: &[],
     };
-    let planned = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Evolve).unwrap();
+    let planned = plan(&POSTGRES, &wanted, Some(&table), Evolution::Evolve).unwrap();
     assert_eq!(planned.actions.len(), 1);
-    let error = plan(Dialect::Postgres, &wanted, Some(&table), Evolution::Fail).unwrap_err();
+    let error = plan(&POSTGRES, &wanted, Some(&table), Evolution::Fail).unwrap_err();
     assert!(error.to_string().contains("_deleted"), "{error}");
 }
 

@@ -1,12 +1,11 @@
 //! The changes of a stretch by their key.
 
-use arrow::array::Array;
 use arrow::error::ArrowError;
 
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedRow, Result};
 use crate::sql::DeleteMode;
-use crate::sql::keys::Keys;
+use crate::sql::keys::{Keys, null_key};
 
 /// Rows by ascending key; those of one key in their order.
 #[derive(Debug, Clone)]
@@ -81,18 +80,4 @@ impl Groups {
         let starts = &self.starts[..self.len()];
         starts.iter().map(|&at| self.rows[at as usize]).collect()
     }
-}
-
-/// What is wrong with the key of a row, where it has none (R2).
-pub(crate) fn null_key(changes: &Changes, key: &[usize], row: usize) -> Option<RejectedRow> {
-    let column = key.iter().copied().find(|&column| {
-        changes.rows.column(column).is_null(row) || changes.is_unset(column, row)
-    })?;
-    let name = changes.rows.schema_ref().field(column).name().clone();
-    Some(RejectedRow {
-        row,
-        rule: "R2 key".to_owned(),
-        reason: format!("key column `{name}` has no value"),
-        field: Some(name),
-    })
 }

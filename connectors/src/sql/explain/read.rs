@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use super::{Explained, Question, makes_tables, nothing_held, read_only_options};
+use super::{Question, makes_tables, nothing_held, read_only_options};
 use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
+use crate::explanation::Explanation;
 use crate::record::HeldPositions;
 use crate::sink::Identity;
 use crate::sql::admit::with_default_key;
@@ -17,10 +18,10 @@ use crate::sql::bulk::{Bulk, PreparedTable as _, TableWrite};
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::contested::read_facts;
 use crate::sql::decide::Groups;
-use crate::sql::equality::with_normal_keys;
 use crate::sql::failure::Failure;
 use crate::sql::ledger::SHADOW_TABLE;
 use crate::sql::names::spelled;
+use crate::sql::normal_keys::with_normal_keys;
 use crate::sql::positions::read_offsets;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
@@ -36,7 +37,7 @@ pub(crate) async fn explain<C: Bulk>(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
     changes: &Changes,
-) -> Result<(Explained, HeldPositions)> {
+) -> Result<(Explanation, HeldPositions)> {
     let mut session =
         SqlSession::<C>::open(settings, identity, resolvers, Purpose::ReadOnly).await?;
     let answer = async {
@@ -58,7 +59,7 @@ async fn ask<C: Bulk>(
     options: &Options,
     identity: &Identity,
     changes: &Changes,
-) -> Result<Explained, Failure> {
+) -> Result<Explanation, Failure> {
     let changes = &spelled(options, changes.clone())?;
     let target = Target::of(&options.table, &changes.table)?;
     let name = target.to_string();

@@ -41,7 +41,7 @@ impl Ledger {
         });
         let columns = [KEY, &["count"]].concat();
         let count = self.name("count");
-        let words = self.dialect.words();
+        let words = self.dialect;
         let add = format!(
             "{}{count} = {}.{count} + {}",
             (words.or_update)(&self.names(KEY)),

@@ -31,7 +31,7 @@ const COLUMNS: &[&str] = &[
 impl Ledger {
     /// Keeps conflicts; one whose id is there already stays as it is.
     pub fn insert_history(&self, records: &[ConflictRecord]) -> Vec<String> {
-        let once = self.dialect.words().once;
+        let once = self.dialect.once;
         self.insert(CONFLICTS_TABLE, COLUMNS, records.iter().map(values), once)
     }
 
@@ -46,7 +46,7 @@ impl Ledger {
         let first_beyond = format!(
             "SELECT {time}, {id} FROM {table} WHERE {own} ORDER BY {time} DESC, {id} DESC LIMIT 1 OFFSET {rows_max}"
         );
-        let words = self.dialect.words();
+        let words = self.dialect;
         [
             format!("{time} < {oldest_ms}"),
             // MySQL deletes from no table that the statement reads, unless it reads a copy.

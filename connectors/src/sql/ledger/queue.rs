@@ -81,7 +81,7 @@ impl Ledger {
             self.name(QUEUE_TABLE),
             self.open_of(target)
         );
-        let lock = self.dialect.words().lock;
+        let lock = self.dialect.lock;
         let end = format!(" ORDER BY {}{lock}", self.name("id"));
         self.with_keys(&begin, keys, &end)
     }
@@ -112,7 +112,7 @@ impl Ledger {
 
     /// Locks the entry of this id; no row where it is not open.
     pub fn lock_entry(&self, id: i64) -> String {
-        let lock = self.dialect.words().lock;
+        let lock = self.dialect.lock;
         format!(
             "SELECT {} FROM {} WHERE {} AND {} = {id} AND {} = 'open'{lock}",
             self.name("target"),

@@ -31,7 +31,7 @@ impl Ledger {
             row
         });
         let image = self.name("image");
-        let words = self.dialect.words();
+        let words = self.dialect;
         let key = self.names(&["pipeline", "sink", "target", "key"]);
         let replace = format!(
             "{}{image} = {}",

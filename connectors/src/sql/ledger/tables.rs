@@ -62,25 +62,33 @@ impl Tables {
         }
     }
 
+    /// The names of the tables.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.definitions().map(|table| table.name)
+    }
+
     /// The statements that make those that are not there.
-    pub fn create(self, dialect: Dialect) -> Vec<String> {
-        let wanted = [
+    pub fn create(self, dialect: &'static Dialect) -> Vec<String> {
+        self.definitions()
+            .flat_map(|table| table.create(dialect))
+            .collect()
+    }
+
+    fn definitions(self) -> impl Iterator<Item = Definition> {
+        let all = [
             (self.history, CONFLICTS),
             (self.counts, COUNTS),
             (self.queue, QUEUE),
             (self.queue, WAITING),
             (self.shadow, SHADOW),
         ];
-        wanted
-            .iter()
-            .filter(|(wanted, _)| *wanted)
-            .flat_map(|(_, table)| table.create(dialect))
-            .collect()
+        all.into_iter()
+            .filter_map(|(wanted, table)| wanted.then_some(table))
     }
 }
 
 impl Definition {
-    fn create(&self, dialect: Dialect) -> Vec<String> {
+    fn create(&self, dialect: &'static Dialect) -> Vec<String> {
         let list = |names: &[&str]| {
             let quoted: Vec<String> = names.iter().map(|name| name_of(dialect, name)).collect();
             quoted.join(", ")
@@ -94,7 +102,7 @@ impl Definition {
                 format!("{} {}{end}", name_of(dialect, name), kind.sql(dialect))
             })
             .collect();
-        let words = &dialect.words().own_tables;
+        let words = &dialect.own_tables;
         if !self.primary.is_empty() {
             parts.push((words.primary_key)(&list(self.primary)));
         }
@@ -125,7 +133,7 @@ impl Definition {
     }
 
     /// A column in an index that holds the beginning of a text alone.
-    fn indexed(&self, dialect: Dialect, name: &str) -> String {
+    fn indexed(&self, dialect: &'static Dialect, name: &str) -> String {
         let quoted = name_of(dialect, name);
         let is_text = self
             .columns
@@ -140,8 +148,8 @@ impl Definition {
 }
 
 impl Type {
-    fn sql(self, dialect: Dialect) -> &'static str {
-        let words = &dialect.words().own_tables;
+    fn sql(self, dialect: &'static Dialect) -> &'static str {
+        let words = &dialect.own_tables;
         match self {
             Self::Text => words.text,
             Self::Name => words.name,

@@ -1,5 +1,7 @@
 //! The statements on a real SQLite, and their text for PostgreSQL.
 
+use crate::postgres::POSTGRES;
+use crate::sqlite::SQLITE;
 use expect_test::{Expect, expect};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -24,7 +26,7 @@ impl Database {
         let database = Self(Connection::open_in_memory().unwrap());
         // Twice: what is there stays.
         for _ in 0..2 {
-            database.run(&ALL.create(Dialect::Sqlite));
+            database.run(&ALL.create(&SQLITE));
         }
         database
     }
@@ -67,7 +69,7 @@ impl Database {
 }
 
 fn ledger() -> Ledger {
-    Ledger::new(Dialect::Sqlite, "it's", "billing")
+    Ledger::new(&SQLITE, "it's", "billing")
 }
 
 fn place(position: i64) -> Place {
@@ -163,7 +165,7 @@ fn a_conflict_is_kept_once_and_comes_back_whole() {
     let of_key: Vec<ConflictRecord> = [25, 15, 5].map(record).into();
     assert_eq!(read(&ledger, Some(&five), 100), of_key);
     assert_eq!(read(&ledger, Some(&KeyFilter::of("5")), 100), of_key);
-    let other = Ledger::new(Dialect::Sqlite, "it's", "other");
+    let other = Ledger::new(&SQLITE, "it's", "other");
     assert_eq!(read(&other, None, 100), []);
 }
 
@@ -383,10 +385,10 @@ fn what_a_newer_version_wrote_is_refused() {
 
 #[test]
 fn the_text_for_postgres() {
-    let ledger = Ledger::new(Dialect::Postgres, "it's", "billing");
+    let ledger = Ledger::new(&POSTGRES, "it's", "billing");
     let check = |statements: &[String], expect: Expect| expect.assert_eq(&statements.join(";\n"));
     check(
-        &ALL.create(Dialect::Postgres),
+        &ALL.create(&POSTGRES),
         expect![[r#"
         CREATE TABLE IF NOT EXISTS "_syncline_conflicts" ("id" text NOT NULL, "pipeline" text NOT NULL, "sink" text NOT NULL, "source" text NOT NULL, "target" text NOT NULL, "key" text NOT NULL, "kind" text NOT NULL, "strategy" text NOT NULL, "winner" text NOT NULL, "columns" text NOT NULL, "reason" text NOT NULL, "base_row" text, "source_row" text, "target_row" text, "result_row" text, "topic" text NOT NULL, "partition" integer NOT NULL, "position" bigint NOT NULL, "event_time_ms" bigint, "decided_at_ms" bigint NOT NULL, PRIMARY KEY ("id"));
         CREATE INDEX IF NOT EXISTS "_syncline_conflicts_by_time" ON "_syncline_conflicts" ("pipeline", "sink", "decided_at_ms", "id");

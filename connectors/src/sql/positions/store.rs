@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::lock::SinkLock;
 use super::tables::{create_tables, missing};
-use super::{Execute, as_text, now, nullable, number, partition_column, targets, text};
+use super::{Execute, as_text, nullable, number, targets, text};
 use crate::error::{Error, Result};
 use crate::positions::{Change, Kept, KeptPosition};
 use crate::record::{Held, Partition};
 use crate::sql::POSITIONS_TABLE;
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::identifier::literal;
 
 /// Reads what is kept; nothing where no pipeline has written to the database.
 pub(crate) async fn read<E: Execute>(
@@ -27,7 +27,7 @@ pub(crate) async fn read<E: Execute>(
     } else {
         "incarnation".to_owned()
     };
-    let number_column = partition_column(E::DIALECT);
+    let number_column = E::DIALECT.own_tables.partition;
     let sql = format!(
         "SELECT source, topic, {}, {}, {incarnation} FROM {POSITIONS_TABLE} \
          WHERE pipeline = {} AND sink = {} ORDER BY source, topic, {POSITIONS_TABLE}.{number_column}",
@@ -69,16 +69,11 @@ pub(crate) async fn change<E: Execute>(
     changes: &[Change],
 ) -> Result<(), E::Failure> {
     let lock = take(connection, pipeline, sink).await?;
-    let begin = match E::DIALECT {
-        Dialect::Postgres => "BEGIN",
-        Dialect::Sqlite => "BEGIN IMMEDIATE",
-        Dialect::Mysql => "START TRANSACTION",
-    };
-    connection.execute(begin).await?;
+    connection.execute(E::DIALECT.begin).await?;
     let made = make(connection, pipeline, sink, changes).await;
     let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     connection.execute(end).await?;
-    lock.release(connection).await?;
+    connection.release(&lock).await?;
     made
 }
 
@@ -93,7 +88,7 @@ pub(crate) async fn forget_tables<E: Execute>(
 ) -> Result<(), E::Failure> {
     let lock = take(connection, pipeline, sink).await?;
     connection.execute(&targets::forget(pipeline, sink)).await?;
-    lock.release(connection).await
+    connection.release(&lock).await
 }
 
 /// Takes the sink's lock alone, with the tables at hand.
@@ -103,7 +98,7 @@ async fn take<E: Execute>(
     sink: &str,
 ) -> Result<SinkLock, E::Failure> {
     let lock = SinkLock::new(pipeline, sink);
-    if !lock.take_alone(connection).await? {
+    if !connection.take_alone(&lock, false).await? {
         return Err(lock.held().into());
     }
     create_tables(connection, false).await?;
@@ -150,12 +145,12 @@ async fn make<E: Execute>(
 
 fn statement<E: Execute>(pipeline: &str, sink: &str, change: &Change) -> String {
     let (pipeline, sink, source) = (literal(pipeline), literal(sink), literal(&change.source));
-    let number_column = partition_column(E::DIALECT);
+    let number_column = E::DIALECT.own_tables.partition;
     let (topic, number) = (literal(&change.partition.topic), change.partition.number);
     let own = format!(
         "pipeline = {pipeline} AND sink = {sink} AND source = {source} AND topic = {topic} AND {number_column} = {number}"
     );
-    let now = now(E::DIALECT);
+    let now = E::DIALECT.now;
     match (&change.from, &change.to) {
         (Some(from), None) => {
             format!("DELETE FROM {POSITIONS_TABLE} WHERE {own} AND position = {from}")

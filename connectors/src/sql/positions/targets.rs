@@ -13,7 +13,8 @@ use super::{Execute, number, text};
 use crate::change::Operation;
 use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
-use crate::sql::identifier::{Dialect, literal};
+use crate::sql::dialect::Dialect;
+use crate::sql::identifier::literal;
 use crate::sql::target::Target;
 use crate::sql::{POSITIONS_TABLE, TARGETS_TABLE};
 
@@ -93,7 +94,7 @@ pub(crate) async fn check<E: Execute>(
         let before = known.setting.take().unwrap_or_default();
         let alone = match alone {
             Some(alone) => alone,
-            None => SinkLock::new(pipeline, sink).is_alone(connection).await?,
+            None => is_alone(connection, &SinkLock::new(pipeline, sink)).await?,
         };
         if !alone || has_positions(connection, pipeline, sink).await? {
             return Err(other_setting(identity, &before, setting).into());
@@ -191,22 +192,18 @@ pub(super) fn forget_table(pipeline: &str, sink: &str, target: &Target) -> Strin
 
 /// Inserts a row, or says anew of one that is there whether its table held rows.
 fn insert(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     identity: &Identity,
     target: &Target,
     setting: &str,
     held_rows: bool,
 ) -> String {
     let held_rows = i32::from(held_rows);
-    let update = match dialect {
-        Dialect::Postgres | Dialect::Sqlite => {
-            "ON CONFLICT (pipeline, sink, table_schema, table_name) DO UPDATE SET held_rows = excluded.held_rows"
-        }
-        Dialect::Mysql => "ON DUPLICATE KEY UPDATE held_rows = VALUES(held_rows)",
-    };
+    let update = (dialect.or_update)("pipeline, sink, table_schema, table_name");
+    let excluded = (dialect.excluded)("held_rows");
     format!(
         "INSERT INTO {TARGETS_TABLE} (pipeline, sink, table_schema, table_name, setting, held_rows) \
-         VALUES ({}, {}, {}, {}, {}, {held_rows}) {update}",
+         VALUES ({}, {}, {}, {}, {}, {held_rows}){update}held_rows = {excluded}",
         literal(&identity.pipeline),
         literal(&identity.sink),
         literal(target.schema.as_deref().unwrap_or_default()),
@@ -221,26 +218,8 @@ pub(super) async fn missing<E: Execute>(
     targets: impl Iterator<Item = &Target>,
 ) -> Result<Vec<Target>, E::Failure> {
     let targets: Vec<&Target> = targets.collect();
-    let mut there = |target: &Target| -> Result<String> {
-        Ok(match E::DIALECT {
-            Dialect::Postgres => {
-                let name = literal(&target.quoted(Dialect::Postgres)?);
-                format!("num_nonnulls(to_regclass({name}))::text")
-            }
-            Dialect::Sqlite => format!(
-                "CAST((SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) = lower({})) AS text)",
-                literal(&target.name)
-            ),
-            Dialect::Mysql => {
-                let schema = target.schema.as_deref().map(literal);
-                format!(
-                    "CAST((SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}) AS char)",
-                    schema.as_deref().unwrap_or("DATABASE()"),
-                    literal(&target.name)
-                )
-            }
-        })
-    };
+    let mut there =
+        |target: &Target| (E::DIALECT.count_of_table)(target.schema.as_deref(), &target.name);
     let found = zeros(connection, &targets, &mut there).await?;
     Ok(found.into_iter().cloned().collect())
 }
@@ -346,4 +325,13 @@ impl WrittenTables {
     pub(crate) fn contains(&self, target: &Target) -> bool {
         self.known.contains_key(target)
     }
+}
+
+/// Whether no session but this one, which shares the lock, holds it.
+async fn is_alone<E: Execute>(connection: &mut E, lock: &SinkLock) -> Result<bool, E::Failure> {
+    let alone = connection.take_alone(lock, true).await?;
+    if alone {
+        connection.release(lock).await?;
+    }
+    Ok(alone)
 }

@@ -5,8 +5,9 @@ use arrow::compute::{max, min};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
 use crate::change::{Changes, Logical, Operation, has_no_kind, is_loose_text};
-use crate::sql::identifier::Dialect;
-use crate::sql::types::{Fit, arrow_field, default_type, fit};
+use crate::sql::dialect::Dialect;
+use crate::sql::dialect::Fit;
+use crate::sql::types::{arrow_field, default_type, fit};
 
 /// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +134,9 @@ impl Kinds {
 
     /// The column that a table without it gets: for all values where a database can widen a column,
     /// which then ends as if they had come one by one; else for the first.
-    pub(crate) fn made(&self, dialect: Dialect, name: &str) -> Option<Field> {
+    pub(crate) fn made(&self, dialect: &'static Dialect, name: &str) -> Option<Field> {
         let (_, kind) = self.first?;
-        let widens = dialect != Dialect::Sqlite && self.needs_digits();
+        let widens = dialect.widens && self.needs_digits();
         Some(match kind {
             Kind::Integer if widens => Kind::Number.field(name),
             kind => kind.field(name),
@@ -155,7 +156,7 @@ pub(crate) enum Suit {
 }
 
 /// Whether a column of `sql_type` holds the values.
-pub(crate) fn suit(dialect: Dialect, kinds: &Kinds, sql_type: &str) -> Suit {
+pub(crate) fn suit(dialect: &'static Dialect, kinds: &Kinds, sql_type: &str) -> Suit {
     use DataType as D;
     let Some((_, kind)) = kinds.first else {
         return Suit::Reads;
@@ -192,12 +193,17 @@ pub(crate) fn suit(dialect: Dialect, kinds: &Kinds, sql_type: &str) -> Suit {
     }
 }
 
-fn integer_suit(dialect: Dialect, kinds: &Kinds, sql_type: &str, target: &DataType) -> Suit {
+fn integer_suit(
+    dialect: &'static Dialect,
+    kinds: &Kinds,
+    sql_type: &str,
+    target: &DataType,
+) -> Suit {
     let unsigned = *target == DataType::UInt64;
     if kinds.fraction || (kinds.large && !unsigned) {
         // SQLite cannot change a type; its columns hold any number.
         return match default_type(dialect, &Kind::Number.field("column")) {
-            Ok(sql_type) if dialect != Dialect::Sqlite => Suit::Widen(sql_type),
+            Ok(sql_type) if dialect.widens => Suit::Widen(sql_type),
             _ => Suit::Reads,
         };
     }
@@ -221,4 +227,18 @@ fn integer_suit(dialect: Dialect, kinds: &Kinds, sql_type: &str, target: &DataTy
         Fit::Widen(sql_type) => Suit::Widen(sql_type),
         _ => Suit::Reads,
     }
+}
+
+/// The field metadata that says that a column has the type of the target's.
+const LENT: &str = "syncline.lent";
+
+/// Whether a column has the type of the target's: it fits, and its changes may carry others.
+pub(crate) fn is_lent(field: &Field) -> bool {
+    field.metadata().contains_key(LENT)
+}
+
+pub(super) fn lent_field(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(LENT.to_owned(), "true".to_owned());
+    field.with_metadata(metadata)
 }

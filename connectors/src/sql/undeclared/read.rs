@@ -12,7 +12,7 @@ use crate::change::{Logical, has_no_kind, is_loose_text};
 use crate::error::{Error, Result};
 use crate::format::{fit, is_document, is_word, read_exact};
 use crate::sql::catalogue::TargetColumn;
-use crate::sql::identifier::Dialect;
+use crate::sql::dialect::Dialect;
 use crate::sql::types::arrow_field;
 
 /// One JSON value a row; `None` is null.
@@ -29,7 +29,7 @@ pub(super) struct Read {
 
 /// The type in which a column of the target takes the values; `widens`: its policy lets it grow.
 pub(super) fn target_field(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     name: &str,
     column: &TargetColumn,
     values: &Field,
@@ -39,7 +39,7 @@ pub(super) fn target_field(
     let fractions =
         Logical::of(values) == Some(Logical::Numeric) || values.data_type().is_floating();
     // SQLite keeps a fraction in a column of integers, which it cannot make wider.
-    if dialect == Dialect::Sqlite && widens && fractions && field.data_type().is_integer() {
+    if !dialect.widens && widens && fractions && field.data_type().is_integer() {
         return Logical::Numeric.field(name);
     }
     field
@@ -50,7 +50,7 @@ pub(super) fn target_field(
 /// # Errors
 /// `Configuration` where Arrow knows no way from the one type to the other.
 pub(super) fn read_as(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     field: &Field,
     values: &ArrayRef,
     target: &Field,
@@ -132,10 +132,10 @@ pub(super) fn read_as(
 }
 
 /// Whether a column holds instants or times, of which a number says no unit. A number of days is a date.
-fn is_instant(dialect: Dialect, target: &Field, column: &TargetColumn) -> bool {
-    if dialect == Dialect::Sqlite {
+fn is_instant(dialect: &'static Dialect, target: &Field, column: &TargetColumn) -> bool {
+    if !dialect.loose_instants.is_empty() {
         let sql_type = column.sql_type.to_ascii_uppercase();
-        return ["TIMESTAMP", "DATETIME", "TIME"].contains(&sql_type.as_str());
+        return dialect.loose_instants.contains(&sql_type.as_str());
     }
     matches!(
         Logical::of(target),

@@ -1,5 +1,8 @@
 //! Values of undeclared columns in the types of a target, and what a table becomes for them.
 
+use crate::mysql::MYSQL;
+use crate::postgres::POSTGRES;
+use crate::sqlite::SQLITE;
 use std::sync::Arc;
 
 use super::*;
@@ -57,7 +60,7 @@ fn table(columns: &[(&str, &str)]) -> TargetTable {
 }
 
 /// The value of `x` in a column of `sql_type`: as text, or a part of the reason why it is refused.
-fn check(dialect: Dialect, sql_type: &str, value: &str, expect: Result<&str, &str>) {
+fn check(dialect: &'static Dialect, sql_type: &str, value: &str, expect: Result<&str, &str>) {
     let options = options(Evolution::Fail);
     let changes = decoded(&[&format!("{{\"id\":1,\"x\":{value}}}")]).remove(0);
     let given = Undeclared::of(&options, &changes).unwrap().unwrap();
@@ -84,7 +87,7 @@ fn check(dialect: Dialect, sql_type: &str, value: &str, expect: Result<&str, &st
 #[test]
 fn each_value_is_read_as_the_type_of_its_column_r19() {
     let postgres = |sql_type: &str, value: &str, expect: Result<&str, &str>| {
-        check(Dialect::Postgres, sql_type, value, expect);
+        check(&POSTGRES, sql_type, value, expect);
     };
     postgres("integer", "5", Ok("5"));
     postgres("integer", "5000000000", Err("integer"));
@@ -124,17 +127,17 @@ fn each_value_is_read_as_the_type_of_its_column_r19() {
     );
     postgres("uuid", "\"no\"", Err("uuid"));
     postgres("bytea", "5", Err("bytea"));
-    check(Dialect::Mysql, "tinyint(1)", "true", Ok("true"));
-    check(Dialect::Mysql, "bigint unsigned", "-1", Err("unsigned"));
-    check(Dialect::Mysql, "datetime(6)", "5", Err("timestamp(ms)"));
-    check(Dialect::Sqlite, "TIMESTAMP", "5", Err("timestamp(ms)"));
-    check(Dialect::Sqlite, "INTEGER", "5.5", Err("INTEGER"));
-    check(Dialect::Sqlite, "TEXT", "5.50", Ok("5.50"));
+    check(&MYSQL, "tinyint(1)", "true", Ok("true"));
+    check(&MYSQL, "bigint unsigned", "-1", Err("unsigned"));
+    check(&MYSQL, "datetime(6)", "5", Err("timestamp(ms)"));
+    check(&SQLITE, "TIMESTAMP", "5", Err("timestamp(ms)"));
+    check(&SQLITE, "INTEGER", "5.5", Err("INTEGER"));
+    check(&SQLITE, "TEXT", "5.50", Ok("5.50"));
 }
 
 /// What a table of `columns` becomes for `rows`, in one batch and one row at a time.
 fn evolved(
-    dialect: Dialect,
+    dialect: &'static Dialect,
     evolution: Evolution,
     columns: &[(&str, &str)],
     rows: &[&str],
@@ -174,7 +177,7 @@ fn tables_evolve_by_values_row_by_row_r19() {
     let postgres = |evolution, columns: &[(&str, &str)], values: &[&str], expect: &[&str]| {
         let rows = rows(values);
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-        evolved(Dialect::Postgres, evolution, columns, &rows, expect);
+        evolved(&POSTGRES, evolution, columns, &rows, expect);
     };
     let add = |sql_type: &str| format!("ALTER TABLE t ADD COLUMN \"x\" {sql_type}");
     postgres(Evolve, &[id], &["null"], &[]);
@@ -209,8 +212,8 @@ fn tables_evolve_by_values_row_by_row_r19() {
     let texts = [row("1"), row("1.5")];
     let rows: Vec<&str> = texts.iter().map(String::as_str).collect();
     let widen = "ALTER TABLE t MODIFY COLUMN `x` decimal(65,30)";
-    evolved(Dialect::Mysql, Evolve, &mysql, &rows, &[widen]);
-    evolved(Dialect::Sqlite, Evolve, &[id, ("x", "INTEGER")], &rows, &[]);
+    evolved(&MYSQL, Evolve, &mysql, &rows, &[widen]);
+    evolved(&SQLITE, Evolve, &[id, ("x", "INTEGER")], &rows, &[]);
 }
 
 #[test]
@@ -221,8 +224,8 @@ fn values_of_the_same_type_are_not_looked_at() {
     let table = table(&[("id", "bigint"), ("x", "text"), ("own", "text")]);
     let schema = given.changes().schema();
     let wanted = given.wanted("t", &schema, &options);
-    let planned = plan(Dialect::Postgres, &wanted, Some(&table), options.evolution).unwrap();
-    let lent = given.lend(Dialect::Postgres, &options, &table, &planned, false);
+    let planned = plan(&POSTGRES, &wanted, Some(&table), options.evolution).unwrap();
+    let lent = given.lend(&POSTGRES, &options, &table, &planned, false);
     let lent = lent.unwrap().changes;
     for (before, after) in changes.rows.columns().iter().zip(lent.rows.columns()) {
         assert!(before.to_data().ptr_eq(&after.to_data()));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use syncline_connectors::conflict::same_json;
-use syncline_connectors::conflict_queue::Explained;
+use syncline_connectors::conflict_queue::Explanation;
 
 use super::{Answer, Report, layout, why};
 
@@ -121,7 +121,7 @@ fn heads(report: &Report, answer: &Answer) -> Vec<(&'static str, String)> {
 
 /// The row on all sides, one column on each line: `*` marks columns that differ between source and
 /// target, `>` those whose value in the target would change.
-fn sides(explained: &Explained) -> String {
+fn sides(explained: &Explanation) -> String {
     let rows = &explained.rows;
     let all = [&rows.base, &rows.source, &rows.target, &rows.result];
     let all = all.map(|side| layout::object(side.as_ref()));

@@ -6,13 +6,13 @@ use syncline_connectors::change::Operation;
 use syncline_connectors::conflict::{
     Conflict, ConflictPolicy, ConflictType, Detect, Verdict, Winner, same_json,
 };
-use syncline_connectors::conflict_queue::Explained;
+use syncline_connectors::conflict_queue::Explanation;
 use syncline_connectors::sql::{DeleteMode, Evolution, Options};
 
 use super::layout;
 
 /// The reasons, in the order of the decision.
-pub(super) fn sentences(options: &Options, explained: &Explained) -> Vec<String> {
+pub(super) fn sentences(options: &Options, explained: &Explanation) -> Vec<String> {
     let reasons = Reasons::new(options, explained);
     let mut sentences = reasons.beforehand();
     // Without a decision the change was refused or left out before the resolver.
@@ -30,7 +30,7 @@ pub(super) fn sentences(options: &Options, explained: &Explained) -> Vec<String>
 struct Reasons<'a> {
     options: &'a Options,
     policy: &'a ConflictPolicy,
-    explained: &'a Explained,
+    explained: &'a Explanation,
     base: Map<String, Value>,
     source: Map<String, Value>,
     target: Map<String, Value>,
@@ -38,7 +38,7 @@ struct Reasons<'a> {
 }
 
 impl<'a> Reasons<'a> {
-    fn new(options: &'a Options, explained: &'a Explained) -> Self {
+    fn new(options: &'a Options, explained: &'a Explanation) -> Self {
         let rows = &explained.rows;
         Self {
             options,

@@ -4,9 +4,9 @@ use syncline_connectors::error::RejectedRow;
 use super::*;
 
 /// A change that meets a newer row; both sides changed it since the base.
-fn explained() -> Explained {
+fn explained() -> Explanation {
     let json = |text: &str| Some(Json(text.to_owned()));
-    Explained {
+    Explanation {
         target: "clients".to_owned(),
         table_exists: true,
         key: Json(r#"{"id":42}"#.to_owned()),
@@ -53,7 +53,7 @@ fn newest(detect: Option<Detect>) -> ConflictPolicy {
 }
 
 #[track_caller]
-fn check(policy: &ConflictPolicy, explained: &Explained, expect: &[&str]) {
+fn check(policy: &ConflictPolicy, explained: &Explanation, expect: &[&str]) {
     let options = Options {
         conflict: policy.clone(),
         ..Options::default()
@@ -63,7 +63,7 @@ fn check(policy: &ConflictPolicy, explained: &Explained, expect: &[&str]) {
 
 #[test]
 fn every_mode_of_detection_says_what_it_compared_c1() {
-    let found = |detect: Option<Detect>, explained: &Explained, how: &str| {
+    let found = |detect: Option<Detect>, explained: &Explanation, how: &str| {
         let expect = [
             how,
             "strategy newest_wins: target wins: the target is newer (v 2 at the source and 3 in the target)",
@@ -72,7 +72,7 @@ fn every_mode_of_detection_says_what_it_compared_c1() {
         check(&newest(detect), explained, &expect);
     };
     let met = explained();
-    let without_base = Explained {
+    let without_base = Explanation {
         rows: Sides {
             base: None,
             ..met.rows.clone()
@@ -110,7 +110,7 @@ fn every_mode_of_detection_says_what_it_compared_c1() {
 fn without_a_conflict_the_change_applies_c1() {
     let free = |target: fn(&Sides) -> Option<Json>, verdict: Verdict| {
         let rows = explained().rows;
-        Explained {
+        Explanation {
             conflict: None,
             verdict,
             rows: Sides {
@@ -140,8 +140,8 @@ fn without_a_conflict_the_change_applies_c1() {
 }
 
 /// A change that meets no row.
-fn absent(verdict: Verdict, conflict: Option<(ConflictType, Winner, &'static str)>) -> Explained {
-    Explained {
+fn absent(verdict: Verdict, conflict: Option<(ConflictType, Winner, &'static str)>) -> Explanation {
+    Explanation {
         verdict,
         conflict: conflict.map(|(kind, winner, reason)| Conflict {
             row: 0,
@@ -171,7 +171,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
     let kept_out = (ConflictType::UpdateMissing, Winner::Target, late);
     check(
         &newest(None),
-        &Explained {
+        &Explanation {
             grave: Some(Json(r#"{"v":5}"#.to_owned())),
             ..absent(Verdict::Keep, Some(kept_out))
         },
@@ -188,7 +188,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
     );
     check(
         &newest(None),
-        &Explained {
+        &Explanation {
             operation: Operation::Delete,
             ..absent(Verdict::Same, Some(gone))
         },
@@ -204,7 +204,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
 fn what_is_refused_or_done_already_is_said_r4_r14() {
     check(
         &newest(None),
-        &Explained {
+        &Explanation {
             position: Some(8),
             rejected: Some(RejectedRow {
                 row: 0,

@@ -6,16 +6,20 @@
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
-use super::{Fit, retyped, split_type, unsupported};
 use crate::change::Logical;
 use crate::error::Result;
+use crate::sql::dialect::Fit;
+use crate::sql::types::{retyped, split_type, unsupported};
 
 /// Digits of the widest decimal, and how many of them may stand after the point.
 const DIGITS_MAX: i32 = 65;
 const SCALE_MAX: i32 = 30;
 
-/// See [`super::default_type`].
-pub(super) fn default_type(field: &Field) -> Result<String> {
+/// The type that a new column gets.
+///
+/// # Errors
+/// `Configuration` for a type that no column holds, such as a struct.
+pub(super) fn column_type(field: &Field) -> Result<String> {
     if let Some(logical) = Logical::of(field) {
         return Ok(match logical {
             Logical::Json => "json".to_owned(),
@@ -59,7 +63,7 @@ pub(super) fn default_type(field: &Field) -> Result<String> {
         DataType::Date32 | DataType::Date64 => "date",
         DataType::Time32(_) | DataType::Time64(_) => "time(6)",
         DataType::Timestamp(..) => "datetime(6)",
-        DataType::Dictionary(_, value) => return default_type(&retyped(field, value)),
+        DataType::Dictionary(_, value) => return column_type(&retyped(field, value)),
         DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..) => "json",
         _ => return Err(unsupported(field)),
     }
@@ -116,7 +120,7 @@ pub(crate) fn split(sql_type: &str) -> (String, Vec<i32>) {
     (base.replace(" zerofill", ""), numbers)
 }
 
-/// See [`super::fit`].
+/// Whether a column of the changes fits a column of `sql_type`.
 pub(super) fn fit(field: &Field, sql_type: &str) -> Fit {
     use DataType as D;
     if let D::Dictionary(_, value) = field.data_type() {
@@ -186,7 +190,7 @@ fn is_temporal(base: &str) -> bool {
 }
 
 fn integer_fit(field: &Field, base: &str, numbers: &[i32]) -> Fit {
-    let natural = default_type(field).unwrap_or_default();
+    let natural = column_type(field).unwrap_or_default();
     let Some((below, above)) = integer(&natural) else {
         return Fit::Mismatch;
     };
@@ -243,8 +247,8 @@ fn decimal_fit(base: &str, numbers: &[i32], precision: i32, scale: i32) -> Fit {
     }
 }
 
-/// See [`super::arrow_field`].
-pub(super) fn arrow_field(name: &str, sql_type: &str) -> Field {
+/// The column of the changes that a column of `sql_type` holds without loss.
+pub(super) fn field_of(name: &str, sql_type: &str) -> Field {
     let (base, numbers) = split(sql_type);
     let plain = |data_type: DataType| Field::new(name, data_type, true);
     match base.as_str() {
@@ -330,7 +334,7 @@ mod tests {
             Logical::Xml.field("c"),
         ];
         for field in fields {
-            let sql_type = default_type(&field).unwrap();
+            let sql_type = column_type(&field).unwrap();
             check(field, &sql_type, Fit::Fits);
         }
         check(Logical::Numeric.field("c"), "decimal(65,30)", Fit::Checked);
@@ -397,11 +401,7 @@ mod tests {
     #[test]
     fn columns_are_read_as_what_they_hold() {
         let check = |sql_type: &str, expect: DataType| {
-            assert_eq!(
-                arrow_field("c", sql_type).data_type(),
-                &expect,
-                "{sql_type}"
-            );
+            assert_eq!(field_of("c", sql_type).data_type(), &expect, "{sql_type}");
         };
         check("tinyint(1)", DataType::Boolean);
         check("bigint(20) unsigned", DataType::UInt64);
@@ -412,7 +412,7 @@ mod tests {
         check("varbinary(9)", DataType::Binary);
         check("bit(1)", DataType::Boolean);
         assert_eq!(
-            Logical::of(&arrow_field("c", "bit(9)")),
+            Logical::of(&field_of("c", "bit(9)")),
             Some(Logical::Bits(9))
         );
     }
