@@ -13,7 +13,7 @@ mod engine_tests;
 mod held;
 pub mod lag;
 mod lane;
-mod patience;
+mod quarantine_writer;
 pub mod refusals;
 mod refused_rules;
 mod sink_keys;
@@ -288,14 +288,14 @@ impl Running {
                         .entry(&sink_plan.name)
                         .or_insert_with(|| Breaker::new(&sink_plan.layers.breaker));
                     let part = format!("sink {}{at}", sink_plan.name);
-                    let patience = Patience {
+                    let context = RetryContext {
                         part: &part,
                         breaker,
                         status: &self.status,
                         abandoned,
                     };
                     let (handle, writer) = self
-                        .connect_sink(source_plan, sink_plan, quarantine, &patience)
+                        .connect_sink(source_plan, sink_plan, quarantine, &context)
                         .await?;
                     handles.push(handle);
                     writers.push(writer);
@@ -341,7 +341,7 @@ impl Running {
         source: &SourcePlan,
         plan: &SinkPlan,
         quarantine: &Arc<Quarantine>,
-        patience: &Patience<'_>,
+        context: &RetryContext<'_>,
     ) -> Result<(WriterHandle, Writer), Failure> {
         let identity = Identity {
             pipeline: self.name.clone(),
@@ -362,7 +362,7 @@ impl Running {
         let writer = Writer {
             pipeline: self.name.clone(),
             name: plan.name.as_str().into(),
-            sink: patient(sink, &plan.layers, patience),
+            sink: patient(sink, &plan.layers, context),
             quarantine: quarantine.clone(),
             refusals: self.refusals.clone(),
             account,
@@ -379,7 +379,7 @@ impl Running {
 }
 
 /// What a sink's layers need of the pipeline around them.
-struct Patience<'a> {
+struct RetryContext<'a> {
     /// The sink and its lane, for the status.
     part: &'a str,
     /// Shared by all lanes that write to the sink.
@@ -391,8 +391,8 @@ struct Patience<'a> {
 
 /// Wraps a sink in its layers, so that an outage is waited for and seen in the status. The throttle
 /// is outside: what is tried again was let through already.
-fn patient(sink: Box<dyn Sink>, layers: &Layers, patience: &Patience<'_>) -> Box<dyn Sink> {
-    let (part, status) = (patience.part.to_owned(), patience.status.clone());
+fn patient(sink: Box<dyn Sink>, layers: &Layers, context: &RetryContext<'_>) -> Box<dyn Sink> {
+    let (part, status) = (context.part.to_owned(), context.status.clone());
     let mut seed = DefaultHasher::new();
     (std::process::id(), &part).hash(&mut seed);
     let on_status: OnStatus = Arc::new(move |told| match told {
@@ -402,10 +402,10 @@ fn patient(sink: Box<dyn Sink>, layers: &Layers, patience: &Patience<'_>) -> Box
     let sink = layer::retry(
         sink,
         &layers.retry,
-        patience.breaker.clone(),
+        context.breaker.clone(),
         seed.finish(),
         on_status,
-        patience.abandoned.clone(),
+        context.abandoned.clone(),
     );
     match &layers.throttle {
         Some(throttle) => layer::throttle(sink, throttle, layer::system_clock()),

@@ -36,7 +36,7 @@ pub struct Explanation {
     pub marked: bool,
     /// The version of the delete that took the row away, where it is kept (R12): an object of the
     /// version column.
-    pub grave: Option<Json>,
+    pub tombstone: Option<Json>,
     /// Columns whose value in the target the type of the change cannot say.
     pub foreign: Vec<String>,
     /// Columns of the change that have no place in the target now.

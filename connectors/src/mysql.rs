@@ -42,12 +42,12 @@ mod session;
 
 mod bulk;
 mod cell;
+mod column_kind;
 mod connection;
 mod dialect;
 mod equality;
 mod lock;
 mod one_by_one;
-mod place;
 mod read;
 mod stage;
 mod statement;

@@ -31,7 +31,7 @@ pub(crate) mod account;
 pub(crate) mod admit;
 pub(crate) mod bisect;
 
-pub(crate) mod books;
+pub(crate) mod conflict_log;
 pub(crate) mod decide;
 pub(crate) mod equality;
 pub mod fold;
@@ -51,7 +51,7 @@ pub(crate) mod golden;
 
 pub mod catalogue;
 pub mod conflict;
-pub mod ledger;
+pub mod metadata;
 pub mod types;
 pub(crate) mod undeclared;
 pub mod version;

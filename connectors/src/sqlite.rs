@@ -33,11 +33,11 @@ mod statement;
 mod store;
 mod tombstone;
 
+mod bound_rows;
 mod bulk;
 mod connection;
 mod dialect;
 mod equality;
-mod part;
 mod read;
 mod rows;
 mod session;

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::plan::Plan;
 
 mod change;
-mod place;
+mod destination;
 mod show;
 
 #[derive(Debug, Args)]

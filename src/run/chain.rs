@@ -169,14 +169,14 @@ impl Chain {
             .map(|&readers| Junction::new(readers))
             .collect();
         for index in 0..self.steps.len() {
-            let flow = gather(&self.steps[index].inputs, &mut source, &mut outputs);
+            let flow = collect_inputs(&self.steps[index].inputs, &mut source, &mut outputs);
             let step = &mut self.steps[index];
             outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected, &mut seen)?);
         }
         let flows = self
             .sinks
             .iter()
-            .map(|(inputs, keys)| by_key(gather(inputs, &mut source, &mut outputs), keys))
+            .map(|(inputs, keys)| by_key(collect_inputs(inputs, &mut source, &mut outputs), keys))
             .collect::<Result<_, _>>()?;
         Ok(Chained {
             flows,
@@ -343,7 +343,7 @@ impl Junction {
     }
 }
 
-fn gather(inputs: &[Input], source: &mut Junction, outputs: &mut [Junction]) -> Flow {
+fn collect_inputs(inputs: &[Input], source: &mut Junction, outputs: &mut [Junction]) -> Flow {
     let mut all = Flow::default();
     for input in inputs {
         let flow = match input {

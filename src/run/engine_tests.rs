@@ -24,7 +24,7 @@ use super::lane::{Lane, Progress, WriterHandle};
 use super::refusals::Refusals;
 use super::status::Status;
 use super::writer::{DELIVERIES_MAX, Writer};
-use super::{Options, Patience, Running, patient};
+use super::{Options, RetryContext, Running, patient};
 use crate::config::{self, Layers};
 use crate::failure::Failure;
 use crate::plan::Plan;
@@ -295,7 +295,7 @@ async fn process(
             dice: Dice(seed ^ (0xABCD + handles.len() as u64 * 0x1_0000)),
             in_doubt: None,
         };
-        let patience = Patience {
+        let context = RetryContext {
             part: &sink_plan.name,
             breaker: &Breaker::new(&BreakerConfig::default()),
             status: &status,
@@ -304,7 +304,7 @@ async fn process(
         writers.push(Writer {
             pipeline: "memory".into(),
             name: sink_plan.name.as_str().into(),
-            sink: patient(Box::new(sink), &Layers::default(), &patience),
+            sink: patient(Box::new(sink), &Layers::default(), &context),
             quarantine: quarantine.clone(),
             refusals: refusals.clone(),
             account: account.clone(),

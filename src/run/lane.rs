@@ -29,7 +29,7 @@ use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
 use crate::run::chain::{Chain, Chained, Flow};
 use crate::run::lag::Lag;
-use crate::run::patience;
+use crate::run::quarantine_writer;
 use crate::run::refusals::{Refusals, Subject};
 use crate::run::status::Status;
 use crate::run::tracker::Tracker;
@@ -124,14 +124,14 @@ impl Lane {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (part, refusals) = (self.part.clone(), self.refusals.clone());
         let result = self.read().await;
-        refusals.settled(&part);
+        refusals.resolved(&part);
         result
     }
 
     async fn read(mut self) -> Result<(), Failure> {
         self.refusals.reads(&self.part);
         while !*self.stop.borrow() {
-            self.settle().await?;
+            self.resolve().await?;
             let room = self.room();
             match self.source.next(&room).await {
                 Ok(Event::Records(fetched)) => self.process(fetched).await?,
@@ -264,8 +264,8 @@ impl Lane {
     /// The source has ended: what no other lane can decide any more is decided.
     async fn conclude(&mut self) -> Result<(), Failure> {
         self.ask_all(Command::Settle).await?;
-        self.refusals.settled(&self.part);
-        while !self.refusals.all_settled() && !*self.stop.borrow() {
+        self.refusals.resolved(&self.part);
+        while !self.refusals.all_resolved() && !*self.stop.borrow() {
             self.forward_held().await?;
             if !self.refusals.any_open() {
                 break;
@@ -295,7 +295,7 @@ impl Lane {
         if rejected.is_empty() {
             return Ok(());
         }
-        patience::append(&self.quarantine, &rejected, &self.status)
+        quarantine_writer::append(&self.quarantine, &rejected, &self.status)
             .await
             .map_err(|error| Failure::of("quarantine", error))?;
         self.refusals.keep(&rejected);
@@ -303,7 +303,7 @@ impl Lane {
     }
 
     /// Takes note of what the writers finished, and begins again after a fence.
-    async fn settle(&mut self) -> Result<(), Failure> {
+    async fn resolve(&mut self) -> Result<(), Failure> {
         self.take_notices()?;
         if let Some(error) = self.progress.fence.take() {
             self.begin_again(&error).await?;

@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::quarantine::Quarantine;
 use crate::run::account::{Account, Tally};
 use crate::run::held::{Held, Waiting, take};
-use crate::run::patience;
+use crate::run::quarantine_writer;
 use crate::run::refusals::Refusals;
 use crate::run::status::Status;
 
@@ -273,7 +273,7 @@ impl Writer {
         while let Some(held) = &mut self.held {
             let new = &held.entries[held.stored..];
             if !new.is_empty() {
-                patience::append(&self.quarantine, new, &self.status).await?;
+                quarantine_writer::append(&self.quarantine, new, &self.status).await?;
                 held.stored = held.entries.len();
             }
             held.in_doubt = true;

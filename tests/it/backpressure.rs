@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, Executor};
 
-use crate::harness::{PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
+use crate::harness::{DEADLINE, Pipeline, Workload, eventually, kafka, postgres};
 
 const CHANGES: usize = 200_000;
 /// Longer than the session timeout, so that a member that does not poll is removed from its group.
@@ -55,7 +55,7 @@ lock_timeout_ms = 2000
         Ok(sum) if sum == count as i64 => Ok(()),
         other => Err(format!("{other:?} of {count}")),
     };
-    eventually("the first changes", PATIENCE, async || {
+    eventually("the first changes", DEADLINE, async || {
         process.expect_running();
         arrived(first.len()).await
     })
@@ -104,7 +104,7 @@ lock_timeout_ms = 2000
         .await
         .expect("it is unlocked");
 
-    eventually("every change", 2 * PATIENCE, async || {
+    eventually("every change", 2 * DEADLINE, async || {
         process.expect_running();
         let resident_bytes = process.resident_bytes();
         assert!(resident_bytes < RESIDENT_BYTES_MAX, "{resident_bytes}");
@@ -113,7 +113,7 @@ lock_timeout_ms = 2000
     .await;
     assert_eq!(kafka.members(&topic), members, "the group never moved");
     process.terminate();
-    pipeline.finish(process, PATIENCE).await.expect_success();
+    pipeline.finish(process, DEADLINE).await.expect_success();
     let found = target.rows(Workload::QUERY).await;
     assert!(found == workload.expected(), "target equals model");
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::harness::{Finished, Message, PATIENCE, Pipeline, kafka, postgres, unique};
+use crate::harness::{DEADLINE, Finished, Message, Pipeline, kafka, postgres, unique};
 
 /// A secret that no output may contain.
 const CANARY: &str = "canary-4711-sesame";
@@ -200,7 +200,7 @@ inputs = ["check"]
     );
     let event = r#"{"before":null,"after":{"id":9},"source":{"table":"t"},"op":"c","ts_ms":1}"#;
     fs::write(pipeline.folder().join("export.jsonl"), event).expect("the folder can be written");
-    let finished = pipeline.run_once(PATIENCE).await;
+    let finished = pipeline.run_once(DEADLINE).await;
     expect_code(&finished, 1);
     assert!(finished.stderr.contains("check"), "{finished:?}");
 }
@@ -327,7 +327,7 @@ async fn a_secret_from_the_environment_is_in_no_output() {
     let url = target.url().replace(":syncline@", &format!(":{CANARY}@"));
     let mut pipeline = Pipeline::new(&text.replace("properties", "# properties"));
     pipeline.set("BILLING_URL", &url).set("RUST_LOG", "trace");
-    let finished = pipeline.run_once(PATIENCE).await;
+    let finished = pipeline.run_once(DEADLINE).await;
     expect_code(&finished, 2);
     for shown in [&finished.stdout, &finished.stderr] {
         assert!(!shown.contains(CANARY), "a secret is shown\n{shown}");

@@ -7,7 +7,7 @@ use syncline_connectors::conflict::{
 use syncline_connectors::mysql::MYSQL;
 use syncline_connectors::postgres::POSTGRES;
 use syncline_connectors::sql::dialect::Dialect;
-use syncline_connectors::sql::ledger::{Counts, Ledger, Tables, Waiting};
+use syncline_connectors::sql::metadata::{Counts, MetadataTables, Tables, Waiting};
 use syncline_connectors::sqlite::SQLITE;
 
 use crate::harness::{Finished, Pipeline, mariadb, postgres};
@@ -102,7 +102,7 @@ fn record(id: i64) -> ConflictRecord {
 /// The records of a sink: two conflicts in the queue, of which one is decided, and three that were
 /// decided at once.
 fn kept(dialect: &'static Dialect, sink: &str) -> Vec<String> {
-    let ledger = Ledger::new(dialect, "pipeline", sink);
+    let metadata = MetadataTables::new(dialect, "pipeline", sink);
     let tables = Tables {
         history: true,
         counts: true,
@@ -127,11 +127,11 @@ fn kept(dialect: &'static Dialect, sink: &str) -> Vec<String> {
     let records: Vec<ConflictRecord> = [7, 8, 9].map(record).into();
     [
         tables.create(dialect),
-        ledger.insert_queue(&[entry(sink, 42), entry(sink, 43)]),
-        ledger.append_waiting(&[waiting, waiting]),
+        metadata.insert_queue(&[entry(sink, 42), entry(sink, 43)]),
+        metadata.append_waiting(&[waiting, waiting]),
         vec![decided.to_owned()],
-        ledger.insert_history(&records),
-        ledger.add_counts(
+        metadata.insert_history(&records),
+        metadata.add_counts(
             "export",
             &Counts::from([(key(""), 1_003), (key("name"), 1_001)]),
         ),
@@ -374,7 +374,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
         envelope("c", "null", &row(3, "Cid", "c", 10)),
     ];
     told(&first);
-    let ran = pipeline.run_once(crate::harness::PATIENCE).await;
+    let ran = pipeline.run_once(crate::harness::DEADLINE).await;
     ran.expect_success();
     let mut all = first.to_vec();
     all.push(envelope(
@@ -525,7 +525,7 @@ async fn explains_and_writes_nothing(pipeline: &Pipeline, state: impl AsyncFn() 
     ));
     told(&all);
     pipeline
-        .run_once(crate::harness::PATIENCE)
+        .run_once(crate::harness::DEADLINE)
         .await
         .expect_success();
     let late = envelope("u", &row(1, "Ann", "a", 4), &row(1, "Ann", "a", 5));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Connect, Database, PATIENCE, Pipeline, eventually, kafka, postgres};
+use crate::harness::{Connect, DEADLINE, Database, Pipeline, eventually, kafka, postgres};
 
 /// A table with a column of every common type that Debezium transfers without a loss of its own.
 const TABLES: &str = "
@@ -85,7 +85,7 @@ async fn every_type_and_operation_arrives_as_it_was() {
 
     for table in ["every_type", "documents"] {
         let what = format!("{table} to be the same on both sides");
-        eventually(&what, 2 * PATIENCE, async || {
+        eventually(&what, 2 * DEADLINE, async || {
             process.expect_running();
             first_difference(&source, &target, table).await
         })

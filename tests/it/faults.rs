@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{
-    Broker, Database, DatabaseServer, Finished, Kafka, PATIENCE, Pipeline, Process, Proxy,
+    Broker, DEADLINE, Database, DatabaseServer, Finished, Kafka, Pipeline, Process, Proxy,
     Workload, eventually, kafka, postgres,
 };
 
@@ -63,7 +63,7 @@ impl Setting {
 
     /// Waits until the target has moved past `position`.
     async fn moves(&self, process: &mut Process, position: i64) -> i64 {
-        eventually("progress", PATIENCE, async || {
+        eventually("progress", DEADLINE, async || {
             process.expect_running();
             match self.position().await {
                 now if now > position => Ok(now),
@@ -89,7 +89,7 @@ impl Setting {
     /// Stops the process and compares the target with the model.
     async fn ends(self, process: Process) {
         process.terminate();
-        let finished = self.pipeline.finish(process, PATIENCE).await;
+        let finished = self.pipeline.finish(process, DEADLINE).await;
         finished.expect_success();
         self.holds().await;
     }
@@ -191,7 +191,7 @@ async fn a_database_server_that_crashes_loses_nothing_and_quarantines_nothing() 
         let reached = setting.moves(&mut process, before).await;
         assert!(reached < setting.produced as i64, "it crashes in mid-run");
         server.crash().await;
-        says(&mut process, "stalled", crash, PATIENCE).await;
+        says(&mut process, "stalled", crash, DEADLINE).await;
         server.restart().await;
         setting.arrives(&mut process, HEALED).await;
     }
@@ -221,10 +221,10 @@ async fn a_network_that_breaks_heals_within_30_seconds() {
             // New connections succeed at once, so the pipeline may recover before the test looks.
             "reset" => {
                 let look = async || (proxy.broken() > broken).then_some(()).ok_or(broken);
-                eventually("a broken connection", PATIENCE, look).await;
+                eventually("a broken connection", DEADLINE, look).await;
             }
             "slow" => {}
-            _ => says(&mut process, "stalled", stalls, PATIENCE).await,
+            _ => says(&mut process, "stalled", stalls, DEADLINE).await,
         }
         proxy.heal();
         setting.arrives(&mut process, HEALED).await;
@@ -248,9 +248,9 @@ async fn a_commit_whose_reply_is_lost_counts_once() {
             let seen = proxy.dropped_replies();
             if seen == lost { Ok(()) } else { Err(seen) }
         };
-        eventually("a lost reply", PATIENCE, look).await;
+        eventually("a lost reply", DEADLINE, look).await;
     }
-    let finished = setting.pipeline.finish(process, PATIENCE).await;
+    let finished = setting.pipeline.finish(process, DEADLINE).await;
     finished.expect_success();
     setting.holds().await;
     // R17, and every change is counted once.
@@ -283,7 +283,7 @@ async fn replicas_that_come_and_go_leave_no_partition_behind() {
         setting.moves(&mut first, before).await;
         let alone = setting.kafka.members(&setting.topic);
         let mut second = setting.pipeline.start_as("second", &[]);
-        eventually("the second to join", PATIENCE, async || {
+        eventually("the second to join", DEADLINE, async || {
             first.expect_running();
             second.expect_running();
             let now = setting.kafka.members(&setting.topic);
@@ -297,12 +297,12 @@ async fn replicas_that_come_and_go_leave_no_partition_behind() {
             second.terminate();
             setting
                 .pipeline
-                .finish(second, PATIENCE)
+                .finish(second, DEADLINE)
                 .await
                 .expect_success();
         }
     }
-    setting.arrives(&mut first, PATIENCE).await;
+    setting.arrives(&mut first, DEADLINE).await;
     let ends = setting.kafka.offsets(&setting.topic);
     let positions = "SELECT position FROM _syncline_positions ORDER BY partition";
     let positions: Vec<_> = setting.target.rows(positions).await.concat();
@@ -328,15 +328,15 @@ async fn sigterm_while_the_database_is_gone_ends_at_the_deadline_or_with_a_secon
         setting.produce(3);
         setting.moves(&mut process, before).await;
         server.crash().await;
-        says(&mut process, "stalled", stalls, PATIENCE).await;
+        says(&mut process, "stalled", stalls, DEADLINE).await;
         let drains = process.stderr().matches("draining").count();
         let asked = Instant::now();
         process.terminate();
         if second_signal {
-            says(&mut process, "draining", drains, PATIENCE).await;
+            says(&mut process, "draining", drains, DEADLINE).await;
             process.terminate();
         }
-        let finished = setting.pipeline.finish(process, PATIENCE).await;
+        let finished = setting.pipeline.finish(process, DEADLINE).await;
         let took = asked.elapsed();
         assert_eq!(finished.code, Some(expected), "{}", finished.stderr);
         if second_signal {
@@ -373,7 +373,7 @@ async fn a_broker_that_dies_is_a_stall_with_its_cause_and_heals() {
     let mut setting = Setting::new(broker.kafka(), "broker", 16, 10_000, target, &url).await;
     setting.produce(2);
     let mut process = setting.pipeline.start(&[]);
-    setting.arrives(&mut process, PATIENCE).await;
+    setting.arrives(&mut process, DEADLINE).await;
     assert!(broker.process().kill());
     says(&mut process, "stalled", 0, Duration::from_secs(15)).await;
     let log = process.stderr();
@@ -386,6 +386,6 @@ async fn a_broker_that_dies_is_a_stall_with_its_cause_and_heals() {
     broker.restart().await;
     setting.produce(2);
     setting.arrives(&mut process, HEALED).await;
-    says(&mut process, "running again", 0, PATIENCE).await;
+    says(&mut process, "running again", 0, DEADLINE).await;
     setting.ends(process).await;
 }

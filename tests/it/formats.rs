@@ -5,12 +5,12 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
-use crate::harness::{Message, PATIENCE, Pipeline, Target, kafka, unique};
+use crate::harness::{DEADLINE, Message, Pipeline, Target, kafka, unique};
 
 /// The sink's part of a summary.
 async fn run(pipeline: &Pipeline, name: &str) -> Value {
     let process = pipeline.start_as(name, &["--once", "--json"]);
-    let finished = pipeline.finish(process, PATIENCE).await;
+    let finished = pipeline.finish(process, DEADLINE).await;
     finished.expect_success();
     let summaries: Value = serde_json::from_str(&finished.stdout).expect("a summary is JSON");
     summaries[0]["sinks"][0].clone()
@@ -188,7 +188,7 @@ evolution = "evolve"
     let event = r#"{"op":"c","before":null,"after":{"id":1}}"#;
     fs::write(pipeline.folder().join("rows.jsonl"), format!("{event}\n"))
         .expect("the folder can be written");
-    let finished = pipeline.run_once(PATIENCE).await;
+    let finished = pipeline.run_once(DEADLINE).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(
         finished.stderr.contains("format = \"debezium-json\""),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
+use crate::harness::{DEADLINE, Pipeline, Workload, eventually, kafka, postgres};
 
 fn source(name: &str, topic: &str, brokers: &str) -> String {
     format!(
@@ -59,7 +59,7 @@ path   = "even.jsonl"
     );
     let pipeline = Pipeline::new(&text);
     let finished = pipeline
-        .finish(pipeline.start(&["--once", "--json"]), PATIENCE)
+        .finish(pipeline.start(&["--once", "--json"]), DEADLINE)
         .await;
     finished.expect_success();
     assert_eq!(target.rows(Workload::QUERY).await, workload.expected());
@@ -160,7 +160,7 @@ key    = ["id"]
         url = target.url(),
     );
     let pipeline = Pipeline::new(&text);
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     let mut expected = one.expected();
     expected.extend(two.expected().into_iter().map(|mut row| {
         let id: i64 = row[0].as_deref().expect("a key").parse().expect("a number");
@@ -206,7 +206,7 @@ evolution = "evolve"
     for kill in 0..KILLS {
         let start = position(&path);
         let mut process = pipeline.start(&[]);
-        let reached = eventually("progress", PATIENCE, async || {
+        let reached = eventually("progress", DEADLINE, async || {
             process.expect_running();
             match position(&path) {
                 now if now > start => Ok(now),
@@ -217,7 +217,7 @@ evolution = "evolve"
         assert!(process.kill(), "it ran until it was killed");
         assert!(reached < total, "over after {kill} kills: make it longer");
     }
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(position(&path), total);
     let connection = Connection::open(&path).expect("the file is there");
     let query = "SELECT id, first_name, last_name, email, balance, notes, updated_at FROM clients ORDER BY id";
@@ -308,7 +308,7 @@ key    = ["id"]
         written += 1;
         append(&line(written));
     }
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     let ids: Vec<_> = (1..=written).map(|id| vec![Some(id.to_string())]).collect();
     assert_eq!(target.rows("SELECT id FROM items ORDER BY id").await, ids);
     let writes = target.rows("SELECT id FROM writes ORDER BY id").await;
@@ -320,7 +320,7 @@ async fn arrives(
     process: &mut crate::harness::Process,
     count: i64,
 ) {
-    eventually("the line", PATIENCE, async || {
+    eventually("the line", DEADLINE, async || {
         process.expect_running();
         match target.number("SELECT count(*) FROM items").await {
             Ok(found) if found == count => Ok(()),

@@ -35,7 +35,7 @@ pub(crate) use services::{kafka, mariadb, postgres, unique};
 pub(crate) use target::Target;
 
 /// The deadline for what takes one or two seconds on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The pause of [`eventually`] between two calls.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{
-    Broker, DatabaseServer, Message, PATIENCE, Proxy, Workload, eventually, kafka, postgres,
+    Broker, DEADLINE, DatabaseServer, Message, Proxy, Workload, eventually, kafka, postgres,
 };
 
 fn message(key: &str, value: Option<&str>) -> Message {
@@ -165,7 +165,7 @@ async fn a_cut_ends_connections_and_refuses_new_ones_until_healed() {
     proxy.cut();
     assert_eq!(client.read(&mut [0; 1]).await.expect("an end in order"), 0);
     assert!(ask(&mut connect(&proxy).await, "hello").await.is_err());
-    eventually("both are counted", PATIENCE, async || {
+    eventually("both are counted", DEADLINE, async || {
         match proxy.broken() {
             2 => Ok(()),
             broken => Err(broken),

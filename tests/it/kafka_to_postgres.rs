@@ -1,6 +1,6 @@
 //! The shipped `pipelines/kafka-to-postgres.toml`, from Kafka to PostgreSQL.
 
-use crate::harness::{Database, PATIENCE, Pipeline, Workload, eventually, kafka, postgres};
+use crate::harness::{DEADLINE, Database, Pipeline, Workload, eventually, kafka, postgres};
 
 const TARGET: &str = "CREATE TABLE clients (id bigint PRIMARY KEY, name text, email text, balance numeric(12, 2), updated_at timestamptz)";
 
@@ -37,13 +37,13 @@ async fn a_hundred_changes_arrive_and_a_second_run_changes_nothing() {
     let workload = Workload::generate(1, 100, 20, true);
     kafka().produce(&setting.topic, &workload.messages);
 
-    setting.pipeline.run_once(PATIENCE).await.expect_success();
+    setting.pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(setting.target.rows(QUERY).await, workload.expected_mapped());
 
     // R4: a replay changes nothing, not even the row versions.
     let versions = "SELECT id, xmin FROM clients ORDER BY id";
     let before = setting.target.rows(versions).await;
-    setting.pipeline.run_once(PATIENCE).await.expect_success();
+    setting.pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(setting.target.rows(versions).await, before);
 }
 
@@ -56,7 +56,7 @@ async fn it_follows_the_topic_until_sigterm_then_commits_and_exits_with_0() {
     kafka.produce(&setting.topic, first);
     let mut process = setting.pipeline.start(&[]);
     let mut arrived = async |count: usize| {
-        eventually("all records to be written", PATIENCE, async || {
+        eventually("all records to be written", DEADLINE, async || {
             process.expect_running();
             match setting.target.positions_sum().await {
                 Ok(sum) if sum == count as i64 => Ok(()),
@@ -71,7 +71,7 @@ async fn it_follows_the_topic_until_sigterm_then_commits_and_exits_with_0() {
     process.terminate();
     setting
         .pipeline
-        .finish(process, PATIENCE)
+        .finish(process, DEADLINE)
         .await
         .expect_success();
 

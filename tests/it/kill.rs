@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{PATIENCE, Pipeline, Proxy, Workload, eventually, kafka, postgres};
+use crate::harness::{DEADLINE, Pipeline, Proxy, Workload, eventually, kafka, postgres};
 
 const KILLS: usize = 20;
 const CHANGES: usize = 100_000;
@@ -36,7 +36,7 @@ async fn kills_at_any_moment_lose_nothing_and_duplicate_nothing() {
     while kills < KILLS {
         let start = position().await;
         let mut process = pipeline.start(&[]);
-        let reached = eventually("progress", PATIENCE, async || {
+        let reached = eventually("progress", DEADLINE, async || {
             process.expect_running();
             let now = position().await;
             if now > start { Ok(now) } else { Err(now) }
@@ -51,7 +51,7 @@ async fn kills_at_any_moment_lose_nothing_and_duplicate_nothing() {
     }
 
     proxy.heal();
-    let finished = pipeline.run_once(4 * PATIENCE).await;
+    let finished = pipeline.run_once(4 * DEADLINE).await;
     finished.expect_success();
     assert_eq!(position().await, total);
     let (found, expected) = (target.rows(Workload::QUERY).await, workload.expected());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Database, PATIENCE, Pipeline, Proxy, eventually, postgres};
+use crate::harness::{DEADLINE, Database, Pipeline, Proxy, eventually, postgres};
 
 const KILLS: usize = 5;
 const CHANGES: u64 = 4_000;
@@ -41,7 +41,7 @@ async fn kills_leave_history_queue_and_counts_as_without_them_c9_c10() {
     let total = events.len() as i64;
     let undisturbed = target("undisturbed").await;
     pipeline(undisturbed.url(), &events)
-        .run_once(4 * PATIENCE)
+        .run_once(4 * DEADLINE)
         .await
         .expect_success();
 
@@ -55,7 +55,7 @@ async fn kills_leave_history_queue_and_counts_as_without_them_c9_c10() {
         // At some point in the next part of the stream, and at some step of a transaction.
         let until = position().await + 1 + kill * 7_919 % (total / 20);
         let mut process = pipeline.start(&["--once"]);
-        let reached = eventually("progress", PATIENCE, async || {
+        let reached = eventually("progress", DEADLINE, async || {
             process.expect_running();
             let now = position().await;
             if now >= until { Ok(now) } else { Err(now) }
@@ -69,7 +69,7 @@ async fn kills_leave_history_queue_and_counts_as_without_them_c9_c10() {
         );
     }
     proxy.heal();
-    pipeline.run_once(4 * PATIENCE).await.expect_success();
+    pipeline.run_once(4 * DEADLINE).await.expect_success();
 
     for query in QUERIES {
         let (expected, found) = (undisturbed.rows(query).await, killed.rows(query).await);

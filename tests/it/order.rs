@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Pipeline, Random, Target};
+use crate::harness::{DEADLINE, Pipeline, Random, Target};
 
 /// Rows in one batch: each change alone, a few, all of them.
 const BATCHES: [usize; 3] = [1, 5, 1000];
@@ -74,7 +74,7 @@ table  = "{{table}}"
     }
     fs::write(pipeline.folder().join("rows.jsonl"), lines).expect("the folder can be written");
     let process = pipeline.start(&["--once", "--json"]);
-    let finished = pipeline.finish(process, PATIENCE).await;
+    let finished = pipeline.finish(process, DEADLINE).await;
     finished.expect_success();
 
     let summaries: Value = serde_json::from_str(&finished.stdout).expect("a summary is JSON");

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Database, PATIENCE, Pipeline, RawMessage, kafka, postgres};
+use crate::harness::{DEADLINE, Database, Pipeline, RawMessage, kafka, postgres};
 
 const TABLE: &str = "CREATE TABLE items (id bigint PRIMARY KEY, name text NOT NULL,
     amount numeric(12, 2) CHECK (amount < 1000), code integer UNIQUE)";
@@ -129,12 +129,12 @@ async fn check(label: &str, quarantine: &str) {
     let (messages, culprits) = messages();
     kafka.produce_raw(&topic, &messages);
     let pipeline = Pipeline::new(&text(&topic, kafka.brokers(), target.url(), quarantine));
-    pipeline.run_once(2 * PATIENCE).await.expect_success();
+    pipeline.run_once(2 * DEADLINE).await.expect_success();
     every_good_row_is_there(&target).await;
     exactly_these_are_kept(&pipeline, &topic, &culprits).await;
 
     // A second run finds no work and quarantines nothing again.
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     exactly_these_are_kept(&pipeline, &topic, &culprits).await;
 }
 

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Pipeline};
+use crate::harness::{DEADLINE, Pipeline};
 
 /// A row of the billing system's table.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +50,7 @@ async fn the_newest_side_wins_and_what_breaks_a_rule_stays_out() {
         "the data has something to show: {kept}, {quarantined}"
     );
 
-    let finished = pipeline.run_once(2 * PATIENCE).await;
+    let finished = pipeline.run_once(2 * DEADLINE).await;
     finished.expect_success();
     let found = read(&target);
     for (id, row) in &expected {

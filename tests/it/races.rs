@@ -18,7 +18,7 @@ use syncline_connectors::sink::{Identity, Outcome, Sink, Write};
 use syncline_connectors::sql::Options;
 
 use crate::conflicts::Postgres;
-use crate::harness::{Database, PATIENCE, eventually};
+use crate::harness::{DEADLINE, Database, eventually};
 
 const COLUMNS: [Column; 2] = [Column::Name, Column::Amount];
 const TABLE: &str =
@@ -446,7 +446,7 @@ impl Scenario {
         let release = async {
             let blocked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                            AND cardinality(pg_blocking_pids(pid)) > 0";
-            eventually("the sink to wait", PATIENCE, async || {
+            eventually("the sink to wait", DEADLINE, async || {
                 match bench.database.number(blocked).await {
                     Ok(1) => Ok(()),
                     other => Err(other),

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::Value;
 
-use crate::harness::{PATIENCE, Pipeline};
+use crate::harness::{DEADLINE, Pipeline};
 
 const EVOLVE: &str = "evolution = \"evolve\"\n";
 
@@ -46,7 +46,7 @@ async fn run(pipeline: &Pipeline, rows: &[&str]) -> Value {
         .expect("it is there")
         .count();
     let process = pipeline.start_as(&format!("run{files}"), &["--once", "--json"]);
-    let finished = pipeline.finish(process, PATIENCE).await;
+    let finished = pipeline.finish(process, DEADLINE).await;
     finished.expect_success();
     let summaries: Value = serde_json::from_str(&finished.stdout).expect("a summary is JSON");
     summaries[0]["sinks"][0].clone()

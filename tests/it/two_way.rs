@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::harness::{
-    Connect, Database, Kafka, PATIENCE, Pipeline, Process, eventually, kafka, postgres,
+    Connect, DEADLINE, Database, Kafka, Pipeline, Process, eventually, kafka, postgres,
 };
 
 /// The number of bursts, of edits in a burst on each side, and of clients.
@@ -146,7 +146,7 @@ impl Sync {
     /// Waits until, several times in a row, a round brings two records to each topic (the side's
     /// own client and the other side's) and no others: then no earlier change is in flight, and
     /// none is sent back.
-    async fn settle(&mut self) {
+    async fn resolve(&mut self) {
         let mut quiet = 0;
         let mut before = (0, 0);
         for _ in 0..20 {
@@ -245,7 +245,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         // A part is written, a part is in flight.
         sync.round().await;
     }
-    sync.settle().await;
+    sync.resolve().await;
 
     // R12: an older change is in flight while its row is changed and deleted on the other side.
     sync.to_crm.pause();
@@ -263,7 +263,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
     })
     .await;
     sync.to_crm.resume();
-    sync.settle().await;
+    sync.resolve().await;
 
     let query = "SELECT id, name, balance, updated_at FROM clients ORDER BY id";
     let [in_crm, in_billing] = [
@@ -295,7 +295,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         .zip(pipelines.iter().zip(marked))
     {
         process.terminate();
-        let finished = pipeline.finish(process, PATIENCE).await;
+        let finished = pipeline.finish(process, DEADLINE).await;
         finished.expect_success();
         let summary: Value = serde_json::from_str(&finished.stdout).expect("JSON");
         let sink = &summary[0]["sinks"][0];

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Database, Kafka, Message, PATIENCE, Pipeline, Process, eventually, kafka, postgres, unique,
+    DEADLINE, Database, Kafka, Message, Pipeline, Process, eventually, kafka, postgres, unique,
 };
 
 /// A table of the source: its columns with their schemas; the first `keys` columns are the key.
@@ -112,7 +112,7 @@ async fn columns(target: &Database, table: &str) -> Vec<String> {
 
 /// Waits until a query returns these rows, as `a|b|c` with `-` for null.
 async fn arrives(process: &mut Process, target: &Database, query: &str, expected: &[&str]) {
-    eventually(query, PATIENCE, async || {
+    eventually(query, DEADLINE, async || {
         process.expect_running();
         let rows = target
             .try_rows(query)
@@ -245,7 +245,7 @@ async fn tables_and_columns_come_into_being_while_it_runs() {
     arrives(&mut process, &target, query, &["1|Ada|555", "2|S|-"]).await;
 
     process.terminate();
-    let finished = pipeline.finish(process, PATIENCE).await;
+    let finished = pipeline.finish(process, DEADLINE).await;
     finished.expect_success();
     let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'secrets'";
     assert_eq!(target.number(tables).await.expect("it answers"), 0);

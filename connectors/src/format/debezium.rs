@@ -25,7 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::topic::{Progress, Topic};
-use super::envelope::{Envelope, EnvelopeReader, Part};
+use super::envelope::{Envelope, EnvelopeReader, RowPart};
 use super::fault::{Fault, Parsed};
 use super::head::{Head, Metadata};
 use super::origin::Origins;
@@ -458,20 +458,20 @@ impl Debezium {
                 Some(stream) if is_after => {
                     stream.rollback_row();
                     match stream.append_row(cursor, placeholder, &mut Head::default()) {
-                        Ok(()) => return Ok(Part::Appended(start)),
+                        Ok(()) => return Ok(RowPart::Appended(start)),
                         Err(fault) => {
                             // Passing over the row says whether the rest of the message is good.
                             stream.rollback_row();
                             cursor.seek(start);
                             cursor.skip()?;
-                            return Ok(Part::Failed(start, fault));
+                            return Ok(RowPart::Failed(start, fault));
                         }
                     }
                 }
                 Some(stream) => stream.pass_before(cursor, placeholder)?,
                 None => cursor.skip()?,
             }
-            Ok(Part::At(start))
+            Ok(RowPart::At(start))
         })
     }
 }

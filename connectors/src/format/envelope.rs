@@ -8,7 +8,7 @@ use super::source::SourceReader;
 
 /// A row in a message.
 #[derive(Debug, Default)]
-pub(super) enum Part {
+pub(super) enum RowPart {
     /// Not there at all.
     #[default]
     Absent,
@@ -21,7 +21,7 @@ pub(super) enum Part {
     Failed(usize, Box<Fault>),
 }
 
-impl Part {
+impl RowPart {
     /// Where its object begins.
     pub(super) fn start(&self) -> Option<usize> {
         match self {
@@ -34,8 +34,8 @@ impl Part {
 /// A message taken apart.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
-    pub(super) before: Part,
-    pub(super) after: Part,
+    pub(super) before: RowPart,
+    pub(super) after: RowPart,
     /// A logical decoding message (`op` is `m`).
     pub(super) message: bool,
     /// A transaction boundary or a schema change by its fields.
@@ -45,7 +45,10 @@ pub(super) struct Envelope {
 impl Envelope {
     /// Whether the fields are those of an envelope.
     pub(super) fn is_one(&self, head: &Head<'_>) -> bool {
-        let rows = !matches!((&self.before, &self.after), (Part::Absent, Part::Absent));
+        let rows = !matches!(
+            (&self.before, &self.after),
+            (RowPart::Absent, RowPart::Absent)
+        );
         let truncate = head.operation.as_deref() == Some(b"t");
         head.operation.is_some() && (rows || self.message || truncate)
     }
@@ -86,7 +89,7 @@ impl EnvelopeReader {
         &mut self,
         cursor: &mut Cursor<'a>,
         head: &mut Head<'a>,
-        mut read_row: impl FnMut(&mut Cursor<'a>, bool) -> Parsed<Part>,
+        mut read_row: impl FnMut(&mut Cursor<'a>, bool) -> Parsed<RowPart>,
     ) -> Parsed<Envelope> {
         let mut envelope = Envelope::default();
         let (mut seen, mut hint) = (0u32, 0);
@@ -97,13 +100,13 @@ impl EnvelopeReader {
             match name {
                 0 | 1 => {
                     let part = if cursor.take_null() {
-                        Part::Null
+                        RowPart::Null
                     } else if cursor.peek() == b'{' {
                         read_row(cursor, name == 1)?
                     } else {
                         // No envelope, unless an operation says so: then the row is missing.
                         cursor.skip()?;
-                        Part::Absent
+                        RowPart::Absent
                     };
                     *(if name == 0 {
                         &mut envelope.before
@@ -145,7 +148,7 @@ mod tests {
                 let read = reader.read(&mut cursor, &mut head, |cursor, _| {
                     let start = cursor.at();
                     cursor.skip()?;
-                    Ok(Part::At(start))
+                    Ok(RowPart::At(start))
                 });
                 let envelope = read.unwrap();
                 cursor.end().unwrap();

@@ -10,9 +10,9 @@ use super::head::Head;
 use super::keys::{KeyOrder, STRANGER};
 use super::scan::Cursor;
 
-/// What a miss costs in patience, how much there is, and how much a hit restores.
+/// How much a miss counts, how much is too many, and how much a hit takes off.
 const MISS: u32 = 8;
-const PATIENCE: u32 = 128;
+const MISSES_MAX: u32 = 128;
 
 /// Names that matter, in the order of [`Head::read_source`].
 const NAMES: [&str; 5] = ["ts_ms", "db", "schema", "table", "origin"];
@@ -28,7 +28,7 @@ struct Span {
 
 /// Bytes that stay, the values that matter in them, and the name of the value that follows.
 #[derive(Debug, Default)]
-struct Stretch {
+struct Segment {
     literal: Vec<u8>,
     constants: Vec<(usize, usize)>,
     /// `None` at the end of the block.
@@ -41,7 +41,7 @@ pub(super) struct SourceReader {
     keys: KeyOrder,
     block: Vec<u8>,
     spans: Vec<Span>,
-    template: Vec<Stretch>,
+    template: Vec<Segment>,
     misses: u32,
 }
 
@@ -66,7 +66,7 @@ impl SourceReader {
         cursor.seek(start);
         head.forget_source();
         let spans = self.walk(cursor, head)?;
-        if self.misses + MISS <= PATIENCE {
+        if self.misses + MISS <= MISSES_MAX {
             self.misses += MISS;
             self.learn(cursor.since(start), spans);
         } else {
@@ -78,16 +78,16 @@ impl SourceReader {
 
     #[inline]
     fn follow<'a>(&self, cursor: &mut Cursor<'a>, head: &mut Head<'a>) -> Option<()> {
-        for stretch in &self.template {
+        for segment in &self.template {
             let start = cursor.at();
-            if !cursor.take(&stretch.literal) {
+            if !cursor.take(&segment.literal) {
                 return None;
             }
-            for &(name, at) in &stretch.constants {
+            for &(name, at) in &segment.constants {
                 let mut value = Cursor::from(cursor.bytes(), start + at);
                 head.read_source(name, &mut value).ok()?;
             }
-            match stretch.value {
+            match segment.value {
                 None => {}
                 Some(STRANGER) => cursor.skip().ok()?,
                 Some(name) => head.read_source(name, cursor).ok()?,
@@ -137,19 +137,19 @@ impl SourceReader {
             }
         }
         self.template.clear();
-        let (mut stretch, mut from) = (Stretch::default(), 0);
+        let (mut segment, mut from) = (Segment::default(), 0);
         for span in &spans {
             if span.varies {
-                stretch.literal = block[from..span.start].to_vec();
-                stretch.value = Some(span.name);
-                self.template.push(std::mem::take(&mut stretch));
+                segment.literal = block[from..span.start].to_vec();
+                segment.value = Some(span.name);
+                self.template.push(std::mem::take(&mut segment));
                 from = span.end;
             } else if span.name != STRANGER {
-                stretch.constants.push((span.name, span.start - from));
+                segment.constants.push((span.name, span.start - from));
             }
         }
-        stretch.literal = block[from..].to_vec();
-        self.template.push(stretch);
+        segment.literal = block[from..].to_vec();
+        self.template.push(segment);
         self.block = block.to_vec();
         self.spans = spans;
     }

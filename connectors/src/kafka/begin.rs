@@ -13,10 +13,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::Reports;
 use super::failure::{REQUEST_TIMEOUT, expired, failed};
-use super::gather::Beginning;
-use super::place::Place;
+use super::fetch_buffer::Beginning;
+use super::start_offset::StartOffset;
 use super::task::Task;
-use super::{Start, place, topic, topic_id};
+use super::{Start, start_offset, topic, topic_id};
 use crate::assignment::{Assignment, Known, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::record::{Incarnation, Partition, Span};
@@ -94,8 +94,10 @@ pub(super) fn begin(
         let offset = places.iter().copied().min().unwrap_or(low);
         for (sink, at) in places.into_iter().enumerate() {
             if assignment.sinks[sink] == Standing::Unkept && at > offset {
-                let place = span(partition, at, None);
-                begun.remember.insert((sink, partition.clone()), place);
+                let start_offset = span(partition, at, None);
+                begun
+                    .remember
+                    .insert((sink, partition.clone()), start_offset);
             }
         }
         let kept = |sink: &Standing| *sink != Standing::Unkept;
@@ -245,7 +247,8 @@ impl<'a> Broker<'a> {
             .filter(|partition| !self.starts.contains_key(partition))
             .cloned()
             .collect();
-        let found = place::offsets(self.consumer, &open, Place::of(&self.task.start)?)?;
+        let found =
+            start_offset::offsets(self.consumer, &open, StartOffset::of(&self.task.start)?)?;
         self.starts.extend(found);
         Ok(())
     }
@@ -366,7 +369,7 @@ pub(super) fn list_from<'a>(
 ) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for beginning in beginnings {
-        place::add(&mut list, &beginning.partition, beginning.offset)?;
+        start_offset::add(&mut list, &beginning.partition, beginning.offset)?;
     }
     Ok(list)
 }

@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::gather::partition;
+use super::fetch_buffer::partition;
 use super::topic;
 use crate::error::{Error, Result};
 use crate::record::Partition;

@@ -18,10 +18,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::begin::{Begun, begin, check_incarnation, list_from, list_of, seek};
 use super::client::{Rebalance, Reports};
 use super::failure::failed;
-use super::gather::Gather;
+use super::fetch_buffer::FetchBuffer;
+use super::outage::OutageTracker;
 use super::task::Task;
-use super::trouble::Trouble;
-use super::{headers, place, topic_id, watermark};
+use super::{headers, start_offset, topic_id, watermark};
 use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
@@ -41,7 +41,7 @@ const ID_TIMEOUT: Duration = Duration::from_millis(500);
 pub(super) struct Reader {
     consumer: BaseConsumer<Reports>,
     task: Task,
-    gather: Gather,
+    fetch_buffer: FetchBuffer,
     /// Offered by [`Event::Assigned`], not yet answered by [`Source::assign`].
     offered: Option<Vec<Partition>>,
     /// Announced by [`Event::Revoked`]; given up with the next call of `next`.
@@ -57,7 +57,7 @@ pub(super) struct Reader {
     said_untaken: bool,
     said_without_id: bool,
     ids_checked: Instant,
-    trouble: Trouble,
+    outage: OutageTracker,
 }
 
 /// How a poll went.
@@ -74,7 +74,7 @@ impl Reader {
         Self {
             consumer,
             task,
-            gather: Gather::default(),
+            fetch_buffer: FetchBuffer::default(),
             offered: None,
             leaving: None,
             lost: false,
@@ -85,7 +85,7 @@ impl Reader {
             said_untaken: false,
             said_without_id: false,
             ids_checked: Instant::now(),
-            trouble: Trouble::default(),
+            outage: OutageTracker::default(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Reader {
             return;
         };
         self.lost = false;
-        self.gather.remove(&partitions);
+        self.fetch_buffer.remove(&partitions);
         let answer = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => {
                 self.consumer.incremental_unassign(&list_of(&partitions))
@@ -130,7 +130,7 @@ impl Reader {
             return Ok(Some(Event::Assigned(partitions)));
         }
         while let Some(rebalance) = self.consumer.context().next_rebalance() {
-            self.trouble.end();
+            self.outage.end();
             match rebalance {
                 Rebalance::Assign(partitions) if partitions.is_empty() => {
                     self.add(&TopicPartitionList::new())?;
@@ -169,8 +169,8 @@ impl Reader {
             _ => {
                 // This call replaces the assignment, so what is read already goes along.
                 let mut whole = list.clone();
-                for (partition, next) in self.gather.reading() {
-                    place::add(&mut whole, partition, next)?;
+                for (partition, next) in self.fetch_buffer.reading() {
+                    start_offset::add(&mut whole, partition, next)?;
                 }
                 self.consumer.assign(&whole)
             }
@@ -184,7 +184,7 @@ impl Reader {
         // To wait costs a wake-up, so what is there is taken first.
         let mut wait = Duration::ZERO;
         let mut rows_until_clock = CLOCK_ROWS;
-        while self.gather.rows() < limits.rows && self.gather.bytes() < limits.bytes {
+        while self.fetch_buffer.rows() < limits.rows && self.fetch_buffer.bytes() < limits.bytes {
             match self.poll(wait)? {
                 Polled::Record if rows_until_clock > 0 => {
                     rows_until_clock -= 1;
@@ -206,15 +206,15 @@ impl Reader {
         if self.ended {
             self.catch_up()?;
         }
-        if let Some(fetched) = self.gather.take() {
+        if let Some(fetched) = self.fetch_buffer.take() {
             return Ok(Event::Records(fetched));
         }
         if self.is_drained() {
             return Ok(Event::End);
         }
         let outage = self
-            .trouble
-            .report(&self.consumer, &self.gather, &self.task.brokers);
+            .outage
+            .report(&self.consumer, &self.fetch_buffer, &self.task.brokers);
         outage.map_or(Ok(Event::Idle), Err)
     }
 
@@ -227,13 +227,13 @@ impl Reader {
                 std::thread::sleep(linger);
                 return Ok(Event::Idle);
             }
-            let partitions: Vec<_> = self.gather.partitions().cloned().collect();
+            let partitions: Vec<_> = self.fetch_buffer.partitions().cloned().collect();
             self.pause(&partitions)?;
             self.paused = true;
         }
         let deadline = now + linger;
         loop {
-            // A record that was on its way is kept in the gather; no more follow it.
+            // A record that was on its way is kept in the fetch buffer; no more follow it.
             self.poll(deadline.saturating_duration_since(Instant::now()))?;
             if Instant::now() >= deadline || self.consumer.context().has_rebalance() {
                 return Ok(Event::Idle);
@@ -250,7 +250,7 @@ impl Reader {
     fn resume(&mut self) -> Result<()> {
         self.idle_since = None;
         if self.paused {
-            let partitions: Vec<_> = self.gather.partitions().cloned().collect();
+            let partitions: Vec<_> = self.fetch_buffer.partitions().cloned().collect();
             self.consumer
                 .resume(&list_of(&partitions))
                 .map_err(|error| failed("partitions could not be resumed", error))?;
@@ -274,26 +274,26 @@ impl Reader {
             None => return Ok(Polled::Nothing),
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(number))) => {
-                self.trouble.end();
-                self.gather.reached_end(number);
+                self.outage.end();
+                self.fetch_buffer.reached_end(number);
                 self.ended = true;
                 return Ok(Polled::Ended);
             }
             Some(Err(error)) => {
-                self.trouble.take(
+                self.outage.take(
                     error,
                     &self.consumer,
-                    &self.gather,
+                    &self.fetch_buffer,
                     &self.task.brokers,
                     !self.task.topics.has_pattern(),
                 )?;
                 return Ok(Polled::Dropped);
             }
         };
-        let place = self
-            .gather
-            .accept(message.topic(), message.partition(), message.offset());
-        let Some((records, index)) = place else {
+        let start_offset =
+            self.fetch_buffer
+                .accept(message.topic(), message.partition(), message.offset());
+        let Some((records, index)) = start_offset else {
             return Ok(Polled::Dropped);
         };
         let headers = message.headers().and_then(headers::to_json);
@@ -306,7 +306,7 @@ impl Reader {
             headers.as_deref(),
         );
         drop(message);
-        self.trouble.end();
+        self.outage.end();
         Ok(Polled::Record)
     }
 
@@ -318,7 +318,7 @@ impl Reader {
             .map_err(|error| failed("the positions of the client could not be read", error))?;
         for element in list.elements() {
             if let Offset::Offset(position) = element.offset() {
-                self.gather
+                self.fetch_buffer
                     .advance(element.topic(), element.partition(), position);
             }
         }
@@ -344,7 +344,7 @@ impl Reader {
         }
         self.ids_checked = Instant::now();
         let mut topics: Vec<Arc<str>> = self
-            .gather
+            .fetch_buffer
             .incarnations()
             .filter(|(_, incarnation)| incarnation.is_some())
             .map(|(partition, _)| partition.topic.clone())
@@ -355,7 +355,7 @@ impl Reader {
         let Ok(ids) = topic_id::ids(&self.consumer, &topics, ID_TIMEOUT) else {
             return Ok(());
         };
-        for (partition, incarnation) in self.gather.incarnations() {
+        for (partition, incarnation) in self.fetch_buffer.incarnations() {
             check_incarnation(partition, incarnation, ids.get(&partition.topic))?;
         }
         Ok(())
@@ -382,7 +382,7 @@ impl Reader {
 
     /// Whether everything of `--once` was gathered.
     fn is_drained(&self) -> bool {
-        self.is_once() && self.announced && self.offered.is_none() && self.gather.is_done()
+        self.is_once() && self.announced && self.offered.is_none() && self.fetch_buffer.is_done()
     }
 }
 
@@ -406,18 +406,18 @@ impl Source for Reader {
         let wanted: Vec<&Assignment> = assignments
             .iter()
             .filter(|Assignment { partition, .. }| {
-                offered.contains(partition) || self.gather.owns(partition)
+                offered.contains(partition) || self.fetch_buffer.owns(partition)
             })
             .collect();
         let mut begun = begin(&self.consumer, &self.task, &wanted)?;
         self.say(&begun);
         for beginning in &begun.beginnings {
-            self.gather
+            self.fetch_buffer
                 .set_single(&beginning.partition.topic, beginning.single);
         }
         let (moved, fresh): (Vec<_>, Vec<_>) = std::mem::take(&mut begun.beginnings)
             .into_iter()
-            .partition(|beginning| self.gather.owns(&beginning.partition));
+            .partition(|beginning| self.fetch_buffer.owns(&beginning.partition));
         seek(&self.consumer, &moved)?;
         if !fresh.is_empty() {
             self.add(&list_from(fresh.iter())?)?;
@@ -430,14 +430,14 @@ impl Source for Reader {
             // The end moves on: whoever owns the partition next must begin here, not there.
             let mut list = TopicPartitionList::new();
             for (partition, offset) in &begun.commit {
-                place::add(&mut list, partition, *offset)?;
+                start_offset::add(&mut list, partition, *offset)?;
             }
             self.commit(&list)?;
         }
         let wanted: Vec<Partition> = wanted.iter().map(|known| known.partition.clone()).collect();
         self.withdraw(&wanted);
         for beginning in moved.into_iter().chain(fresh) {
-            self.gather.begin(beginning);
+            self.fetch_buffer.begin(beginning);
         }
         Ok(begun.remember())
     }
@@ -450,16 +450,16 @@ impl Source for Reader {
                     .leaving
                     .as_ref()
                     .is_some_and(|leaving| leaving.contains(partition));
-            if self.gather.owns(partition) && !is_lost {
-                place::add(&mut list, partition, position)?;
+            if self.fetch_buffer.owns(partition) && !is_lost {
+                start_offset::add(&mut list, partition, position)?;
             }
         }
         self.commit(&list)
     }
 
     fn lag(&self) -> Option<u64> {
-        self.gather.partitions().next()?;
-        self.gather
+        self.fetch_buffer.partitions().next()?;
+        self.fetch_buffer
             .reading()
             .map(|(partition, next)| {
                 let high = watermark::cached_high(&self.consumer, partition)?;

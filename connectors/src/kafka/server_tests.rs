@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::drive::{DEADLINE, Driver, Sink, values};
-use super::gather::partition;
+use super::fetch_buffer::partition;
 use super::tests::source;
 use super::*;
 use crate::assignment::assignments;

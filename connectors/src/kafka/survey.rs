@@ -8,8 +8,8 @@ use rdkafka::consumer::BaseConsumer;
 use super::begin::committed;
 use super::client::{self, Reports};
 use super::failure::REQUEST_TIMEOUT;
-use super::place::Place;
-use super::{KafkaSource, place, refuse_properties, topic, topic_id};
+use super::start_offset::StartOffset;
+use super::{KafkaSource, refuse_properties, start_offset, topic, topic_id};
 use crate::error::{Error, Result};
 use crate::record::Partition;
 use crate::source::{Extent, Wanted};
@@ -40,7 +40,7 @@ fn ask(config: &KafkaSource, wanted: &Wanted) -> Result<Vec<Extent>> {
         false => BTreeMap::new(),
     };
     let times: BTreeMap<Partition, i64> = match wanted.time {
-        Some(time) => place::offsets(&consumer, &partitions, Place::Since(time))?
+        Some(time) => start_offset::offsets(&consumer, &partitions, StartOffset::Since(time))?
             .into_iter()
             .collect(),
         None => BTreeMap::new(),

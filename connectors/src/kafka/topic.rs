@@ -6,7 +6,7 @@ use rdkafka::metadata::MetadataTopic;
 use regex::Regex;
 
 use super::failure::{REQUEST_TIMEOUT, failed};
-use super::gather::partition;
+use super::fetch_buffer::partition;
 use crate::error::{Error, Result};
 use crate::record::Partition;
 

@@ -11,7 +11,7 @@ use super::one_by_one::{Tried, refused};
 use super::prepare::{Prepared, evolution};
 use super::read::{self, Reader, read};
 use super::session::{Session, integer};
-use super::stage::{DELETES, StagedRound, Stretch, UPSERTS, stage, stage_decided, stage_keys};
+use super::stage::{DELETES, StagedRound, StatementRun, UPSERTS, stage, stage_decided, stage_keys};
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
 use super::{catalogue, equality};
 use crate::change::Changes;
@@ -23,7 +23,7 @@ use crate::sql::bulk::{
     Tables,
 };
 use crate::sql::catalogue::{Action, TargetTable};
-use crate::sql::decide::Settlement;
+use crate::sql::decide::Resolved;
 use crate::sql::equality::Equality;
 use crate::sql::failure::{Refused, RefusedRow};
 use crate::sql::patterns::Partial;
@@ -33,9 +33,9 @@ use crate::sql::target::Target;
 pub(super) enum StagedLoad {
     Round(StagedRound),
     Decided {
-        settlement: Arc<Settlement>,
+        resolved: Arc<Resolved>,
         step: u32,
-        stretches: Vec<Stretch>,
+        stretches: Vec<StatementRun>,
     },
 }
 
@@ -43,7 +43,7 @@ impl Staged for StagedLoad {
     fn has_deletes(&self) -> bool {
         match self {
             Self::Round(round) => round.patterns.deletes > 0,
-            Self::Decided { settlement, .. } => !settlement.deletes.rows.is_empty(),
+            Self::Decided { resolved, .. } => !resolved.deletes.rows.is_empty(),
         }
     }
 }
@@ -129,11 +129,11 @@ impl Bulk for Session {
         let statements = Statements::of(write);
         let step = stage_keys(self, write.table, keys).await?;
         let held = held(self, &statements, step, keys.len()).await?;
-        let graves = match write.keeps_tombstones() {
-            true => graves(self, &statements, step, keys.len()).await?,
+        let tombstones = match write.keeps_tombstones() {
+            true => tombstones(self, &statements, step, keys.len()).await?,
             false => None,
         };
-        Ok(Locked { held, graves })
+        Ok(Locked { held, tombstones })
     }
 
     async fn stage(
@@ -145,11 +145,10 @@ impl Bulk for Session {
             Load::Round { round, places } => {
                 StagedLoad::Round(stage(self, write.table, round, places).await?)
             }
-            Load::Decided { settlement, places } => {
-                let (step, stretches) =
-                    stage_decided(self, write.table, settlement, places).await?;
+            Load::Decided { resolved, places } => {
+                let (step, stretches) = stage_decided(self, write.table, resolved, places).await?;
                 StagedLoad::Decided {
-                    settlement: settlement.clone(),
+                    resolved: resolved.clone(),
                     step,
                     stretches,
                 }
@@ -170,7 +169,7 @@ impl Bulk for Session {
             }
             StagedLoad::Decided { .. } if write.options.delete == DeleteMode::Soft => {}
             StagedLoad::Decided { step, .. } => {
-                self.execute(&statements.settled_deletes(*step)).await?;
+                self.execute(&statements.resolved_deletes(*step)).await?;
             }
         }
         Ok(fates)
@@ -217,12 +216,12 @@ impl Bulk for Session {
         match staged {
             StagedLoad::Round(round) => upsert(self, write, &statements, round).await,
             StagedLoad::Decided {
-                settlement,
+                resolved,
                 step,
                 stretches,
             } => {
                 for stretch in &stretches {
-                    let Some(sql) = statements.settled(step, stretch) else {
+                    let Some(sql) = statements.resolved(step, stretch) else {
                         continue;
                     };
                     if stretch.inserts {
@@ -232,7 +231,7 @@ impl Bulk for Session {
                     }
                 }
                 if write.keeps_tombstones() {
-                    keep_tombstones(self, &statements, step, &settlement).await?;
+                    keep_tombstones(self, &statements, step, &resolved).await?;
                 }
                 Ok(Fates::default())
             }
@@ -320,7 +319,7 @@ async fn delete(
         session.execute(&statements.delete(step)).await?;
     }
     if write.keeps_tombstones()
-        && let Some(sql) = statements.bury(step)
+        && let Some(sql) = statements.record_tombstones(step)
     {
         session.execute(&sql).await?;
     }
@@ -423,7 +422,7 @@ async fn drop_outdated(
     if !outdated.is_empty() {
         session.execute(&take_out).await?;
     }
-    session.execute(&statements.exhume(step)).await
+    session.execute(&statements.clear_tombstones(step)).await
 }
 
 /// Inserts what is missing. Where a row of the key is there all the same, another session inserted it
@@ -431,7 +430,7 @@ async fn drop_outdated(
 async fn insert(session: &mut Session, prepared: &Prepared, sql: &str) -> Result<(), Failure> {
     match session.execute(sql).await {
         Err(Failure::Data(refused)) if refused.duplicate.as_ref() == Some(&prepared.key_index) => {
-            Err(Failure::Raced(Error::Unavailable {
+            Err(Failure::ConcurrentInsert(Error::Unavailable {
                 message: format!(
                     "another session inserts the same rows into table {:?}: try again",
                     prepared.name
@@ -448,15 +447,20 @@ async fn keep_tombstones(
     session: &mut Session,
     statements: &Statements<'_>,
     step: u32,
-    settlement: &Settlement,
+    resolved: &Resolved,
 ) -> Result<(), Failure> {
-    let Settlement {
+    let Resolved {
         deletes, upserts, ..
-    } = settlement;
-    if upserts.risen.has_true() || deletes.risen.has_true() {
-        session.execute(&statements.settled_exhume(step)).await?;
+    } = resolved;
+    if upserts.recreated.has_true() || deletes.recreated.has_true() {
+        session
+            .execute(&statements.resolved_clear_tombstones(step))
+            .await?;
     }
-    if let (true, Some(sql)) = (deletes.gone.has_true(), statements.settled_bury(step)) {
+    if let (true, Some(sql)) = (
+        deletes.gone.has_true(),
+        statements.resolved_record_tombstones(step),
+    ) {
         session.execute(&sql).await?;
     }
     Ok(())
@@ -501,14 +505,14 @@ async fn held(
 }
 
 /// The versions of deletes of the keys of a step, where there are any.
-async fn graves(
+async fn tombstones(
     session: &mut Session,
     statements: &Statements<'_>,
     step: u32,
     count: usize,
 ) -> Result<Option<ArrayRef>, Failure> {
     let prepared = statements.prepared;
-    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.grave())
+    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.tombstone())
     else {
         return Ok(None);
     };
@@ -517,7 +521,7 @@ async fn graves(
     let read::Found {
         exists,
         mut columns,
-    } = read(session, &[reader], &statements.graves(step), count).await?;
+    } = read(session, &[reader], &statements.tombstones(step), count).await?;
     let found = columns.pop().filter(|_| exists.count_set_bits() > 0);
     Ok(found.map(|(column, _)| column))
 }

@@ -13,14 +13,14 @@ use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit, UInt64Type};
 
-use super::place::{INFINITE, NO_NUMBER, Place, TOO_FINE, Unfit};
+use super::column_kind::{ColumnKind, INFINITE, NO_NUMBER, TOO_FINE, Unfit};
 use crate::error::{Error, Result};
 use crate::text::{write_instant, write_text};
 
 /// One column, ready to be written cell by cell.
 pub(super) struct Cells<'a> {
     field: FieldRef,
-    place: &'a Place,
+    place: &'a ColumnKind,
     column: ArrayRef,
     values: Values,
     nulls: Option<NullBuffer>,
@@ -44,7 +44,7 @@ enum Values {
 impl<'a> Cells<'a> {
     /// # Errors
     /// Where Arrow cannot bring the column into its canonical form.
-    pub(super) fn of(field: &FieldRef, column: &ArrayRef, place: &'a Place) -> Result<Self> {
+    pub(super) fn of(field: &FieldRef, column: &ArrayRef, place: &'a ColumnKind) -> Result<Self> {
         let column = match column.data_type() {
             DataType::Dictionary(_, value) => cast(column, value).map_err(Error::configuration)?,
             _ => column.clone(),
@@ -160,19 +160,19 @@ impl<'a> Cells<'a> {
     /// A text, by what the column makes of it.
     fn put_text(&self, text: &str, out: &mut Vec<u8>) -> Result<(), Unfit> {
         match self.place {
-            Place::Integer | Place::Decimal(_) | Place::Year => {
+            ColumnKind::Integer | ColumnKind::Decimal(_) | ColumnKind::Year => {
                 let number = self.place.number(text)?;
-                if *self.place == Place::Year {
+                if *self.place == ColumnKind::Year {
                     let year = number.parse().map_err(|_| NO_NUMBER)?;
                     self.place.check_integer(year)?;
                 }
                 out.extend_from_slice(number.as_bytes());
             }
-            Place::Float(..) => {
+            ColumnKind::Float(..) => {
                 let value = self.place.float(text)?;
                 write!(out, "{value:e}").expect("memory takes every byte");
             }
-            Place::Bits(_) => {
+            ColumnKind::Bits(_) => {
                 self.place.check_bits(text)?;
                 out.extend_from_slice(b"b'");
                 out.extend_from_slice(text.as_bytes());

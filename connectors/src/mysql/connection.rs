@@ -13,7 +13,7 @@ use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::dialect::Dialect;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::positions::Execute as _;
 use crate::sql::positions::read;
 use crate::sql::target::Target;

@@ -15,7 +15,7 @@ use super::types::{is_binary, is_text, split};
 use crate::conflict::ConflictPolicy;
 use crate::error::Result;
 use crate::sql::equality::{Equality, Texts, unknown};
-use crate::sql::ledger::Tables;
+use crate::sql::metadata::Tables;
 
 /// Texts that are asked for in one statement.
 const ASKED_MAX: usize = 500;

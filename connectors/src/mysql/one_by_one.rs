@@ -12,7 +12,7 @@ use super::session::Session;
 use super::stage::StagedRound;
 use super::statement::Statements;
 use crate::sql::failure::RefusedRow;
-use crate::sql::ledger;
+use crate::sql::metadata;
 
 /// Where the block leaves what it found.
 const CREATE: &str = "CREATE OR REPLACE TEMPORARY TABLE _syncline_refused \
@@ -57,7 +57,7 @@ pub(super) struct Tried<'a> {
     pub(super) inserts: bool,
 }
 
-fn cells(row: &ledger::Row) -> [&str; 4] {
+fn cells(row: &metadata::Row) -> [&str; 4] {
     std::array::from_fn(|at| row.get(at).and_then(Option::as_deref).unwrap_or_default())
 }
 

@@ -9,7 +9,7 @@ use super::session::{rows, texts};
 use crate::error::Error;
 use crate::sql::dialect::Dialect;
 use crate::sql::failure::describe;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::{Execute, is_one};
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{Field, SchemaRef};
 
 use super::catalogue::Found;
+use super::column_kind::ColumnKind;
 use super::equality::{Collation, equality};
-use super::place::Place;
 use super::read::Reader;
 use super::session::Server;
 use super::types::split;
@@ -68,7 +68,7 @@ pub(super) struct Column {
     /// Whether it is part of the key.
     pub(super) key: bool,
     /// What the target makes of a value.
-    pub(super) place: Place,
+    pub(super) place: ColumnKind,
     /// The type in the target, with its collation: that of the staging column, so that what is
     /// staged is what the target will hold.
     definition: String,
@@ -141,7 +141,7 @@ impl Prepared {
                 index,
                 name: quoted,
                 key: key.contains(&index),
-                place: Place::of(&column.sql_type),
+                place: ColumnKind::of(&column.sql_type),
                 definition: match collation {
                     Some(collation) => format!("{} COLLATE {collation}", column.sql_type),
                     None => column.sql_type.clone(),

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
 use crate::sql::failure::describe;
-use crate::sql::ledger;
+use crate::sql::metadata;
 use crate::sql::positions::Execute as _;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
@@ -154,7 +154,7 @@ impl Session {
     }
 
     /// Runs one statement, and gives its rows as text.
-    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<metadata::Row>, Failure> {
         let rows = self.rows(sql).await?;
         texts(&rows).map_err(|error| failure(&describe(sql), error))
     }
@@ -234,7 +234,7 @@ pub(super) fn text(row: &MySqlRow, column: &str) -> Result<Option<String>, Failu
 }
 
 /// Every value of these rows as text.
-pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<ledger::Row>, sqlx::Error> {
+pub(super) fn texts(rows: &[MySqlRow]) -> Result<Vec<metadata::Row>, sqlx::Error> {
     let row = |row: &MySqlRow| {
         (0..row.len())
             .map(|column| row.try_get_unchecked(column))

@@ -5,16 +5,16 @@
 //! rows without a parameter. Staging columns have the target's types: a value that the target refuses
 //! is refused here, and what is staged is what the target will hold.
 
-mod settled;
+mod resolved;
 
 use std::sync::Arc;
 
 use arrow::datatypes::TimeUnit;
 
-pub(super) use self::settled::{GONE, RISEN, Stretch, stage_decided, stage_keys};
+pub(super) use self::resolved::{DELETED, RECREATED, StatementRun, stage_decided, stage_keys};
 use super::cell::Cells;
+use super::column_kind::Unfit;
 use super::failure::{Failure, Refused};
-use super::place::Unfit;
 use super::prepare::{Column, Prepared};
 use super::session::Session;
 use crate::change::Changes;
@@ -56,15 +56,15 @@ pub(super) async fn stage(
     let beside_key: Vec<usize> = beside_key.map(|column| column.index).collect();
     let upsert_tags = patterns.tag_upserts(&columns, &round.upserts);
     let delete_tags = patterns.tag_deletes(&columns, &beside_key, &round.deletes);
-    let upserts = Sheet::of(prepared, &round.upserts, UPSERTS)?;
-    let deletes = Sheet::of(prepared, &round.deletes, DELETES)?;
+    let upserts = RowEncoder::of(prepared, &round.upserts, UPSERTS)?;
+    let deletes = RowEncoder::of(prepared, &round.deletes, DELETES)?;
     let mut writer = Writer::new(session, prepared, &prepared.columns);
     let mut rejected = Vec::new();
     let mut number = 0;
-    for (sheet, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
+    for (encoder, tags) in [(&upserts, &upsert_tags), (&deletes, &delete_tags)] {
         for (row, tag) in tags.iter().enumerate() {
             let start = writer.begin_row();
-            let put = sheet.put(row, (step, number), *tag, &mut writer.sql);
+            let put = encoder.put(row, (step, number), *tag, &mut writer.sql);
             if let Err((place, unfit)) = put {
                 writer.sql.truncate(start);
                 rejected.push(rejection(prepared, places[number], Some(place), &unfit));
@@ -216,7 +216,7 @@ impl<'a> Writer<'a> {
 }
 
 /// A column of a batch.
-struct Strip<'a> {
+struct ColumnEncoder<'a> {
     /// Index in [`Prepared::columns`].
     place: usize,
     /// Index in the changes.
@@ -228,14 +228,14 @@ struct Strip<'a> {
 }
 
 /// The columns of a batch, ready to be written row by row.
-struct Sheet<'a> {
-    strips: Vec<Strip<'a>>,
+struct RowEncoder<'a> {
+    columns: Vec<ColumnEncoder<'a>>,
     changes: &'a Changes,
     with_events: bool,
     side: u8,
 }
 
-impl<'a> Sheet<'a> {
+impl<'a> RowEncoder<'a> {
     fn of(prepared: &'a Prepared, changes: &'a Changes, side: u8) -> Result<Self> {
         let columns = prepared.columns.iter().map(|column| column.index);
         Self::of_columns(prepared, changes, side, columns.enumerate())
@@ -248,11 +248,11 @@ impl<'a> Sheet<'a> {
         side: u8,
         columns: impl Iterator<Item = (usize, usize)>,
     ) -> Result<Self> {
-        let strips = columns
+        let columns = columns
             .map(|(place, index)| {
                 let column = &prepared.columns[place];
                 let field = &prepared.schema.fields()[column.index];
-                Ok(Strip {
+                Ok(ColumnEncoder {
                     place,
                     column: index,
                     key: column.key,
@@ -262,7 +262,7 @@ impl<'a> Sheet<'a> {
             })
             .collect::<Result<_>>()?;
         Ok(Self {
-            strips,
+            columns,
             changes,
             with_events: prepared.version.is_some(),
             side,
@@ -299,27 +299,27 @@ impl<'a> Sheet<'a> {
             }
             None => out.extend_from_slice(b"NULL"),
         }
-        for strip in &self.strips {
+        for column_encoder in &self.columns {
             out.push(b',');
-            if !strip.key && self.changes.is_unset(strip.column, row) {
+            if !column_encoder.key && self.changes.is_unset(column_encoder.column, row) {
                 out.extend_from_slice(b"NULL");
                 continue;
             }
-            if strip.refuses_null && strip.cells.is_null(row) {
-                return Err((strip.place, NULL_IS_NOW));
+            if column_encoder.refuses_null && column_encoder.cells.is_null(row) {
+                return Err((column_encoder.place, NULL_IS_NOW));
             }
             let cell = out.len();
-            match strip.cells.put(row, out) {
+            match column_encoder.cells.put(row, out) {
                 Ok(()) => {}
-                Err(_) if operation == DELETE && !strip.key => {
+                Err(_) if operation == DELETE && !column_encoder.key => {
                     out.truncate(start);
                     return self.put_blind(row, (step, number), out);
                 }
-                Err(_) if operation == BLIND_DELETE && !strip.key => {
+                Err(_) if operation == BLIND_DELETE && !column_encoder.key => {
                     out.truncate(cell);
                     out.extend_from_slice(b"NULL");
                 }
-                Err(unfit) => return Err((strip.place, unfit)),
+                Err(unfit) => return Err((column_encoder.place, unfit)),
             }
         }
         out.push(b')');

@@ -10,7 +10,7 @@
 
 #[cfg(test)]
 mod golden;
-mod settled;
+mod resolved;
 mod tombstone;
 
 use super::prepare::{Column, Prepared};

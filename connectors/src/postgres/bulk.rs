@@ -27,7 +27,7 @@ use crate::sql::bulk::{
     Tables,
 };
 use crate::sql::catalogue::{Action, TargetTable, statement};
-use crate::sql::decide::Settlement;
+use crate::sql::decide::Resolved;
 use crate::sql::equality::Equality;
 use crate::sql::failure::{Refused, RefusedRow};
 use crate::sql::patterns::{INSERT, UPDATE, insert_sets};
@@ -36,14 +36,14 @@ use crate::sql::target::Target;
 /// A load in the staging table.
 pub(super) enum StagedLoad {
     Round(StagedRound),
-    Decided(Arc<Settlement>),
+    Decided(Arc<Resolved>),
 }
 
 impl Staged for StagedLoad {
     fn has_deletes(&self) -> bool {
         match self {
             Self::Round(round) => round.patterns.deletes > 0,
-            Self::Decided(settlement) => !settlement.deletes.rows.is_empty(),
+            Self::Decided(resolved) => !resolved.deletes.rows.is_empty(),
         }
     }
 }
@@ -145,11 +145,11 @@ impl Bulk for Session {
         let statements = Statements::of(write);
         stage_keys(self, write.table, keys).await?;
         let held = held(self, &statements, keys.len()).await?;
-        let graves = match write.keeps_tombstones() {
-            true => graves(self, &statements, keys.len()).await?,
+        let tombstones = match write.keeps_tombstones() {
+            true => tombstones(self, &statements, keys.len()).await?,
             false => None,
         };
-        Ok(Locked { held, graves })
+        Ok(Locked { held, tombstones })
     }
 
     async fn stage(
@@ -161,11 +161,11 @@ impl Bulk for Session {
             Load::Round { round, places } => {
                 StagedLoad::Round(stage(self, write.table, round, places).await?)
             }
-            Load::Decided { settlement, places } => {
+            Load::Decided { resolved, places } => {
                 if !places.is_empty() {
-                    stage_decided(self, write.table, settlement, places).await?;
+                    stage_decided(self, write.table, resolved, places).await?;
                 }
-                StagedLoad::Decided(settlement.clone())
+                StagedLoad::Decided(resolved.clone())
             }
         })
     }
@@ -182,7 +182,7 @@ impl Bulk for Session {
                 fates.deletes = delete(self, write, &statements, round).await?;
             }
             StagedLoad::Decided(_) if write.options.delete == DeleteMode::Soft => {}
-            StagedLoad::Decided(_) => self.execute(&statements.settled_deletes()).await?,
+            StagedLoad::Decided(_) => self.execute(&statements.resolved_deletes()).await?,
         }
         Ok(fates)
     }
@@ -226,8 +226,8 @@ impl Bulk for Session {
                 upsert.run(round).await?;
                 Ok(upsert.fates)
             }
-            StagedLoad::Decided(settlement) => {
-                write_decided(self, write, &statements, &settlement).await?;
+            StagedLoad::Decided(resolved) => {
+                write_decided(self, write, &statements, &resolved).await?;
                 Ok(Fates::default())
             }
         }
@@ -282,7 +282,7 @@ async fn delete(
         lost = survivors.min(staged - applied);
     }
     if write.keeps_tombstones()
-        && let Some(sql) = statements.bury()
+        && let Some(sql) = statements.record_tombstones()
     {
         session.execute(&sql).await?;
     }
@@ -449,7 +449,9 @@ impl Upsert<'_> {
             staged.patterns.take_out((operation, pattern.into()), count);
             self.counts(place).outdated += count;
         }
-        self.session.execute(&self.statements.exhume()).await
+        self.session
+            .execute(&self.statements.clear_tombstones())
+            .await
     }
 }
 
@@ -458,11 +460,11 @@ async fn write_decided(
     session: &mut Session,
     write: &TableWrite<'_, Prepared>,
     statements: &Statements<'_>,
-    settlement: &Settlement,
+    resolved: &Resolved,
 ) -> Result<(), Failure> {
-    let Settlement {
+    let Resolved {
         deletes, upserts, ..
-    } = settlement;
+    } = resolved;
     let operations = upserts.changes.operations.iter();
     let is_insert = |&&operation: &&Operation| operation != Operation::Update;
     let inserts = operations.clone().filter(is_insert).count();
@@ -470,15 +472,17 @@ async fn write_decided(
         let sets = insert_sets(&upserts.changes, write.table.columns.len());
         let mut inserted = 0;
         for (pattern, set) in sets.iter().enumerate() {
-            let sql = statements.settled_inserts(set, pattern);
+            let sql = statements.resolved_inserts(set, pattern);
             inserted += counts(session, &sql, true).await?[0];
         }
         // Fewer may come of a trigger that suppresses rows, which are then written as far as they
         // can be.
         if (inserted as usize) < inserts {
-            let rows = session.rows(&statements.raced(), false).await?;
+            let rows = session
+                .rows(&statements.concurrent_inserts(), false)
+                .await?;
             if one(&rows, 0)? {
-                return Err(Failure::Raced(Error::Unavailable {
+                return Err(Failure::ConcurrentInsert(Error::Unavailable {
                     message: format!(
                         "another session inserts the same rows into table {:?}: try again",
                         write.table.name
@@ -489,13 +493,15 @@ async fn write_decided(
         }
     }
     if inserts < operations.len() {
-        session.execute(&statements.settled_updates()).await?;
+        session.execute(&statements.resolved_updates()).await?;
     }
     if write.keeps_tombstones() {
-        if upserts.risen.has_true() || deletes.risen.has_true() {
-            session.execute(&statements.settled_exhume()).await?;
+        if upserts.recreated.has_true() || deletes.recreated.has_true() {
+            session
+                .execute(&statements.resolved_clear_tombstones())
+                .await?;
         }
-        if let (false, Some(sql)) = (deletes.rows.is_empty(), statements.bury()) {
+        if let (false, Some(sql)) = (deletes.rows.is_empty(), statements.record_tombstones()) {
             session.execute(&sql).await?;
         }
     }
@@ -545,13 +551,13 @@ async fn held(
 }
 
 /// The versions of deletes, where there are any.
-async fn graves(
+async fn tombstones(
     session: &mut Session,
     statements: &Statements<'_>,
     count: usize,
 ) -> Result<Option<ArrayRef>, Failure> {
     let prepared = statements.prepared;
-    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.grave())
+    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.tombstone())
     else {
         return Ok(None);
     };
@@ -565,7 +571,7 @@ async fn graves(
         &mut session.connection,
         "s.row",
         &[reader],
-        &statements.graves(),
+        &statements.tombstones(),
         count,
     )
     .await?;

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::failure::{Failure, failure};
 use crate::sql::dialect::Dialect;
 use crate::sql::failure::describe;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::{Execute, is_one};
 

@@ -21,7 +21,7 @@ use crate::sink::{Identity, Write};
 use crate::sql::connection::Purpose;
 use crate::sql::failure::describe;
 use crate::sql::identifier::literal;
-use crate::sql::ledger;
+use crate::sql::metadata;
 use crate::sql::positions::Execute as _;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
@@ -136,11 +136,11 @@ impl Session {
     }
 
     /// Runs one statement whose columns are all text, and gives its rows.
-    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<ledger::Row>, Failure> {
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<metadata::Row>, Failure> {
         let rows = self.rows(sql, false).await?;
         let texts = rows.iter().map(|row| {
             let texts = (0..row.len()).map(|column| row.try_get(column));
-            texts.collect::<Result<ledger::Row, sqlx::Error>>()
+            texts.collect::<Result<metadata::Row, sqlx::Error>>()
         });
         texts
             .collect::<Result<_, _>>()

@@ -16,7 +16,7 @@ use super::session::Session;
 use super::statement::Statements;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange, Result};
-use crate::sql::decide::Settlement;
+use crate::sql::decide::Resolved;
 use crate::sql::fold::Round;
 use crate::sql::patterns::{
     BLIND_DELETE, DELETE, INSERT, Patterns, Tag, UPDATE, insert_sets, set_columns,
@@ -42,8 +42,8 @@ pub(super) async fn stage(
     places: &Arc<[(usize, usize)]>,
 ) -> Result<StagedRound, Failure> {
     let first = empty(session, prepared).await?;
-    let upserts = Sheet::of(prepared, &round.upserts)?;
-    let deletes = Sheet::of(prepared, &round.deletes)?;
+    let upserts = RowEncoder::of(prepared, &round.upserts)?;
+    let deletes = RowEncoder::of(prepared, &round.deletes)?;
     let mut patterns = Patterns::default();
     let columns: Vec<usize> = prepared.columns.iter().map(|column| column.index).collect();
     let beside_key = prepared.columns.iter().filter(|column| !column.key);
@@ -75,13 +75,13 @@ async fn empty(session: &mut Session, prepared: &Prepared) -> Result<bool, Failu
 pub(super) async fn stage_decided(
     session: &mut Session,
     prepared: &Prepared,
-    settlement: &Settlement,
+    resolved: &Resolved,
     places: &[(usize, usize)],
 ) -> Result<(), Failure> {
     empty(session, prepared).await?;
-    let Settlement {
+    let Resolved {
         deletes, upserts, ..
-    } = settlement;
+    } = resolved;
     let width = prepared.columns.len();
     let insert_sets = insert_sets(&upserts.changes, width);
     let upsert_tags: Vec<Tag> = (0..upserts.changes.len())
@@ -105,24 +105,24 @@ pub(super) async fn stage_decided(
         })
         .collect();
     // A bit for every column whose value stays, one for the mark, one for tombstones that go.
-    let kept = |sheet: usize, row: usize| {
+    let kept = |encoder: usize, row: usize| {
         let mut bits = vec![0_u8; (width + 2).div_ceil(8)];
         let mut set = |place: usize| bits[place / 8] |= 1 << (place % 8);
-        let net = if sheet == 0 { upserts } else { deletes };
-        if sheet == 0 {
+        let net = if encoder == 0 { upserts } else { deletes };
+        if encoder == 0 {
             let stays = (0..width).filter(|&place| upserts.changes.is_unset(place, row));
             stays.for_each(&mut set);
         }
         if net.marked.as_ref().is_some_and(|marked| marked.value(row)) {
             set(width);
         }
-        if net.risen.value(row) {
+        if net.recreated.value(row) {
             set(width + 1);
         }
         Some(bits)
     };
-    let upsert_sheet = Sheet::of_placed(prepared, &upserts.changes)?;
-    let delete_sheet = Sheet::of_placed(prepared, &deletes.changes)?;
+    let upsert_sheet = RowEncoder::of_placed(prepared, &upserts.changes)?;
+    let delete_sheet = RowEncoder::of_placed(prepared, &deletes.changes)?;
     let sheets = [
         (&upsert_sheet, &upsert_tags[..]),
         (&delete_sheet, &delete_tags[..]),
@@ -192,7 +192,7 @@ type Kept<'a> = dyn Fn(usize, usize) -> Option<Vec<u8>> + Sync + 'a;
 async fn copy(
     session: &mut Session,
     prepared: &Prepared,
-    sheets: &[(&Sheet<'_>, &[Tag])],
+    sheets: &[(&RowEncoder<'_>, &[Tag])],
     kept: &Kept<'_>,
     places: &[(usize, usize)],
 ) -> Result<(), Failure> {
@@ -212,11 +212,12 @@ async fn copy(
     bytes.extend_from_slice(HEADER);
     let mut rejected = Vec::new();
     let mut number = 0;
-    for (index, (sheet, tags)) in sheets.iter().enumerate() {
+    for (index, (encoder, tags)) in sheets.iter().enumerate() {
         for (row, tag) in tags.iter().enumerate() {
             let start = bytes.len();
             let kept = kept(index, row);
-            if let Err((column, unfit)) = sheet.put(row, number, *tag, kept.as_deref(), &mut bytes)
+            if let Err((column, unfit)) =
+                encoder.put(row, number, *tag, kept.as_deref(), &mut bytes)
             {
                 bytes.truncate(start);
                 let (batch, row) = places[number];
@@ -224,7 +225,15 @@ async fn copy(
                     batch,
                     row,
                     rule: unfit.rule.to_owned(),
-                    field: Some(sheet.changes.rows.schema_ref().field(column).name().clone()),
+                    field: Some(
+                        encoder
+                            .changes
+                            .rows
+                            .schema_ref()
+                            .field(column)
+                            .name()
+                            .clone(),
+                    ),
                     reason: unfit.reason.to_owned(),
                 });
             }
@@ -282,14 +291,14 @@ async fn refuse_changed(
 }
 
 /// The columns of a batch, ready to be written row by row.
-struct Sheet<'a> {
+struct RowEncoder<'a> {
     /// Of each column its index in the changes.
     cells: Vec<(usize, Cells)>,
     changes: &'a Changes,
     with_events: bool,
 }
 
-impl<'a> Sheet<'a> {
+impl<'a> RowEncoder<'a> {
     fn of(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
         let indices = prepared.columns.iter().map(|column| column.index);
         Self::of_columns(prepared, changes, indices)

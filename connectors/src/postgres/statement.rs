@@ -203,7 +203,7 @@ impl Statements<'_> {
     }
 
     /// Keeps the versions of the deletes that applied, or that found nothing (R12).
-    pub(super) fn bury(&self) -> Option<String> {
+    pub(super) fn record_tombstones(&self) -> Option<String> {
         let Prepared { target, stage, .. } = self.prepared;
         let version = self.version(From::Staged, true)?.source;
         let column = self.tombstone_column()?;
@@ -244,7 +244,7 @@ impl Statements<'_> {
     }
 
     /// Removes the tombstones of the upserts that are left.
-    pub(super) fn exhume(&self) -> String {
+    pub(super) fn clear_tombstones(&self) -> String {
         let stage = &self.prepared.stage;
         format!(
             "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} AND {} AND d.key = {}",
@@ -273,7 +273,7 @@ impl Statements<'_> {
     }
 
     /// From `FROM` on: the tombstones of the keys that are looked for.
-    pub(super) fn graves(&self) -> String {
+    pub(super) fn tombstones(&self) -> String {
         format!(
             "FROM {} AS s JOIN {TOMBSTONES_TABLE} AS d ON {} AND d.key = {} ORDER BY s.row",
             self.prepared.probe,
@@ -283,7 +283,7 @@ impl Statements<'_> {
     }
 
     /// The tombstone's version and its type.
-    pub(super) fn grave(&self) -> Option<(String, &'static str)> {
+    pub(super) fn tombstone(&self) -> Option<(String, &'static str)> {
         let sql_type = match self.tombstone_type()? {
             "timestamptz" => "timestamp with time zone",
             other => other,
@@ -292,7 +292,7 @@ impl Statements<'_> {
     }
 
     /// Deletes what was decided to be deleted.
-    pub(super) fn settled_deletes(&self) -> String {
+    pub(super) fn resolved_deletes(&self) -> String {
         let Prepared { target, stage, .. } = self.prepared;
         format!(
             "DELETE FROM {target} AS t USING {stage} AS s WHERE s.op >= {DELETE} AND {}",
@@ -301,7 +301,7 @@ impl Statements<'_> {
     }
 
     /// Inserts what was decided to be inserted, of one pattern of set columns; returns how many rows.
-    pub(super) fn settled_inserts(&self, set: &[bool], pattern: usize) -> String {
+    pub(super) fn resolved_inserts(&self, set: &[bool], pattern: usize) -> String {
         let Prepared { target, stage, .. } = self.prepared;
         let (names, mut values) = self.inserted(set);
         let marked = format!("get_bit(s.kept, {}) = 1", self.prepared.columns.len());
@@ -320,7 +320,7 @@ impl Statements<'_> {
     }
 
     /// Whether a row that should have been inserted is one of another session.
-    pub(super) fn raced(&self) -> String {
+    pub(super) fn concurrent_inserts(&self) -> String {
         let Prepared { target, stage, .. } = self.prepared;
         format!(
             "SELECT EXISTS (SELECT FROM {stage} AS s JOIN {target} AS t ON {} \
@@ -330,7 +330,7 @@ impl Statements<'_> {
     }
 
     /// Updates what was decided to be updated, but for the columns whose value stays.
-    pub(super) fn settled_updates(&self) -> String {
+    pub(super) fn resolved_updates(&self) -> String {
         let Prepared {
             target,
             stage,
@@ -360,7 +360,7 @@ impl Statements<'_> {
     }
 
     /// Removes the tombstones of the keys of which a row was written.
-    pub(super) fn settled_exhume(&self) -> String {
+    pub(super) fn resolved_clear_tombstones(&self) -> String {
         let Prepared { stage, columns, .. } = self.prepared;
         format!(
             "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE get_bit(s.kept, {}) = 1 AND {} AND d.key = {}",

@@ -44,7 +44,7 @@ async fn run<C: Bulk>(
     work: &Work<C::Table>,
     refused: &mut Vec<RefusedRow>,
 ) -> Result<Outcome, Failure> {
-    let mut outcome = work.settled.clone();
+    let mut outcome = work.resolved.clone();
     let count = work.tables.iter().map(Vec::len).max().unwrap_or(0);
     for number in 0..count {
         let mut staged: Vec<Option<C::Staged>> = Vec::new();
@@ -58,7 +58,7 @@ async fn run<C: Bulk>(
                 table: step.prepared(),
                 options,
                 identity: &identity,
-                has_tombstones: session.books.has_tombstones,
+                has_tombstones: session.conflict_log.has_tombstones,
             };
             let load = match step {
                 Step::Truncate(prepared) => {
@@ -89,7 +89,7 @@ async fn run<C: Bulk>(
                 table: step.prepared(),
                 options,
                 identity: &identity,
-                has_tombstones: session.books.has_tombstones,
+                has_tombstones: session.conflict_log.has_tombstones,
             };
             let fates = session.connection.upsert(&write, rows).await?;
             match step {
@@ -109,14 +109,14 @@ async fn run<C: Bulk>(
 async fn truncate<C: Bulk>(session: &mut SqlSession<C>, table: &C::Table) -> Result<(), Failure> {
     session.connection.execute(&table.truncate()).await?;
     let clear: Vec<String> = session
-        .books
+        .conflict_log
         .clear(table.layout().name)
         .into_iter()
         .collect();
     session.execute_all(&clear).await
 }
 
-/// Puts what became of `changes` into the outcome and the books.
+/// Puts what became of `changes` into the outcome and the conflict log.
 async fn enter<C: Bulk>(
     session: &mut SqlSession<C>,
     write: &TableWrite<'_, C::Table>,
@@ -127,7 +127,7 @@ async fn enter<C: Bulk>(
     let account = Account::of(write.options, &fates);
     *outcome += &account.outcome;
     let name = write.table.layout().name;
-    let entries = session.books.count(name, changes, &account.tally);
+    let entries = session.conflict_log.count(name, changes, &account.tally);
     session.execute_all(&entries).await
 }
 
@@ -169,13 +169,13 @@ fn together((change, refused): RefusedRow) -> RefusedRow {
 fn upserts(load: &Load) -> &Changes {
     match load {
         Load::Round { round, .. } => &round.upserts,
-        Load::Decided { settlement, .. } => &settlement.upserts.changes,
+        Load::Decided { resolved, .. } => &resolved.upserts.changes,
     }
 }
 
 fn deletes(load: &Load) -> &Changes {
     match load {
         Load::Round { round, .. } => &round.deletes,
-        Load::Decided { settlement, .. } => &settlement.deletes.changes,
+        Load::Decided { resolved, .. } => &resolved.deletes.changes,
     }
 }

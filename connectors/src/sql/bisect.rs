@@ -329,7 +329,7 @@ async fn refused_values<C: Bulk>(
                 table: prepared,
                 options,
                 identity: &identity,
-                has_tombstones: session.books.has_tombstones,
+                has_tombstones: session.conflict_log.has_tombstones,
             };
             let mut staged = session.connection.stage(&write, load).await?;
             let rows = session

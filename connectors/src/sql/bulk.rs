@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::catalogue::{Action, Plan, TargetTable};
 use crate::sql::connection::Transaction;
-use crate::sql::decide::Settlement;
+use crate::sql::decide::Resolved;
 use crate::sql::equality::Equality;
 use crate::sql::failure::{Failure, Refused, RefusedRow};
 use crate::sql::fold::Round;
@@ -229,7 +229,7 @@ pub(crate) struct Locked {
     /// Its rows.
     pub(crate) held: TargetRows,
     /// The versions of deletes, of the version column's type; `None` where there are none.
-    pub(crate) graves: Option<ArrayRef>,
+    pub(crate) tombstones: Option<ArrayRef>,
 }
 
 /// What is staged together. `places` gives the batch and row of each upsert, then of each delete.
@@ -242,7 +242,7 @@ pub(crate) enum Load {
     },
     /// Rows that were decided.
     Decided {
-        settlement: Arc<Settlement>,
+        resolved: Arc<Resolved>,
         places: Arc<[(usize, usize)]>,
     },
 }

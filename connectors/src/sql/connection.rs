@@ -12,7 +12,7 @@ use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::dialect::Dialect;
 use crate::sql::failure::Failure;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::target::Target;
 
 /// What a session is opened for.

@@ -11,9 +11,9 @@ use chrono::Utc;
 use crate::change::Changes;
 use crate::error::{Error, RejectedChange};
 use crate::sink::Outcome;
-use crate::sql::books::Keys;
 use crate::sql::bulk::{Bulk, Load, Locked, PreparedTable as _, TableWrite};
-use crate::sql::decide::{Facts, Groups, Rules, decide};
+use crate::sql::conflict_log::Keys;
+use crate::sql::decide::{Groups, LockedRows, Rules, decide};
 use crate::sql::failure::Failure;
 use crate::sql::plan::ContestedChanges;
 use crate::sql::session::SqlSession;
@@ -30,7 +30,7 @@ pub(crate) async fn decide_contested<C: Bulk>(
     let layout = write.table.layout();
     let changes = &contested.changes;
     let groups = Groups::of(changes, layout.placed_key, write.options.delete)?;
-    let (names, facts) = read_facts(session, write, changes, &groups).await?;
+    let (names, locked) = read_facts(session, write, changes, &groups).await?;
     let now_ms = Utc::now().timestamp_millis();
     let resolver = layout.resolver(&session.resolvers, &write.options.conflict)?;
     let rules = Rules {
@@ -38,12 +38,12 @@ pub(crate) async fn decide_contested<C: Bulk>(
         delete: write.options.delete,
         resolver: resolver.as_ref(),
         version: layout.version.filter(|_| write.keeps_tombstones()),
-        reports_max: session.books.reports_max(now_ms),
+        reports_max: session.conflict_log.reports_max(now_ms),
     };
-    let mut settlement = decide(rules, changes, &groups, facts)?;
+    let mut resolved = decide(rules, changes, &groups, locked)?;
     let change_index = |row: usize| (contested.batch, contested.rows.of(row));
-    if !settlement.rejected.is_empty() {
-        let rejected = settlement.rejected.into_iter().map(|refused| {
+    if !resolved.rejected.is_empty() {
+        let rejected = resolved.rejected.into_iter().map(|refused| {
             let (batch, row) = change_index(refused.row);
             RejectedChange {
                 batch,
@@ -55,15 +55,17 @@ pub(crate) async fn decide_contested<C: Bulk>(
         });
         return Err(Failure::Error(Error::Rejected(rejected.collect())));
     }
-    contested.restore_spelling(&mut settlement)?;
-    let entries = session.books.enter(&names, changes, &settlement, now_ms)?;
+    contested.restore_spelling(&mut resolved)?;
+    let entries = session
+        .conflict_log
+        .enter(&names, changes, &resolved, now_ms)?;
     session.execute_all(&entries).await?;
-    let rows = settlement.upserts.rows.iter();
-    let rows = rows.chain(&settlement.deletes.rows);
+    let rows = resolved.upserts.rows.iter();
+    let rows = rows.chain(&resolved.deletes.rows);
     let places = rows.map(|&row| change_index(row as usize)).collect();
-    let outcome = settlement.outcome.clone();
+    let outcome = resolved.outcome.clone();
     let load = Load::Decided {
-        settlement: Arc::new(settlement),
+        resolved: Arc::new(resolved),
         places,
     };
     Ok((outcome, load))
@@ -76,23 +78,27 @@ pub(crate) async fn read_facts<'a, C: Bulk>(
     write: &TableWrite<'a, C::Table>,
     changes: &Changes,
     groups: &Groups,
-) -> Result<(Keys<'a>, Facts), Failure> {
+) -> Result<(Keys<'a>, LockedRows), Failure> {
     let layout = write.table.layout();
     let keys = changes
         .take(&groups.firsts())
         .map_err(Error::configuration)?;
     let names = Keys::of(layout.name, &keys, layout.placed_key);
-    let open = session.query_all(&session.books.ask_open(&names)).await?;
-    let Locked { held, graves } = session.connection.lock(write, &keys).await?;
-    let mut facts = Facts {
+    let open = session
+        .query_all(&session.conflict_log.ask_open(&names))
+        .await?;
+    let Locked { held, tombstones } = session.connection.lock(write, &keys).await?;
+    let mut locked = LockedRows {
         held,
         shadow: None,
-        graves,
+        tombstones,
         waiting: None,
     };
-    let images = session.query_all(&session.books.ask_shadow(&names)).await?;
+    let images = session
+        .query_all(&session.conflict_log.ask_shadow(&names))
+        .await?;
     session
-        .books
-        .add_facts(&mut facts, &names, &keys, &open, &images)?;
-    Ok((names, facts))
+        .conflict_log
+        .add_facts(&mut locked, &names, &keys, &open, &images)?;
+    Ok((names, locked))
 }

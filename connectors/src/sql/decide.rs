@@ -2,7 +2,7 @@
 //! statement can decide.
 //!
 //! A sink reads the rows of a stretch of changes under lock, once, and hands them over as
-//! [`Facts`]. The changes of a key are then taken **one at a time** (R8): a round holds the next
+//! [`LockedRows`]. The changes of a key are then taken **one at a time** (R8): a round holds the next
 //! change of every key, a [`Resolver`] decides the round as whole columns, and the rows as decided
 //! are what the next round meets. What is left to write is one net change a key. Nothing here does
 //! I/O.
@@ -40,13 +40,13 @@ use crate::sink::Outcome;
 
 /// What the target says about the keys of [`Groups`], one entry a key.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct LockedRows {
     /// Its rows, locked.
     pub(crate) held: TargetRows,
     /// The last images of the source, where the sink keeps them.
     pub(crate) shadow: Option<Shadow>,
     /// The versions of deletes (R12), of the version column's type.
-    pub(crate) graves: Option<ArrayRef>,
+    pub(crate) tombstones: Option<ArrayRef>,
     /// Keys with an open conflict.
     pub(crate) waiting: Option<BooleanBuffer>,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Rules<'a> {
 
 /// What is to be written.
 #[derive(Debug)]
-pub(crate) struct Settlement {
+pub(crate) struct Resolved {
     /// What became of the changes that are not rejected.
     pub(crate) outcome: Outcome,
     /// Changes that can never be written.
@@ -114,24 +114,24 @@ pub(crate) fn decide(
     rules: Rules<'_>,
     changes: &Changes,
     groups: &Groups,
-    facts: Facts,
-) -> Result<Settlement> {
-    let mut bout = Bout::new(rules, changes, groups, facts);
+    locked: LockedRows,
+) -> Result<Resolved> {
+    let mut decider = Decider::new(rules, changes, groups, locked);
     let mut number = 0;
-    while bout.round(number)? {
+    while decider.round(number)? {
         number += 1;
     }
-    bout.settle()
+    decider.resolve()
 }
 
 /// The decisions as they go.
-struct Bout<'a> {
+struct Decider<'a> {
     rules: Rules<'a>,
     changes: &'a Changes,
     groups: &'a Groups,
     held: TargetRows,
     shadow: Option<Shadow>,
-    graves: Option<ArrayRef>,
+    tombstones: Option<ArrayRef>,
     keys: Vec<Key>,
     /// For each column, the keys whose value in the target no change replaced.
     untouched: Vec<BooleanBuffer>,
@@ -170,14 +170,14 @@ struct Key {
     shadowed: bool,
 }
 
-impl<'a> Bout<'a> {
-    fn new(rules: Rules<'a>, changes: &'a Changes, groups: &'a Groups, facts: Facts) -> Self {
-        let Facts {
+impl<'a> Decider<'a> {
+    fn new(rules: Rules<'a>, changes: &'a Changes, groups: &'a Groups, locked: LockedRows) -> Self {
+        let LockedRows {
             held,
             shadow,
-            graves,
+            tombstones,
             waiting,
-        } = facts;
+        } = locked;
         let keys: Vec<Key> = (0..groups.len())
             .map(|key| Key {
                 existed: held.exists.value(key),
@@ -194,7 +194,7 @@ impl<'a> Bout<'a> {
             groups,
             held,
             shadow,
-            graves,
+            tombstones,
             keys,
             untouched,
             outcome: Outcome {
@@ -243,12 +243,12 @@ impl<'a> Bout<'a> {
         } else {
             self.held_of(&keys)?
         };
-        let graves = match &self.graves {
-            Some(graves) if !whole => {
+        let tombstones = match &self.tombstones {
+            Some(tombstones) if !whole => {
                 let indices = UInt32Array::from(keys.clone());
-                Some(arrow::compute::take(graves, &indices, None).map_err(broken)?)
+                Some(arrow::compute::take(tombstones, &indices, None).map_err(broken)?)
             }
-            graves => graves.clone(),
+            tombstones => tombstones.clone(),
         };
         let shadow = match &self.shadow {
             Some(shadow) => Some(shadow.take(&keys)?),
@@ -263,7 +263,7 @@ impl<'a> Bout<'a> {
             changes: &round,
             target: &held,
             base,
-            tombstones: graves.as_ref(),
+            tombstones: tombstones.as_ref(),
         };
         let mut decisions = self.rules.resolver.resolve(&meeting)?;
         for (verdict, operation) in decisions.verdicts.iter_mut().zip(&round.operations) {
@@ -339,7 +339,7 @@ impl<'a> Bout<'a> {
             });
         }
         self.move_rows(decisions, keys)?;
-        self.move_graves(round, decisions, keys, rows)?;
+        self.move_tombstones(round, decisions, keys, rows)?;
         let seen: Vec<bool> = decisions
             .verdicts
             .iter()
@@ -399,7 +399,7 @@ impl<'a> Bout<'a> {
     }
 
     /// A delete leaves its version, a row takes it away.
-    fn move_graves(
+    fn move_tombstones(
         &mut self,
         round: &Changes,
         decisions: &Decisions,
@@ -414,27 +414,28 @@ impl<'a> Bout<'a> {
             return Ok(());
         }
         let versions = rows::delete_versions(round, version)?;
-        let graves = match &self.graves {
-            Some(graves) => graves.clone(),
+        let tombstones = match &self.tombstones {
+            Some(tombstones) => tombstones.clone(),
             None => arrow::array::new_null_array(versions.data_type(), self.groups.len()),
         };
-        let (graves, buried) =
-            rows::bury(&graves, &versions, &decisions.verdicts, keys).map_err(broken)?;
+        let (tombstones, buried) =
+            rows::record_tombstones(&tombstones, &versions, &decisions.verdicts, keys)
+                .map_err(broken)?;
         for index in buried {
             self.keys[keys[index] as usize].buried = Some(rows[index]);
         }
-        self.graves = Some(graves);
+        self.tombstones = Some(tombstones);
         Ok(())
     }
 
-    fn settle(self) -> Result<Settlement> {
+    fn resolve(self) -> Result<Resolved> {
         let (deletes, upserts) = net::nets(&self)?;
         let shadowed: Vec<u32> = (0..self.keys.len() as u32)
             .filter(|&key| self.keys[key as usize].shadowed)
             .collect();
         let mut rejected = self.rejected;
         rejected.sort_by_key(|rejected| rejected.row);
-        Ok(Settlement {
+        Ok(Resolved {
             outcome: self.outcome,
             rejected,
             deletes,

@@ -1,6 +1,6 @@
 //! What would become of one change now, and why: for a person who asks. Nothing is written.
 //!
-//! It reads what a sink would read ([`Facts`]); the decision is the resolver's own, so that what is
+//! It reads what a sink would read ([`LockedRows`]); the decision is the resolver's own, so that what is
 //! explained is what a write would do, whichever way it took.
 //!
 //! - duplicate: a change like the row is `Same`
@@ -17,7 +17,7 @@ use arrow::datatypes::{Field, Schema};
 use chrono::Utc;
 use serde_json::{Map, Value};
 
-use super::decide::Facts;
+use super::decide::LockedRows;
 use super::keys::null_key;
 use super::version::refuse_skewed;
 use super::{DeleteMode, Evolution, Options};
@@ -76,22 +76,26 @@ impl Question<'_> {
         }))
     }
 
-    /// What would become of the change where the target says `facts` about its key.
+    /// What would become of the change where the target says `locked` about its key.
     ///
     /// # Errors
     /// As [`Resolver::resolve`].
-    pub(crate) fn answer(&self, facts: &Facts, resolver: &dyn Resolver) -> Result<Explanation> {
-        let base = match (&facts.shadow, &self.changes.before) {
+    pub(crate) fn answer(
+        &self,
+        locked: &LockedRows,
+        resolver: &dyn Resolver,
+    ) -> Result<Explanation> {
+        let base = match (&locked.shadow, &self.changes.before) {
             (Some(shadow), _) => shadow.base(),
             (None, Some(before)) => Base::Image(before),
             (None, None) => Base::None,
         };
-        let held = &facts.held;
+        let held = &locked.held;
         let decisions = resolver.resolve(&ConflictBatch {
             changes: self.changes,
             target: held,
             base,
-            tombstones: facts.graves.as_ref(),
+            tombstones: locked.tombstones.as_ref(),
         })?;
         let verdict = decisions.verdicts[0];
         let target = held.exists.value(0);
@@ -122,12 +126,12 @@ impl Question<'_> {
                 ..unanswered.rows
             },
             base_is_hashed: matches!(
-                &facts.shadow,
+                &locked.shadow,
                 Some(super::shadow::Shadow::Hashes(hashes))
                     if hashes.columns.iter().any(|column| column.null_count() == 0)
             ),
             marked: held.marked.as_ref().is_some_and(|marked| marked.value(0)),
-            grave: self.grave(facts),
+            tombstone: self.tombstone(locked),
             foreign: self.names(held.foreign.iter().map(is_set)),
             ..unanswered
         })
@@ -168,7 +172,7 @@ impl Question<'_> {
             },
             base_is_hashed: false,
             marked: false,
-            grave: None,
+            tombstone: None,
             foreign: Vec::new(),
             unplaced: self.unplaced.clone(),
             open: None,
@@ -189,12 +193,15 @@ impl Question<'_> {
         Json(Value::Object(columns).to_string())
     }
 
-    fn grave(&self, facts: &Facts) -> Option<Json> {
-        let graves = facts.graves.as_ref().filter(|graves| graves.is_valid(0))?;
+    fn tombstone(&self, locked: &LockedRows) -> Option<Json> {
+        let tombstones = locked
+            .tombstones
+            .as_ref()
+            .filter(|tombstones| tombstones.is_valid(0))?;
         let name = self.options.conflict.version.as_ref()?;
         let field = self.changes.schema().field_with_name(name).ok()?.clone();
         let schema = Schema::new(vec![field.with_nullable(true)]);
-        let rows = RecordBatch::try_new(schema.into(), vec![graves.clone()]).ok()?;
+        let rows = RecordBatch::try_new(schema.into(), vec![tombstones.clone()]).ok()?;
         Some(Json(write_image(&rows, &[], 0)))
     }
 
@@ -226,7 +233,7 @@ pub(crate) fn makes_tables(options: &Options) -> bool {
 ///
 /// # Errors
 /// Where Arrow cannot make the row.
-pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
+pub(crate) fn nothing_held(changes: &Changes) -> Result<LockedRows> {
     let schema = changes.schema();
     let fields = schema.fields().iter();
     let fields: Vec<Field> = fields
@@ -237,7 +244,7 @@ pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
         .map(|field| new_null_array(field.data_type(), changes.len()))
         .collect();
     let schema = Schema::new_with_metadata(fields, schema.metadata().clone());
-    Ok(Facts {
+    Ok(LockedRows {
         held: TargetRows {
             rows: RecordBatch::try_new(schema.into(), columns).map_err(Error::configuration)?,
             exists: BooleanBuffer::new_unset(changes.len()),
@@ -245,7 +252,7 @@ pub(crate) fn nothing_held(changes: &Changes) -> Result<Facts> {
             foreign: vec![None; changes.rows.num_columns()],
         },
         shadow: None,
-        graves: None,
+        tombstones: None,
         waiting: None,
     })
 }

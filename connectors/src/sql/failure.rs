@@ -12,7 +12,7 @@ pub(crate) enum Failure {
     Stale(Error),
     /// Another session inserted a row of this write meanwhile: decide anew. The error, if that happens
     /// again and again.
-    Raced(Error),
+    ConcurrentInsert(Error),
     /// The database refused a value: which change it was has yet to be found.
     Data(Refused),
     /// The database refused these rows one by one, each with its batch and row.
@@ -85,7 +85,7 @@ impl Failure {
     /// For calls that write no rows: data cannot be at fault there.
     pub(crate) fn into_error(self) -> Error {
         match self {
-            Self::Error(error) | Self::Stale(error) | Self::Raced(error) => error,
+            Self::Error(error) | Self::Stale(error) | Self::ConcurrentInsert(error) => error,
             Self::Data(refused) => {
                 Error::configuration(format!("{}: {}", refused.rule, refused.reason))
             }

@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::Options;
 use crate::sql::apply::apply;
-use crate::sql::books::Keys;
 use crate::sql::bulk::Bulk;
+use crate::sql::conflict_log::Keys;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
-use crate::sql::ledger::{Row, read_entry};
+use crate::sql::metadata::{Row, read_entry};
 use crate::sql::plan::{ChangeSlice, RowNumbers, plan};
 use crate::sql::session::SqlSession;
 use crate::sql::target::key_columns;
@@ -53,7 +53,7 @@ pub(crate) async fn resolve<C: Bulk>(
                 attempt.session.connection.close().await?;
                 return Ok(resolved);
             }
-            Ok(None) | Err(Failure::Raced(_)) => attempt.session.roll_back().await?,
+            Ok(None) | Err(Failure::ConcurrentInsert(_)) => attempt.session.roll_back().await?,
             Err(Failure::Data(refused)) => {
                 return Err(Error::Rejected(vec![refused.of_change(0, 0)]));
             }
@@ -78,8 +78,8 @@ impl<C: Bulk> Attempt<C> {
         entry: &QueueEntry,
         resolution: &Resolution,
     ) -> Result<Option<Resolved>, Failure> {
-        let ledger = self.session.books.ledger.clone();
-        let select = ledger.select_waiting(&entry.target, &entry.key.0);
+        let metadata = self.session.conflict_log.metadata.clone();
+        let select = metadata.select_waiting(&entry.target, &entry.key.0);
         let waiting = self.session.connection.query(&select).await?;
         let change = read_change(&entry.change)?;
         let key = key_columns(&self.options, &change)?;
@@ -100,7 +100,7 @@ impl<C: Bulk> Attempt<C> {
         if self
             .session
             .connection
-            .query(&ledger.lock_entry(entry.id))
+            .query(&metadata.lock_entry(entry.id))
             .await?
             .is_empty()
         {
@@ -112,14 +112,14 @@ impl<C: Bulk> Attempt<C> {
         if self.session.connection.query(&select).await? != waiting {
             return Ok(None);
         }
-        let close = ledger.close_entry(entry.id, resolution);
-        let forget = ledger.delete_waiting(&entry.target, &entry.key.0);
+        let close = metadata.close_entry(entry.id, resolution);
+        let forget = metadata.delete_waiting(&entry.target, &entry.key.0);
         self.session.connection.execute(&close).await?;
         self.session.connection.execute(&forget).await?;
         if let Some(decided) = &decided {
-            self.session.books.counting = false;
+            self.session.conflict_log.counting = false;
             let applied = self.apply(decided, &forced).await;
-            self.session.books.counting = true;
+            self.session.conflict_log.counting = true;
             applied?;
         }
         self.follow(entry, &change, &key).await?;
@@ -152,15 +152,15 @@ impl<C: Bulk> Attempt<C> {
         key: &[usize],
     ) -> Result<(), Failure> {
         let keys = Keys::of(&entry.target, change, key);
-        let ask = self.session.books.ask_shadow(&keys);
+        let ask = self.session.conflict_log.ask_shadow(&keys);
         let images = self.session.query_all(&ask).await?;
-        let moved = self.session.books.follow(&keys, change, &images)?;
+        let moved = self.session.conflict_log.follow(&keys, change, &images)?;
         self.session.execute_all(&moved).await
     }
 }
 
 async fn entry<C: Bulk>(session: &mut SqlSession<C>, id: i64) -> Result<QueueEntry, Failure> {
-    let select = session.books.ledger.select_entry(id);
+    let select = session.conflict_log.metadata.select_entry(id);
     let row = session.connection.query(&select).await?.into_iter().next();
     let row = row.ok_or_else(|| {
         Error::configuration(format!(

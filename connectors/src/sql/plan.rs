@@ -12,7 +12,7 @@ use crate::change::{Changes, Operation};
 use crate::error::{Error, RejectedChange};
 use crate::sink::{Outcome, Write};
 use crate::sql::bulk::{Load, PreparedTable, Tables};
-use crate::sql::decide::{Settlement, takes_resolver};
+use crate::sql::decide::{Resolved, takes_resolver};
 use crate::sql::failure::Failure;
 use crate::sql::fold::fold;
 use crate::sql::names::spelled;
@@ -87,7 +87,7 @@ pub(crate) struct Work<T> {
     /// In an order in which every table comes after those that its foreign keys point to.
     pub(crate) tables: Vec<Vec<Step<T>>>,
     /// What is counted already.
-    pub(crate) settled: Outcome,
+    pub(crate) resolved: Outcome,
 }
 
 /// One round of a table, or its truncate.
@@ -121,8 +121,8 @@ impl ContestedChanges {
     ///
     /// # Errors
     /// As [`Spelling::restore`].
-    pub(crate) fn restore_spelling(&self, settlement: &mut Settlement) -> Result<(), Error> {
-        let upserts = &mut settlement.upserts;
+    pub(crate) fn restore_spelling(&self, resolved: &mut Resolved) -> Result<(), Error> {
+        let upserts = &mut resolved.upserts;
         match &self.spelling {
             Some(spelling) => spelling.restore(&mut upserts.changes, &upserts.rows),
             None => Ok(()),
@@ -147,7 +147,7 @@ pub(crate) async fn plan<C: Tables>(
     slices: &[ChangeSlice],
 ) -> Result<Work<C::Table>, Failure> {
     let mut tables: BTreeMap<Target, Vec<Step<C::Table>>> = BTreeMap::new();
-    let mut settled = Outcome::default();
+    let mut resolved = Outcome::default();
     let mut rejected = Vec::new();
     let now_ms = Utc::now().timestamp_millis();
     for slice in slices {
@@ -157,8 +157,8 @@ pub(crate) async fn plan<C: Tables>(
             // The table to truncate does not exist.
             for row in 0..slice.changes.len() {
                 match truncates(options, &slice.changes, row) {
-                    Ok(true) => settled.written += 1,
-                    Ok(false) => settled.kept += 1,
+                    Ok(true) => resolved.written += 1,
+                    Ok(false) => resolved.kept += 1,
                     Err((rule, reason)) => {
                         let (batch, at) = place(row);
                         rejected.push(rejection(batch, at, rule, None, reason));
@@ -174,7 +174,7 @@ pub(crate) async fn plan<C: Tables>(
             }
             continue;
         }
-        settled.left_out += lent.left_out;
+        resolved.left_out += lent.left_out;
         let mut slice = ChangeSlice {
             changes: lent.changes,
             ..slice.clone()
@@ -184,7 +184,7 @@ pub(crate) async fn plan<C: Tables>(
             .prepare(options, &target, &slice.changes, &key)
             .await?;
         for &column in prepared.layout().left_out {
-            settled.left_out += count_values(&slice.changes, column);
+            resolved.left_out += count_values(&slice.changes, column);
             // What is not written makes no change incomplete (R14).
             slice.changes.unset[column] = None;
             if let Some(mask) = slice.changes.not_carried.get_mut(column) {
@@ -202,9 +202,9 @@ pub(crate) async fn plan<C: Tables>(
                     match truncates(options, &slice.changes, row) {
                         Ok(true) => {
                             steps.push(Step::Truncate(prepared.clone()));
-                            settled.written += 1;
+                            resolved.written += 1;
                         }
-                        Ok(false) => settled.kept += 1,
+                        Ok(false) => resolved.kept += 1,
                         Err((rule, reason)) => {
                             let (batch, at) = place(row);
                             rejected.push(rejection(batch, at, rule, None, reason));
@@ -223,7 +223,7 @@ pub(crate) async fn plan<C: Tables>(
             let connection = &mut session.connection;
             let (segment, spelling) =
                 with_normal_keys(connection, options, &prepared, segment).await?;
-            if takes_resolver(options, &segment, session.books.may_wait)? {
+            if takes_resolver(options, &segment, session.conflict_log.may_wait)? {
                 let layout = prepared.layout();
                 let spelling = spelling.map(|spelling| spelling.placed(&layout.indices));
                 steps.push(Step::Contested {
@@ -238,8 +238,8 @@ pub(crate) async fn plan<C: Tables>(
                 continue;
             }
             let folded = fold(&segment, &key, &options.conflict, options.delete)?;
-            settled.superseded += folded.superseded;
-            settled.kept += folded.kept;
+            resolved.superseded += folded.superseded;
+            resolved.kept += folded.kept;
             for row in folded.rejected {
                 let (batch, at) = place(rows.start + row.row);
                 rejected.push(rejection(batch, at, row.rule, row.field, row.reason));
@@ -268,7 +268,7 @@ pub(crate) async fn plan<C: Tables>(
     }
     Ok(Work {
         tables: in_order_of_references(tables.into_values().collect()),
-        settled,
+        resolved,
     })
 }
 

@@ -26,7 +26,7 @@ use super::connection::Connection;
 use super::dialect::Dialect;
 use super::failure::Failure;
 use super::identifier::literal;
-use super::ledger::Row;
+use super::metadata::Row;
 use crate::error::{Error, Result};
 use crate::record::{Held, HeldPositions, Partition, Span};
 use crate::sink::Identity;

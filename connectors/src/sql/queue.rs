@@ -20,10 +20,10 @@ use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::explain::explain;
 use crate::sql::failure::Failure;
-use crate::sql::ledger::{
-    CONFLICTS_TABLE, COUNTS_TABLE, Ledger, QUEUE_TABLE, Row, read_entry, read_record,
-};
 use crate::sql::manual::resolve;
+use crate::sql::metadata::{
+    CONFLICTS_TABLE, COUNTS_TABLE, MetadataTables, QUEUE_TABLE, Row, read_entry, read_record,
+};
 use crate::sql::target::Target;
 
 /// Opens the conflict queue of the sink `sink` of `pipeline`.
@@ -45,7 +45,7 @@ pub(crate) async fn open<C: Bulk>(
     Ok(Box::new(SqlQueue {
         settings: settings.clone(),
         connection,
-        ledger: Ledger::new(C::DIALECT, pipeline, sink),
+        metadata: MetadataTables::new(C::DIALECT, pipeline, sink),
         identity,
         history_file: history
             .filter(|history| history.to == HistoryPlace::File)
@@ -56,7 +56,7 @@ pub(crate) async fn open<C: Bulk>(
 struct SqlQueue<C: Bulk> {
     settings: C::Settings,
     connection: C,
-    ledger: Ledger,
+    metadata: MetadataTables,
     /// Who writes, without the source.
     identity: Identity,
     /// The file of the history, where it is kept in one.
@@ -100,9 +100,9 @@ async fn rows<C: Bulk>(connection: &mut C, table: &str, sql: &str) -> Result<Vec
 impl<C: Bulk> ConflictQueue for SqlQueue<C> {
     async fn entries(&mut self, which: Entries) -> Result<Vec<QueueEntry>> {
         let sql = match which {
-            Entries::Open => self.ledger.select_queue(false),
-            Entries::All => self.ledger.select_queue(true),
-            Entries::Id(id) => self.ledger.select_entry(id),
+            Entries::Open => self.metadata.select_queue(false),
+            Entries::All => self.metadata.select_queue(true),
+            Entries::Id(id) => self.metadata.select_entry(id),
         };
         self.read(QUEUE_TABLE, &sql, read_entry).await
     }
@@ -119,7 +119,7 @@ impl<C: Bulk> ConflictQueue for SqlQueue<C> {
             };
             return read_history_file(file, limit, |record| own(record) && wanted(record));
         }
-        let sql = self.ledger.select_history(key, limit as u64);
+        let sql = self.metadata.select_history(key, limit as u64);
         let mut records = self.read(CONFLICTS_TABLE, &sql, read_record).await?;
         // The statement may return too many.
         records.retain(wanted);
@@ -127,9 +127,9 @@ impl<C: Bulk> ConflictQueue for SqlQueue<C> {
     }
 
     async fn counts(&mut self) -> Result<Vec<ConflictCount>> {
-        let ledger = self.ledger.clone();
-        let sql = ledger.select_counts();
-        self.read(COUNTS_TABLE, &sql, |row| ledger.read_count(row))
+        let metadata = self.metadata.clone();
+        let sql = metadata.select_counts();
+        self.read(COUNTS_TABLE, &sql, |row| metadata.read_count(row))
             .await
     }
 

@@ -1,4 +1,4 @@
-//! A connection with what the engine keeps for it: the books, the prepared tables, and who decides
+//! A connection with what the engine keeps for it: the conflict log, the prepared tables, and who decides
 //! conflicts.
 
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::conflict::Resolvers;
 use crate::error::Result;
 use crate::sink::Identity;
-use crate::sql::books::Books;
 use crate::sql::bulk::Tables;
+use crate::sql::conflict_log::ConflictLog;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
-use crate::sql::ledger::{QUEUE_TABLE, Row};
+use crate::sql::metadata::{QUEUE_TABLE, Row};
 use crate::sql::prepared::PreparedTables;
 use crate::sql::target::Target;
 
@@ -21,7 +21,7 @@ pub(crate) struct SqlSession<C: Tables> {
     pub(crate) identity: Identity,
     /// Who decides what no statement can.
     pub(crate) resolvers: Arc<dyn Resolvers>,
-    pub(crate) books: Books,
+    pub(crate) conflict_log: ConflictLog,
     pub(super) tables: PreparedTables<C::Table>,
 }
 
@@ -38,15 +38,15 @@ impl<C: Tables> SqlSession<C> {
     ) -> Result<Self> {
         let policy = settings.options().conflict;
         let now_ms = chrono::Utc::now().timestamp_millis();
-        let books = match purpose {
-            Purpose::Write => Books::new(C::DIALECT, identity, &policy, now_ms)?,
-            Purpose::ReadOnly => Books::read_only(C::DIALECT, identity, &policy)?,
+        let conflict_log = match purpose {
+            Purpose::Write => ConflictLog::new(C::DIALECT, identity, &policy, now_ms)?,
+            Purpose::ReadOnly => ConflictLog::read_only(C::DIALECT, identity, &policy)?,
         };
         let mut session = Self {
             connection: C::open(settings, identity, purpose).await?,
             identity: identity.clone(),
             resolvers: resolvers.clone(),
-            books,
+            conflict_log,
             tables: PreparedTables::default(),
         };
         if purpose == Purpose::Write {
@@ -62,7 +62,7 @@ impl<C: Tables> SqlSession<C> {
     /// Creates the metadata tables that do not exist, and checks whether a conflict is open. Where all of
     /// them exist, it runs no DDL and takes no lock.
     async fn create_own_tables(&mut self) -> Result<(), Failure> {
-        let tables = self.books.tables();
+        let tables = self.conflict_log.tables();
         let mut all_exist = true;
         for name in tables.names() {
             all_exist = all_exist && self.exists(name).await?;
@@ -74,10 +74,10 @@ impl<C: Tables> SqlSession<C> {
             self.connection.execute(&statements.join("; ")).await?;
             self.connection.unlock_schema().await?;
         }
-        if !self.books.may_wait && self.exists(QUEUE_TABLE).await? {
-            let open = self.books.ledger.select_queue(false);
+        if !self.conflict_log.may_wait && self.exists(QUEUE_TABLE).await? {
+            let open = self.conflict_log.metadata.select_queue(false);
             let open = self.connection.query(&format!("{open} LIMIT 1")).await?;
-            self.books.may_wait = !open.is_empty();
+            self.conflict_log.may_wait = !open.is_empty();
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl<C: Tables> SqlSession<C> {
         Ok(self.connection.describe(&target).await?.is_some())
     }
 
-    /// Runs statements of the books, and gives what they return.
+    /// Runs statements of the conflict log, and gives what they return.
     pub(crate) async fn query_all(&mut self, statements: &[String]) -> Result<Vec<Row>, Failure> {
         let mut found = Vec::new();
         for sql in statements {
@@ -100,7 +100,7 @@ impl<C: Tables> SqlSession<C> {
         Ok(found)
     }
 
-    /// Runs statements of the books.
+    /// Runs statements of the conflict log.
     pub(crate) async fn execute_all(&mut self, statements: &[String]) -> Result<(), Failure> {
         for sql in statements {
             self.connection.execute(sql).await?;

@@ -200,7 +200,7 @@ impl<C: Bulk> SqlSink<C> {
                 }
                 Failure::Stale(error) if refreshed => return Err(error),
                 Failure::Stale(_) => refreshed = true,
-                Failure::Raced(error) => {
+                Failure::ConcurrentInsert(error) => {
                     session.roll_back().await?;
                     self.session = Some(session);
                     races += 1;

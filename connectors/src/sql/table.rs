@@ -145,7 +145,7 @@ impl<C: Tables> SqlSession<C> {
                 (table, planned)
             }
         };
-        let whole = takes_resolver(options, changes, self.books.may_wait)?;
+        let whole = takes_resolver(options, changes, self.conflict_log.may_wait)?;
         let lent = given.lend(C::DIALECT, options, &table, &planned, whole)?;
         let left_out = lent.left_out_columns.iter().map(String::as_str);
         self.tables.lender.warn_left_out(&name, left_out);

@@ -523,7 +523,7 @@ fn with_columns(changes: &Changes, fields: Vec<FieldRef>) -> Result<Changes> {
 ///
 /// # Errors
 /// As a write.
-pub(crate) fn to_look(
+pub(crate) fn read_only(
     dialect: &'static Dialect,
     options: &Options,
     target: &str,

@@ -26,7 +26,7 @@ impl Staged for Load {
     fn has_deletes(&self) -> bool {
         match self {
             Self::Round { round, .. } => !round.deletes.is_empty(),
-            Self::Decided { settlement, .. } => !settlement.deletes.rows.is_empty(),
+            Self::Decided { resolved, .. } => !resolved.deletes.rows.is_empty(),
         }
     }
 }
@@ -172,8 +172,8 @@ impl Bulk for SqliteConnection {
             Load::Round { round, places } => {
                 rows.deletes(&round.deletes, &places[round.upserts.len()..])
             }
-            Load::Decided { settlement, places } => {
-                rows.decided_deletes(settlement, &places[settlement.upserts.rows.len()..])
+            Load::Decided { resolved, places } => {
+                rows.decided_deletes(resolved, &places[resolved.upserts.rows.len()..])
             }
         };
         self.on_rows(write, delete).await
@@ -195,7 +195,7 @@ impl Bulk for SqliteConnection {
     ) -> Result<Fates, Failure> {
         let upsert = move |rows: &Rows<'_>| match &staged {
             Load::Round { round, places } => rows.upserts(&round.upserts, places),
-            Load::Decided { settlement, places } => rows.decided_upserts(settlement, places),
+            Load::Decided { resolved, places } => rows.decided_upserts(resolved, places),
         };
         self.on_rows(write, upsert).await
     }

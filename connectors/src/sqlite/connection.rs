@@ -19,7 +19,7 @@ use crate::sql::Options;
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::dialect::Dialect;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::target::Target;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;

@@ -8,7 +8,7 @@ use rusqlite::{Batch, Connection};
 use super::failure::of_statement;
 use crate::error::{Error, Result};
 use crate::sql::dialect::Dialect;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::positions::Execute;
 use crate::sql::positions::lock::SinkLock;
 

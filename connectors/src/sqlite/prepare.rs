@@ -282,7 +282,7 @@ fn says_numbers(sql_type: &str) -> bool {
     let upper = sql_type.to_ascii_uppercase();
     ["INT", "NUM", "DEC", "REAL", "FLOA", "DOUB", "BOOL"]
         .iter()
-        .any(|part| upper.contains(part))
+        .any(|bound_rows| upper.contains(bound_rows))
 }
 
 /// Whether the table refuses values of other types than it declares.

@@ -6,9 +6,9 @@ mod decided;
 
 use rusqlite::Connection;
 
+use super::bound_rows::{BoundRows, Patterns, bind, execute};
 use super::failure::{Failure, Refused, of_row, of_statement};
 use super::function::{Memory, Seen};
-use super::part::{Part, Patterns, bind, execute};
 use super::prepare::Prepared;
 use super::statement::Statements;
 use super::tombstone::Tombstones;
@@ -29,15 +29,15 @@ type Refusals = Vec<((usize, usize), Refused)>;
 impl<'a> Rows<'a> {
     /// Deletes what a round says, and keeps the versions of the deletes.
     pub(super) fn deletes(&self, changes: &Changes, places: &[(usize, usize)]) -> Result<Fates> {
-        let part = self.part(changes, places, false);
+        let bound_rows = self.bound_rows(changes, places, false);
         let statements = self.statements();
-        let cells = part.cells()?;
+        let cells = bound_rows.cells()?;
         let mut tombstones = self.tombstones()?;
         let mut patterns = [Patterns::default(), Patterns::default()];
-        let blind = part.blind();
+        let blind = bound_rows.blind();
         let mut fates = Fates::default();
         for (row, &place) in places.iter().take(changes.len()).enumerate() {
-            let set = part.set(row);
+            let set = bound_rows.set(row);
             let blind = blind.as_ref().is_some_and(|blind| blind.value(row));
             let (set, statement) = patterns[usize::from(blind)].of(
                 set,
@@ -45,9 +45,9 @@ impl<'a> Rows<'a> {
                     let sql = statements.delete(set, blind);
                     self.connection.prepare_cached(&sql)
                 },
-                &part,
+                &bound_rows,
             )?;
-            let event_time = part.event_time(row);
+            let event_time = bound_rows.event_time(row);
             let run = bind(statement, set, &cells, row).and_then(|()| {
                 if let Some(number) = statements.event_time_parameter()
                     && number <= statement.parameter_count()
@@ -56,7 +56,7 @@ impl<'a> Rows<'a> {
                         .raw_bind_parameter(number, event_time.as_deref())
                         .map_err(|error| of_row(&self.write.table.name, error))?;
                 }
-                execute(statement, &part)
+                execute(statement, &bound_rows)
             });
             if let Err(failure) = run {
                 self.refuse(&mut fates.refused, place, failure)?;
@@ -68,11 +68,11 @@ impl<'a> Rows<'a> {
                 continue;
             }
             if let Some(tombstones) = &mut tombstones {
-                let version = part.version(&cells, set, row);
+                let version = bound_rows.version(&cells, set, row);
                 let version = version.or_else(|| statements.event_time_parameter().and(event_time));
                 if let Some(version) = version {
                     tombstones
-                        .bury(&part.key(&cells, row), &version)
+                        .record_tombstones(&bound_rows.key(&cells, row), &version)
                         .map_err(|error| of_statement("keeping the version of a delete", error))?;
                 }
             }
@@ -82,26 +82,26 @@ impl<'a> Rows<'a> {
 
     /// Inserts and updates what a round says.
     pub(super) fn upserts(&self, changes: &Changes, places: &[(usize, usize)]) -> Result<Fates> {
-        let part = self.part(changes, places, false);
+        let bound_rows = self.bound_rows(changes, places, false);
         let statements = self.statements();
-        let cells = part.cells()?;
+        let cells = bound_rows.cells()?;
         let mut tombstones = self.tombstones()?.filter(|tombstones| tombstones.any);
         let mut upserts = Patterns::default();
         let mut updates = Patterns::default();
-        let incomplete = part.incomplete();
+        let incomplete = bound_rows.incomplete();
         let mut fates = Fates::default();
         for (row, &place) in places.iter().take(changes.len()).enumerate() {
             let counts = match changes.operations[row] {
                 Operation::Update => &mut fates.updates,
                 _ => &mut fates.inserts,
             };
-            let set = part.set(row);
+            let set = bound_rows.set(row);
             if let Some(tombstones) = &mut tombstones {
                 let all = vec![true; cells.len()];
-                let version = part.version(&cells, set.as_deref().unwrap_or(&all), row);
+                let version = bound_rows.version(&cells, set.as_deref().unwrap_or(&all), row);
                 let whole = set.as_ref().is_none_or(|set| !set.contains(&false));
                 let outdated = tombstones
-                    .outdated(&part.key(&cells, row), version.as_deref(), whole)
+                    .outdated(&bound_rows.key(&cells, row), version.as_deref(), whole)
                     .map_err(|error| of_statement("reading the version of a delete", error))?;
                 if outdated {
                     counts.outdated += 1;
@@ -120,8 +120,9 @@ impl<'a> Rows<'a> {
                     let sql = statements.update(set);
                     self.connection.prepare_cached(&sql)
                 };
-                let (set, statement) = updates.of(set.clone(), update, &part)?;
-                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, &part));
+                let (set, statement) = updates.of(set.clone(), update, &bound_rows)?;
+                run = bind(statement, set, &cells, row)
+                    .and_then(|()| execute(statement, &bound_rows));
                 seen = self.memory.take();
             }
             // A row that is marked as deleted is not met, but written.
@@ -131,8 +132,9 @@ impl<'a> Rows<'a> {
                     let sql = statements.upsert(set);
                     self.connection.prepare_cached(&sql)
                 };
-                let (set, statement) = upserts.of(set, upsert, &part)?;
-                run = bind(statement, set, &cells, row).and_then(|()| execute(statement, &part));
+                let (set, statement) = upserts.of(set, upsert, &bound_rows)?;
+                run = bind(statement, set, &cells, row)
+                    .and_then(|()| execute(statement, &bound_rows));
                 seen = self.memory.take();
             }
             if let Err(failure) = run {
@@ -146,13 +148,13 @@ impl<'a> Rows<'a> {
         Ok(fates)
     }
 
-    fn part<'p>(
+    fn bound_rows<'p>(
         &'p self,
         changes: &'p Changes,
         places: &'p [(usize, usize)],
         placed: bool,
-    ) -> Part<'p> {
-        Part {
+    ) -> BoundRows<'p> {
+        BoundRows {
             prepared: self.write.table,
             changes,
             places,

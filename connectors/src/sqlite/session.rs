@@ -17,7 +17,7 @@ use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::Purpose;
-use crate::sql::ledger::Row;
+use crate::sql::metadata::Row;
 use crate::sql::positions::lock::SinkLock;
 use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables, read};

@@ -19,8 +19,8 @@ pub(super) struct Tombstones<'c> {
     /// Whether there are any: where there are none, upserts need not look.
     pub(super) any: bool,
     find: CachedStatement<'c>,
-    bury: CachedStatement<'c>,
-    exhume: CachedStatement<'c>,
+    record_tombstones: CachedStatement<'c>,
+    clear_tombstones: CachedStatement<'c>,
     read: CachedStatement<'c>,
 }
 
@@ -55,7 +55,7 @@ impl<'c> Tombstones<'c> {
             find: connection.prepare_cached(&format!(
                 "SELECT {ahead} FROM {TOMBSTONES_TABLE} AS d WHERE {own} AND d.key = ?1"
             ))?,
-            bury: connection.prepare_cached(&format!(
+            record_tombstones: connection.prepare_cached(&format!(
                 "INSERT INTO {TOMBSTONES_TABLE} AS d (pipeline, sink, target, key, version) \
                  VALUES ({pipeline}, {sink}, {target}, ?1, ?2) ON CONFLICT DO UPDATE \
                  SET version = excluded.version WHERE {} > {}",
@@ -65,7 +65,7 @@ impl<'c> Tombstones<'c> {
             read: connection.prepare_cached(&format!(
                 "SELECT d.version FROM {TOMBSTONES_TABLE} AS d WHERE {own} AND d.key = ?1"
             ))?,
-            exhume: connection.prepare_cached(&format!(
+            clear_tombstones: connection.prepare_cached(&format!(
                 "DELETE FROM {TOMBSTONES_TABLE} AS d WHERE {own} AND d.key = ?1"
             ))?,
         })
@@ -83,7 +83,7 @@ impl<'c> Tombstones<'c> {
         let ahead = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
         if ahead == Some(true) && whole {
-            self.exhume.execute([key])?;
+            self.clear_tombstones.execute([key])?;
         }
         Ok(ahead == Some(false))
     }
@@ -103,13 +103,13 @@ impl<'c> Tombstones<'c> {
     }
 
     /// A row is there again.
-    pub(super) fn exhume(&mut self, key: &str) -> Result<()> {
-        self.exhume.execute([key]).map(|_| ())
+    pub(super) fn clear_tombstones(&mut self, key: &str) -> Result<()> {
+        self.clear_tombstones.execute([key]).map(|_| ())
     }
 
     /// Keeps the version of a delete; an older one never replaces a newer one.
-    pub(super) fn bury(&mut self, key: &str, version: &str) -> Result<()> {
+    pub(super) fn record_tombstones(&mut self, key: &str, version: &str) -> Result<()> {
         self.any = true;
-        self.bury.execute((key, version)).map(|_| ())
+        self.record_tombstones.execute((key, version)).map(|_| ())
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn column_type(field: &Field) -> Result<String> {
 /// By SQLite's own rules of affinity, in their order.
 pub(super) fn field_of(name: &str, sql_type: &str) -> Field {
     let upper = sql_type.to_ascii_uppercase();
-    let has = |part: &str| upper.contains(part);
+    let has = |bound_rows: &str| upper.contains(bound_rows);
     let data_type = if has("BOOL") {
         DataType::Boolean
     } else if has("INT") {
@@ -63,7 +63,7 @@ pub(super) enum Affinity {
 /// The rules of SQLite, "Datatypes In SQLite", 3.1, in their order.
 pub(super) fn affinity(sql_type: &str, strict: bool) -> Affinity {
     let upper = sql_type.to_ascii_uppercase();
-    let has = |part: &str| upper.contains(part);
+    let has = |bound_rows: &str| upper.contains(bound_rows);
     if strict && upper == "ANY" {
         // In a strict table it keeps everything as it is.
         Affinity::Blob

@@ -5,7 +5,7 @@ use serde_json::json;
 use syncline_connectors::positions::Change;
 use syncline_connectors::record::Held;
 
-use super::place::Place;
+use super::destination::Destination;
 use super::{SinkPositions, Subject, fail};
 use crate::cli::conflicts::layout::{aligned, one_line};
 use crate::cli::{Exit, Global, complain, print, print_json};
@@ -66,7 +66,7 @@ pub(super) async fn reset(arguments: &ResetArguments, global: &Global) -> Result
 
 pub(super) async fn set(arguments: &SetArguments, global: &Global) -> Result<Exit, Exit> {
     let filter = &arguments.subject.filter;
-    let place = Place::read(&arguments.to).map_err(|message| {
+    let place = Destination::read(&arguments.to).map_err(|message| {
         complain(&message);
         Exit::Configuration
     })?;

@@ -72,7 +72,7 @@ fn nothing_older_comes_back_r12() {
 }
 
 #[test]
-fn graves_are_versions_of_deletes_r12() {
+fn tombstones_are_versions_of_deletes_r12() {
     let cases = [
         Case::of("c", "name=a v=1", "-", "-"),
         Case::of("c", "name=a v=3", "-", "-"),

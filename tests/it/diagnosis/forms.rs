@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{FILE_SOURCE, Target, events, expect_stopped, kept, write_input};
-use crate::harness::{PATIENCE, Pipeline, RawMessage, kafka};
+use crate::harness::{DEADLINE, Pipeline, RawMessage, kafka};
 
 /// Messages that are all of one form, with a part of its name; the first three make a file where
 /// `as_file` says nothing else.
@@ -114,7 +114,7 @@ async fn a_form_that_cannot_be_read_is_named_at_the_start_of_a_file() {
                 .collect()
         });
         write_input(&pipeline, bytes);
-        let finished = pipeline.run_once(PATIENCE).await;
+        let finished = pipeline.run_once(DEADLINE).await;
         expect_stopped(&finished, &[sample.name, "in.jsonl", "nothing was written"]);
         assert_eq!(
             kept(&pipeline).await,
@@ -130,7 +130,7 @@ async fn a_form_that_cannot_be_read_is_named_at_the_start_of_a_file() {
         );
     }
     write_input(&pipeline, events(1..4, |_| vec![("name", json!("a"))]));
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(target.ids(&pipeline).await, [1, 2, 3]);
 }
 
@@ -157,7 +157,7 @@ async fn a_form_that_cannot_be_read_is_named_at_the_start_of_a_topic() {
                 "CREATE TABLE items (id integer PRIMARY KEY, name text)",
             )
             .await;
-        let finished = pipeline.run_once(PATIENCE).await;
+        let finished = pipeline.run_once(DEADLINE).await;
         expect_stopped(&finished, &[sample.name, &topic, "nothing was written"]);
         assert_eq!(
             kept(&pipeline).await,
@@ -209,7 +209,7 @@ async fn an_odd_record_among_good_ones_is_bad_data() {
             .await;
         let good = events(1..3, |_| vec![("name", json!("a"))]);
         write_input(&pipeline, [bytes, b"\n", good.as_bytes()].concat());
-        let finished = pipeline.run_once(PATIENCE).await;
+        let finished = pipeline.run_once(DEADLINE).await;
         finished.expect_success();
         assert_eq!(target.ids(&pipeline).await, [1, 2]);
         assert_eq!(kept(&pipeline).await.len(), 1);

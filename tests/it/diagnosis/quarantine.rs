@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{Target, append_input, event, kept, text_of, write_input};
-use crate::harness::{PATIENCE, Pipeline, Process, eventually, unique};
+use crate::harness::{DEADLINE, Pipeline, Process, eventually, unique};
 
 /// A row that the table refuses, and then whatever happens to the quarantine.
 async fn quarantine_under(fault: impl Fn(&Path), blocked: bool) {
@@ -25,7 +25,7 @@ async fn quarantine_under(fault: impl Fn(&Path), blocked: bool) {
     fault(&folder);
     append_input(&pipeline, &pair(3));
     if blocked {
-        eventually("the stall", PATIENCE, async || {
+        eventually("the stall", DEADLINE, async || {
             run.expect_running();
             match run.stderr().contains("stalled") && run.stderr().contains("quarantine") {
                 true => Ok(()),
@@ -45,11 +45,11 @@ async fn quarantine_under(fault: impl Fn(&Path), blocked: bool) {
         "what was acknowledged is durable: {offsets:?}"
     );
     run.terminate();
-    pipeline.finish(run, PATIENCE).await.expect_success();
+    pipeline.finish(run, DEADLINE).await.expect_success();
 }
 
 async fn arrives(target: &Target, pipeline: &Pipeline, run: &mut Process, expect: &[i64]) {
-    eventually("the good rows", PATIENCE, async || {
+    eventually("the good rows", DEADLINE, async || {
         run.expect_running();
         match target.ids(pipeline).await {
             ids if ids == expect => Ok(()),

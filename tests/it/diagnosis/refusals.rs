@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Target, append_input, events, expect_stopped, kept, text_of, write_input};
-use crate::harness::{PATIENCE, Pipeline, eventually};
+use crate::harness::{DEADLINE, Pipeline, eventually};
 
 /// A cause that refuses every row, and what mends it.
 struct Cause {
@@ -85,7 +85,7 @@ async fn everything_refused(label: &str, count: i64) {
             );
             target.execute(&pipeline, &table).await;
             write_input(&pipeline, events(1..count + 1, cause.row));
-            let finished = pipeline.run_once(PATIENCE).await;
+            let finished = pipeline.run_once(DEADLINE).await;
             expect_stopped(&finished, cause.said);
             assert_eq!(kept(&pipeline).await.len(), 0, "{what}");
             assert_eq!(target.ids(&pipeline).await, Vec::<i64>::new(), "{what}");
@@ -93,7 +93,7 @@ async fn everything_refused(label: &str, count: i64) {
                 Some(statements) => target.execute(&pipeline, statements[number]).await,
                 None => pipeline.write(&text_of(cause.mended_source, "", &target)),
             }
-            pipeline.run_once(PATIENCE).await.expect_success();
+            pipeline.run_once(DEADLINE).await.expect_success();
             let expect: Vec<i64> = (1..count + 1).collect();
             assert_eq!(
                 target.ids(&pipeline).await,
@@ -137,7 +137,7 @@ async fn what_is_bad_for_the_most_part_flows_and_says_so() {
         let finished = pipeline
             .finish(
                 pipeline.start(&["--once", "--fail-on-quarantine"]),
-                PATIENCE,
+                DEADLINE,
             )
             .await;
         assert_eq!(finished.code, Some(1), "{}", finished.stderr);
@@ -167,7 +167,7 @@ async fn the_json_summary_says_what_is_in_quarantine() {
     target.execute(&pipeline, table).await;
     write_input(&pipeline, events(1..6, |_| vec![("name", json!(null))]));
     let run = pipeline.start(&["--once", "--json"]);
-    let finished = pipeline.finish(run, PATIENCE).await;
+    let finished = pipeline.finish(run, DEADLINE).await;
     // `stop_after = 0`: whatever is refused goes into quarantine.
     finished.expect_success();
     let summary: Value = serde_json::from_str(&finished.stdout).expect("JSON");
@@ -181,7 +181,7 @@ async fn the_json_summary_says_what_is_in_quarantine() {
     assert_eq!(kept(&pipeline).await.len(), 5);
     // Nothing new: nothing in the summary, and nothing to fail on.
     let run = pipeline.start_as("again", &["--once", "--fail-on-quarantine"]);
-    pipeline.finish(run, PATIENCE).await.expect_success();
+    pipeline.finish(run, DEADLINE).await.expect_success();
 }
 
 /// Without `--once`: a few refusals wait for a good change; many within the window stop it.
@@ -194,7 +194,7 @@ async fn r25_a_daemon_holds_a_trial_and_stops_after_its_window() {
         write_input(&pipeline, events(1..3, |_| vec![("name", json!(null))]));
         let mut run = pipeline.start(&[]);
         append_input(&pipeline, &events(3..5, |_| vec![("name", json!("a"))]));
-        eventually("the good rows", PATIENCE, async || {
+        eventually("the good rows", DEADLINE, async || {
             run.expect_running();
             match target.ids(&pipeline).await {
                 ids if ids == [3, 4] => Ok(()),
@@ -204,7 +204,7 @@ async fn r25_a_daemon_holds_a_trial_and_stops_after_its_window() {
         .await;
         assert_eq!(kept(&pipeline).await.len(), 2);
         append_input(&pipeline, &events(5..55, |_| vec![("name", json!(null))]));
-        let finished = pipeline.finish(run, PATIENCE).await;
+        let finished = pipeline.finish(run, DEADLINE).await;
         expect_stopped(&finished, &["billing refused all of 50 changes", "items"]);
         assert_eq!(kept(&pipeline).await.len(), 2);
         match &target {
@@ -225,7 +225,7 @@ async fn r25_a_daemon_holds_a_trial_and_stops_after_its_window() {
                     .await
             }
         }
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         let ids = target.ids(&pipeline).await;
         let expect: Vec<i64> = (5..55).collect();
         assert_eq!(

@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tempfile::TempDir;
 
 use super::services::{free_port, service_script};
-use super::{Kafka, PATIENCE, Process, Proxy, eventually};
+use super::{DEADLINE, Kafka, Process, Proxy, eventually};
 
 pub(crate) struct Broker {
     // Dropped in this order: the process before its folder.
@@ -68,7 +68,7 @@ impl Broker {
             .set("reconnect.backoff.max.ms", "500")
             .create()
             .expect("the settings are valid");
-        eventually("the broker to answer", PATIENCE, async || {
+        eventually("the broker to answer", DEADLINE, async || {
             self.process.expect_running();
             match client.fetch_metadata(None, Duration::from_secs(1)) {
                 Ok(metadata) if !metadata.brokers().is_empty() => Ok(()),

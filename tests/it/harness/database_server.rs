@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::services::{free_port, service_script};
-use super::{Database, PATIENCE, Process, eventually};
+use super::{DEADLINE, Database, Process, eventually};
 
 pub(crate) struct DatabaseServer {
     // Dropped in this order: the process before its folder.
@@ -47,7 +47,7 @@ impl DatabaseServer {
     /// break.
     pub(crate) async fn crash(&mut self) {
         self.process.quit();
-        self.process.wait(PATIENCE).await;
+        self.process.wait(DEADLINE).await;
     }
 
     /// Restarts a crashed server and waits until it answers.
@@ -65,7 +65,7 @@ impl DatabaseServer {
 
     async fn wait_until_ready(&mut self) {
         let url = self.url();
-        eventually("PostgreSQL to answer", PATIENCE, async || {
+        eventually("PostgreSQL to answer", DEADLINE, async || {
             self.process.expect_running();
             <sqlx::PgConnection as sqlx::Connection>::connect(&url)
                 .await

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::services::{repository, unique};
-use super::{PATIENCE, Process};
+use super::{DEADLINE, Process};
 
 pub(crate) struct Pipeline {
     folder: TempDir,
@@ -92,7 +92,7 @@ impl Pipeline {
     /// Runs `syncline ARGUMENTS…` until it ends, in the folder of the pipeline.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Finished {
         let process = self.spawn(&unique("command"), arguments);
-        self.finish(process, PATIENCE).await
+        self.finish(process, DEADLINE).await
     }
 
     fn spawn(&self, name: &str, arguments: &[&str]) -> Process {

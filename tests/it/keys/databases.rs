@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::harness::{
-    Database, Finished, Mariadb, Message, PATIENCE, Pipeline, kafka, mariadb, postgres,
+    DEADLINE, Database, Finished, Mariadb, Message, Pipeline, kafka, mariadb, postgres,
 };
 
 /// A target of one kind.
@@ -161,7 +161,7 @@ async fn run(case: &Case<'_>, target: &Target) -> (Pipeline, Vec<Finished>) {
             }
             (Records::Topic(_), None) => panic!("the first run says what the source is"),
         }
-        finished.push(pipeline.run_once(PATIENCE).await);
+        finished.push(pipeline.run_once(DEADLINE).await);
     }
     (pipeline, finished)
 }

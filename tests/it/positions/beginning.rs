@@ -1,7 +1,7 @@
 //! Where a source begins: at the sink's positions, else at `start`.
 
 use super::{File, Sink, ids, messages, numbers, produce_to};
-use crate::harness::{PATIENCE, Pipeline, Target, eventually, kafka, unique};
+use crate::harness::{DEADLINE, Pipeline, Target, eventually, kafka, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r24_a_target_without_positions_begins_at_start_whatever_the_group_committed() {
@@ -25,7 +25,7 @@ async fn r24_a_target_without_positions_begins_at_start_whatever_the_group_commi
             file.text()
         };
         let pipeline = Pipeline::new(&text("crm", &[billing]));
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "t").await, numbers(0..20), "{kind}");
         assert!(!kafka.committed(&topic, &topic).is_empty(), "{kind}");
         kafka.produce(&topic, &messages(20..25));
@@ -38,7 +38,7 @@ async fn r24_a_target_without_positions_begins_at_start_whatever_the_group_commi
             table: "t",
         };
         pipeline.write(&text("crm", &[elsewhere]));
-        let finished = pipeline.run_once(PATIENCE).await;
+        let finished = pipeline.run_once(DEADLINE).await;
         finished.expect_success();
         assert_eq!(
             ids(&empty, "t").await,
@@ -66,7 +66,7 @@ async fn r24_a_target_without_positions_begins_at_start_whatever_the_group_commi
             },
         ];
         pipeline.write(&text("crm", &sinks));
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         for target in [&target, &second] {
             assert_eq!(
                 ids(target, "t").await,
@@ -82,7 +82,7 @@ async fn r24_a_target_without_positions_begins_at_start_whatever_the_group_commi
             table: "u",
         }];
         pipeline.write(&text("renamed", &renamed));
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         assert_eq!(
             ids(&target, "u").await,
             numbers(0..25),
@@ -109,18 +109,18 @@ async fn r24_the_group_stays_the_memory_of_a_sink_that_keeps_no_positions() {
         )
     };
     let pipeline = Pipeline::new(&text(""));
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     kafka.produce(&topic, &messages(10..12));
     let lines = || {
         let text = std::fs::read_to_string(pipeline.folder().join("out.jsonl"));
         text.expect("it was written").lines().count()
     };
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(lines(), 12);
     // Beside a database that knows nothing, each begins where it has to.
     let database = "[sinks.billing]\ntype = \"sqlite\"\npath = \"target.db\"\ninputs = [\"crm\"]\ntable = \"t\"\nkey = [\"id\"]\nevolution = \"evolve\"\n";
     pipeline.write(&text(database));
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     assert_eq!(lines(), 12, "the file has its lines already");
     let database = rusqlite::Connection::open(pipeline.folder().join("target.db"));
     let count = database
@@ -149,12 +149,12 @@ async fn r24_latest_is_kept_and_partitions_that_come_later_begin_at_their_first_
         };
         let pipeline = Pipeline::new(&file.text());
         // Nothing comes before the restart.
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         produce_to(&kafka, &topic, 0, 5..8);
         produce_to(&kafka, &topic, 1, 20..22);
         kafka.add_partitions(&topic, 3).await;
         produce_to(&kafka, &topic, 2, 30..34);
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         let expect: Vec<i64> = [5..8, 20..22, 30..34].into_iter().flatten().collect();
         assert_eq!(ids(&target, "t").await, expect, "{kind}");
 
@@ -162,13 +162,13 @@ async fn r24_latest_is_kept_and_partitions_that_come_later_begin_at_their_first_
         let process = pipeline.start(&[]);
         kafka.add_partitions(&topic, 4).await;
         produce_to(&kafka, &topic, 3, 40..50);
-        eventually("the new partition", PATIENCE, async || {
+        eventually("the new partition", DEADLINE, async || {
             let found = ids(&target, "t").await.len();
             if found == 19 { Ok(()) } else { Err(found) }
         })
         .await;
         process.terminate();
-        pipeline.finish(process, PATIENCE).await.expect_success();
+        pipeline.finish(process, DEADLINE).await.expect_success();
     }
 }
 
@@ -206,7 +206,7 @@ async fn r24_start_may_be_an_instant() {
     let topic = kafka.topic("instant", 1).await;
     kafka.produce(&topic, &messages(0..5));
     let instant = chrono::Utc::now() + chrono::Duration::milliseconds(2);
-    eventually("the instant to pass", PATIENCE, async || {
+    eventually("the instant to pass", DEADLINE, async || {
         let now = chrono::Utc::now();
         if now > instant { Ok(()) } else { Err(now) }
     })
@@ -226,7 +226,7 @@ async fn r24_start_may_be_an_instant() {
             sinks: &sinks,
         };
         let pipeline = Pipeline::new(&file.text());
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "t").await, numbers(5..9), "{}", target.kind());
 
         file.start = "{ timestamp = \"2026-01-01T00:00:00\" }";
@@ -256,12 +256,12 @@ async fn r24_a_topic_that_was_made_again_is_recognised_though_it_is_longer() {
             sinks: &sinks,
         };
         let pipeline = Pipeline::new(&file.text());
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         kafka.delete_topic(&topic).await;
         kafka.create_topic(&topic, 1).await;
         kafka.produce(&topic, &messages(100..125));
 
-        let refused = pipeline.run_once(PATIENCE).await;
+        let refused = pipeline.run_once(DEADLINE).await;
         assert_eq!(refused.code, Some(2), "{kind}: {refused:?}");
         for part in [
             &*topic,
@@ -289,7 +289,7 @@ async fn r24_a_topic_that_was_made_again_is_recognised_though_it_is_longer() {
             "--yes",
         ];
         pipeline.command(&reset).await.expect_success();
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         let expect: Vec<i64> = (0..10).chain(100..125).collect();
         assert_eq!(ids(&target, "t").await, expect, "{kind}");
     }
@@ -315,7 +315,7 @@ async fn r24_a_database_of_an_older_version_is_taken_as_it_is() {
             sinks: &sinks,
         };
         let pipeline = Pipeline::new(&file.text());
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         target
             .execute("ALTER TABLE _syncline_positions DROP COLUMN incarnation; DROP TABLE _syncline_targets")
             .await;
@@ -324,7 +324,7 @@ async fn r24_a_database_of_an_older_version_is_taken_as_it_is() {
             .await;
         show.expect_success();
         kafka.produce(&topic, &messages(10..12));
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "t").await, numbers(0..12), "{kind}");
         let kept = target
             .rows("SELECT incarnation FROM _syncline_positions")

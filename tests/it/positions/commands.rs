@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{File, Sink, ids, messages, numbers, produce_to};
-use crate::harness::{Finished, PATIENCE, Pipeline, Target, eventually, kafka};
+use crate::harness::{DEADLINE, Finished, Pipeline, Target, eventually, kafka};
 
 fn json(finished: &Finished) -> Value {
     finished.expect_success();
@@ -60,7 +60,7 @@ async fn positions_are_shown_moved_and_forgotten() {
             [nothing, (None, Some(0), None)],
             "{kind}"
         );
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         produce_to(&kafka, &topic, 0, 10..12);
         let first = (Some(10), Some(12), Some(2));
         assert_eq!(shown(&pipeline).await[0], first, "{kind}");
@@ -106,7 +106,7 @@ async fn positions_are_shown_moved_and_forgotten() {
             "--yes",
         ];
         positions(&pipeline, "set", &back).await.expect_success();
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         let expect: Vec<i64> = (0..6).chain(8..12).collect();
         assert_eq!(ids(&target, "t").await, expect, "{kind}");
 
@@ -114,7 +114,7 @@ async fn positions_are_shown_moved_and_forgotten() {
             .await
             .expect_success();
         assert_eq!(shown(&pipeline).await[0].0, None, "{kind}");
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "t").await, numbers(0..12), "{kind}");
     }
 }
@@ -138,10 +138,10 @@ async fn positions_are_not_moved_under_a_pipeline_that_runs() {
             sinks: &sinks,
         };
         let pipeline = Pipeline::new(&file.text());
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         kafka.produce(&topic, &messages(10..20));
         let mut process = pipeline.start(&["--lanes", "2"]);
-        eventually("all rows", PATIENCE, async || {
+        eventually("all rows", DEADLINE, async || {
             process.expect_running();
             let found = ids(&target, "t").await.len();
             if found == 20 { Ok(()) } else { Err(found) }
@@ -159,7 +159,7 @@ async fn positions_are_not_moved_under_a_pipeline_that_runs() {
         }
         // Also where it was killed: nothing of it is left.
         process.kill();
-        eventually("the lock to be given back", PATIENCE, async || {
+        eventually("the lock to be given back", DEADLINE, async || {
             let moved = positions(&pipeline, "set", &["--to", "beginning", "--yes"]).await;
             if moved.code == Some(0) {
                 Ok(())
@@ -191,7 +191,7 @@ async fn what_does_not_fit_is_refused_with_its_reason() {
         sinks: &sinks,
     };
     let pipeline = Pipeline::new(&file.text());
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     for (arguments, code, part) in [
         (
             &["set", "--to", "offset", "11", "--yes"][..],
@@ -239,7 +239,7 @@ evolution = "evolve"
     let path = pipeline.folder().join("export.jsonl");
     let text: String = (1..4).map(line).collect();
     std::fs::write(&path, &text).expect("the folder can be written");
-    pipeline.run_once(PATIENCE).await.expect_success();
+    pipeline.run_once(DEADLINE).await.expect_success();
     let (length, size) = (text.len() as i64, line(1).len() as i64);
     assert_eq!(
         shown(&pipeline).await,

@@ -1,7 +1,7 @@
 //! A position belongs to one pipeline, one sink and one target.
 
 use super::{File, Sink, ids, messages, numbers};
-use crate::harness::{Finished, PATIENCE, Pipeline, Target, kafka};
+use crate::harness::{DEADLINE, Finished, Pipeline, Target, kafka};
 
 #[track_caller]
 fn expect_refused(refused: &Finished, parts: &[&str]) {
@@ -44,8 +44,8 @@ async fn r24_two_files_of_one_name_do_not_share_positions() {
         assert_eq!(named.code, Some(2), "{named:?}");
 
         // One after the other.
-        first.run_once(PATIENCE).await.expect_success();
-        let refused = second.run_once(PATIENCE).await;
+        first.run_once(DEADLINE).await.expect_success();
+        let refused = second.run_once(DEADLINE).await;
         expect_refused(
             &refused,
             &[
@@ -57,12 +57,12 @@ async fn r24_two_files_of_one_name_do_not_share_positions() {
         );
         assert_eq!(ids(&target, "clients").await, numbers(0..10), "{kind}");
         second.write(&text("crm2", "customers"));
-        second.run_once(PATIENCE).await.expect_success();
+        second.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "customers").await, numbers(0..10), "{kind}");
 
         // Changed on purpose.
         first.write(&text("crm", "clients2"));
-        expect_refused(&first.run_once(PATIENCE).await, &["clients2"]);
+        expect_refused(&first.run_once(DEADLINE).await, &["clients2"]);
         let reset = [
             "positions",
             "reset",
@@ -72,7 +72,7 @@ async fn r24_two_files_of_one_name_do_not_share_positions() {
             "--yes",
         ];
         first.command(&reset).await.expect_success();
-        first.run_once(PATIENCE).await.expect_success();
+        first.run_once(DEADLINE).await.expect_success();
         assert_eq!(ids(&target, "clients2").await, numbers(0..10), "{kind}");
     }
 }
@@ -104,10 +104,10 @@ async fn r24_a_table_that_was_written_and_is_gone_stops_the_start() {
                 sinks: &sinks,
             };
             let pipeline = Pipeline::new(&file.text());
-            pipeline.run_once(PATIENCE).await.expect_success();
+            pipeline.run_once(DEADLINE).await.expect_success();
             target.execute(change).await;
             expect_refused(
-                &pipeline.run_once(PATIENCE).await,
+                &pipeline.run_once(DEADLINE).await,
                 &[table, "gone", "positions reset"],
             );
             match back {
@@ -117,7 +117,7 @@ async fn r24_a_table_that_was_written_and_is_gone_stops_the_start() {
                     pipeline.command(&reset).await.expect_success();
                 }
             }
-            pipeline.run_once(PATIENCE).await.expect_success();
+            pipeline.run_once(DEADLINE).await.expect_success();
             assert_eq!(ids(&target, table).await, numbers(0..10), "{kind}: {table}");
         }
     }
@@ -145,7 +145,7 @@ async fn r24_a_table_that_got_another_name_keeps_its_positions_if_a_person_says_
             file.text()
         };
         let pipeline = Pipeline::new(&text("t"));
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         target
             .execute("ALTER TABLE t RENAME TO u; DELETE FROM u WHERE id = 3")
             .await;
@@ -155,10 +155,10 @@ async fn r24_a_table_that_got_another_name_keeps_its_positions_if_a_person_says_
         let asked = pipeline.command(&reset).await;
         asked.expect_success();
         assert!(asked.stdout.contains("add --yes"), "{kind}: {asked:?}");
-        expect_refused(&pipeline.run_once(PATIENCE).await, &["--tables-only"]);
+        expect_refused(&pipeline.run_once(DEADLINE).await, &["--tables-only"]);
         let reset = [&reset[..], &["--yes"]].concat();
         pipeline.command(&reset).await.expect_success();
-        pipeline.run_once(PATIENCE).await.expect_success();
+        pipeline.run_once(DEADLINE).await.expect_success();
         let expect: Vec<i64> = (0..12).filter(|id| *id != 3).collect();
         assert_eq!(
             ids(&target, "u").await,
@@ -189,12 +189,12 @@ async fn r24_a_table_that_was_written_and_is_empty_is_told() {
         let pipeline = Pipeline::new(&file.text());
         let warned = |finished: &Finished| finished.stderr.contains("is empty now");
         for _ in 0..2 {
-            let finished = pipeline.run_once(PATIENCE).await;
+            let finished = pipeline.run_once(DEADLINE).await;
             finished.expect_success();
             assert!(!warned(&finished), "{kind}: {finished:?}");
         }
         target.execute("DELETE FROM t").await;
-        let finished = pipeline.run_once(PATIENCE).await;
+        let finished = pipeline.run_once(DEADLINE).await;
         finished.expect_success();
         assert!(warned(&finished), "{kind}: {finished:?}");
         assert!(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::shape::scan_flat;
 use super::{Debezium, Done, Job, Tail};
 use crate::change::Operation;
-use crate::format::envelope::{Envelope, Part};
+use crate::format::envelope::{Envelope, RowPart};
 use crate::format::fault::{Fault, Parsed};
 use crate::format::head::Head;
 use crate::format::record_key;
@@ -49,15 +49,17 @@ impl Debezium {
         let before = envelope.before.start();
         let appended = match operation {
             Operation::Create | Operation::Update | Operation::Read => match envelope.after {
-                Part::Absent | Part::Null => {
+                RowPart::Absent | RowPart::Null => {
                     return Err(Fault::form(format!(
                         "operation {} without a row",
                         operation.letter()
                     ))
                     .at_field("after"));
                 }
-                Part::Appended(start) if in_place => Ok(start),
-                Part::Failed(_, fault) if in_place && self.streams[target].observed.is_none() => {
+                RowPart::Appended(start) if in_place => Ok(start),
+                RowPart::Failed(_, fault)
+                    if in_place && self.streams[target].observed.is_none() =>
+                {
                     return Err(fault);
                 }
                 part => Err(part.start().unwrap_or_default()),

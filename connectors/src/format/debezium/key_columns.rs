@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Debezium, Job, KeyColumns};
-use crate::format::envelope::Part;
+use crate::format::envelope::RowPart;
 use crate::format::fault::{Fault, Parsed};
 use crate::format::head::Head;
 use crate::format::reading::Reading;
@@ -139,7 +139,7 @@ impl Debezium {
         let envelope = self.reader.read(&mut cursor, &mut head, |cursor, _| {
             let start = cursor.at();
             cursor.skip()?;
-            Ok(Part::At(start))
+            Ok(RowPart::At(start))
         })?;
         if !envelope.is_one(&head) {
             return Ok(vec![payload.at]);
@@ -215,7 +215,7 @@ impl Debezium {
         let envelope = self.reader.read(&mut cursor, &mut head, |cursor, _| {
             let start = cursor.at();
             cursor.skip()?;
-            Ok(Part::At(start))
+            Ok(RowPart::At(start))
         })?;
         if envelope.is_one(&head) {
             return Ok(head);

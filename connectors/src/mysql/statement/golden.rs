@@ -8,7 +8,7 @@ use expect_test::expect_file;
 
 use super::*;
 use crate::mysql::catalogue::Found;
-use crate::mysql::stage::Stretch;
+use crate::mysql::stage::StatementRun;
 use crate::sql::Options;
 use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable};
@@ -97,7 +97,7 @@ fn texts_of_statements() {
             identity: &identity,
         };
         let set = [true, true, true, false, true, false];
-        let stretch = |inserts, set: &[bool]| Stretch {
+        let stretch = |inserts, set: &[bool]| StatementRun {
             numbers: 2..5,
             inserts,
             marked: false,
@@ -118,27 +118,39 @@ fn texts_of_statements() {
             ),
             ("delete", statements.delete(3)),
             ("held", statements.held(3)),
-            ("decided deletes", statements.settled_deletes(3)),
+            ("decided deletes", statements.resolved_deletes(3)),
             (
                 "decided inserts",
-                statements.settled(3, &stretch(true, &[true; 6])).unwrap(),
+                statements.resolved(3, &stretch(true, &[true; 6])).unwrap(),
             ),
             (
                 "decided updates",
-                statements.settled(3, &stretch(false, &set)).unwrap(),
+                statements.resolved(3, &stretch(false, &set)).unwrap(),
             ),
             ("truncate", Statements::truncate(&prepared)),
         ];
         if options.conflict.buries() {
             texts.extend([
-                ("bury", statements.bury(3).unwrap()),
+                (
+                    "record tombstones",
+                    statements.record_tombstones(3).unwrap(),
+                ),
                 ("outdated", statements.outdated(3).unwrap()),
                 ("drop outdated", statements.drop_outdated(3).unwrap()),
-                ("exhume", statements.exhume(3)),
-                ("graves", statements.graves(3)),
-                ("grave", format!("{:?}", statements.grave().unwrap())),
-                ("decided exhume", statements.settled_exhume(3)),
-                ("decided bury", statements.settled_bury(3).unwrap()),
+                ("clear tombstones", statements.clear_tombstones(3)),
+                ("tombstones", statements.tombstones(3)),
+                (
+                    "tombstone",
+                    format!("{:?}", statements.tombstone().unwrap()),
+                ),
+                (
+                    "resolved: clear tombstones",
+                    statements.resolved_clear_tombstones(3),
+                ),
+                (
+                    "resolved: record tombstones",
+                    statements.resolved_record_tombstones(3).unwrap(),
+                ),
             ]);
         }
         writeln!(out, "== {}", case.name).unwrap();

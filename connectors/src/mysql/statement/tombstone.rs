@@ -13,15 +13,15 @@ use crate::sql::version::VersionKind;
 
 impl Statements<'_> {
     /// Keeps the versions of the deletes that applied, or that found nothing (R12).
-    pub(in crate::mysql) fn bury(&self, step: u32) -> Option<String> {
-        self.bury_those(
+    pub(in crate::mysql) fn record_tombstones(&self, step: u32) -> Option<String> {
+        self.record_tombstones_of(
             step,
             &format!("(d.outcome IS NULL OR d.outcome = {APPLIES})"),
         )
     }
 
     /// Keeps the versions of deletes. Tombstones have one unique index, of their key.
-    pub(super) fn bury_those(&self, step: u32, which: &str) -> Option<String> {
+    pub(super) fn record_tombstones_of(&self, step: u32, which: &str) -> Option<String> {
         let version = self.version(true)?.source;
         let column = self.tombstone_column()?;
         Some(format!(
@@ -58,7 +58,7 @@ impl Statements<'_> {
     }
 
     /// Removes the tombstones of the upserts that are left.
-    pub(in crate::mysql) fn exhume(&self, step: u32) -> String {
+    pub(in crate::mysql) fn clear_tombstones(&self, step: u32) -> String {
         format!(
             "DELETE o FROM {} WHERE s.step = {step} AND s.side = {UPSERTS}",
             self.buried_rows()

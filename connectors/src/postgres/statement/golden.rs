@@ -123,21 +123,30 @@ fn texts_of_statements() {
             ("delete", statements.delete(&[true; 6], 0)),
             ("survivors", statements.survivors()),
             ("held", statements.held()),
-            ("decided deletes", statements.settled_deletes()),
-            ("decided inserts", statements.settled_inserts(&[true; 6], 0)),
-            ("raced", statements.raced()),
-            ("decided updates", statements.settled_updates()),
+            ("decided deletes", statements.resolved_deletes()),
+            (
+                "decided inserts",
+                statements.resolved_inserts(&[true; 6], 0),
+            ),
+            ("raced", statements.concurrent_inserts()),
+            ("decided updates", statements.resolved_updates()),
             ("truncate", Statements::truncate(&prepared)),
         ];
         if options.conflict.buries() {
             texts.extend([
-                ("bury", statements.bury().unwrap()),
+                ("record tombstones", statements.record_tombstones().unwrap()),
                 ("has tombstones", statements.has_tombstones()),
                 ("drop outdated", statements.drop_outdated().unwrap()),
-                ("exhume", statements.exhume()),
-                ("graves", statements.graves()),
-                ("grave", format!("{:?}", statements.grave().unwrap())),
-                ("decided exhume", statements.settled_exhume()),
+                ("clear tombstones", statements.clear_tombstones()),
+                ("tombstones", statements.tombstones()),
+                (
+                    "tombstone",
+                    format!("{:?}", statements.tombstone().unwrap()),
+                ),
+                (
+                    "resolved: clear tombstones",
+                    statements.resolved_clear_tombstones(),
+                ),
             ]);
         }
         if let Some(marked) = statements.marked(0) {

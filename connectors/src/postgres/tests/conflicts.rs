@@ -192,8 +192,11 @@ async fn an_older_change_does_not_resurrect_a_deleted_row_r12() {
         let outcome = writer.write(vec![batch(&late)]).await;
         assert_eq!((outcome.written, outcome.kept), (1, 2), "{delete:?}");
         assert_eq!(fixture.rows(live).await, ["(2,back,6)"]);
-        let graves = "SELECT key, number FROM _syncline_tombstones ORDER BY key";
-        assert_eq!(fixture.rows(graves).await, ["(\"(1)\",5)", "(\"(3)\",5)"]);
+        let tombstones = "SELECT key, number FROM _syncline_tombstones ORDER BY key";
+        assert_eq!(
+            fixture.rows(tombstones).await,
+            ["(\"(1)\",5)", "(\"(3)\",5)"]
+        );
     }
 }
 

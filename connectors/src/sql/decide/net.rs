@@ -2,7 +2,7 @@
 
 use arrow::buffer::BooleanBuffer;
 
-use super::{Bout, Key, broken};
+use super::{Decider, Key, broken};
 use crate::change::{Changes, Operation, take_masks, take_rows};
 use crate::error::Result;
 use crate::sql::DeleteMode;
@@ -18,20 +18,20 @@ pub(crate) struct Net {
     /// The rows that end marked as deleted (`delete = "soft"`).
     pub(crate) marked: Option<BooleanBuffer>,
     /// The keys of which no earlier delete counts any more: a row was written since (R12).
-    pub(crate) risen: BooleanBuffer,
+    pub(crate) recreated: BooleanBuffer,
     /// The keys that end without a row, or with a marked one: their delete is remembered.
     pub(crate) gone: BooleanBuffer,
 }
 
 /// Deletes and upserts.
-pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
-    let soft = bout.rules.delete == DeleteMode::Soft;
-    let (mut deletes, mut risen, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+pub(super) fn nets(decider: &Decider<'_>) -> Result<(Net, Net)> {
+    let soft = decider.rules.delete == DeleteMode::Soft;
+    let (mut deletes, mut recreated, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     let mut upserts = Vec::new();
-    for (index, key) in bout.keys.iter().enumerate() {
+    for (index, key) in decider.keys.iter().enumerate() {
         if let Some(row) = leaves(key) {
             deletes.push(row);
-            risen.push(key.rose);
+            recreated.push(key.rose);
             gone.push(key.deleted.is_some());
         }
         if key.exists && key.dirty {
@@ -39,35 +39,36 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
         }
     }
     let deletes = Net {
-        changes: delete_rows(bout, &deletes)?,
+        changes: delete_rows(decider, &deletes)?,
         rows: deletes,
         marked: None,
-        risen: risen.into(),
+        recreated: recreated.into(),
         gone: gone.into(),
     };
     let rows: Vec<u32> = upserts
         .iter()
-        .map(|&key| bout.keys[key as usize].last.unwrap_or_default())
+        .map(|&key| decider.keys[key as usize].last.unwrap_or_default())
         .collect();
     let updates = |key: &Key| key.existed && !key.reborn;
     let operations: Vec<Operation> = upserts
         .iter()
-        .map(|&key| match updates(&bout.keys[key as usize]) {
+        .map(|&key| match updates(&decider.keys[key as usize]) {
             true => Operation::Update,
             false => Operation::Create,
         })
         .collect();
-    let untouched: Vec<Option<BooleanBuffer>> = bout.untouched.iter().cloned().map(Some).collect();
+    let untouched: Vec<Option<BooleanBuffer>> =
+        decider.untouched.iter().cloned().map(Some).collect();
     let unset = take_masks(&untouched, &upserts);
     let marked = soft.then(|| {
-        BooleanBuffer::collect_bool(upserts.len(), |i| bout.keys[upserts[i] as usize].marked)
+        BooleanBuffer::collect_bool(upserts.len(), |i| decider.keys[upserts[i] as usize].marked)
     });
-    let of = bout.changes;
+    let of = decider.changes;
     let at = |&row: &u32| row as usize;
     let changes = Changes {
         table: of.table.clone(),
         key: of.key.clone(),
-        rows: take_rows(&bout.held.rows, &upserts).map_err(broken)?,
+        rows: take_rows(&decider.held.rows, &upserts).map_err(broken)?,
         not_carried: unset.clone(),
         unset,
         before: None,
@@ -76,12 +77,13 @@ pub(super) fn nets(bout: &Bout<'_>) -> Result<(Net, Net)> {
         origins: rows.iter().map(|row| of.origins[at(row)]).collect(),
         records: of.records.clone(),
     };
-    let risen = BooleanBuffer::collect_bool(upserts.len(), |i| bout.keys[upserts[i] as usize].rose);
+    let recreated =
+        BooleanBuffer::collect_bool(upserts.len(), |i| decider.keys[upserts[i] as usize].rose);
     let upserts = Net {
         changes,
         rows,
         marked,
-        risen,
+        recreated,
         gone: BooleanBuffer::new_unset(upserts.len()),
     };
     Ok((deletes, upserts))
@@ -97,8 +99,8 @@ fn leaves(key: &Key) -> Option<u32> {
 }
 
 /// The changes themselves, as deletes.
-fn delete_rows(bout: &Bout<'_>, rows: &[u32]) -> Result<Changes> {
-    let mut changes = bout.changes.take(rows).map_err(broken)?;
+fn delete_rows(decider: &Decider<'_>, rows: &[u32]) -> Result<Changes> {
+    let mut changes = decider.changes.take(rows).map_err(broken)?;
     changes.before = None;
     changes.operations.fill(Operation::Delete);
     Ok(changes)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Bout, ConflictBatch, Decisions, Operation, Verdict, Winner};
+use super::{ConflictBatch, Decider, Decisions, Operation, Verdict, Winner};
 use crate::conflict::{Base, Conflict, ConflictType, write_image};
 
 /// How often conflicts of one type ended in one way: type, strategy, column (`None` for the row),
@@ -27,7 +27,7 @@ pub(crate) struct Report {
     pub(crate) result: Option<String>,
 }
 
-impl Bout<'_> {
+impl Decider<'_> {
     /// Counts the conflicts of a round and takes their images.
     pub(super) fn report(
         &mut self,

@@ -32,28 +32,28 @@ pub(super) fn delete_versions(changes: &Changes, version: usize) -> Result<Array
         .map_err(|cause| Error::configuration_from("cannot compare event times", cause))
 }
 
-/// The graves after a round: a delete that applied leaves its version, unless a higher one is there;
+/// The tombstones after a round: a delete that applied leaves its version, unless a higher one is there;
 /// a row that is written takes it away. And which changes of the round left theirs.
-pub(super) fn bury(
-    graves: &ArrayRef,
+pub(super) fn record_tombstones(
+    tombstones: &ArrayRef,
     versions: &ArrayRef,
     verdicts: &[Verdict],
     keys: &[u32],
 ) -> Result<(ArrayRef, Vec<usize>), ArrowError> {
     let mut buried = Vec::new();
-    let none = arrow::array::new_null_array(graves.data_type(), 1);
+    let none = arrow::array::new_null_array(tombstones.data_type(), 1);
     let order = arrow::array::make_comparator(
         versions.as_ref(),
-        graves.as_ref(),
+        tombstones.as_ref(),
         arrow::compute::SortOptions::default(),
     )?;
-    let mut places: Vec<(usize, usize)> = (0..graves.len()).map(|row| (0, row)).collect();
+    let mut places: Vec<(usize, usize)> = (0..tombstones.len()).map(|row| (0, row)).collect();
     for (index, (&key, verdict)) in keys.iter().zip(verdicts).enumerate() {
         let key = key as usize;
         match verdict {
             Verdict::Delete
                 if versions.is_valid(index)
-                    && (graves.is_null(key) || order(index, key).is_gt()) =>
+                    && (tombstones.is_null(key) || order(index, key).is_gt()) =>
             {
                 places[key] = (1, index);
                 buried.push(index);
@@ -62,9 +62,9 @@ pub(super) fn bury(
             _ => {}
         }
     }
-    let graves = interleave(
-        &[graves.as_ref(), versions.as_ref(), none.as_ref()],
+    let tombstones = interleave(
+        &[tombstones.as_ref(), versions.as_ref(), none.as_ref()],
         &places,
     )?;
-    Ok((graves, buried))
+    Ok((tombstones, buried))
 }

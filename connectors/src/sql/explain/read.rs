@@ -19,7 +19,7 @@ use crate::sql::connection::{Purpose, Settings};
 use crate::sql::contested::read_facts;
 use crate::sql::decide::Groups;
 use crate::sql::failure::Failure;
-use crate::sql::ledger::SHADOW_TABLE;
+use crate::sql::metadata::SHADOW_TABLE;
 use crate::sql::names::spelled;
 use crate::sql::normal_keys::with_normal_keys;
 use crate::sql::positions::read_offsets;
@@ -66,7 +66,7 @@ async fn ask<C: Bulk>(
     let found = session.connection.describe(&target).await?;
     let changes = &with_default_key(options, &target, found.as_ref(), changes)?;
     let reading = read_only_options(options);
-    let lent = undeclared::to_look(C::DIALECT, &reading, &name, changes, found.as_ref())?;
+    let lent = undeclared::read_only(C::DIALECT, &reading, &name, changes, found.as_ref())?;
     let changes = &lent;
     let key = key_columns(options, changes)?;
     let mut question = Question {
@@ -102,7 +102,7 @@ async fn ask<C: Bulk>(
     question.key = layout.placed_key;
     let groups = Groups::of(&placed, layout.placed_key, options.delete)?;
     let resolver = layout.resolver(&session.resolvers, &options.conflict)?;
-    session.books.has_shadow = session.exists(SHADOW_TABLE).await?;
+    session.conflict_log.has_shadow = session.exists(SHADOW_TABLE).await?;
     let write = TableWrite {
         table: &table,
         options,
@@ -110,7 +110,7 @@ async fn ask<C: Bulk>(
         has_tombstones: session.exists(TOMBSTONES_TABLE).await?,
     };
     session.connection.begin().await?;
-    let (_, facts) = read_facts(session, &write, &placed, &groups).await?;
+    let (_, locked) = read_facts(session, &write, &placed, &groups).await?;
     session.roll_back().await?;
-    Ok(question.answer(&facts, resolver.as_ref())?)
+    Ok(question.answer(&locked, resolver.as_ref())?)
 }

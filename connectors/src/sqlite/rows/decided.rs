@@ -10,36 +10,36 @@ use crate::conflict::TargetRows;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
 use crate::sql::bulk::{Fates, Locked};
-use crate::sql::decide::Settlement;
+use crate::sql::decide::Resolved;
+use crate::sqlite::bound_rows::{BoundRows, Patterns, bind, execute};
 use crate::sqlite::cell::Cells;
 use crate::sqlite::failure::{Failure, of_row, of_statement};
-use crate::sqlite::part::{Part, Patterns, bind, execute};
 use crate::sqlite::read::Values;
 use crate::sqlite::statement::Statements;
 
 impl Rows<'_> {
     /// The target's rows of some keys, and the versions of their deletes.
     pub(in crate::sqlite) fn read(&self, keys: &Changes) -> Result<Locked> {
-        let part = self.part(keys, &[], true);
-        let cells = part.cells()?;
+        let bound_rows = self.bound_rows(keys, &[], true);
+        let cells = bound_rows.cells()?;
         Ok(Locked {
             held: self.held(&self.statements(), &cells, keys.len())?,
-            graves: self.graves(&part, &cells)?,
+            tombstones: self.tombstone_versions(&bound_rows, &cells)?,
         })
     }
 
     /// Deletes what was decided to be deleted.
     pub(in crate::sqlite) fn decided_deletes(
         &self,
-        settlement: &Settlement,
+        resolved: &Resolved,
         places: &[(usize, usize)],
     ) -> Result<Fates> {
         let mut fates = Fates::default();
         if self.write.options.delete == DeleteMode::Soft {
             return Ok(fates);
         }
-        let part = self.part(&settlement.deletes.changes, places, true);
-        self.run_all(&mut fates.refused, &part, None, |statement, _, _| {
+        let bound_rows = self.bound_rows(&resolved.deletes.changes, places, true);
+        self.run_all(&mut fates.refused, &bound_rows, None, |statement, _, _| {
             statement.plain_delete()
         })?;
         Ok(fates)
@@ -48,14 +48,14 @@ impl Rows<'_> {
     /// Writes what was decided, but for the deletes, whose versions it keeps.
     pub(in crate::sqlite) fn decided_upserts(
         &self,
-        settlement: &Settlement,
+        resolved: &Resolved,
         places: &[(usize, usize)],
     ) -> Result<Fates> {
         let mut fates = Fates::default();
-        let (places, delete_places) = places.split_at(settlement.upserts.rows.len());
-        let upserts = self.part(&settlement.upserts.changes, places, true);
-        let deletes = self.part(&settlement.deletes.changes, delete_places, true);
-        let marked = settlement.upserts.marked.as_ref();
+        let (places, delete_places) = places.split_at(resolved.upserts.rows.len());
+        let upserts = self.bound_rows(&resolved.upserts.changes, places, true);
+        let deletes = self.bound_rows(&resolved.deletes.changes, delete_places, true);
+        let marked = resolved.upserts.marked.as_ref();
         self.run_all(
             &mut fates.refused,
             &upserts,
@@ -73,26 +73,25 @@ impl Rows<'_> {
         };
         let any = tombstones.any;
         let fail = |error| of_statement("keeping the versions of deletes", error);
-        for (part, net) in [
-            (&upserts, &settlement.upserts),
-            (&deletes, &settlement.deletes),
-        ] {
-            let cells = part.cells()?;
-            for row in net.risen.set_indices().filter(|_| any) {
-                tombstones.exhume(&part.key(&cells, row)).map_err(fail)?;
+        for (bound_rows, net) in [(&upserts, &resolved.upserts), (&deletes, &resolved.deletes)] {
+            let cells = bound_rows.cells()?;
+            for row in net.recreated.set_indices().filter(|_| any) {
+                tombstones
+                    .clear_tombstones(&bound_rows.key(&cells, row))
+                    .map_err(fail)?;
             }
         }
         let statements = self.statements();
         let cells = deletes.cells()?;
         let all = vec![true; cells.len()];
-        for row in settlement.deletes.gone.set_indices() {
+        for row in resolved.deletes.gone.set_indices() {
             let set = deletes.set(row).unwrap_or_else(|| all.clone());
             let event_time = deletes.event_time(row);
             let version = deletes.version(&cells, &set, row);
             let version = version.or_else(|| statements.event_time_parameter().and(event_time));
             if let Some(version) = version {
                 tombstones
-                    .bury(&deletes.key(&cells, row), &version)
+                    .record_tombstones(&deletes.key(&cells, row), &version)
                     .map_err(fail)?;
             }
         }
@@ -103,23 +102,23 @@ impl Rows<'_> {
     fn run_all(
         &self,
         refusals: &mut Refusals,
-        part: &Part<'_>,
+        bound_rows: &BoundRows<'_>,
         marked: Option<&BooleanBuffer>,
         sql: impl Fn(&Statements<'_>, bool, &[bool]) -> String,
     ) -> Result<()> {
         let statements = self.statements();
-        let cells = part.cells()?;
+        let cells = bound_rows.cells()?;
         let width = cells.len();
         let all = vec![true; width];
         let mut updates = Patterns::default();
         let mut others = Patterns::default();
-        for row in 0..part.changes.len() {
-            let is_update = part.changes.operations[row] == Operation::Update;
-            let mut set = part
+        for row in 0..bound_rows.changes.len() {
+            let is_update = bound_rows.changes.operations[row] == Operation::Update;
+            let mut set = bound_rows
                 .set(row)
-                .filter(|_| part.changes.operations[row] != Operation::Delete)
+                .filter(|_| bound_rows.changes.operations[row] != Operation::Delete)
                 .unwrap_or_else(|| all.clone());
-            for &place in &part.prepared.placed_key {
+            for &place in &bound_rows.prepared.placed_key {
                 set[place] = true;
             }
             let patterns = if is_update { &mut updates } else { &mut others };
@@ -129,13 +128,13 @@ impl Rows<'_> {
                     let text = sql(&statements, is_update, set);
                     self.connection.prepare_cached(&text)
                 },
-                part,
+                bound_rows,
             )?;
             let run = bind(statement, set, &cells, row)
                 .and_then(|()| bind_mark(statement, width, marked, row))
-                .and_then(|()| execute(statement, part));
+                .and_then(|()| execute(statement, bound_rows));
             if let Err(failure) = run {
-                self.refuse(refusals, part.places[row], failure)?;
+                self.refuse(refusals, bound_rows.places[row], failure)?;
             }
         }
         Ok(())
@@ -192,7 +191,11 @@ impl Rows<'_> {
     }
 
     /// The versions of deletes, where there are any.
-    fn graves(&self, keys: &Part<'_>, cells: &[Cells]) -> Result<Option<ArrayRef>> {
+    fn tombstone_versions(
+        &self,
+        keys: &BoundRows<'_>,
+        cells: &[Cells],
+    ) -> Result<Option<ArrayRef>> {
         let table = self.write.table;
         let (Some(mut tombstones), Some(version)) =
             (self.tombstones()?.filter(|found| found.any), &table.version)

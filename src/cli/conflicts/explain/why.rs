@@ -108,8 +108,8 @@ impl<'a> Reasons<'a> {
                 true => "the target's row is marked as deleted and counts as absent",
                 false => "the target has no such row",
             };
-            let grave = explained.grave.as_ref().map(|grave| {
-                let version = layout::object(Some(grave));
+            let tombstone = explained.tombstone.as_ref().map(|tombstone| {
+                let version = layout::object(Some(tombstone));
                 let version: Vec<String> = version
                     .iter()
                     .map(|(name, value)| shown(name, value))
@@ -123,7 +123,7 @@ impl<'a> Reasons<'a> {
                 Some(_) => "",
                 None => ": no conflict, the change applies",
             };
-            return format!("{absent}{}{free}", grave.unwrap_or_default());
+            return format!("{absent}{}{free}", tombstone.unwrap_or_default());
         }
         let detect = self.policy.detection();
         let name = match detect {

@@ -35,7 +35,7 @@ fn explained() -> Explanation {
         },
         base_is_hashed: false,
         marked: false,
-        grave: None,
+        tombstone: None,
         foreign: Vec::new(),
         unplaced: Vec::new(),
         open: None,
@@ -172,7 +172,7 @@ fn where_the_row_is_absent_that_is_said_r12() {
     check(
         &newest(None),
         &Explanation {
-            grave: Some(Json(r#"{"v":5}"#.to_owned())),
+            tombstone: Some(Json(r#"{"v":5}"#.to_owned())),
             ..absent(Verdict::Keep, Some(kept_out))
         },
         &[

@@ -5,7 +5,7 @@ use syncline_connectors::source::{Extent, Wanted};
 
 /// Where positions are moved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Destination {
     Beginning,
     End,
     Group,
@@ -14,7 +14,7 @@ pub(super) enum Place {
     Time(i64),
 }
 
-impl Place {
+impl Destination {
     /// Reads the words after `--to`.
     ///
     /// # Errors
@@ -92,17 +92,17 @@ mod tests {
 
     #[test]
     fn a_place_is_one_of_five() {
-        let check = |words: &str, expect: Option<Place>| {
+        let check = |words: &str, expect: Option<Destination>| {
             let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
-            assert_eq!(Place::read(&words).ok(), expect, "{words:?}");
+            assert_eq!(Destination::read(&words).ok(), expect, "{words:?}");
         };
-        check("beginning", Some(Place::Beginning));
-        check("end", Some(Place::End));
-        check("group", Some(Place::Group));
-        check("offset 17", Some(Place::Offset(17)));
+        check("beginning", Some(Destination::Beginning));
+        check("end", Some(Destination::End));
+        check("group", Some(Destination::Group));
+        check("offset 17", Some(Destination::Offset(17)));
         check(
             "time 2026-01-01T00:00:00Z",
-            Some(Place::Time(1_767_225_600_000)),
+            Some(Destination::Time(1_767_225_600_000)),
         );
         check("offset", None);
         check("offset -1", None);
@@ -125,17 +125,17 @@ mod tests {
             group,
             time: Some(7),
         };
-        let check = |place: Place, group: Option<i64>, expect: Result<Option<i64>, ()>| {
+        let check = |place: Destination, group: Option<i64>, expect: Result<Option<i64>, ()>| {
             let found = place.within(&extent(group)).map_err(drop);
             assert_eq!(found, expect, "{place:?} {group:?}");
         };
-        check(Place::Beginning, None, Ok(Some(5)));
-        check(Place::End, None, Ok(Some(9)));
-        check(Place::Group, Some(8), Ok(Some(8)));
-        check(Place::Group, None, Ok(None));
-        check(Place::Group, Some(4), Err(()));
-        check(Place::Offset(9), None, Ok(Some(9)));
-        check(Place::Offset(10), None, Err(()));
-        check(Place::Time(0), None, Ok(Some(7)));
+        check(Destination::Beginning, None, Ok(Some(5)));
+        check(Destination::End, None, Ok(Some(9)));
+        check(Destination::Group, Some(8), Ok(Some(8)));
+        check(Destination::Group, None, Ok(None));
+        check(Destination::Group, Some(4), Err(()));
+        check(Destination::Offset(9), None, Ok(Some(9)));
+        check(Destination::Offset(10), None, Err(()));
+        check(Destination::Time(0), None, Ok(Some(7)));
     }
 }

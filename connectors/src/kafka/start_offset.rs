@@ -10,7 +10,7 @@ use crate::record::Partition;
 
 /// A place in every partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum StartOffset {
     /// The first record that is there.
     Beginning,
     /// The first record that comes.
@@ -20,7 +20,7 @@ pub(super) enum Place {
     Since(i64),
 }
 
-impl Place {
+impl StartOffset {
     /// What `start` means.
     ///
     /// # Errors
@@ -38,10 +38,10 @@ impl Place {
 pub(super) fn offsets<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[Partition],
-    place: Place,
+    start_offset: StartOffset,
 ) -> Result<Vec<(Partition, i64)>> {
     let mut by_time = None;
-    if let Place::Since(milliseconds) = place
+    if let StartOffset::Since(milliseconds) = start_offset
         && !partitions.is_empty()
     {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
@@ -68,9 +68,9 @@ pub(super) fn offsets<C: ConsumerContext>(
             Some(offset) => offset,
             None => {
                 let (low, high) = topic::watermarks(consumer, partition)?;
-                match place {
-                    Place::Beginning => low,
-                    Place::End | Place::Since(_) => high,
+                match start_offset {
+                    StartOffset::Beginning => low,
+                    StartOffset::End | StartOffset::Since(_) => high,
                 }
             }
         };

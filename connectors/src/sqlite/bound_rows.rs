@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::text::write_instant;
 
 /// Changes of one round with what their rows are called in the write.
-pub(super) struct Part<'a> {
+pub(super) struct BoundRows<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) changes: &'a Changes,
     /// The batch and row of each change.
@@ -21,7 +21,7 @@ pub(super) struct Part<'a> {
     pub(super) placed: bool,
 }
 
-impl Part<'_> {
+impl BoundRows<'_> {
     pub(super) fn cells(&self) -> Result<Vec<Cells>> {
         let columns = self.prepared.columns.iter().enumerate();
         columns
@@ -108,7 +108,7 @@ impl<'c> Patterns<'c> {
         &mut self,
         set: Option<Vec<bool>>,
         prepare: impl FnOnce(&[bool]) -> rusqlite::Result<CachedStatement<'c>>,
-        part: &Part<'_>,
+        bound_rows: &BoundRows<'_>,
     ) -> Result<(&[bool], &mut CachedStatement<'c>)> {
         let found = match &set {
             // Without a mask there is one pattern in the whole round.
@@ -118,10 +118,10 @@ impl<'c> Patterns<'c> {
         let index = match found {
             Some(index) => index,
             None => {
-                let set = set.unwrap_or_else(|| vec![true; part.prepared.columns.len()]);
+                let set = set.unwrap_or_else(|| vec![true; bound_rows.prepared.columns.len()]);
                 let statement = prepare(&set).map_err(|error| {
                     of_statement(
-                        &format!("preparing to write table {:?}", part.prepared.name),
+                        &format!("preparing to write table {:?}", bound_rows.prepared.name),
                         error,
                     )
                 })?;
@@ -151,9 +151,12 @@ pub(super) fn bind(
 }
 
 /// Runs the statement with what is bound.
-pub(super) fn execute(statement: &mut CachedStatement<'_>, part: &Part<'_>) -> Result<(), Failure> {
+pub(super) fn execute(
+    statement: &mut CachedStatement<'_>,
+    bound_rows: &BoundRows<'_>,
+) -> Result<(), Failure> {
     statement
         .raw_execute()
         .map(|_| ())
-        .map_err(|error| of_row(&part.prepared.name, error))
+        .map_err(|error| of_row(&bound_rows.prepared.name, error))
 }

@@ -9,19 +9,19 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::client::Reports;
 use super::failure::expired;
 use super::failure::{Verdict, judge};
-use super::gather::Gather;
+use super::fetch_buffer::FetchBuffer;
 use super::topic;
 use crate::error::{Error, Result};
 
 /// How long brokers may be away before it is said.
-const PATIENCE: Duration = Duration::from_secs(2);
+const REPORT_AFTER: Duration = Duration::from_secs(2);
 /// How often it is looked whether they are back, and for how long.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The outage that goes on, if one does.
 #[derive(Debug, Default)]
-pub(super) struct Trouble(Option<Outage>);
+pub(super) struct OutageTracker(Option<Outage>);
 
 #[derive(Debug)]
 struct Outage {
@@ -31,7 +31,7 @@ struct Outage {
     reason: String,
 }
 
-impl Trouble {
+impl OutageTracker {
     /// Something came: it is over.
     pub(super) fn end(&mut self) {
         self.0 = None;
@@ -45,7 +45,7 @@ impl Trouble {
         &mut self,
         error: KafkaError,
         consumer: &BaseConsumer<Reports>,
-        gather: &Gather,
+        fetch_buffer: &FetchBuffer,
         brokers: &str,
         topics_are_named: bool,
     ) -> Result<()> {
@@ -62,11 +62,11 @@ impl Trouble {
                 ),
                 error,
             )),
-            Verdict::Expired => Err(explain_expired(error, &reason, consumer, gather)),
+            Verdict::Expired => Err(explain_expired(error, &reason, consumer, fetch_buffer)),
             Verdict::Refused(remedy) => Err(Error::configuration_from(
                 format!(
                     "Kafka at {brokers} refuses, reading {}: {reason}; {remedy}",
-                    whereabouts(gather)
+                    whereabouts(fetch_buffer)
                 ),
                 error,
             )),
@@ -91,20 +91,20 @@ impl Trouble {
         }
     }
 
-    /// The error to report, once brokers have been away for [`PATIENCE`]. Nothing tells that an idle
+    /// The error to report, once brokers have been away for [`REPORT_AFTER`]. Nothing tells that an idle
     /// broker is back, so it is asked now and then.
     pub(super) fn report(
         &mut self,
         consumer: &BaseConsumer<Reports>,
-        gather: &Gather,
+        fetch_buffer: &FetchBuffer,
         brokers: &str,
     ) -> Option<Error> {
         let outage = self.0.as_mut()?;
-        if outage.since.elapsed() < PATIENCE {
+        if outage.since.elapsed() < REPORT_AFTER {
             return None;
         }
         if outage.probed.elapsed() >= PROBE_INTERVAL {
-            let answers = match gather.reading().next() {
+            let answers = match fetch_buffer.reading().next() {
                 Some((partition, _)) => consumer
                     .fetch_watermarks(&partition.topic, partition.number, PROBE_TIMEOUT)
                     .is_ok(),
@@ -124,8 +124,8 @@ impl Trouble {
 }
 
 /// The partitions that are read, each with its next offset; a few of them.
-fn whereabouts(gather: &Gather) -> String {
-    let few: Vec<_> = gather
+fn whereabouts(fetch_buffer: &FetchBuffer) -> String {
+    let few: Vec<_> = fetch_buffer
         .reading()
         .take(8)
         .map(|(partition, next)| format!("{partition} at {next}"))
@@ -138,9 +138,9 @@ fn explain_expired(
     error: KafkaError,
     reason: &str,
     consumer: &BaseConsumer<Reports>,
-    gather: &Gather,
+    fetch_buffer: &FetchBuffer,
 ) -> Error {
-    for (partition, next) in gather.reading() {
+    for (partition, next) in fetch_buffer.reading() {
         if let Ok((low, high)) = topic::watermarks(consumer, partition)
             && (next < low || next > high)
         {
@@ -150,7 +150,7 @@ fn explain_expired(
     Error::configuration_from(
         format!(
             "a position no longer exists at the broker, reading {}: {reason}",
-            whereabouts(gather)
+            whereabouts(fetch_buffer)
         ),
         error,
     )

@@ -1,16 +1,16 @@
-//! The books of a sink: what it keeps about conflicts beside the rows, written in the transaction
+//! The conflict log of a sink: what it keeps about conflicts beside the rows, written in the transaction
 //! that writes the rows (C9, C10).
 //!
 //! Counts are exact; the history is sampled above its rate; the queue and the shadow are whole. What
-//! is to be kept is given as statements ([`Ledger`]), so that nothing here connects.
+//! is to be kept is given as statements ([`MetadataTables`]), so that nothing here connects.
 
 use std::borrow::Cow;
 
 use arrow::array::{Array, UInt64Array};
 use serde_json::{Map, Value};
 
-use super::decide::{Facts, Report, Settlement, Tally};
-use super::ledger::{Counts, Ledger, Row, Tables, Waiting};
+use super::decide::{LockedRows, Report, Resolved, Tally};
+use super::metadata::{Counts, MetadataTables, Row, Tables, Waiting};
 use super::shadow::Shadow;
 use super::version::duration_us;
 use crate::change::Changes;
@@ -30,8 +30,8 @@ const PRUNE_AFTER: usize = 5_000;
 const PRUNED_MAX: u32 = 10_000;
 
 /// See the module docs.
-pub(crate) struct Books {
-    pub(crate) ledger: Ledger,
+pub(crate) struct ConflictLog {
+    pub(crate) metadata: MetadataTables,
     identity: Identity,
     policy: ConflictPolicy,
     tables: Tables,
@@ -77,7 +77,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-impl Books {
+impl ConflictLog {
     /// Those of the sink of `identity`.
     pub(crate) fn new(
         dialect: &'static Dialect,
@@ -101,7 +101,7 @@ impl Books {
             _ => None,
         };
         Ok(Self {
-            ledger: Ledger::new(dialect, &identity.pipeline, &identity.sink),
+            metadata: MetadataTables::new(dialect, &identity.pipeline, &identity.sink),
             identity: identity.clone(),
             policy: policy.clone(),
             tables,
@@ -139,7 +139,7 @@ impl Books {
     /// Which keys have an open conflict; locks the entries.
     pub(crate) fn ask_open(&self, keys: &Keys<'_>) -> Vec<String> {
         if self.may_wait {
-            self.ledger.open_keys(keys.target, keys.iter())
+            self.metadata.open_keys(keys.target, keys.iter())
         } else {
             Vec::new()
         }
@@ -148,17 +148,17 @@ impl Books {
     /// The images of the keys, where the shadow is kept.
     pub(crate) fn ask_shadow(&self, keys: &Keys<'_>) -> Vec<String> {
         if self.policy.keeps_shadow() && self.has_shadow {
-            self.ledger.read_shadow(keys.target, keys.iter())
+            self.metadata.read_shadow(keys.target, keys.iter())
         } else {
             Vec::new()
         }
     }
 
-    /// Puts what the statements returned into `facts`: of [`Books::ask_open`] and
-    /// [`Books::ask_shadow`]. `firsts` gives the schema.
+    /// Puts what the statements returned into `locked`: of [`ConflictLog::ask_open`] and
+    /// [`ConflictLog::ask_shadow`]. `firsts` gives the schema.
     pub(crate) fn add_facts(
         &self,
-        facts: &mut Facts,
+        locked: &mut LockedRows,
         keys: &Keys<'_>,
         firsts: &Changes,
         open: &[Row],
@@ -172,8 +172,8 @@ impl Books {
                 waiting[at] = true;
             }
         }
-        facts.waiting = waiting.contains(&true).then(|| waiting.into());
-        facts.shadow = self.shadow(keys, firsts, images)?;
+        locked.waiting = waiting.contains(&true).then(|| waiting.into());
+        locked.shadow = self.shadow(keys, firsts, images)?;
         Ok(())
     }
 
@@ -203,32 +203,32 @@ impl Books {
         rate_limit.map_or(0, |rate_limit| rate_limit.clone().take(usize::MAX, now_ms))
     }
 
-    /// What a settlement leaves behind, as statements. A history in a file is written here.
+    /// What a decision leaves behind, as statements. A history in a file is written here.
     pub(crate) fn enter(
         &mut self,
         keys: &Keys<'_>,
         changes: &Changes,
-        settlement: &Settlement,
+        resolved: &Resolved,
         now_ms: i64,
     ) -> Result<Vec<String>> {
-        let mut statements = self.count(keys.target, changes, &settlement.tally);
+        let mut statements = self.count(keys.target, changes, &resolved.tally);
         let about = About {
-            books: self,
+            conflict_log: self,
             keys,
             changes,
             now_ms,
         };
-        let records: Vec<ConflictRecord> = settlement
+        let records: Vec<ConflictRecord> = resolved
             .reports
             .iter()
             .map(|report| about.record(report))
             .collect();
-        let queued = settlement
+        let queued = resolved
             .queued
             .iter()
             .map(|report| about.entry(report))
             .collect::<Result<Vec<_>>>()?;
-        let waiting = settlement
+        let waiting = resolved
             .waiting
             .iter()
             .map(|&(key, row)| Ok((key, write_change(changes, row as usize)?)))
@@ -241,9 +241,9 @@ impl Books {
                 change,
             })
             .collect();
-        statements.extend(self.ledger.insert_queue(&queued));
-        statements.extend(self.ledger.append_waiting(&waiting));
-        if let Some((shadow, moved)) = &settlement.shadow {
+        statements.extend(self.metadata.insert_queue(&queued));
+        statements.extend(self.metadata.append_waiting(&waiting));
+        if let Some((shadow, moved)) = &resolved.shadow {
             statements.extend(self.keep_shadow(keys, changes, shadow, moved));
         }
         statements.extend(self.keep_history(&records, now_ms)?);
@@ -274,10 +274,10 @@ impl Books {
                 (key, count)
             })
             .collect();
-        self.ledger.add_counts(&self.identity.source, &counts)
+        self.metadata.add_counts(&self.identity.source, &counts)
     }
 
-    /// The shadow of the one key after `change`; `images` is what [`Books::ask_shadow`] returned.
+    /// The shadow of the one key after `change`; `images` is what [`ConflictLog::ask_shadow`] returned.
     pub(crate) fn follow(
         &self,
         keys: &Keys<'_>,
@@ -294,7 +294,7 @@ impl Books {
     /// For a truncate: nothing is agreed on any more.
     pub(crate) fn clear(&self, target: &str) -> Option<String> {
         let keeps = self.policy.keeps_shadow();
-        keeps.then(|| self.ledger.clear_shadow(target))
+        keeps.then(|| self.metadata.clear_shadow(target))
     }
 
     fn keep_shadow(
@@ -322,8 +322,8 @@ impl Books {
             }
         }
         let images = images.iter().map(|(key, image)| (*key, image.as_ref()));
-        let mut statements = self.ledger.write_shadow(keys.target, images);
-        statements.extend(self.ledger.delete_shadow(keys.target, gone));
+        let mut statements = self.metadata.write_shadow(keys.target, images);
+        statements.extend(self.metadata.delete_shadow(keys.target, gone));
         statements
     }
 
@@ -337,14 +337,14 @@ impl Books {
             file.append(records, now_ms)?;
             return Ok(Vec::new());
         }
-        let mut statements = self.ledger.insert_history(records);
+        let mut statements = self.metadata.insert_history(records);
         self.kept_since_prune += kept;
         if self.kept_since_prune >= PRUNE_AFTER {
             self.kept_since_prune = 0;
             let age_ms = duration_us("age_max", &history.age_max)? / 1_000;
             let oldest_ms = now_ms.saturating_sub(age_ms);
             let prune = self
-                .ledger
+                .metadata
                 .prune_history(history.rows_max, oldest_ms, PRUNED_MAX);
             statements.extend(prune);
         }
@@ -354,7 +354,7 @@ impl Books {
 
 /// What records are made from.
 struct About<'a> {
-    books: &'a Books,
+    conflict_log: &'a ConflictLog,
     keys: &'a Keys<'a>,
     changes: &'a Changes,
     now_ms: i64,
@@ -366,7 +366,7 @@ impl About<'_> {
             pipeline,
             sink,
             source,
-        } = self.books.identity.clone();
+        } = self.conflict_log.identity.clone();
         let row = report.row as usize;
         let origin = self.changes.origins[row];
         // The delete and the create of a changed key share their record (R10).
@@ -375,14 +375,14 @@ impl About<'_> {
         let partition = &records.partition(origin as usize).partition;
         let offset = records.entries[origin as usize].offset;
         ConflictRecord {
-            id: conflict_id(&self.books.identity, partition, offset, ordinal),
+            id: conflict_id(&self.conflict_log.identity, partition, offset, ordinal),
             pipeline,
             sink,
             source,
             target: self.keys.target.to_owned(),
             key: Json(self.keys.texts[report.key as usize].clone()),
             kind: report.kind,
-            strategy: self.books.policy.strategy.name().to_owned(),
+            strategy: self.conflict_log.policy.strategy.name().to_owned(),
             winner: report.winner,
             columns: self.columns(report),
             reason: report.reason.to_owned(),
@@ -397,7 +397,7 @@ impl About<'_> {
             pipeline,
             sink,
             source,
-        } = self.books.identity.clone();
+        } = self.conflict_log.identity.clone();
         let row = report.row as usize;
         Ok(QueueEntry {
             id: 0,
@@ -438,7 +438,7 @@ impl About<'_> {
 
     /// Each contested column with the strategy that it has.
     fn columns(&self, report: &Report) -> Json {
-        let policy = &self.books.policy;
+        let policy = &self.conflict_log.policy;
         let schema = self.changes.rows.schema_ref();
         let columns: Map<String, Value> = report
             .columns

@@ -6,23 +6,23 @@
 
 use std::ops::Range;
 
-use super::{DELETES, KEYS, Sheet, TOO_LARGE, UPSERTS, Writer, rejection};
+use super::{DELETES, KEYS, RowEncoder, TOO_LARGE, UPSERTS, Writer, rejection};
 use crate::change::{Changes, Operation};
 use crate::error::{Error, Result};
 use crate::mysql::failure::Failure;
 use crate::mysql::prepare::Prepared;
 use crate::mysql::session::Session;
-use crate::sql::decide::{Net, Settlement};
+use crate::sql::decide::{Net, Resolved};
 use crate::sql::patterns::{BLIND_DELETE, DELETE, INSERT, Tag, UPDATE};
 
 /// Bits of the pattern of what was decided: no earlier delete of the key counts any more, and its delete
 /// is remembered (R12).
-pub(in crate::mysql) const RISEN: i32 = 1;
-pub(in crate::mysql) const GONE: i32 = 2;
+pub(in crate::mysql) const RECREATED: i32 = 1;
+pub(in crate::mysql) const DELETED: i32 = 2;
 
 /// Upserts that one statement writes.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::mysql) struct Stretch {
+pub(in crate::mysql) struct StatementRun {
     /// Inserts; else updates.
     pub(in crate::mysql) inserts: bool,
     /// Whether the rows end marked as deleted.
@@ -42,7 +42,7 @@ pub(in crate::mysql) async fn stage_keys(
 ) -> Result<u32, Failure> {
     let step = session.next_step(&prepared.stage);
     let places = prepared.placed_key.iter().map(|&place| (place, place));
-    let sheet = Sheet::of_columns(prepared, changes, KEYS, places)?;
+    let encoder = RowEncoder::of_columns(prepared, changes, KEYS, places)?;
     let columns = prepared.placed_key.iter();
     let mut writer = Writer::new(
         session,
@@ -51,7 +51,7 @@ pub(in crate::mysql) async fn stage_keys(
     );
     for row in 0..changes.len() {
         let start = writer.begin_row();
-        match sheet.put(row, (step, row), (INSERT, 0), &mut writer.sql) {
+        match encoder.put(row, (step, row), (INSERT, 0), &mut writer.sql) {
             Ok(()) => drop(writer.end_row(start).await?),
             Err(_) => writer.sql.truncate(start),
         }
@@ -65,18 +65,18 @@ pub(in crate::mysql) async fn stage_keys(
 pub(in crate::mysql) async fn stage_decided(
     session: &mut Session,
     prepared: &Prepared,
-    settlement: &Settlement,
+    resolved: &Resolved,
     places: &[(usize, usize)],
-) -> Result<(u32, Vec<Stretch>), Failure> {
+) -> Result<(u32, Vec<StatementRun>), Failure> {
     let step = session.next_step(&prepared.stage);
-    let Settlement {
+    let Resolved {
         deletes, upserts, ..
-    } = settlement;
+    } = resolved;
     let (order, stretches) = stretches(upserts, prepared.columns.len());
     let all = || (0..prepared.columns.len()).map(|place| (place, place));
-    let upsert_sheet = Sheet::of_columns(prepared, &upserts.changes, UPSERTS, all())?;
-    let delete_sheet = Sheet::of_columns(prepared, &deletes.changes, DELETES, all())?;
-    let mut rows: Vec<(&Sheet<'_>, usize, Tag)> = Vec::with_capacity(places.len());
+    let upsert_sheet = RowEncoder::of_columns(prepared, &upserts.changes, UPSERTS, all())?;
+    let delete_sheet = RowEncoder::of_columns(prepared, &deletes.changes, DELETES, all())?;
+    let mut rows: Vec<(&RowEncoder<'_>, usize, Tag)> = Vec::with_capacity(places.len());
     for stretch in &stretches {
         let operation = if stretch.inserts { INSERT } else { UPDATE };
         let numbers = order[stretch.numbers.clone()].iter();
@@ -93,13 +93,13 @@ pub(in crate::mysql) async fn stage_decided(
     }
     let mut writer = Writer::new(session, prepared, &prepared.columns);
     let mut rejected = Vec::new();
-    for (number, &(sheet, row, tag)) in rows.iter().enumerate() {
-        let place = match sheet.side {
+    for (number, &(encoder, row, tag)) in rows.iter().enumerate() {
+        let place = match encoder.side {
             UPSERTS => places[row],
             _ => places[upserts.changes.len() + row],
         };
         let start = writer.begin_row();
-        let put = sheet.put(row, (step, number), tag, &mut writer.sql);
+        let put = encoder.put(row, (step, number), tag, &mut writer.sql);
         if let Err((column, unfit)) = put {
             writer.sql.truncate(start);
             rejected.push(rejection(prepared, place, Some(column), &unfit));
@@ -118,12 +118,12 @@ pub(in crate::mysql) async fn stage_decided(
 /// The pattern of a row.
 fn fate(net: &Net, row: usize) -> i32 {
     let bit = |is_set, bit| if is_set { bit } else { 0 };
-    bit(net.risen.value(row), RISEN) | bit(net.gone.value(row), GONE)
+    bit(net.recreated.value(row), RECREATED) | bit(net.gone.value(row), DELETED)
 }
 
 /// The rows of upserts in an order in which those of one stretch follow each other, and the
 /// stretches: inserts first.
-fn stretches(upserts: &Net, width: usize) -> (Vec<usize>, Vec<Stretch>) {
+fn stretches(upserts: &Net, width: usize) -> (Vec<usize>, Vec<StatementRun>) {
     let changes = &upserts.changes;
     let is_marked = |row| {
         let marked = upserts.marked.as_ref();
@@ -143,7 +143,7 @@ fn stretches(upserts: &Net, width: usize) -> (Vec<usize>, Vec<Stretch>) {
     let mut start = 0;
     for rows in order.chunk_by(|&left, &right| kinds[left] == kinds[right]) {
         let (is_update, marked, set) = &kinds[rows[0]];
-        stretches.push(Stretch {
+        stretches.push(StatementRun {
             inserts: !is_update,
             marked: *marked,
             set: set.clone(),

@@ -52,13 +52,13 @@ pub type Row = Vec<Option<String>>;
 
 /// The statements of one sink of one pipeline.
 #[derive(Debug, Clone)]
-pub struct Ledger {
+pub struct MetadataTables {
     dialect: &'static Dialect,
     pipeline: String,
     sink: String,
 }
 
-impl Ledger {
+impl MetadataTables {
     /// For the sink `sink` of `pipeline`.
     pub fn new(
         dialect: &'static Dialect,
@@ -98,7 +98,7 @@ impl Ledger {
         )
     }
 
-    /// As [`Ledger::own`], of one table of the target.
+    /// As [`MetadataTables::own`], of one table of the target.
     fn own_target(&self, target: &str) -> String {
         let own = self.own();
         format!("{own} AND {} = {}", self.name("target"), literal(target))

@@ -68,8 +68,8 @@ impl Database {
     }
 }
 
-fn ledger() -> Ledger {
-    Ledger::new(&SQLITE, "it's", "billing")
+fn metadata() -> MetadataTables {
+    MetadataTables::new(&SQLITE, "it's", "billing")
 }
 
 fn place(position: i64) -> Place {
@@ -145,46 +145,46 @@ fn count(target: &str, column: &str) -> CountKey {
 
 #[test]
 fn a_conflict_is_kept_once_and_comes_back_whole() {
-    let (database, ledger) = (Database::new(), ledger());
+    let (database, metadata) = (Database::new(), metadata());
     let records: Vec<ConflictRecord> = (0..25).map(record).collect();
-    assert_eq!(database.run(&ledger.insert_history(&records)), 25);
+    assert_eq!(database.run(&metadata.insert_history(&records)), 25);
     // A replay, one new among them.
     let replayed: Vec<ConflictRecord> = (24..26).map(record).collect();
-    assert_eq!(database.run(&ledger.insert_history(&replayed)), 1);
-    assert_eq!(ledger.insert_history(&[]), [""; 0]);
+    assert_eq!(database.run(&metadata.insert_history(&replayed)), 1);
+    assert_eq!(metadata.insert_history(&[]), [""; 0]);
 
-    let read = |ledger: &Ledger, key: Option<&KeyFilter>, limit| {
-        let rows = database.rows(&ledger.select_history(key, limit));
+    let read = |metadata: &MetadataTables, key: Option<&KeyFilter>, limit| {
+        let rows = database.rows(&metadata.select_history(key, limit));
         rows.into_iter()
             .map(|row| read_record(row).unwrap())
             .collect::<Vec<_>>()
     };
     let newest: Vec<ConflictRecord> = (23..26).rev().map(record).collect();
-    assert_eq!(read(&ledger, None, 3), newest);
+    assert_eq!(read(&metadata, None, 3), newest);
     let five = KeyFilter::of(r#"{"id": 5}"#);
     let of_key: Vec<ConflictRecord> = [25, 15, 5].map(record).into();
-    assert_eq!(read(&ledger, Some(&five), 100), of_key);
-    assert_eq!(read(&ledger, Some(&KeyFilter::of("5")), 100), of_key);
-    let other = Ledger::new(&SQLITE, "it's", "other");
+    assert_eq!(read(&metadata, Some(&five), 100), of_key);
+    assert_eq!(read(&metadata, Some(&KeyFilter::of("5")), 100), of_key);
+    let other = MetadataTables::new(&SQLITE, "it's", "other");
     assert_eq!(read(&other, None, 100), []);
 }
 
 #[test]
 fn the_history_is_bounded_a_little_at_a_time() {
-    let (database, ledger) = (Database::new(), ledger());
+    let (database, metadata) = (Database::new(), metadata());
     let mut records: Vec<ConflictRecord> = (0..30).map(record).collect();
     // Many conflicts of one write have one time.
     records
         .iter_mut()
         .skip(10)
         .for_each(|record| record.decided_at_ms = 50_000);
-    database.run(&ledger.insert_history(&records));
+    database.run(&metadata.insert_history(&records));
     let stays = ConflictRecord {
         sink: "other".to_owned(),
         id: "other".to_owned(),
         ..record(0)
     };
-    database.run(&ledger.insert_history(&[stays]));
+    database.run(&metadata.insert_history(&[stays]));
     let steps = [
         // (rows_max, oldest_ms, deleted_max, deleted)
         (100, 4_000, 3, 3),
@@ -197,7 +197,7 @@ fn the_history_is_bounded_a_little_at_a_time() {
         (0, 0, 100, 0),
     ];
     for (rows_max, oldest_ms, deleted_max, expect) in steps {
-        let deleted = database.run(&ledger.prune_history(rows_max, oldest_ms, deleted_max));
+        let deleted = database.run(&metadata.prune_history(rows_max, oldest_ms, deleted_max));
         assert_eq!(deleted, expect, "{rows_max} {oldest_ms} {deleted_max}");
     }
     assert_eq!(database.rows("SELECT id FROM _syncline_conflicts").len(), 1);
@@ -205,7 +205,7 @@ fn the_history_is_bounded_a_little_at_a_time() {
 
 #[test]
 fn counts_add_up_over_writes_and_partitions() {
-    let (database, ledger) = (Database::new(), ledger());
+    let (database, metadata) = (Database::new(), metadata());
     let other_partition = CountKey {
         partition: "crm.clients/4".to_owned(),
         ..count("a", "")
@@ -216,12 +216,12 @@ fn counts_add_up_over_writes_and_partitions() {
         (count("b", ""), 5),
     ]);
     let second = Counts::from([(count("a", ""), 3), (other_partition, u64::from(u32::MAX))]);
-    database.run(&ledger.add_counts("crm", &first));
-    database.run(&ledger.add_counts("crm", &second));
+    database.run(&metadata.add_counts("crm", &first));
+    database.run(&metadata.add_counts("crm", &second));
     let found: Vec<(String, String, u64)> = database
-        .rows(&ledger.select_counts())
+        .rows(&metadata.select_counts())
         .into_iter()
-        .map(|row| ledger.read_count(row).unwrap())
+        .map(|row| metadata.read_count(row).unwrap())
         .map(|count| (count.target, count.column, count.count))
         .collect();
     let expect = [("a", "", 4_294_967_300), ("a", "name", 1), ("b", "", 5)];
@@ -233,9 +233,9 @@ fn counts_add_up_over_writes_and_partitions() {
 
 #[test]
 fn later_changes_wait_behind_the_open_conflict_of_their_key_c9() {
-    let (database, ledger) = (Database::new(), ledger());
-    assert!(database.rows(&ledger.any_open("clients")).is_empty());
-    database.run(&ledger.insert_queue(&[entry(1), entry(2), entry(3)]));
+    let (database, metadata) = (Database::new(), metadata());
+    assert!(database.rows(&metadata.any_open("clients")).is_empty());
+    database.run(&metadata.insert_queue(&[entry(1), entry(2), entry(3)]));
     database.run(&[
         "UPDATE _syncline_conflict_queue SET state = 'resolved', taken = 'source', \
                     resolved_by = 'ann', resolved_at_ms = 99 WHERE id = 2"
@@ -251,17 +251,17 @@ fn later_changes_wait_behind_the_open_conflict_of_their_key_c9() {
         },
         change: "AQ==",
     };
-    database.run(&ledger.append_waiting(&[waiting(1), waiting(2), waiting(1)]));
+    database.run(&metadata.append_waiting(&[waiting(1), waiting(2), waiting(1)]));
 
     let keys: Vec<String> = (0..5).map(key).collect();
     let open = |target: &str| {
-        let mut open = database.texts(&ledger.open_keys(target, keys.iter().map(String::as_str)));
+        let mut open = database.texts(&metadata.open_keys(target, keys.iter().map(String::as_str)));
         open.sort();
         open
     };
     assert_eq!(open("clients"), [key(1), key(3)]);
     assert_eq!(open("others"), [""; 0]);
-    assert_eq!(database.texts(&[ledger.any_open("clients")]), ["open"]);
+    assert_eq!(database.texts(&[metadata.any_open("clients")]), ["open"]);
 
     let read = |sql: &str| {
         let rows = database.rows(sql).into_iter();
@@ -278,20 +278,23 @@ fn later_changes_wait_behind_the_open_conflict_of_their_key_c9() {
         resolved_at_ms: Some(99),
         ..entry(2)
     };
-    assert_eq!(read(&ledger.select_queue(false)), [first.clone(), entry(3)]);
     assert_eq!(
-        read(&ledger.select_queue(true)),
+        read(&metadata.select_queue(false)),
+        [first.clone(), entry(3)]
+    );
+    assert_eq!(
+        read(&metadata.select_queue(true)),
         [first, second.clone(), entry(3)]
     );
-    assert_eq!(read(&ledger.select_entry(2)), [second]);
-    assert_eq!(read(&ledger.select_entry(4)), []);
+    assert_eq!(read(&metadata.select_entry(2)), [second]);
+    assert_eq!(read(&metadata.select_entry(4)), []);
 }
 
 #[test]
 fn the_shadow_holds_the_last_image_of_a_key() {
-    let (database, ledger) = (Database::new(), ledger());
+    let (database, metadata) = (Database::new(), metadata());
     let read = |keys: &[&str]| {
-        let statements = ledger.read_shadow("clients", keys.iter().copied());
+        let statements = metadata.read_shadow("clients", keys.iter().copied());
         let rows = statements.iter().flat_map(|sql| database.rows(sql));
         let mut rows: Vec<(String, String)> = rows
             .map(|mut row| (row.remove(0).unwrap(), row.remove(0).unwrap()))
@@ -305,26 +308,26 @@ fn the_shadow_holds_the_last_image_of_a_key() {
             .map(|(key, image)| (key.to_string(), image.to_string()))
             .collect()
     };
-    database.run(&ledger.write_shadow("clients", [("a", "{\"x\":1}"), ("b", "{}")]));
-    database.run(&ledger.write_shadow("clients", [("a", "{\"x\":\"it's\"}"), ("c", "{}")]));
-    database.run(&ledger.write_shadow("others", [("a", "{}")]));
+    database.run(&metadata.write_shadow("clients", [("a", "{\"x\":1}"), ("b", "{}")]));
+    database.run(&metadata.write_shadow("clients", [("a", "{\"x\":\"it's\"}"), ("c", "{}")]));
+    database.run(&metadata.write_shadow("others", [("a", "{}")]));
     assert_eq!(
         read(&["a", "b", "z"]),
         pairs(&[("a", "{\"x\":\"it's\"}"), ("b", "{}")])
     );
     assert_eq!(
-        database.run(&ledger.delete_shadow("clients", ["b", "z"])),
+        database.run(&metadata.delete_shadow("clients", ["b", "z"])),
         1
     );
     assert_eq!(read(&["a", "b", "c"]).len(), 2);
-    assert_eq!(database.run(&[ledger.clear_shadow("clients")]), 2);
+    assert_eq!(database.run(&[metadata.clear_shadow("clients")]), 2);
     assert_eq!(database.rows("SELECT key FROM _syncline_shadow").len(), 1);
-    assert!(ledger.read_shadow("clients", []).is_empty());
+    assert!(metadata.read_shadow("clients", []).is_empty());
 }
 
 #[test]
 fn long_statements_are_cut_and_nothing_is_lost() {
-    let (database, ledger) = (Database::new(), ledger());
+    let (database, metadata) = (Database::new(), metadata());
     let image = "x".repeat(1_000);
     let keys: Vec<String> = (0..2_000).map(|number| format!("k{number}")).collect();
     let mut rows: Vec<(&str, &str)> = keys
@@ -333,7 +336,7 @@ fn long_statements_are_cut_and_nothing_is_lost() {
         .collect();
     let long = "y".repeat(2 * STATEMENT_BYTES_MAX);
     rows.insert(1_000, ("long", &long));
-    let statements = ledger.write_shadow("clients", rows);
+    let statements = metadata.write_shadow("clients", rows);
     assert_eq!(statements.len(), 5);
     let over = statements
         .iter()
@@ -385,7 +388,7 @@ fn what_a_newer_version_wrote_is_refused() {
 
 #[test]
 fn the_text_for_postgres() {
-    let ledger = Ledger::new(&POSTGRES, "it's", "billing");
+    let metadata = MetadataTables::new(&POSTGRES, "it's", "billing");
     let check = |statements: &[String], expect: Expect| expect.assert_eq(&statements.join(";\n"));
     check(
         &ALL.create(&POSTGRES),
@@ -400,67 +403,67 @@ fn the_text_for_postgres() {
         CREATE TABLE IF NOT EXISTS "_syncline_shadow" ("pipeline" text NOT NULL, "sink" text NOT NULL, "target" text NOT NULL, "key" text NOT NULL, "image" text NOT NULL, PRIMARY KEY ("pipeline", "sink", "target", "key"))"#]],
     );
     check(
-        &ledger.insert_history(&[record(2)]),
+        &metadata.insert_history(&[record(2)]),
         expect![[
             r#"INSERT INTO "_syncline_conflicts" ("id", "pipeline", "sink", "source", "target", "key", "kind", "strategy", "winner", "columns", "reason", "base_row", "source_row", "target_row", "result_row", "topic", "partition", "position", "event_time_ms", "decided_at_ms") VALUES ('p/s/crm/t/3/2/0', 'it''s', 'billing', 'crm', 'public.clients', '{"id":2}', 'update_origin_differs', 'newest_wins', 'merged', '{"name":"concat"}', 'the target''s row is newer', NULL, '{"id":1,"name":"it''s \"so\" \\ "}', '{"id":1,"name":null}', NULL, 'crm.clients', 3, 2, 2, 2000) ON CONFLICT DO NOTHING"#
         ]],
     );
     check(
-        &ledger.prune_history(1_000_000, 5, 1_000),
+        &metadata.prune_history(1_000_000, 5, 1_000),
         expect![[r#"
             DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "decided_at_ms" < 5 ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED);
             DELETE FROM "_syncline_conflicts" WHERE "id" IN (SELECT "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND ("decided_at_ms", "id") <= (SELECT * FROM (SELECT "decided_at_ms", "id" FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' ORDER BY "decided_at_ms" DESC, "id" DESC LIMIT 1 OFFSET 1000000) AS f) ORDER BY "decided_at_ms", "id" LIMIT 1000 FOR UPDATE SKIP LOCKED)"#]],
     );
     check(
-        &[ledger.select_history(Some(&KeyFilter::of("5")), 10)],
+        &[metadata.select_history(Some(&KeyFilter::of("5")), 10)],
         expect![[
             r#"SELECT CAST("id" AS text), CAST("pipeline" AS text), CAST("sink" AS text), CAST("source" AS text), CAST("target" AS text), CAST("key" AS text), CAST("kind" AS text), CAST("strategy" AS text), CAST("winner" AS text), CAST("columns" AS text), CAST("reason" AS text), CAST("base_row" AS text), CAST("source_row" AS text), CAST("target_row" AS text), CAST("result_row" AS text), CAST("topic" AS text), CAST("partition" AS text), CAST("position" AS text), CAST("event_time_ms" AS text), CAST("decided_at_ms" AS text) FROM "_syncline_conflicts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND (strpos("key", ':5}') > 0 OR strpos("key", ':5,') > 0 OR strpos("key", ':"5"}') > 0 OR strpos("key", ':"5",') > 0) ORDER BY "_syncline_conflicts"."decided_at_ms" DESC, "_syncline_conflicts"."position" DESC, "_syncline_conflicts"."id" DESC LIMIT 10"#
         ]],
     );
     check(
-        &ledger.add_counts("crm", &Counts::from([(count("a", "name"), 2)])),
+        &metadata.add_counts("crm", &Counts::from([(count("a", "name"), 2)])),
         expect![[
             r#"INSERT INTO "_syncline_conflict_counts" ("pipeline", "sink", "source", "partition", "target", "kind", "strategy", "column_name", "winner", "count") VALUES ('it''s', 'billing', 'crm', 'crm.clients/3', 'a', 'insert_exists', 'merge', 'name', 'source', 2) ON CONFLICT ("pipeline", "sink", "source", "partition", "target", "kind", "strategy", "column_name", "winner") DO UPDATE SET "count" = "_syncline_conflict_counts"."count" + excluded."count""#
         ]],
     );
     check(
-        &[ledger.select_counts()],
+        &[metadata.select_counts()],
         expect![[
             r#"SELECT CAST("target" AS text), CAST("kind" AS text), CAST("strategy" AS text), CAST("column_name" AS text), CAST("winner" AS text), CAST(sum("count") AS text) FROM "_syncline_conflict_counts" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' GROUP BY "target", "kind", "strategy", "column_name", "winner" ORDER BY "target", "kind", "strategy", "column_name", "winner""#
         ]],
     );
     check(
-        &ledger.insert_queue(&[entry(1)]),
+        &metadata.insert_queue(&[entry(1)]),
         expect![[
             r#"INSERT INTO "_syncline_conflict_queue" ("pipeline", "sink", "source", "target", "key", "kind", "columns", "reason", "base_row", "source_row", "target_row", "change", "topic", "partition", "position", "event_time_ms", "opened_at_ms", "state") VALUES ('it''s', 'billing', 'crm', 'clients', '{"id":1}', 'delete_origin_differs', '{}', 'manual', NULL, '{"id":1,"name":"it''s \"so\" \\ "}', '{"id":1,"name":null}', 'AQID', 'crm.clients', 3, 1, NULL, 77, 'open')"#
         ]],
     );
     check(
-        &[ledger.any_open("clients")],
+        &[metadata.any_open("clients")],
         expect![[
             r#"SELECT 'open' FROM "_syncline_conflict_queue" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "target" = 'clients' AND "state" = 'open' LIMIT 1"#
         ]],
     );
     check(
-        &ledger.open_keys("clients", ["a", "it's"]),
+        &metadata.open_keys("clients", ["a", "it's"]),
         expect![[
             r#"SELECT "key" FROM "_syncline_conflict_queue" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "target" = 'clients' AND "state" = 'open' AND "key" IN ('a', 'it''s') ORDER BY "id" FOR UPDATE"#
         ]],
     );
     check(
-        &[ledger.select_entry(7)],
+        &[metadata.select_entry(7)],
         expect![[
             r#"SELECT CAST("id" AS text), CAST("pipeline" AS text), CAST("sink" AS text), CAST("source" AS text), CAST("target" AS text), CAST("key" AS text), CAST("kind" AS text), CAST("columns" AS text), CAST("reason" AS text), CAST("base_row" AS text), CAST("source_row" AS text), CAST("target_row" AS text), CAST("change" AS text), CAST("topic" AS text), CAST("partition" AS text), CAST("position" AS text), CAST("event_time_ms" AS text), CAST("opened_at_ms" AS text), CAST("state" AS text), CAST("taken" AS text), CAST("resolved_by" AS text), CAST("resolved_at_ms" AS text), CAST((SELECT count(*) FROM "_syncline_conflict_waiting" AS w WHERE w."pipeline" = q."pipeline" AND w."sink" = q."sink" AND w."target" = q."target" AND w."key" = q."key" AND q."state" = 'open') AS text) FROM "_syncline_conflict_queue" AS q WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "id" = 7"#
         ]],
     );
     check(
-        &ledger.read_shadow("clients", ["a"]),
+        &metadata.read_shadow("clients", ["a"]),
         expect![[
             r#"SELECT "key", "image" FROM "_syncline_shadow" WHERE "pipeline" = 'it''s' AND "sink" = 'billing' AND "target" = 'clients' AND "key" IN ('a')"#
         ]],
     );
     check(
-        &ledger.write_shadow("clients", [("a", "{}")]),
+        &metadata.write_shadow("clients", [("a", "{}")]),
         expect![[
             r#"INSERT INTO "_syncline_shadow" ("pipeline", "sink", "target", "key", "image") VALUES ('it''s', 'billing', 'clients', 'a', '{}') ON CONFLICT ("pipeline", "sink", "target", "key") DO UPDATE SET "image" = excluded."image""#
         ]],

@@ -7,7 +7,7 @@ use serde_json::Value;
 use syncline_connectors::conformance::sink::TestDatabase;
 
 use crate::conflicts::{Postgres, Sqlite};
-use crate::harness::{Finished, PATIENCE, Pipeline, unique};
+use crate::harness::{DEADLINE, Finished, Pipeline, unique};
 
 /// The tables that a failed resolution must not change.
 const TABLES: [&str; 5] = [
@@ -19,13 +19,13 @@ const TABLES: [&str; 5] = [
 ];
 
 /// A pipeline from a file of changes into a table, and the conflict queue of its sink.
-pub(super) struct Desk {
+pub(super) struct Queue {
     pub(super) name: &'static str,
     pub(super) database: Box<dyn TestDatabase>,
     pub(super) pipeline: Pipeline,
 }
 
-impl Desk {
+impl Queue {
     /// One for each target, with an empty table.
     pub(super) async fn all(conflict: &str) -> [Self; 2] {
         let sqlite = Sqlite::new();
@@ -89,7 +89,7 @@ key    = ["id"]
         let process = self
             .pipeline
             .start_as(&unique("run"), &["--once", "--json"]);
-        let finished = self.pipeline.finish(process, PATIENCE).await;
+        let finished = self.pipeline.finish(process, DEADLINE).await;
         finished.expect_success();
         let summary = json_of(&finished);
         find(&summary, "queued").expect("a balance").clone()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{COUNTS_TABLE, Fields, Ledger, Row, literal};
+use super::{COUNTS_TABLE, Fields, MetadataTables, Row, literal};
 use crate::conflict::{ConflictCount, CountKey, kind_named, winner_named};
 use crate::error::Result;
 
@@ -22,7 +22,7 @@ pub(super) const KEY: &[&str] = &[
 /// Counts of one write, in the order in which their rows are locked.
 pub type Counts = BTreeMap<CountKey, u64>;
 
-impl Ledger {
+impl MetadataTables {
     /// Adds the counts of one write of changes from `source`.
     pub fn add_counts(&self, source: &str, counts: &Counts) -> Vec<String> {
         let own = [&self.pipeline, &self.sink, source].map(|text: &str| literal(text));
@@ -64,7 +64,7 @@ impl Ledger {
         )
     }
 
-    /// A row of [`Ledger::select_counts`].
+    /// A row of [`MetadataTables::select_counts`].
     ///
     /// # Errors
     /// `Configuration` where a newer version wrote it.

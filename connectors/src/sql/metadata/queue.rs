@@ -1,7 +1,7 @@
 //! Conflicts that wait for a person, and the changes of their keys that wait behind them (C9).
 
 use super::history::{json_or_null, place_values, read_place};
-use super::{Fields, Ledger, QUEUE_TABLE, Row, WAITING_TABLE, literal};
+use super::{Fields, MetadataTables, QUEUE_TABLE, Row, WAITING_TABLE, literal};
 use crate::conflict::{Json, QueueEntry, QueueState, Resolution, Sides, Take, kind_named};
 use crate::error::Result;
 
@@ -38,7 +38,7 @@ pub struct Waiting<'a> {
     pub change: &'a str,
 }
 
-impl Ledger {
+impl MetadataTables {
     /// Puts conflicts into the queue; the target gives them their ids.
     pub fn insert_queue(&self, entries: &[QueueEntry]) -> Vec<String> {
         self.insert(QUEUE_TABLE, COLUMNS, entries.iter().map(values), "")
@@ -59,7 +59,7 @@ impl Ledger {
         self.insert(WAITING_TABLE, &columns, rows, "")
     }
 
-    /// One row where any conflict of `target` is open: a short question before [`Ledger::open_keys`].
+    /// One row where any conflict of `target` is open: a short question before [`MetadataTables::open_keys`].
     pub fn any_open(&self, target: &str) -> String {
         format!(
             "SELECT 'open' FROM {} WHERE {} LIMIT 1",
@@ -199,7 +199,7 @@ impl Ledger {
     }
 }
 
-/// A row of [`Ledger::select_queue`] and [`Ledger::select_entry`].
+/// A row of [`MetadataTables::select_queue`] and [`MetadataTables::select_entry`].
 ///
 /// # Errors
 /// `Configuration` where a newer version wrote it.

@@ -1,6 +1,8 @@
 //! The history: one row a conflict, once, for as long as its bounds let it stay.
 
-use super::{CONFLICTS_TABLE, Fields, Ledger, Row, literal, literal_or_null, number_or_null};
+use super::{
+    CONFLICTS_TABLE, Fields, MetadataTables, Row, literal, literal_or_null, number_or_null,
+};
 use crate::conflict::{ConflictRecord, Json, KeyFilter, Place, Sides, kind_named, winner_named};
 use crate::error::Result;
 
@@ -28,7 +30,7 @@ const COLUMNS: &[&str] = &[
     "decided_at_ms",
 ];
 
-impl Ledger {
+impl MetadataTables {
     /// Keeps conflicts; one whose id is there already stays as it is.
     pub fn insert_history(&self, records: &[ConflictRecord]) -> Vec<String> {
         let once = self.dialect.once;
@@ -84,7 +86,7 @@ impl Ledger {
     }
 }
 
-/// A row of [`Ledger::select_history`].
+/// A row of [`MetadataTables::select_history`].
 ///
 /// # Errors
 /// `Configuration` where a newer version wrote it.

@@ -4,7 +4,7 @@
 //! Guarantees: the spans of a partition are contiguous, each begins where the one before ended;
 //! a record below the position of its partition is dropped (a duplicate costs nothing); a record
 //! of a partition that is not owned is dropped; a null value is a tombstone and is kept; a position
-//! never goes back but by [`Gather::begin`].
+//! never goes back but by [`FetchBuffer::begin`].
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::source::Fetched;
 
 /// The partitions that are read, and the records that wait to be handed over.
 #[derive(Debug, Default)]
-pub(super) struct Gather {
+pub(super) struct FetchBuffer {
     owned: Vec<Owned>,
     records: Records,
     /// Index of the partition that the last record came from: they come in runs.
@@ -61,7 +61,7 @@ impl Owned {
     }
 }
 
-impl Gather {
+impl FetchBuffer {
     /// Begins, or begins anew, with a partition: what was gathered of it is dropped.
     pub(super) fn begin(&mut self, beginning: Beginning) {
         self.remove(std::slice::from_ref(&beginning.partition));
@@ -253,10 +253,10 @@ mod tests {
     /// Topic, number, what the sink held, where to begin, where to stop.
     type Begun<'a> = (&'a str, i32, Option<i64>, i64, Option<i64>);
 
-    fn gather(beginnings: &[Begun<'_>]) -> Gather {
-        let mut gather = Gather::default();
+    fn fetch_buffer(beginnings: &[Begun<'_>]) -> FetchBuffer {
+        let mut fetch_buffer = FetchBuffer::default();
         for &(topic, number, from, offset, end) in beginnings {
-            gather.begin(Beginning {
+            fetch_buffer.begin(Beginning {
                 partition: partition(topic, number),
                 single: false,
                 from,
@@ -265,11 +265,11 @@ mod tests {
                 incarnation: None,
             });
         }
-        gather
+        fetch_buffer
     }
 
-    fn offer(gather: &mut Gather, topic: &str, number: i32, offset: i64) -> bool {
-        match gather.accept(topic, number, offset) {
+    fn offer(fetch_buffer: &mut FetchBuffer, topic: &str, number: i32, offset: i64) -> bool {
+        match fetch_buffer.accept(topic, number, offset) {
             Some((records, index)) => {
                 records.push(index, offset, None, None, Some(b"v"), None);
                 true
@@ -278,8 +278,8 @@ mod tests {
         }
     }
 
-    fn spans(gather: &mut Gather) -> Vec<(i32, Option<i64>, i64)> {
-        gather.take().map_or_else(Vec::new, |fetched| {
+    fn spans(fetch_buffer: &mut FetchBuffer) -> Vec<(i32, Option<i64>, i64)> {
+        fetch_buffer.take().map_or_else(Vec::new, |fetched| {
             fetched
                 .spans
                 .iter()
@@ -290,25 +290,25 @@ mod tests {
 
     #[test]
     fn spans_are_contiguous_and_begin_without_a_from_where_the_sink_had_none() {
-        let mut gather = gather(&[("t", 0, None, 5, None), ("t", 1, Some(7), 7, None)]);
-        assert_eq!(spans(&mut gather), [], "nothing moved");
-        assert!(offer(&mut gather, "t", 0, 5));
-        assert!(offer(&mut gather, "t", 1, 9), "a gap is compaction");
-        assert_eq!(spans(&mut gather), [(0, None, 6), (1, Some(7), 10)]);
-        gather.advance("t", 0, 8);
-        gather.advance("t", 0, 3);
+        let mut fetch_buffer = fetch_buffer(&[("t", 0, None, 5, None), ("t", 1, Some(7), 7, None)]);
+        assert_eq!(spans(&mut fetch_buffer), [], "nothing moved");
+        assert!(offer(&mut fetch_buffer, "t", 0, 5));
+        assert!(offer(&mut fetch_buffer, "t", 1, 9), "a gap is compaction");
+        assert_eq!(spans(&mut fetch_buffer), [(0, None, 6), (1, Some(7), 10)]);
+        fetch_buffer.advance("t", 0, 8);
+        fetch_buffer.advance("t", 0, 3);
         assert_eq!(
-            spans(&mut gather),
+            spans(&mut fetch_buffer),
             [(0, Some(6), 8)],
             "markers move it, never back"
         );
-        assert!(offer(&mut gather, "t", 0, 8));
-        assert_eq!(spans(&mut gather), [(0, Some(8), 9)]);
+        assert!(offer(&mut fetch_buffer, "t", 0, 8));
+        assert_eq!(spans(&mut fetch_buffer), [(0, Some(8), 9)]);
     }
 
     #[test]
     fn r4_what_lies_behind_the_position_or_is_not_owned_is_dropped() {
-        let mut gather = gather(&[("t", 0, Some(5), 5, None)]);
+        let mut fetch_buffer = fetch_buffer(&[("t", 0, Some(5), 5, None)]);
         for (topic, number, offset, expect) in [
             ("t", 0, 4, false),
             ("t", 1, 9, false),
@@ -318,22 +318,23 @@ mod tests {
             ("t", 0, 6, true),
         ] {
             assert_eq!(
-                offer(&mut gather, topic, number, offset),
+                offer(&mut fetch_buffer, topic, number, offset),
                 expect,
                 "{topic}[{number}]@{offset}"
             );
         }
-        assert_eq!(gather.rows(), 2);
+        assert_eq!(fetch_buffer.rows(), 2);
     }
 
     #[test]
     fn beginning_anew_drops_what_was_gathered_of_that_partition_only() {
-        let mut gather = gather(&[("t", 0, Some(0), 0, None), ("t", 1, Some(0), 0, None)]);
+        let mut fetch_buffer =
+            fetch_buffer(&[("t", 0, Some(0), 0, None), ("t", 1, Some(0), 0, None)]);
         for number in [0, 1, 0] {
-            let offset = i64::from(number == 0 && gather.rows() > 0);
-            assert!(offer(&mut gather, "t", number, offset));
+            let offset = i64::from(number == 0 && fetch_buffer.rows() > 0);
+            assert!(offer(&mut fetch_buffer, "t", number, offset));
         }
-        gather.begin(Beginning {
+        fetch_buffer.begin(Beginning {
             partition: partition("t", 0),
             single: false,
             from: Some(1),
@@ -341,8 +342,8 @@ mod tests {
             end: None,
             incarnation: None,
         });
-        assert!(offer(&mut gather, "t", 0, 1));
-        let fetched = gather.take().expect("both moved");
+        assert!(offer(&mut fetch_buffer, "t", 0, 1));
+        let fetched = fetch_buffer.take().expect("both moved");
         let got: Vec<(i32, i64)> = (0..fetched.records.len())
             .map(|i| {
                 let number = fetched.records.partition(i).partition.number;
@@ -350,24 +351,25 @@ mod tests {
             })
             .collect();
         assert_eq!(got, [(1, 0), (0, 1)]);
-        gather.remove(&[partition("t", 1)]);
-        assert!(!offer(&mut gather, "t", 1, 5));
+        fetch_buffer.remove(&[partition("t", 1)]);
+        assert!(!offer(&mut fetch_buffer, "t", 1, 5));
     }
 
     #[test]
     fn once_ends_at_the_end_offset_whatever_comes_after() {
-        let mut gather = gather(&[("t", 0, None, 0, Some(2)), ("t", 1, None, 3, Some(3))]);
-        assert!(!gather.is_done());
-        assert!(offer(&mut gather, "t", 0, 0));
-        assert!(!offer(&mut gather, "t", 0, 2), "past the end");
-        assert!(gather.is_done(), "a marker stood at offset 1");
-        assert_eq!(spans(&mut gather), [(0, None, 2)]);
+        let mut fetch_buffer =
+            fetch_buffer(&[("t", 0, None, 0, Some(2)), ("t", 1, None, 3, Some(3))]);
+        assert!(!fetch_buffer.is_done());
+        assert!(offer(&mut fetch_buffer, "t", 0, 0));
+        assert!(!offer(&mut fetch_buffer, "t", 0, 2), "past the end");
+        assert!(fetch_buffer.is_done(), "a marker stood at offset 1");
+        assert_eq!(spans(&mut fetch_buffer), [(0, None, 2)]);
 
-        let mut compacted = super::tests::gather(&[("t", 0, None, 0, Some(9))]);
+        let mut compacted = super::tests::fetch_buffer(&[("t", 0, None, 0, Some(9))]);
         compacted.reached_end(0);
         assert!(compacted.is_done());
         let mut doubtful =
-            super::tests::gather(&[("t", 0, None, 0, Some(9)), ("u", 0, None, 0, Some(9))]);
+            super::tests::fetch_buffer(&[("t", 0, None, 0, Some(9)), ("u", 0, None, 0, Some(9))]);
         doubtful.reached_end(0);
         assert!(!doubtful.is_done(), "which topic ended is not known");
     }

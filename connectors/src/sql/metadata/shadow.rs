@@ -1,8 +1,8 @@
 //! The shadow: the source's last image of every row, the base where changes carry none.
 
-use super::{Ledger, SHADOW_TABLE, literal};
+use super::{MetadataTables, SHADOW_TABLE, literal};
 
-impl Ledger {
+impl MetadataTables {
     /// The key and the image of those of `keys` that have one.
     pub fn read_shadow<'a>(
         &self,

@@ -1,7 +1,7 @@
 //! What a column of the target takes, and what it would change in silence (R3).
 //!
 //! A strict MySQL refuses most of what it cannot keep. The rest is refused here: see
-//! [`Place::check`] and the places where cells are written.
+//! [`ColumnKind::check`] and the places where cells are written.
 
 use super::types::{is_binary, is_text, split};
 use crate::conflict::Number;
@@ -38,7 +38,7 @@ const JSON_NUMBER: Unfit = exactness("the document holds a number that MySQL's J
 
 /// A column of the target, by what it does to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ColumnKind {
     /// Integers of any size.
     Integer,
     Year,
@@ -67,7 +67,7 @@ pub(super) enum Place {
     Other,
 }
 
-impl Place {
+impl ColumnKind {
     /// The place that a column of `sql_type` is.
     pub(super) fn of(sql_type: &str) -> Self {
         let (base, numbers) = split(sql_type);
@@ -269,7 +269,7 @@ mod tests {
 
     fn check(sql_type: &str, text: &str, expect: Result<(), Unfit>) {
         assert_eq!(
-            Place::of(sql_type).check(text),
+            ColumnKind::of(sql_type).check(text),
             expect,
             "{text:?} into {sql_type}"
         );
@@ -297,18 +297,18 @@ mod tests {
             r#"{"12345678901234567890.5": 18446744073709551615}"#,
             Ok(()),
         );
-        assert_eq!(Place::of("year(4)").check_integer(70), Err(NO_YEAR));
-        assert_eq!(Place::of("year(4)").check_integer(2024), Ok(()));
-        assert_eq!(Place::of("binary(3)").check_bytes(b"ab"), Err(SHORT));
-        assert_eq!(Place::of("varbinary(3)").check_bytes(b"ab"), Ok(()));
-        assert_eq!(Place::of("bit(3)").check_bits("01"), Err(NO_BITS));
+        assert_eq!(ColumnKind::of("year(4)").check_integer(70), Err(NO_YEAR));
+        assert_eq!(ColumnKind::of("year(4)").check_integer(2024), Ok(()));
+        assert_eq!(ColumnKind::of("binary(3)").check_bytes(b"ab"), Err(SHORT));
+        assert_eq!(ColumnKind::of("varbinary(3)").check_bytes(b"ab"), Ok(()));
+        assert_eq!(ColumnKind::of("bit(3)").check_bits("01"), Err(NO_BITS));
     }
 
     #[test]
     fn a_float_keeps_the_digits_of_a_text_or_refuses_it_r23() {
         let check = |sql_type: &str, text: &str, expect: Result<f64, Unfit>| {
             assert_eq!(
-                Place::of(sql_type).float(text),
+                ColumnKind::of(sql_type).float(text),
                 expect,
                 "{text:?} into {sql_type}"
             );
@@ -328,7 +328,7 @@ mod tests {
     fn a_number_in_a_text_is_kept_or_refused_r3() {
         let check = |sql_type: &str, text: &str, expect: Result<&str, Unfit>| {
             assert_eq!(
-                Place::of(sql_type).number(text),
+                ColumnKind::of(sql_type).number(text),
                 expect,
                 "{text:?} into {sql_type}"
             );

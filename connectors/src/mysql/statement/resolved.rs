@@ -1,7 +1,7 @@
 //! The SQL of what a resolver decided.
 
 use super::{Statements, staged};
-use crate::mysql::stage::{DELETES, GONE, RISEN, Stretch};
+use crate::mysql::stage::{DELETED, DELETES, RECREATED, StatementRun};
 
 impl Statements<'_> {
     /// From `FROM` on: the target's rows for the keys of a step, locked in their order.
@@ -15,12 +15,12 @@ impl Statements<'_> {
     }
 
     /// From `FROM` on: the tombstones of the keys of a step.
-    pub(in crate::mysql) fn graves(&self, step: u32) -> String {
+    pub(in crate::mysql) fn tombstones(&self, step: u32) -> String {
         format!("FROM {} WHERE s.step = {step}", self.buried_rows())
     }
 
     /// A tombstone's version, and its type.
-    pub(in crate::mysql) fn grave(&self) -> Option<(&'static str, &'static str)> {
+    pub(in crate::mysql) fn tombstone(&self) -> Option<(&'static str, &'static str)> {
         Some(match self.tombstone_column()? {
             "instant" => ("o.instant", "datetime(6)"),
             _ => ("o.number", "decimal(65,30)"),
@@ -28,7 +28,7 @@ impl Statements<'_> {
     }
 
     /// Deletes what was decided to be deleted.
-    pub(in crate::mysql) fn settled_deletes(&self, step: u32) -> String {
+    pub(in crate::mysql) fn resolved_deletes(&self, step: u32) -> String {
         format!(
             "DELETE t FROM {} AS s FORCE INDEX (PRIMARY) STRAIGHT_JOIN {} \
              WHERE s.step = {step} AND s.side = {DELETES}",
@@ -38,7 +38,7 @@ impl Statements<'_> {
     }
 
     /// Writes a stretch; `None` where it sets nothing.
-    pub(in crate::mysql) fn settled(&self, step: u32, stretch: &Stretch) -> Option<String> {
+    pub(in crate::mysql) fn resolved(&self, step: u32, stretch: &StatementRun) -> Option<String> {
         let stage = &self.prepared.stage;
         let (first, end) = (stretch.numbers.start, stretch.numbers.end);
         let rows = format!("s.step = {step} AND s.number >= {first} AND s.number < {end}");
@@ -74,15 +74,15 @@ impl Statements<'_> {
     }
 
     /// Removes the tombstones of the keys of which a row was written.
-    pub(in crate::mysql) fn settled_exhume(&self, step: u32) -> String {
+    pub(in crate::mysql) fn resolved_clear_tombstones(&self, step: u32) -> String {
         format!(
-            "DELETE o FROM {} WHERE s.step = {step} AND s.pattern & {RISEN} <> 0",
+            "DELETE o FROM {} WHERE s.step = {step} AND s.pattern & {RECREATED} <> 0",
             self.buried_rows()
         )
     }
 
     /// Keeps the versions of the deletes that are remembered.
-    pub(in crate::mysql) fn settled_bury(&self, step: u32) -> Option<String> {
-        self.bury_those(step, &format!("s.pattern & {GONE} <> 0"))
+    pub(in crate::mysql) fn resolved_record_tombstones(&self, step: u32) -> Option<String> {
+        self.record_tombstones_of(step, &format!("s.pattern & {DELETED} <> 0"))
     }
 }
