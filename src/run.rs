@@ -13,28 +13,29 @@ mod engine_tests;
 mod held;
 pub mod lag;
 mod lane;
+mod layers;
 mod quarantine_writer;
 pub mod refusals;
 mod refused_rules;
 mod sink_keys;
 pub mod status;
+mod thread;
 mod tracker;
 mod writer;
 
+use self::layers::{RetryContext, patient};
+use self::thread::{panicked, start};
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::layer::{self, Breaker, OnStatus};
+use syncline_connectors::layer::Breaker;
 use syncline_connectors::record::Positions;
-use syncline_connectors::sink::{Identity, Sink};
+use syncline_connectors::sink::Identity;
 use syncline_connectors::source::{self, Opening, Purpose};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Layers;
 use crate::conflict;
 use crate::failure::Failure;
 use crate::plan::{Plan, SinkPlan, SourcePlan};
@@ -376,77 +377,4 @@ impl Running {
         };
         Ok((handle, writer))
     }
-}
-
-/// What a sink's layers need of the pipeline around them.
-struct RetryContext<'a> {
-    /// The sink and its lane, for the status.
-    part: &'a str,
-    /// Shared by all lanes that write to the sink.
-    breaker: &'a Breaker,
-    status: &'a Arc<Status>,
-    /// Ends the waiting for a target that is away.
-    abandoned: &'a watch::Receiver<bool>,
-}
-
-/// Wraps a sink in its layers, so that an outage is waited for and seen in the status. The throttle
-/// is outside: what is tried again was let through already.
-fn patient(sink: Box<dyn Sink>, layers: &Layers, context: &RetryContext<'_>) -> Box<dyn Sink> {
-    let (part, status) = (context.part.to_owned(), context.status.clone());
-    let mut seed = DefaultHasher::new();
-    (std::process::id(), &part).hash(&mut seed);
-    let on_status: OnStatus = Arc::new(move |told| match told {
-        layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
-        layer::Status::Flowing => status.resume(&part),
-    });
-    let sink = layer::retry(
-        sink,
-        &layers.retry,
-        context.breaker.clone(),
-        seed.finish(),
-        on_status,
-        context.abandoned.clone(),
-    );
-    match &layers.throttle {
-        Some(throttle) => layer::throttle(sink, throttle, layer::system_clock()),
-        None => sink,
-    }
-}
-
-/// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
-fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {
-    let (ended, outcome) = oneshot::channel();
-    let run = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let result = match runtime {
-            Ok(runtime) => {
-                let ran =
-                    std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(lane.run())));
-                ran.unwrap_or_else(|panic| Err(panicked(&reason(panic.as_ref()))))
-            }
-            Err(error) => Err(Failure::Failed(format!("cannot start a lane: {error}"))),
-        };
-        // Nobody waits any more once the drain deadline has passed.
-        let _ = ended.send(result);
-    };
-    if let Err(error) = std::thread::Builder::new()
-        .name(format!("lane-{number}"))
-        .spawn(run)
-    {
-        tracing::error!(%error, "cannot start the thread of a lane");
-    }
-    outcome
-}
-
-fn panicked(reason: &str) -> Failure {
-    Failure::Failed(format!("a lane or a writer panicked: {reason}"))
-}
-
-fn reason(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason given")
-        .to_owned()
 }

@@ -1,4 +1,5 @@
 //! Tests of whole pipeline files, valid and invalid, with the reports that people read.
+//! Longer than 400 lines: whole files with the whole text of their reports.
 
 use expect_test::{Expect, expect};
 

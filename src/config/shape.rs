@@ -8,6 +8,7 @@
 //! `additionalProperties` allows it; and a substituted string is converted where a number or a
 //! boolean is expected.
 
+use self::node::plain;
 use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
@@ -18,10 +19,9 @@ use crate::function::nearest;
 use crate::problem::Problem;
 
 mod allowed;
+mod node;
 
-use allowed::{
-    alternatives, choices, describe, expected, expected_of_any, kinds, quoted, tag, texts,
-};
+use allowed::{alternatives, choices, expected, expected_of_any, kinds, quoted, tag, texts};
 pub(super) use allowed::{expected_of, first_sentence, resolve, suggest};
 
 /// Reads `root` by `schema`, which contains its own `$defs`. If there are problems, the JSON is
@@ -359,52 +359,5 @@ impl<'s> Reader<'s> {
     fn problem_at(&self, span: Range<usize>, message: String) -> Problem {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         Problem::new(&path, message).in_file(Some(span))
-    }
-}
-
-impl Node {
-    /// The JSON Schema type of this value.
-    fn kind(&self) -> &'static str {
-        match &self.value {
-            Value::Text(_) => "string",
-            Value::Integer(_) => "integer",
-            Value::Float(_) => "number",
-            Value::Boolean(_) => "boolean",
-            Value::Datetime(_) => "datetime",
-            Value::Array(_) => "array",
-            Value::Table(_) => "object",
-        }
-    }
-
-    /// An integer is also a number, and a date is accepted where a text is expected.
-    fn passes_as(&self, kinds: &[&str]) -> bool {
-        match &self.value {
-            Value::Integer(_) => kinds.contains(&"number"),
-            Value::Datetime(_) => kinds.contains(&"string"),
-            _ => false,
-        }
-    }
-
-    fn describe(&self) -> &'static str {
-        describe(self.kind())
-    }
-}
-
-/// The value as JSON, without checks.
-fn plain(node: &Node) -> Json {
-    match &node.value {
-        Value::Text(text) => Json::String(text.text.clone()),
-        Value::Integer(integer) => {
-            serde_json::Number::from_i128(*integer).map_or(Json::Null, Json::Number)
-        }
-        Value::Float(float) => Json::from(*float),
-        Value::Boolean(boolean) => Json::Bool(*boolean),
-        Value::Datetime(datetime) => Json::String(datetime.clone()),
-        Value::Array(items) => items.iter().map(plain).collect(),
-        Value::Table(entries) => entries
-            .iter()
-            .map(|entry| (entry.key.clone(), plain(&entry.node)))
-            .collect::<Map<_, _>>()
-            .into(),
     }
 }

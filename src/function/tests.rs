@@ -1,3 +1,6 @@
+//! Expressions and functions: what they give, and what is wrong with them.
+//! Longer than 400 lines: one list of cases.
+
 use arrow::array::{
     AsArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
     StringArray, TimestampMicrosecondArray,

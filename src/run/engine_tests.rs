@@ -1,6 +1,7 @@
 //! The engine with a source and a sink in memory, seeded: replays, refusals, fences, lost replies and
 //! rebalances in every order that a seed gives. Each run checks that every change took effect exactly
 //! once and that the account adds up (R4, R16, R17, R18).
+//! Longer than 400 lines: the source, the sink and the model belong together.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};

@@ -12,14 +12,17 @@
 //! into quarantine. The first fetches are small, so that a sink that refuses everything says so
 //! soon.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod held;
+mod partitions;
+
+use self::held::Held;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::assignment::{Remember, assignments};
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::format::Decode;
-use syncline_connectors::record::{HeldPositions, Partition, Positions, Records, Span};
+use syncline_connectors::record::{Partition, Positions, Records};
 use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -110,28 +113,19 @@ pub(crate) struct Progress {
     proven: bool,
 }
 
-/// A fetch that went through the chain and not to the writers.
-struct Held {
-    records: Arc<Records>,
-    spans: Vec<Span>,
-    chained: Chained,
-    fetched_at: Instant,
-    bytes: usize,
-}
-
 impl Lane {
     /// Runs until the source is drained or a stop is asked for, then drains the writers.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let (part, refusals) = (self.part.clone(), self.refusals.clone());
         let result = self.read().await;
-        refusals.resolved(&part);
+        refusals.has_read(&part);
         result
     }
 
     async fn read(mut self) -> Result<(), Failure> {
         self.refusals.reads(&self.part);
         while !*self.stop.borrow() {
-            self.resolve().await?;
+            self.handle_notices().await?;
             let room = self.room();
             match self.source.next(&room).await {
                 Ok(Event::Records(fetched)) => self.process(fetched).await?,
@@ -244,48 +238,6 @@ impl Lane {
         }
     }
 
-    /// Sends what was held on to the writers once nothing of it is on trial any more.
-    async fn forward_held(&mut self) -> Result<(), Failure> {
-        if self.progress.held.is_empty() {
-            return Ok(());
-        }
-        let waiting = self.refusals.waiting(&self.progress.on_trial);
-        self.progress.on_trial = waiting.map_err(|diagnosis| self.stopped(&diagnosis))?;
-        if !self.progress.on_trial.is_empty() {
-            return Ok(());
-        }
-        for held in std::mem::take(&mut self.progress.held) {
-            self.progress.in_flight_bytes -= held.bytes;
-            self.forward(held).await?;
-        }
-        Ok(())
-    }
-
-    /// The source has ended: what no other lane can decide any more is decided.
-    async fn conclude(&mut self) -> Result<(), Failure> {
-        self.ask_all(Command::Settle).await?;
-        self.refusals.resolved(&self.part);
-        while !self.refusals.all_resolved() && !*self.stop.borrow() {
-            self.forward_held().await?;
-            if !self.refusals.any_open() {
-                break;
-            }
-            tokio::time::sleep(TRIAL_POLL).await;
-        }
-        if !*self.stop.borrow() {
-            self.refusals
-                .conclude(&self.progress.on_trial)
-                .map_err(|diagnosis| self.stopped(&diagnosis))?;
-            self.forward_held().await?;
-            self.ask_all(Command::Conclude).await?;
-        }
-        self.take_notices()?;
-        if self.progress.fence.is_some() {
-            self.refusals.reads(&self.part);
-        }
-        Ok(())
-    }
-
     fn stopped(&self, diagnosis: &str) -> Failure {
         Failure::Configuration(format!("{}: {diagnosis}", self.part))
     }
@@ -303,7 +255,7 @@ impl Lane {
     }
 
     /// Takes note of what the writers finished, and begins again after a fence.
-    async fn resolve(&mut self) -> Result<(), Failure> {
+    async fn handle_notices(&mut self) -> Result<(), Failure> {
         self.take_notices()?;
         if let Some(error) = self.progress.fence.take() {
             self.begin_again(&error).await?;
@@ -345,110 +297,6 @@ impl Lane {
                 return Err(Failure::of_sink(&self.writers[index].name, error));
             }
         }
-        Ok(())
-    }
-
-    /// Partitions were assigned: they begin where the sinks stand. Where a sink has to keep a place
-    /// first and another process was faster, the positions are read again.
-    async fn begin(&mut self, partitions: Vec<Partition>) -> Result<(), Failure> {
-        self.progress.waiting.extend(partitions);
-        let mut fences = 0;
-        while !self.progress.waiting.is_empty() {
-            let held = self.sink_positions().await?;
-            let waiting: Vec<Partition> = std::mem::take(&mut self.progress.waiting)
-                .into_iter()
-                .collect();
-            let assignments = assignments(&held, &waiting);
-            let remember = loop {
-                match self.source.assign(&assignments).await {
-                    Ok(remember) => break remember,
-                    Err(error) => self.source_failed(error).await?,
-                }
-                if *self.stop.borrow() {
-                    return Ok(());
-                }
-            };
-            self.progress.owned.extend(waiting.iter().cloned());
-            if let Some(fence) = self.remember(remember).await? {
-                fences += 1;
-                if fences > FENCES_MAX {
-                    return Err(Failure::Failed(format!("{}: {fence}", self.part)));
-                }
-                let owned = &self.progress.owned;
-                let still = waiting.into_iter().filter(|known| owned.contains(known));
-                self.progress.waiting.extend(still);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the sinks keep where they begin; gives the fence that one of them met.
-    async fn remember(&mut self, places: Vec<Remember>) -> Result<Option<Error>, Failure> {
-        let mut spans: BTreeMap<usize, Vec<Span>> = BTreeMap::new();
-        for Remember { sink, span } in places {
-            spans.entry(sink).or_default().push(span);
-        }
-        for (index, spans) in spans {
-            let (reply, answer) = oneshot::channel();
-            self.send(index, Command::Remember(spans, reply)).await?;
-            let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
-            match answer {
-                Ok(()) => {}
-                Err(fence @ Error::Fenced { .. }) => return Ok(Some(fence)),
-                Err(error) => return Err(Failure::of_sink(&self.writers[index].name, error)),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Another process moved a position: everything begins again from what the sinks hold.
-    async fn begin_again(&mut self, fence: &Error) -> Result<(), Failure> {
-        tracing::warn!(part = self.part, fence = %fence, "reading the positions again");
-        self.progress.tracker.reset();
-        self.progress.drop_held();
-        let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
-        self.begin(partitions).await?;
-        // What was queued was finished or given back before the positions were read: a fence that it
-        // met is mended by now.
-        self.take_notices()?;
-        self.progress.fence = None;
-        Ok(())
-    }
-
-    /// What each sink holds of the source; `None` for one that keeps no positions.
-    async fn sink_positions(&mut self) -> Result<Vec<Option<HeldPositions>>, Failure> {
-        let mut held = Vec::with_capacity(self.writers.len());
-        for index in 0..self.writers.len() {
-            let (reply, answer) = oneshot::channel();
-            self.send(index, Command::Positions(reply)).await?;
-            let answer = self.hold(answer).await?.map_err(|_| self.hung_up(index))?;
-            held.push(answer.map_err(|e| Failure::of_sink(&self.writers[index].name, e))?);
-        }
-        Ok(held)
-    }
-
-    /// Partitions are about to leave: what is in flight is finished within a deadline, and nothing
-    /// is acknowledged for them afterwards (R18).
-    async fn give_up(&mut self, partitions: &[Partition], lost: bool) -> Result<(), Failure> {
-        tracing::info!(
-            part = self.part,
-            count = partitions.len(),
-            lost,
-            "partitions leave"
-        );
-        if !lost {
-            match tokio::time::timeout(REVOKE_DEADLINE, self.flush()).await {
-                Ok(flushed) => {
-                    flushed?;
-                    self.acknowledge().await;
-                }
-                Err(_) => tracing::warn!(
-                    part = self.part,
-                    "gave partitions up with changes in flight"
-                ),
-            }
-        }
-        self.progress.forget(partitions);
         Ok(())
     }
 
@@ -540,34 +388,7 @@ impl Lane {
     }
 }
 
-impl Progress {
-    /// Forgets what waits for the end of a trial: it comes again from the source.
-    fn drop_held(&mut self) {
-        for held in self.held.drain(..) {
-            self.in_flight_bytes -= held.bytes;
-        }
-        self.on_trial.clear();
-    }
-
-    /// Partitions that are gone: nothing of theirs is acknowledged any more (R18).
-    fn forget(&mut self, partitions: &[Partition]) {
-        if !self.held.is_empty() {
-            self.drop_held();
-            self.fence = Some(Error::Unavailable {
-                message: "partitions left while refused changes of theirs were held back"
-                    .to_owned(),
-                cause: None,
-            });
-        }
-        self.tracker.revoke(partitions);
-        self.finished
-            .retain(|partition, _| !partitions.contains(partition));
-        self.owned
-            .retain(|partition| !partitions.contains(partition));
-        self.waiting
-            .retain(|partition| !partitions.contains(partition));
-    }
-}
+impl Progress {}
 
 fn size(records: &Records, chained: &Chained) -> usize {
     let changes = chained.flows.iter().flat_map(|flow| &flow.changes);

@@ -285,7 +285,7 @@ impl Refusals {
     }
 
     /// Whether no lane has anything more to read that could end a trial.
-    pub(crate) fn all_resolved(&self) -> bool {
+    pub(crate) fn all_read(&self) -> bool {
         lock(&self.reading).is_empty()
     }
 
@@ -295,7 +295,7 @@ impl Refusals {
     }
 
     /// A lane has read everything and its writers have finished what is not on trial.
-    pub(crate) fn resolved(&self, lane: &str) {
+    pub(crate) fn has_read(&self, lane: &str) {
         lock(&self.reading).remove(lane);
     }
 

@@ -11,18 +11,21 @@
 //! ends. What comes behind is tried together with it, in one transaction; for that the entries
 //! have to be in the quarantine, and they are withdrawn where the changes are not acknowledged.
 
+mod message;
+
+pub(crate) use self::message::{Command, Delivery, Notice};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use syncline_connectors::change::Changes;
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::record::{HeldPositions, Partition, Positions, Span, offsets};
 use syncline_connectors::sink::{Outcome, Sink, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::failure::Failure;
 use crate::quarantine::Quarantine;
-use crate::run::account::{Account, Tally};
+use crate::run::account::Account;
 use crate::run::held::{Held, Waiting, take};
 use crate::run::quarantine_writer;
 use crate::run::refusals::Refusals;
@@ -32,49 +35,6 @@ use crate::run::status::Status;
 pub(crate) const DELIVERIES_MAX: usize = 16;
 /// How often a writer looks whether a trial has ended.
 const TRIAL_POLL: Duration = Duration::from_millis(50);
-
-/// One fetch on its way into one sink.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    /// The number that the lane's tracker gave the fetch.
-    pub(crate) number: u64,
-    pub(crate) write: Write,
-    pub(crate) tally: Tally,
-    pub(crate) fetched_at: Instant,
-    /// Memory that the delivery holds.
-    pub(crate) bytes: usize,
-}
-
-/// What a lane asks of a writer; answered in order.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Make this durable.
-    Deliver(Delivery),
-    /// Read the positions afresh, once everything before is finished or given back.
-    Positions(oneshot::Sender<Result<Option<HeldPositions>>>),
-    /// Keep these places, durably where the sink keeps positions, before anything else is written.
-    /// Fails with a fence where another process was faster.
-    Remember(Vec<Span>, oneshot::Sender<Result<()>>),
-    /// Say when everything before is finished or on trial.
-    Settle(oneshot::Sender<()>),
-    /// Say when everything before is finished or given back.
-    Flush(oneshot::Sender<()>),
-    /// End what is on trial, and say when everything is finished: nothing more will come.
-    Conclude(oneshot::Sender<()>),
-}
-
-/// What a writer tells its lane.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    /// Durable.
-    Finished { number: u64, bytes: usize },
-    /// Not written: it will come again from the source.
-    GivenBack { bytes: usize },
-    /// Another process moved a position: read the positions again. This delivery was not written.
-    Fenced { error: Error, bytes: usize },
-    /// The sink cannot go on.
-    Failed(Error),
-}
 
 /// The task that writes; see the module docs.
 pub(crate) struct Writer {
@@ -128,7 +88,7 @@ impl Writer {
                     let _ = reply.send(self.remember(spans).await);
                     Ok(())
                 }
-                Wake::Command(Command::Settle(reply)) => {
+                Wake::Command(Command::Finish(reply)) => {
                     answer = Some(reply);
                     Ok(())
                 }

@@ -1,4 +1,5 @@
 //! The commands for the conflicts that a sink records beside its rows.
+//! Longer than 400 lines: every command with the whole of what it prints.
 
 use serde_json::Value;
 use syncline_connectors::conflict::{

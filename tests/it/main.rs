@@ -24,6 +24,7 @@ mod positions;
 mod quickstart;
 mod races;
 mod shape;
+mod structure;
 mod two_way;
 mod types;
 mod whole_database;

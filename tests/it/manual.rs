@@ -1,5 +1,6 @@
 //! Conflicts that wait for a person (C9): what is queued and what waits, and `syncline conflicts
 //! resolve`, on every target with a queue.
+//! Longer than 400 lines: one story after another on the same two databases.
 
 mod queue;
 

@@ -1,5 +1,6 @@
 //! Another session writes the rows that a sink reads, decides and writes (C10): every decision is
 //! made for the row that it replaces, and no increment is lost.
+//! Longer than 400 lines: each interleaving is written out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{
-    Connect, DEADLINE, Database, Kafka, Pipeline, Process, eventually, kafka, postgres,
-};
+use crate::harness::{Connect, Database, Kafka, Pipeline, Process, eventually, kafka, postgres};
 
 /// The number of bursts, of edits in a burst on each side, and of clients.
 const BURSTS: usize = 8;
@@ -15,7 +13,7 @@ const EDITS: usize = 60;
 const CLIENTS: u64 = 25;
 
 /// Enough for two Debezium workers and two pipelines on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(120);
+const SYNCED_WITHIN: Duration = Duration::from_secs(120);
 
 /// The number of rounds in a row that must bring the expected records and no others.
 const QUIET_ROUNDS: usize = 3;
@@ -132,7 +130,7 @@ impl Sync {
             let insert = format!("INSERT INTO clients (id, name) VALUES ({id}, 'new')");
             assert_eq!(side.edit(&insert).await, 1);
         }
-        eventually("new clients on both sides", DEADLINE, async || {
+        eventually("new clients on both sides", SYNCED_WITHIN, async || {
             self.expect_running();
             match (self.billing.has(ids[0]).await, self.crm.has(ids[1]).await) {
                 (true, true) => Ok(()),
@@ -154,7 +152,7 @@ impl Sync {
             if quiet + 1 == QUIET_ROUNDS {
                 self.await_echoes(news).await;
             }
-            let records = eventually("all records to be taken in", DEADLINE, async || {
+            let records = eventually("all records to be taken in", SYNCED_WITHIN, async || {
                 let records = (
                     self.crm.records(&self.kafka),
                     self.billing.records(&self.kafka),
@@ -183,7 +181,7 @@ impl Sync {
 
     /// Waits until the topics contain what the pipelines wrote for the clients of a round.
     async fn await_echoes(&mut self, [of_crm, of_billing]: [i64; 2]) {
-        eventually("both echoes", DEADLINE, async || {
+        eventually("both echoes", SYNCED_WITHIN, async || {
             self.expect_running();
             let echoes = [(&self.crm, of_billing), (&self.billing, of_crm)]
                 .map(|(side, id)| has_echo(&self.kafka, &side.topic, id));
@@ -210,7 +208,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         .edit("INSERT INTO clients (id, name) VALUES (1001, 'of billing')")
         .await;
     let _debezium = tokio::join!(crm.stream(&kafka), billing.stream(&kafka));
-    eventually("both topics", DEADLINE, async || {
+    eventually("both topics", SYNCED_WITHIN, async || {
         match (crm.records(&kafka), billing.records(&kafka)) {
             (1, 1) => Ok(()),
             other => Err(other),
@@ -254,7 +252,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
     assert_eq!(sync.crm.edit(&update("newer")).await, 1);
     let delete = "DELETE FROM clients WHERE id = 1000";
     assert_eq!(sync.crm.edit(delete).await, 1);
-    eventually("the delete in billing", DEADLINE, async || {
+    eventually("the delete in billing", SYNCED_WITHIN, async || {
         sync.to_billing.expect_running();
         match sync.billing.has(1000).await {
             false => Ok(()),
@@ -295,7 +293,7 @@ async fn both_sides_edit_until_they_stop_and_the_tables_are_equal() {
         .zip(pipelines.iter().zip(marked))
     {
         process.terminate();
-        let finished = pipeline.finish(process, DEADLINE).await;
+        let finished = pipeline.finish(process, crate::harness::DEADLINE).await;
         finished.expect_success();
         let summary: Value = serde_json::from_str(&finished.stdout).expect("JSON");
         let sink = &summary[0]["sinks"][0];

@@ -1,5 +1,6 @@
 //! The shape of a row comes from the row (R19): columns that come, go and change their kind, on any
 //! database.
+//! Longer than 400 lines: one list of cases, read from top to bottom.
 //!
 //! Events are decoded and written as a pipeline does it. [`check_shape`] are the cases that were found
 //! with other people's data; [`check_streams`] holds random streams to one rule: one process, a restart

@@ -5,63 +5,23 @@
 //! time. When the schema changes, what was committed is flushed as a batch of its own: so does a column
 //! that nobody declared whose values turn to another kind.
 
+mod basis;
+
+pub(super) use self::basis::{Basis, Projection, StreamSettings, is_wanted};
 use std::sync::Arc;
 
 use super::column::Column;
 use super::decimal;
 use super::fault::Parsed;
-use super::head::{Head, Metadata};
+use super::head::Head;
 use super::images::Images;
 use super::layout::{ABSENT, Layout, Span};
 use super::observed::Observed;
 use super::reading::Placeholder;
 use super::scan::Cursor;
-use super::schema::{Connect, Described, Form};
+use super::schema::{Described, Form};
 use crate::change::{Changes, Operation, Table};
 use crate::record::Records;
-
-/// Columns asked for; `None` means all.
-pub(super) type Projection<'a> = Option<&'a [String]>;
-
-/// What a stream's columns were made from.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Basis {
-    /// The schema that came with the rows.
-    pub(super) connect: Option<Arc<Connect>>,
-    /// The key as the record or the configuration gives it.
-    pub(super) key: Option<Arc<[String]>>,
-}
-
-/// What the settings say about keys, rows before and metadata, for every stream.
-#[derive(Debug, Clone)]
-pub(super) struct StreamSettings {
-    /// The key where that of the record has columns that the rows do not have.
-    pub(super) fallback: Option<Arc<[String]>>,
-    /// Key columns of sinks.
-    pub(super) watched: Arc<[String]>,
-    /// Updates carry their rows before.
-    pub(super) before: bool,
-    /// Those without a key do.
-    pub(super) before_without_key: bool,
-    /// Fields of flat rows that are no columns.
-    pub(super) metadata: Arc<Metadata>,
-}
-
-impl PartialEq for Basis {
-    fn eq(&self, other: &Self) -> bool {
-        let same_schema = match (&self.connect, &other.connect) {
-            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-            (None, None) => true,
-            _ => false,
-        };
-        same_schema
-            && match (&self.key, &other.key) {
-                (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
-                (None, None) => true,
-                _ => false,
-            }
-    }
-}
 
 /// See the module docs.
 #[derive(Debug)]
@@ -420,16 +380,4 @@ fn differs(bytes: &[u8], before: &[Span], after: &[Span]) -> bool {
         .iter()
         .zip(after)
         .any(|(before, after)| *before != ABSENT && *after != ABSENT && text(before) != text(after))
-}
-
-/// Whether a column is to be decoded: the key always is, the metadata of flat rows never.
-pub(super) fn is_wanted(
-    name: &str,
-    (form, metadata): (Form, &Metadata),
-    key: Option<&[String]>,
-    projection: Projection<'_>,
-) -> bool {
-    let named = |names: &[String]| names.iter().any(|other| other == name);
-    (form != Form::Flat || metadata.place(name.as_bytes()).is_none())
-        && (projection.is_none_or(named) || key.is_some_and(named))
 }

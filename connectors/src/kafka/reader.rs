@@ -6,7 +6,8 @@
 //! a value. The client recovers from brokers that are away; `next` says `Unavailable` once they
 //! have been for a few seconds, and may be called again.
 
-use std::sync::Arc;
+mod partitions;
+
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,13 +16,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::begin::{Begun, begin, check_incarnation, list_from, list_of, seek};
+use super::begin::{begin, list_from, list_of, seek};
 use super::client::{Rebalance, Reports};
 use super::failure::failed;
 use super::fetch_buffer::FetchBuffer;
 use super::outage::OutageTracker;
 use super::task::Task;
-use super::{headers, start_offset, topic_id, watermark};
+use super::{headers, start_offset, watermark};
 use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
 use crate::record::{Partition, Positions};
@@ -110,72 +111,6 @@ impl Reader {
             // It fails only where the client has let them go already.
             tracing::debug!(target: "kafka", %error, "partitions were given up before");
         }
-    }
-
-    /// What the coordinator wants, or the partitions of `--once`.
-    fn announce(&mut self) -> Result<Option<Event>> {
-        if let Some(once) = &self.task.once {
-            if self.announced {
-                return Ok(None);
-            }
-            self.announced = true;
-            let partitions: Vec<_> = once
-                .iter()
-                .map(|(partition, _)| partition.clone())
-                .collect();
-            if partitions.is_empty() {
-                return Ok(None);
-            }
-            self.offered = Some(partitions.clone());
-            return Ok(Some(Event::Assigned(partitions)));
-        }
-        while let Some(rebalance) = self.consumer.context().next_rebalance() {
-            self.outage.end();
-            match rebalance {
-                Rebalance::Assign(partitions) if partitions.is_empty() => {
-                    self.add(&TopicPartitionList::new())?;
-                }
-                Rebalance::Assign(partitions) => {
-                    self.offered = Some(partitions.clone());
-                    return Ok(Some(Event::Assigned(partitions)));
-                }
-                Rebalance::Revoke { partitions, lost } => {
-                    self.withdraw(&partitions);
-                    self.leaving = Some(partitions.clone());
-                    self.lost = lost;
-                    if partitions.is_empty() {
-                        self.give_up();
-                        continue;
-                    }
-                    return Ok(Some(Event::Revoked { partitions, lost }));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// These partitions wait for [`Source::assign`] no longer.
-    fn withdraw(&mut self, partitions: &[Partition]) {
-        self.offered = self.offered.take().and_then(|mut open| {
-            open.retain(|known| !partitions.contains(known));
-            (!open.is_empty()).then_some(open)
-        });
-    }
-
-    /// Hands the client partitions with the offsets to begin at.
-    fn add(&self, list: &TopicPartitionList) -> Result<()> {
-        let answer = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(list),
-            _ => {
-                // This call replaces the assignment, so what is read already goes along.
-                let mut whole = list.clone();
-                for (partition, next) in self.fetch_buffer.reading() {
-                    start_offset::add(&mut whole, partition, next)?;
-                }
-                self.consumer.assign(&whole)
-            }
-        };
-        answer.map_err(|error| failed("partitions could not be taken on", error))
     }
 
     /// Gathers records until a limit is reached.
@@ -334,50 +269,6 @@ impl Reader {
         self.consumer
             .commit(list, CommitMode::Async)
             .map_err(|error| failed("offsets could not be committed", error))
-    }
-
-    /// A topic that was deleted and made again while it is read begins to count anew, and the client
-    /// goes on at the old offset. Looked at where the last look is `interval` ago.
-    fn check_ids(&mut self, interval: Duration) -> Result<()> {
-        if self.ids_checked.elapsed() < interval {
-            return Ok(());
-        }
-        self.ids_checked = Instant::now();
-        let mut topics: Vec<Arc<str>> = self
-            .fetch_buffer
-            .incarnations()
-            .filter(|(_, incarnation)| incarnation.is_some())
-            .map(|(partition, _)| partition.topic.clone())
-            .collect();
-        topics.sort();
-        topics.dedup();
-        // A broker that is away is not asked again before the next time.
-        let Ok(ids) = topic_id::ids(&self.consumer, &topics, ID_TIMEOUT) else {
-            return Ok(());
-        };
-        for (partition, incarnation) in self.fetch_buffer.incarnations() {
-            check_incarnation(partition, incarnation, ids.get(&partition.topic))?;
-        }
-        Ok(())
-    }
-
-    /// Says once what a person may not expect.
-    fn say(&mut self, begun: &Begun) {
-        if !begun.untaken.is_empty() && !self.said_untaken {
-            self.said_untaken = true;
-            let group = &self.task.group;
-            let (first, count) = (&begun.untaken[0], begun.untaken.len());
-            tracing::warn!(
-                "the target holds no position of {first} ({count} partitions in all), so reading begins where `start` says; group {group} has committed offsets there, which are not used. To begin at them: syncline positions set FILE --to group"
-            );
-        }
-        if begun.without_id && !self.said_without_id {
-            self.said_without_id = true;
-            tracing::info!(
-                "the brokers at {} give topics no ids: a topic that is deleted and made again is not recognised",
-                self.task.brokers
-            );
-        }
     }
 
     /// Whether everything of `--once` was gathered.

@@ -1,4 +1,5 @@
 //! The source and the writer against a real broker: `SYNCLINE_TEST_KAFKA` names it.
+//! Longer than 400 lines: every test needs the same few helpers and a broker.
 
 mod begin;
 

@@ -1,33 +1,25 @@
 //! What MySQL does with a load: rows are staged, the rows that they meet are locked and decided about,
 //! and one statement each deletes, updates and inserts.
 
-use std::sync::Arc;
+mod locked;
+mod tables;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, Field};
+use self::locked::{held, tombstones};
+use std::sync::Arc;
 
 use super::failure::Failure;
 use super::one_by_one::{Tried, refused};
-use super::prepare::{Prepared, evolution};
-use super::read::{self, Reader, read};
+use super::prepare::Prepared;
 use super::session::{Session, integer};
 use super::stage::{DELETES, StagedRound, StatementRun, UPSERTS, stage, stage_decided, stage_keys};
 use super::statement::{APPLIES, LOST, REVIVES, Statements};
-use super::{catalogue, equality};
 use crate::change::Changes;
-use crate::conflict::TargetRows;
 use crate::error::Error;
 use crate::sql::DeleteMode;
-use crate::sql::bulk::{
-    Bulk, Counts, Fates, Found, Layout, Load, Locked, PreparedTable, Shape, Staged, TableWrite,
-    Tables,
-};
-use crate::sql::catalogue::{Action, TargetTable};
+use crate::sql::bulk::{Bulk, Counts, Fates, Load, Locked, Staged, TableWrite};
 use crate::sql::decide::Resolved;
-use crate::sql::equality::Equality;
 use crate::sql::failure::{Refused, RefusedRow};
 use crate::sql::patterns::Partial;
-use crate::sql::target::Target;
 
 /// A load in the staging table.
 pub(super) enum StagedLoad {
@@ -55,64 +47,6 @@ impl<'a> Statements<'a> {
             policy: &write.options.conflict,
             identity: write.identity,
         }
-    }
-}
-
-impl Found for catalogue::Found {
-    fn table(&self) -> &TargetTable {
-        &self.table
-    }
-
-    fn is_domain(&self, _: &str) -> bool {
-        false
-    }
-}
-
-impl Tables for Session {
-    type Found = catalogue::Found;
-
-    type Table = Prepared;
-
-    const PREPARES_INSIDE: bool = false;
-
-    async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
-        catalogue::read(&mut self.connection, &self.server, target).await
-    }
-
-    fn evolution(
-        &self,
-        target: &Target,
-        found: Option<&catalogue::Found>,
-        action: Action,
-    ) -> Result<String, Error> {
-        evolution(&self.server, target, found, action)
-    }
-
-    async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
-        let prepared = Prepared::build(shape, self.next_stage())?;
-        self.execute(&prepared.create_stage()).await?;
-        Ok(prepared)
-    }
-
-    async fn forget(&mut self, tables: Vec<Arc<Prepared>>) -> Result<(), Failure> {
-        let stages: Vec<&str> = tables.iter().map(|table| table.stage.as_str()).collect();
-        if stages.is_empty() {
-            return Ok(());
-        }
-        for stage in &stages {
-            self.filled.remove(*stage);
-        }
-        self.execute(&format!("DROP TEMPORARY TABLE {}", stages.join(", ")))
-            .await
-    }
-
-    async fn normal_texts(
-        &mut self,
-        table: &Arc<Prepared>,
-        place: usize,
-        texts: &[String],
-    ) -> Result<Vec<String>, Failure> {
-        equality::ask(self, table.columns[place].collation.as_ref(), texts).await
     }
 }
 
@@ -236,32 +170,6 @@ impl Bulk for Session {
                 Ok(Fates::default())
             }
         }
-    }
-}
-
-impl PreparedTable for Prepared {
-    fn layout(&self) -> Layout<'_> {
-        Layout {
-            name: &self.name,
-            indices: self.columns.iter().map(|column| column.index).collect(),
-            placed: &self.placed,
-            placed_key: &self.placed_key,
-            version: self.version.as_ref().map(|version| version.column),
-            left_out: &self.left_out,
-            resolver: &self.resolver,
-        }
-    }
-
-    fn equality(&self, place: usize) -> Equality {
-        self.columns[place].equality
-    }
-
-    fn refers_to(&self, other: &Self) -> bool {
-        self.oid != other.oid && self.references.contains(&other.oid)
-    }
-
-    fn truncate(&self) -> String {
-        Statements::truncate(self)
     }
 }
 
@@ -464,64 +372,4 @@ async fn keep_tombstones(
         session.execute(&sql).await?;
     }
     Ok(())
-}
-
-/// The target's rows of the keys of a step, locked.
-async fn held(
-    session: &mut Session,
-    statements: &Statements<'_>,
-    step: u32,
-    count: usize,
-) -> Result<TargetRows, Failure> {
-    let prepared = statements.prepared;
-    let mut readers = prepared.readers.clone();
-    if let Some(mark) = &prepared.mark {
-        let field = Arc::new(Field::new("mark", DataType::Boolean, true));
-        let expression = format!("(t.{mark} IS TRUE)");
-        readers.push(Reader::of(&expression, "tinyint(1)", &field));
-    }
-    let read::Found {
-        exists,
-        mut columns,
-    } = read(session, &readers, &statements.held(step), count).await?;
-    let marked = prepared.mark.as_ref().and_then(|_| {
-        let (column, _) = columns.pop()?;
-        let bits = column.as_boolean();
-        let marked = match bits.nulls() {
-            Some(nulls) => bits.values() & nulls.inner(),
-            None => bits.values().clone(),
-        };
-        (marked.count_set_bits() > 0).then_some(marked)
-    });
-    let (columns, foreign) = columns.into_iter().unzip();
-    let rows =
-        RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
-    Ok(TargetRows {
-        rows,
-        exists,
-        marked,
-        foreign,
-    })
-}
-
-/// The versions of deletes of the keys of a step, where there are any.
-async fn tombstones(
-    session: &mut Session,
-    statements: &Statements<'_>,
-    step: u32,
-    count: usize,
-) -> Result<Option<ArrayRef>, Failure> {
-    let prepared = statements.prepared;
-    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.tombstone())
-    else {
-        return Ok(None);
-    };
-    let field = &prepared.placed.fields()[version.column];
-    let reader = Reader::of(expression, sql_type, field);
-    let read::Found {
-        exists,
-        mut columns,
-    } = read(session, &[reader], &statements.tombstones(step), count).await?;
-    let found = columns.pop().filter(|_| exists.count_set_bits() > 0);
-    Ok(found.map(|(column, _)| column))
 }

@@ -1,37 +1,28 @@
 //! What PostgreSQL does with a load: rows are copied into the staging table, and one statement each
 //! deletes and upserts, and returns what became of them.
 
-use crate::postgres::POSTGRES;
+mod resolved;
+mod tables;
+
+use self::resolved::{held, tombstones, write_decided};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, Field};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::failure::{Failure, failure};
 use super::one_by_one::refused;
 use super::prepare::Prepared;
-use super::read::{self, Reader, read};
 use super::session::Session;
 use super::stage::{StagedRound, stage, stage_decided, stage_keys};
 use super::statement::Statements;
-use super::trigger::Remembered;
-use super::{catalogue, equality};
-use crate::change::{Changes, Operation};
-use crate::conflict::{Detect, Strategy, TargetRows};
-use crate::error::Error;
+use crate::change::Changes;
+use crate::conflict::{Detect, Strategy};
 use crate::sql::DeleteMode;
-use crate::sql::bulk::{
-    Bulk, Counts, Fates, Found, Layout, Load, Locked, PreparedTable, Shape, Staged, TableWrite,
-    Tables,
-};
-use crate::sql::catalogue::{Action, TargetTable, statement};
+use crate::sql::bulk::{Bulk, Counts, Fates, Load, Locked, Staged, TableWrite};
 use crate::sql::decide::Resolved;
-use crate::sql::equality::Equality;
 use crate::sql::failure::{Refused, RefusedRow};
-use crate::sql::patterns::{INSERT, UPDATE, insert_sets};
-use crate::sql::target::Target;
+use crate::sql::patterns::{INSERT, UPDATE};
 
 /// A load in the staging table.
 pub(super) enum StagedLoad {
@@ -55,79 +46,6 @@ impl<'a> Statements<'a> {
             policy: &write.options.conflict,
             identity: write.identity,
         }
-    }
-}
-
-impl Found for catalogue::Found {
-    fn table(&self) -> &TargetTable {
-        &self.table
-    }
-
-    fn is_domain(&self, column: &str) -> bool {
-        self.is_domain(column)
-    }
-}
-
-impl Tables for Session {
-    type Found = catalogue::Found;
-
-    type Table = Prepared;
-
-    const PREPARES_INSIDE: bool = false;
-
-    async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
-        catalogue::read(&mut self.connection, target).await
-    }
-
-    fn evolution(
-        &self,
-        target: &Target,
-        _: Option<&catalogue::Found>,
-        action: Action,
-    ) -> Result<String, Error> {
-        statement(&POSTGRES, &target.quoted(&POSTGRES)?, &action)
-    }
-
-    async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
-        let prepared = Prepared::build(shape, self.next_stage())?;
-        self.execute(&prepared.create_stage()).await?;
-        if let Some((identity, policy)) = &self.remembers
-            && let Some(table) = Remembered::of_prepared(identity, policy, &prepared)
-        {
-            table.ensure(&mut self.connection).await?;
-        }
-        Ok(prepared)
-    }
-
-    async fn forget(&mut self, tables: Vec<Arc<Prepared>>) -> Result<(), Failure> {
-        let stages = tables
-            .iter()
-            .flat_map(|table| [table.stage.as_str(), table.probe.as_str()]);
-        let stages: Vec<&str> = stages.collect();
-        if stages.is_empty() {
-            return Ok(());
-        }
-        self.execute(&format!("DROP TABLE {}", stages.join(", ")))
-            .await
-    }
-
-    async fn normal_texts(
-        &mut self,
-        table: &Arc<Prepared>,
-        place: usize,
-        texts: &[String],
-    ) -> Result<Vec<String>, Failure> {
-        let column = &table.columns[place];
-        let name = table.schema.field(column.index).name();
-        let asked = format!("column {name:?} of table {:?}", table.name);
-        equality::ask(
-            &mut self.connection,
-            &column.sql_type,
-            &column.kind,
-            texts,
-            &asked,
-        )
-        .await
     }
 }
 
@@ -231,32 +149,6 @@ impl Bulk for Session {
                 Ok(Fates::default())
             }
         }
-    }
-}
-
-impl PreparedTable for Prepared {
-    fn layout(&self) -> Layout<'_> {
-        Layout {
-            name: &self.name,
-            indices: self.columns.iter().map(|column| column.index).collect(),
-            placed: &self.placed,
-            placed_key: &self.placed_key,
-            version: self.version.as_ref().map(|version| version.column),
-            left_out: &self.left_out,
-            resolver: &self.resolver,
-        }
-    }
-
-    fn equality(&self, place: usize) -> Equality {
-        self.columns[place].equality
-    }
-
-    fn refers_to(&self, other: &Self) -> bool {
-        self.oid != other.oid && self.references.contains(&other.oid)
-    }
-
-    fn truncate(&self) -> String {
-        Statements::truncate(self)
     }
 }
 
@@ -453,129 +345,6 @@ impl Upsert<'_> {
             .execute(&self.statements.clear_tombstones())
             .await
     }
-}
-
-/// Writes what was decided, but for the deletes.
-async fn write_decided(
-    session: &mut Session,
-    write: &TableWrite<'_, Prepared>,
-    statements: &Statements<'_>,
-    resolved: &Resolved,
-) -> Result<(), Failure> {
-    let Resolved {
-        deletes, upserts, ..
-    } = resolved;
-    let operations = upserts.changes.operations.iter();
-    let is_insert = |&&operation: &&Operation| operation != Operation::Update;
-    let inserts = operations.clone().filter(is_insert).count();
-    if inserts > 0 {
-        let sets = insert_sets(&upserts.changes, write.table.columns.len());
-        let mut inserted = 0;
-        for (pattern, set) in sets.iter().enumerate() {
-            let sql = statements.resolved_inserts(set, pattern);
-            inserted += counts(session, &sql, true).await?[0];
-        }
-        // Fewer may come of a trigger that suppresses rows, which are then written as far as they
-        // can be.
-        if (inserted as usize) < inserts {
-            let rows = session
-                .rows(&statements.concurrent_inserts(), false)
-                .await?;
-            if one(&rows, 0)? {
-                return Err(Failure::ConcurrentInsert(Error::Unavailable {
-                    message: format!(
-                        "another session inserts the same rows into table {:?}: try again",
-                        write.table.name
-                    ),
-                    cause: None,
-                }));
-            }
-        }
-    }
-    if inserts < operations.len() {
-        session.execute(&statements.resolved_updates()).await?;
-    }
-    if write.keeps_tombstones() {
-        if upserts.recreated.has_true() || deletes.recreated.has_true() {
-            session
-                .execute(&statements.resolved_clear_tombstones())
-                .await?;
-        }
-        if let (false, Some(sql)) = (deletes.rows.is_empty(), statements.record_tombstones()) {
-            session.execute(&sql).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn held(
-    session: &mut Session,
-    statements: &Statements<'_>,
-    count: usize,
-) -> Result<TargetRows, Failure> {
-    let prepared: &Prepared = statements.prepared;
-    let mut readers = prepared.readers.clone();
-    if let Some(mark) = &prepared.mark {
-        let field = Arc::new(Field::new("mark", DataType::Boolean, true));
-        readers.push(Reader::of(&format!("t.{mark} IS TRUE"), "boolean", &field));
-    }
-    let read::Found {
-        exists,
-        mut columns,
-    } = read(
-        &mut session.connection,
-        "s.row",
-        &readers,
-        &statements.held(),
-        count,
-    )
-    .await?;
-    let marked = prepared.mark.as_ref().and_then(|_| {
-        let (column, _) = columns.pop()?;
-        let bits = column.as_boolean();
-        let marked = match bits.nulls() {
-            Some(nulls) => bits.values() & nulls.inner(),
-            None => bits.values().clone(),
-        };
-        (marked.count_set_bits() > 0).then_some(marked)
-    });
-    let (columns, foreign) = columns.into_iter().unzip();
-    let rows =
-        RecordBatch::try_new(prepared.placed.clone(), columns).map_err(Error::configuration)?;
-    Ok(TargetRows {
-        rows,
-        exists,
-        marked,
-        foreign,
-    })
-}
-
-/// The versions of deletes, where there are any.
-async fn tombstones(
-    session: &mut Session,
-    statements: &Statements<'_>,
-    count: usize,
-) -> Result<Option<ArrayRef>, Failure> {
-    let prepared = statements.prepared;
-    let (Some(version), Some((expression, sql_type))) = (&prepared.version, statements.tombstone())
-    else {
-        return Ok(None);
-    };
-    let rows = session.rows(&statements.has_tombstones(), false).await?;
-    if !one::<bool>(&rows, 0)? {
-        return Ok(None);
-    }
-    let field = &prepared.placed.fields()[version.column];
-    let reader = Reader::of(&expression, sql_type, field);
-    let read::Found { mut columns, .. } = read(
-        &mut session.connection,
-        "s.row",
-        &[reader],
-        &statements.tombstones(),
-        count,
-    )
-    .await?;
-    Ok(columns.pop().map(|(column, _)| column))
 }
 
 /// The two counts that a statement returns; the second may be absent.

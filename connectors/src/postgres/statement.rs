@@ -7,15 +7,16 @@
 #[cfg(test)]
 mod golden;
 
-use super::equality::normal;
+mod resolved;
+
+mod tombstone;
+
 use super::prepare::{Column, Prepared};
 use crate::conflict::{ConflictPolicy, Detect, Strategy};
 use crate::postgres::POSTGRES;
 use crate::sink::Identity;
-use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, Sides, VersionSides};
-use crate::sql::identifier::literal;
-use crate::sql::patterns::{BLIND_DELETE, DELETE, INSERT, UPDATE};
+use crate::sql::patterns::{BLIND_DELETE, DELETE};
 use crate::sql::version::VersionKind;
 
 /// See the module docs.
@@ -202,174 +203,6 @@ impl Statements<'_> {
         )
     }
 
-    /// Keeps the versions of the deletes that applied, or that found nothing (R12).
-    pub(super) fn record_tombstones(&self) -> Option<String> {
-        let Prepared { target, stage, .. } = self.prepared;
-        let version = self.version(From::Staged, true)?.source;
-        let column = self.tombstone_column()?;
-        let cast = self.tombstone_type()?;
-        Some(format!(
-            "INSERT INTO {TOMBSTONES_TABLE} AS d (pipeline, sink, target, key, {column}) \
-             SELECT {}, {}, {}, {}, ({version})::{cast} FROM {stage} AS s WHERE s.op >= {DELETE} \
-             AND {version} IS NOT NULL AND NOT EXISTS (SELECT FROM {target} AS t WHERE {}) ORDER BY s.row \
-             ON CONFLICT (pipeline, sink, target, key) DO UPDATE SET {column} = greatest(d.{column}, excluded.{column})",
-            literal(&self.identity.pipeline),
-            literal(&self.identity.sink),
-            literal(&self.prepared.name),
-            self.key_text(),
-            self.alive(),
-        ))
-    }
-
-    /// Whether there are tombstones of this target.
-    pub(super) fn has_tombstones(&self) -> String {
-        format!(
-            "SELECT EXISTS (SELECT FROM {TOMBSTONES_TABLE} AS d WHERE {})",
-            self.own_tombstones()
-        )
-    }
-
-    /// Takes the upserts that are not ahead of the tombstone of their key out of the staging table;
-    /// returns how many, inserts first.
-    pub(super) fn drop_outdated(&self) -> Option<String> {
-        let stage = &self.prepared.stage;
-        Some(format!(
-            "WITH gone AS (DELETE FROM {stage} AS s USING {TOMBSTONES_TABLE} AS d WHERE s.op < {DELETE} \
-             AND {} AND d.key = {} AND NOT {} RETURNING s.op, s.pattern) \
-             SELECT op, pattern, count(*) FROM gone GROUP BY op, pattern",
-            self.own_tombstones(),
-            self.key_text(),
-            self.ahead_of_tombstone()?,
-        ))
-    }
-
-    /// Removes the tombstones of the upserts that are left.
-    pub(super) fn clear_tombstones(&self) -> String {
-        let stage = &self.prepared.stage;
-        format!(
-            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} AND {} AND d.key = {}",
-            self.own_tombstones(),
-            self.key_text(),
-        )
-    }
-
-    /// From `FROM` on: the target's rows for the keys that are looked for, locked in their order.
-    ///
-    /// One look into the index a key. Of a temporary table without statistics the planner takes a few
-    /// keys for thousands, and would walk through the whole target to join them.
-    pub(super) fn held(&self) -> String {
-        let Prepared { target, probe, .. } = self.prepared;
-        let columns = self.prepared.columns.iter().map(|column| &column.name);
-        let read: Vec<String> = columns
-            .chain(&self.prepared.mark)
-            .map(|name| format!("t.{name}"))
-            .collect();
-        format!(
-            "FROM (SELECT * FROM {probe} ORDER BY row) AS s \
-             CROSS JOIN LATERAL (SELECT {} FROM {target} AS t WHERE {} FOR UPDATE) AS t ORDER BY s.row",
-            read.join(", "),
-            self.same_key()
-        )
-    }
-
-    /// From `FROM` on: the tombstones of the keys that are looked for.
-    pub(super) fn tombstones(&self) -> String {
-        format!(
-            "FROM {} AS s JOIN {TOMBSTONES_TABLE} AS d ON {} AND d.key = {} ORDER BY s.row",
-            self.prepared.probe,
-            self.own_tombstones(),
-            self.key_text(),
-        )
-    }
-
-    /// The tombstone's version and its type.
-    pub(super) fn tombstone(&self) -> Option<(String, &'static str)> {
-        let sql_type = match self.tombstone_type()? {
-            "timestamptz" => "timestamp with time zone",
-            other => other,
-        };
-        Some((format!("d.{}", self.tombstone_column()?), sql_type))
-    }
-
-    /// Deletes what was decided to be deleted.
-    pub(super) fn resolved_deletes(&self) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
-        format!(
-            "DELETE FROM {target} AS t USING {stage} AS s WHERE s.op >= {DELETE} AND {}",
-            self.same_key()
-        )
-    }
-
-    /// Inserts what was decided to be inserted, of one pattern of set columns; returns how many rows.
-    pub(super) fn resolved_inserts(&self, set: &[bool], pattern: usize) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
-        let (names, mut values) = self.inserted(set);
-        let marked = format!("get_bit(s.kept, {}) = 1", self.prepared.columns.len());
-        if self.prepared.mark.is_some() {
-            values.pop();
-            values.push(&marked);
-        }
-        let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
-        format!(
-            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
-             WHERE s.op = {INSERT} AND s.pattern = {pattern} ORDER BY s.row ON CONFLICT ({}) DO NOTHING RETURNING 1) SELECT count(*) FROM done",
-            names.join(", "),
-            values.join(", "),
-            key.join(", "),
-        )
-    }
-
-    /// Whether a row that should have been inserted is one of another session.
-    pub(super) fn concurrent_inserts(&self) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
-        format!(
-            "SELECT EXISTS (SELECT FROM {stage} AS s JOIN {target} AS t ON {} \
-             WHERE s.op = {INSERT} AND t.xmin <> pg_current_xact_id()::xid)",
-            self.same_key()
-        )
-    }
-
-    /// Updates what was decided to be updated, but for the columns whose value stays.
-    pub(super) fn resolved_updates(&self) -> String {
-        let Prepared {
-            target,
-            stage,
-            columns,
-            mark,
-            ..
-        } = self.prepared;
-        let mut assignments: Vec<String> = columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| !column.key)
-            .map(|(place, column)| {
-                let (name, value) = (&column.name, &column.assigned);
-                format!(
-                    "{name} = CASE WHEN get_bit(s.kept, {place}) = 0 THEN {value} ELSE t.{name} END"
-                )
-            })
-            .collect();
-        if let Some(mark) = mark {
-            assignments.push(format!("{mark} = get_bit(s.kept, {}) = 1", columns.len()));
-        }
-        format!(
-            "UPDATE {target} AS t SET {} FROM {stage} AS s WHERE s.op = {UPDATE} AND {}",
-            assignments.join(", "),
-            self.same_key()
-        )
-    }
-
-    /// Removes the tombstones of the keys of which a row was written.
-    pub(super) fn resolved_clear_tombstones(&self) -> String {
-        let Prepared { stage, columns, .. } = self.prepared;
-        format!(
-            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE get_bit(s.kept, {}) = 1 AND {} AND d.key = {}",
-            columns.len() + 1,
-            self.own_tombstones(),
-            self.key_text(),
-        )
-    }
-
     /// Columns and values of an insert that sets some of the columns.
     fn inserted(&self, set: &[bool]) -> (Vec<&str>, Vec<&str>) {
         let columns = self.prepared.columns.iter().zip(set);
@@ -529,54 +362,6 @@ impl Statements<'_> {
             target,
             threshold: version.threshold.clone(),
         })
-    }
-
-    fn tombstone_column(&self) -> Option<&'static str> {
-        Some(match self.prepared.version.as_ref()?.kind {
-            VersionKind::Instant => "instant",
-            VersionKind::Number => "number",
-        })
-    }
-
-    fn tombstone_type(&self) -> Option<&'static str> {
-        Some(match self.prepared.version.as_ref()?.kind {
-            VersionKind::Instant => "timestamptz",
-            VersionKind::Number => "numeric",
-        })
-    }
-
-    /// A tombstone is judged as the row would be that it stands for.
-    fn ahead_of_tombstone(&self) -> Option<String> {
-        let version = self.prepared.version.as_ref()?;
-        let column = &self.prepared.columns[version.column];
-        let sides = VersionSides {
-            source: format!("({})::{}", column.compared, self.tombstone_type()?),
-            target: format!("d.{}", self.tombstone_column()?),
-            threshold: version.threshold.clone(),
-        };
-        let newest = ConflictPolicy {
-            strategy: Strategy::NewestWins,
-            ..self.policy.clone()
-        };
-        Some(Predicates::new(&POSTGRES, &newest, Some(sides)).upsert_wins(&[]))
-    }
-
-    fn own_tombstones(&self) -> String {
-        format!(
-            "d.pipeline = {} AND d.sink = {} AND d.target = {}",
-            literal(&self.identity.pipeline),
-            literal(&self.identity.sink),
-            literal(&self.prepared.name)
-        )
-    }
-
-    /// The key as text that is the same for the same key.
-    fn key_text(&self) -> String {
-        let parts: Vec<String> = self
-            .key()
-            .map(|column| normal(&column.sql_type, &column.compared))
-            .collect();
-        format!("ROW({})::text", parts.join(", "))
     }
 }
 

@@ -4,20 +4,19 @@
 //! Counts are exact; the history is sampled above its rate; the queue and the shadow are whole. What
 //! is to be kept is given as statements ([`MetadataTables`]), so that nothing here connects.
 
+mod entry;
+
+use self::entry::{About, read_hashes, write_hashes};
 use std::borrow::Cow;
 
-use arrow::array::{Array, UInt64Array};
-use serde_json::{Map, Value};
-
-use super::decide::{LockedRows, Report, Resolved, Tally};
+use super::decide::{LockedRows, Resolved, Tally};
 use super::metadata::{Counts, MetadataTables, Row, Tables, Waiting};
 use super::shadow::Shadow;
 use super::version::duration_us;
 use crate::change::Changes;
 use crate::conflict::{
-    BaseFrom, ConflictPolicy, ConflictRecord, CountKey, Hashes, HistoryFile, HistoryPlace, Json,
-    Place, QueueEntry, QueueState, RateLimit, Sides, conflict_id, partition_text, read_images,
-    write_change, write_image, write_key,
+    BaseFrom, ConflictPolicy, ConflictRecord, CountKey, HistoryFile, HistoryPlace, RateLimit,
+    partition_text, read_images, write_change, write_image, write_key,
 };
 use crate::error::{Error, Result};
 use crate::sink::Identity;
@@ -350,152 +349,4 @@ impl ConflictLog {
         }
         Ok(statements)
     }
-}
-
-/// What records are made from.
-struct About<'a> {
-    conflict_log: &'a ConflictLog,
-    keys: &'a Keys<'a>,
-    changes: &'a Changes,
-    now_ms: i64,
-}
-
-impl About<'_> {
-    fn record(&self, report: &Report) -> ConflictRecord {
-        let Identity {
-            pipeline,
-            sink,
-            source,
-        } = self.conflict_log.identity.clone();
-        let row = report.row as usize;
-        let origin = self.changes.origins[row];
-        // The delete and the create of a changed key share their record (R10).
-        let ordinal = u32::from(row > 0 && self.changes.origins[row - 1] == origin);
-        let records = &self.changes.records;
-        let partition = &records.partition(origin as usize).partition;
-        let offset = records.entries[origin as usize].offset;
-        ConflictRecord {
-            id: conflict_id(&self.conflict_log.identity, partition, offset, ordinal),
-            pipeline,
-            sink,
-            source,
-            target: self.keys.target.to_owned(),
-            key: Json(self.keys.texts[report.key as usize].clone()),
-            kind: report.kind,
-            strategy: self.conflict_log.policy.strategy.name().to_owned(),
-            winner: report.winner,
-            columns: self.columns(report),
-            reason: report.reason.to_owned(),
-            rows: sides(report),
-            place: self.place(row),
-            decided_at_ms: self.now_ms,
-        }
-    }
-
-    fn entry(&self, report: &Report) -> Result<QueueEntry> {
-        let Identity {
-            pipeline,
-            sink,
-            source,
-        } = self.conflict_log.identity.clone();
-        let row = report.row as usize;
-        Ok(QueueEntry {
-            id: 0,
-            pipeline,
-            sink,
-            source,
-            target: self.keys.target.to_owned(),
-            key: Json(self.keys.texts[report.key as usize].clone()),
-            kind: report.kind,
-            columns: self.columns(report),
-            reason: report.reason.to_owned(),
-            rows: Sides {
-                result: None,
-                ..sides(report)
-            },
-            change: write_change(self.changes, row)?,
-            place: self.place(row),
-            opened_at_ms: self.now_ms,
-            state: QueueState::Open,
-            taken: None,
-            resolved_by: None,
-            resolved_at_ms: None,
-            waiting: 0,
-        })
-    }
-
-    fn place(&self, row: usize) -> Place {
-        let origin = self.changes.origins[row] as usize;
-        let records = &self.changes.records;
-        let partition = &records.partition(origin).partition;
-        Place {
-            topic: partition.topic.to_string(),
-            partition: partition.number,
-            position: records.entries[origin].offset,
-            event_time_ms: self.changes.event_times_ms[row],
-        }
-    }
-
-    /// Each contested column with the strategy that it has.
-    fn columns(&self, report: &Report) -> Json {
-        let policy = &self.conflict_log.policy;
-        let schema = self.changes.rows.schema_ref();
-        let columns: Map<String, Value> = report
-            .columns
-            .iter()
-            .map(|&column| {
-                let name = schema.field(column).name();
-                let own = policy.columns.get(name).unwrap_or(&policy.strategy);
-                (name.clone(), own.name().into())
-            })
-            .collect();
-        Json(Value::Object(columns).to_string())
-    }
-}
-
-fn sides(report: &Report) -> Sides {
-    Sides {
-        base: report.base.clone().map(Json),
-        source: Some(Json(report.source.clone())),
-        target: report.target.clone().map(Json),
-        result: report.result.clone().map(Json),
-    }
-}
-
-/// The hashes of one key as a JSON object of hexadecimal texts; `None` where nothing is known.
-fn write_hashes(hashes: &Hashes, changes: &Changes, row: usize) -> Option<String> {
-    let schema = changes.rows.schema_ref();
-    let known = hashes.columns.iter().zip(schema.fields());
-    let known: Map<String, Value> = known
-        .filter(|(column, _)| column.is_valid(row))
-        .map(|(column, field)| {
-            (
-                field.name().clone(),
-                format!("{:016x}", column.value(row)).into(),
-            )
-        })
-        .collect();
-    (!known.is_empty()).then(|| Value::Object(known).to_string())
-}
-
-fn read_hashes(changes: &Changes, texts: &[Option<&str>]) -> Result<Hashes> {
-    let objects = texts
-        .iter()
-        .map(|text| match text {
-            Some(text) => serde_json::from_str::<Map<String, Value>>(text),
-            None => Ok(Map::new()),
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|cause| Error::configuration_from("the shadow holds what is no image", cause))?;
-    let schema = changes.rows.schema_ref();
-    let columns = schema.fields().iter().map(|field| {
-        let hashes = objects.iter().map(|object| {
-            let text = object.get(field.name())?.as_str()?;
-            u64::from_str_radix(text, 16).ok()
-        });
-        hashes.collect::<UInt64Array>()
-    });
-    Ok(Hashes {
-        columns: columns.collect(),
-    })
 }

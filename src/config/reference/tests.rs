@@ -5,7 +5,7 @@ use crate::config::{document, shape};
 
 #[test]
 fn the_reference_is_what_the_types_say() {
-    expect_file!["../../docs/reference.md"].assert_eq(&reference_markdown());
+    expect_file!["../../../docs/reference.md"].assert_eq(&reference_markdown());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::super::size;
+use crate::config::size;
 
 /// Follows references into `$defs`.
 pub(in crate::config) fn resolve<'s>(definitions: &'s Json, mut schema: &'s Json) -> &'s Json {

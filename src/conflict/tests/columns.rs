@@ -1,4 +1,5 @@
 //! Column by column: three-way (C2), each strategy, and sums (C8).
+//! Longer than 400 lines: one list of cases.
 
 use super::*;
 

@@ -1,4 +1,5 @@
 //! Whole rows: detection of conflicts (C1) and their winners (C2–C7).
+//! Longer than 400 lines: one list of cases.
 
 use arrow::array::{ArrayRef, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};

@@ -1,9 +1,9 @@
 use expect_test::{Expect, expect};
 
-use super::super::testing::{
+use crate::operator::testing::{
     changes, changes_with_before, show_applied, show_before, show_problems,
 };
-use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
+use crate::operator::{OperatorConfig, check_without_schema, compile, required_columns};
 
 fn config(condition: &str) -> OperatorConfig {
     let text = format!("where = '''{condition}'''");

@@ -1,10 +1,10 @@
 use expect_test::{Expect, expect};
 use syncline_connectors::change::Logical;
 
-use super::super::testing::{
+use crate::operator::testing::{
     changes, changes_with_before, show_applied, show_before, show_problems,
 };
-use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
+use crate::operator::{OperatorConfig, check_without_schema, compile, required_columns};
 
 fn config(text: &str) -> OperatorConfig {
     OperatorConfig::Map(toml::from_str(text).expect(text))

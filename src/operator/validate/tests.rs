@@ -1,3 +1,6 @@
+//! The rules of `validate`, one by one.
+//! Longer than 400 lines: one list of cases.
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -9,11 +12,11 @@ use expect_test::{Expect, expect};
 use syncline_connectors::change::{Logical, Table};
 use syncline_connectors::record::Records;
 
-use super::super::testing::{
+use super::*;
+use crate::operator::testing::{
     changes, changes_with_before, show_applied, show_before, show_problems,
 };
-use super::super::{OperatorConfig, check_without_schema, compile, required_columns};
-use super::*;
+use crate::operator::{OperatorConfig, check_without_schema, compile, required_columns};
 
 fn config(text: &str) -> OperatorConfig {
     OperatorConfig::Validate(toml::from_str(text).expect(text))

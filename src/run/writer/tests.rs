@@ -1,6 +1,9 @@
+use crate::run::account::Tally;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::oneshot;
 
 use async_trait::async_trait;
 use syncline_connectors::record::{Held, Partition};

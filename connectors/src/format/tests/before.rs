@@ -1,4 +1,5 @@
 //! The rows before of updates: what they hold, and when there are none.
+//! Longer than 400 lines: one list of cases.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -254,7 +254,7 @@ fn events(count: usize, with_schema: bool) -> (Arc<Records>, Arc<Schema>) {
     (of_texts(&messages), Arc::new(Schema::new(fields)))
 }
 
-use super::super::schema::Connect;
+use crate::format::schema::Connect;
 
 /// The oracle's schema of an envelope around these rows.
 fn nested(row: &Schema) -> Schema {

@@ -1,4 +1,5 @@
 //! Every common type, written from Arrow and read back as text (R3).
+//! Longer than 400 lines: one list of cases.
 
 use arrow::array::{
     Array, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,

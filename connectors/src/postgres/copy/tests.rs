@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::super::instant::{EPOCH_US, TOO_FINE};
 use super::*;
+use crate::postgres::instant::{EPOCH_US, TOO_FINE};
 use arrow::array::{
     Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };

@@ -1,5 +1,7 @@
 //! The texts of the statements, for a few tables and policies: they change only on purpose.
 
+use crate::sql::patterns::INSERT;
+use crate::sql::patterns::UPDATE;
 use std::fmt::Write as _;
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Every common Postgres type, written from Arrow and read back as text (R3).
+//! Longer than 400 lines: one list of cases.
 
 use super::*;
 use crate::change::Logical;

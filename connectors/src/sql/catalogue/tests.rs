@@ -1,6 +1,7 @@
 use super::*;
 use crate::postgres::POSTGRES;
 use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 
 fn column(name: &str, sql_type: &str) -> TargetColumn {
     TargetColumn {

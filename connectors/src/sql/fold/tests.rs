@@ -1,3 +1,6 @@
+//! The fold of a batch, case by case, and against a model that applies changes one at a time.
+//! Longer than 400 lines: one list of cases.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The statements on a real SQLite, and their text for PostgreSQL.
+//! Longer than 400 lines: one list of cases.
 
 use crate::postgres::POSTGRES;
 use crate::sqlite::SQLITE;

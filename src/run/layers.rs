@@ -1,0 +1,52 @@
+//! The layers around a sink: retry, breaker and throttle, seen in the status.
+
+use super::status::Status;
+use crate::config::Layers;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
+use std::sync::Arc;
+use syncline_connectors::layer;
+use syncline_connectors::layer::Breaker;
+use syncline_connectors::layer::OnStatus;
+use syncline_connectors::sink::Sink;
+use tokio::sync::watch;
+
+/// What a sink's layers need of the pipeline around them.
+pub(super) struct RetryContext<'a> {
+    /// The sink and its lane, for the status.
+    pub(super) part: &'a str,
+    /// Shared by all lanes that write to the sink.
+    pub(super) breaker: &'a Breaker,
+    pub(super) status: &'a Arc<Status>,
+    /// Ends the waiting for a target that is away.
+    pub(super) abandoned: &'a watch::Receiver<bool>,
+}
+
+/// Wraps a sink in its layers, so that an outage is waited for and seen in the status. The throttle
+/// is outside: what is tried again was let through already.
+pub(super) fn patient(
+    sink: Box<dyn Sink>,
+    layers: &Layers,
+    context: &RetryContext<'_>,
+) -> Box<dyn Sink> {
+    let (part, status) = (context.part.to_owned(), context.status.clone());
+    let mut seed = DefaultHasher::new();
+    (std::process::id(), &part).hash(&mut seed);
+    let on_status: OnStatus = Arc::new(move |told| match told {
+        layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
+        layer::Status::Flowing => status.resume(&part),
+    });
+    let sink = layer::retry(
+        sink,
+        &layers.retry,
+        context.breaker.clone(),
+        seed.finish(),
+        on_status,
+        context.abandoned.clone(),
+    );
+    match &layers.throttle {
+        Some(throttle) => layer::throttle(sink, throttle, layer::system_clock()),
+        None => sink,
+    }
+}
