@@ -209,6 +209,7 @@ fn feed(runtime: &Runtime, kind: &str, settings: serde_json::Value) -> Run {
                 .decode(&events::records(batch * BATCH, BATCH))
                 .changes,
             spans: Vec::new(),
+            taken: Vec::new(),
         })
         .collect();
     let mut sink = runtime.block_on(sink(kind, settings));

@@ -170,6 +170,7 @@ fn writes(source: &[RecordBatch], before: Option<&[RecordBatch]>) -> Vec<Write> 
         Write {
             changes: vec![changes],
             spans: Vec::new(),
+            taken: Vec::new(),
         }
     };
     source.iter().enumerate().map(write).collect()

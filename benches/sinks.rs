@@ -310,6 +310,7 @@ async fn write_all(sink: &mut dyn Sink, batches: &[RecordBatch], partition: Opti
         let write = Write {
             changes,
             spans: spans.into_iter().collect(),
+            taken: Vec::new(),
         };
         let outcome = sink.write(&write).await.expect("the sink takes the rows");
         assert_eq!(outcome.written, count);

@@ -22,6 +22,7 @@ mod run;
 mod schema;
 mod summary;
 mod validate;
+mod waiting;
 
 /// Keeps systems in sync: change data capture in, exact and conflict-aware writes out.
 #[derive(Debug, Parser)]
@@ -47,6 +48,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Look at conflicts: what waits for a person, what was decided and why, and how often.
     Conflicts(conflicts::Arguments),
+    /// Look at changes that wait for a row that a foreign key needs.
+    Waiting(waiting::Arguments),
     /// Look at rejected changes.
     Quarantine(quarantine::Arguments),
     /// Look at where a pipeline stands, begin anew, or begin at another place.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::run(arguments, &cli.global),
         Command::Schema(arguments) => schema::run(arguments, &cli.global),
         Command::Conflicts(arguments) => conflicts::run(arguments, &cli.global),
+        Command::Waiting(arguments) => waiting::run(arguments, &cli.global),
         Command::Quarantine(arguments) => quarantine::run(arguments, &cli.global),
         Command::Positions(arguments) => positions::run(arguments, &cli.global),
     };

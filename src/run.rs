@@ -372,6 +372,7 @@ impl Running {
             keeps_positions: false,
             fenced: false,
             held: None,
+            room: None,
             commands,
             notices,
         };

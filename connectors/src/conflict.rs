@@ -24,7 +24,7 @@ pub use canonical::{Number, canonical_json, same_json};
 pub use file::{HistoryFile, read_history_file};
 pub use hash::hash_column;
 pub use image::{read_assignments, read_images, write_image, write_key};
-pub use kept_change::{read_change, write_change};
+pub use kept_change::{read_change, write_change, write_change_and_record};
 pub use key_filter::KeyFilter;
 pub use kind::{ConflictCounts, ConflictType};
 pub use policy::{

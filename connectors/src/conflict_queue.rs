@@ -13,6 +13,7 @@ use crate::conflict::{
     ConflictCount, ConflictRecord, KeyFilter, QueueEntry, Resolution, Resolved, Resolvers,
 };
 use crate::error::Result;
+use crate::waiting::WaitingChange;
 
 pub use crate::explanation::Explanation;
 
@@ -64,6 +65,12 @@ pub trait ConflictQueue: Send {
         resolution: &Resolution,
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Resolved>;
+
+    /// Changes that wait for rows that foreign keys need (R21), the oldest first.
+    ///
+    /// # Errors
+    /// As [`ConflictQueue::entries`].
+    async fn waiting(&mut self, limit: usize) -> Result<Vec<WaitingChange>>;
 
     /// What would become of one change of `source` now, and why: decided as a write would decide it by
     /// a resolver, and not written. `changes` holds that change alone.

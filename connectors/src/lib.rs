@@ -28,6 +28,7 @@ pub mod source;
 pub mod sql;
 pub mod sqlite;
 mod text;
+pub mod waiting;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -39,6 +39,8 @@ pub struct Write {
     /// left no change. An incarnation is kept beside its position; one that is absent leaves what is
     /// kept.
     pub spans: Vec<Span>,
+    /// Changes of [`Outcome::expired`] that are in the quarantine by now: the sink forgets them.
+    pub taken: Vec<i64>,
 }
 
 impl Write {
@@ -53,7 +55,8 @@ impl Write {
     }
 }
 
-/// What became of every change of a write (R17): `written + superseded + kept` is their number.
+/// What became of every change of a write (R17): `written + superseded + kept + waiting` is their
+/// number, and that of the changes that were released beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Applied to the target, deletes of missing rows among them.
@@ -67,8 +70,32 @@ pub struct Outcome {
     pub left_out: u64,
     /// Waiting for a person (C9), the changes behind an open conflict among them; a part of `kept`.
     pub queued: u64,
+    /// Came to wait for a row that a foreign key needs (R21), those behind such a change among them.
+    pub waiting: u64,
+    /// Waited for such a row, which is there now: they are counted as written, superseded or kept too.
+    pub released: u64,
+    /// How many changes of the sink wait after the write.
+    pub room: u64,
+    /// Changes that waited too long, or that the target refuses now that their row is there. They go to
+    /// the quarantine, and the sink keeps them until it is told so ([`Write::taken`]).
+    pub expired: Vec<Expired>,
     /// Conflicts by type, whoever won.
     pub conflicts: ConflictCounts,
+}
+
+/// A change that waited in vain (R21).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// The target's number of the change.
+    pub id: i64,
+    /// The change with its record, as [`crate::conflict::write_change_and_record`] writes it.
+    pub change: String,
+    /// Why it is refused.
+    pub rule: String,
+    /// The column, where there is one.
+    pub field: Option<String>,
+    /// The reason, for a person.
+    pub reason: String,
 }
 
 impl std::ops::AddAssign<&Outcome> for Outcome {
@@ -78,6 +105,10 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.kept += other.kept;
         self.left_out += other.left_out;
         self.queued += other.queued;
+        self.waiting += other.waiting;
+        self.released += other.released;
+        self.room = self.room.max(other.room);
+        self.expired.extend_from_slice(&other.expired);
         self.conflicts += &other.conflicts;
     }
 }

@@ -55,6 +55,7 @@ pub mod metadata;
 pub mod types;
 pub(crate) mod undeclared;
 pub mod version;
+pub(crate) mod waiting_room;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -100,9 +101,39 @@ pub struct Options {
     /// What a truncate does.
     #[serde(default)]
     pub truncate: TruncateMode,
+    /// How long a change waits for a row that a foreign key needs (R21).
+    #[serde(default)]
+    pub waiting: WaitingConfig,
     /// Who wins when source and target disagree.
     #[serde(default)]
     pub conflict: ConflictPolicy,
+}
+
+/// `[sinks.NAME.waiting]`: changes that come before the row that a foreign key of their table needs. They
+/// wait in the target, in their order, and later changes of their keys wait behind them.
+///
+/// ```toml
+/// [sinks.billing.waiting]
+/// timeout     = "1h"
+/// changes_max = 100000
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WaitingConfig {
+    /// How long a change waits before it goes to the quarantine: `"10m"`, `"1h"`, `"2d"`. `"0s"`: not at
+    /// all.
+    pub timeout: String,
+    /// How many changes of a sink may wait; more go to the quarantine at once.
+    pub changes_max: u64,
+}
+
+impl Default for WaitingConfig {
+    fn default() -> Self {
+        Self {
+            timeout: "1h".to_owned(),
+            changes_max: 100_000,
+        }
+    }
 }
 
 impl Options {
@@ -138,6 +169,7 @@ impl Default for Options {
             soft_delete_column: default_soft_delete_column(),
             evolution: Evolution::default(),
             truncate: TruncateMode::default(),
+            waiting: WaitingConfig::default(),
             conflict: ConflictPolicy::default(),
         }
     }

@@ -54,7 +54,7 @@ enum ConflictsCommand {
 
 /// The pipeline files whose conflicts the command shows.
 #[derive(Debug, Args)]
-struct Files {
+pub(super) struct Files {
     /// Pipeline files, or folders with pipeline files (`*.toml`). Default: the folder `pipelines`.
     #[arg(value_name = "FILE|DIR")]
     files: Vec<PathBuf>,
@@ -85,14 +85,14 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
 }
 
 /// The rows that the sinks returned, and the exit code so far.
-struct Found<T> {
-    rows: Vec<T>,
+pub(super) struct Found<T> {
+    pub(super) rows: Vec<T>,
     exit: Exit,
 }
 
 impl<T> Found<T> {
     /// The exit code after the output was printed with the result `printed`.
-    fn exit(&self, printed: Exit) -> Exit {
+    pub(super) fn exit(&self, printed: Exit) -> Exit {
         worse(self.exit, printed)
     }
 }
@@ -113,7 +113,7 @@ impl Files {
     }
 
     /// Queries the conflict queue of every database sink, in the order of the files.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         global: &Global,
         ask: impl AsyncFn(&mut dyn ConflictQueue) -> syncline_connectors::error::Result<Vec<T>>,

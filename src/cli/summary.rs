@@ -63,7 +63,7 @@ pub(crate) fn quarantined(summaries: &[Summary]) -> String {
 fn add_sink(text: &mut String, sink: &SinkSummary) {
     let balance = &sink.balance;
     line(text, format_args!("  sink {}", sink.sink));
-    let rows = [
+    let mut rows = vec![
         ("in", balance.entered),
         ("written", balance.written),
         ("superseded", balance.superseded),
@@ -72,8 +72,11 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
         ("quarantined", balance.quarantined),
         ("in flight", balance.in_flight),
     ];
-    for (name, count) in rows {
-        line(text, format_args!("    {name:<12} {:>14}", grouped(count)));
+    if balance.waiting > 0 {
+        rows.insert(5, ("waiting", balance.waiting));
+    }
+    for (name, count) in &rows {
+        line(text, format_args!("    {name:<12} {:>14}", grouped(*count)));
     }
     let sum = rows[1..]
         .iter()
@@ -105,6 +108,14 @@ fn add_sink(text: &mut String, sink: &SinkSummary) {
             kinds.join(", ")
         ),
     );
+    if balance.waiting > 0 {
+        line(
+            text,
+            format_args!(
+                "    waiting for rows that foreign keys need: `syncline waiting list` shows which"
+            ),
+        );
+    }
     if balance.queued > 0 {
         line(
             text,
@@ -223,6 +234,7 @@ mod tests {
             kept: 900,
             left_out: 0,
             queued: 0,
+            waiting: 0,
             quarantined: 100,
             in_flight: 0,
             warned: 3,

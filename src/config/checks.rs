@@ -37,6 +37,11 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
     };
     problems.extend(check_conflict(&options.conflict));
     problems.extend(config.check());
+    if duration_us("timeout", &options.waiting.timeout).is_err() {
+        let help = "write for example \"10m\", \"1h\" or \"2d\"; \"0s\" lets nothing wait";
+        let problem = Problem::new(&["waiting", "timeout"], "not a duration");
+        problems.push(problem.help(help));
+    }
     if options.key.as_ref().is_some_and(Vec::is_empty) {
         let message = "no column is named: leave `key` out to take the key that the changes carry";
         problems.push(Problem::new(&["key"], message));

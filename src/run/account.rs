@@ -1,11 +1,11 @@
 //! The account of one sink of one pipeline: every change is counted in exactly one place (R17).
 //!
-//! `in = written + superseded + filtered + kept + quarantined + in flight`, at all times. A change
+//! `in = written + superseded + filtered + kept + waiting + quarantined + in flight`, at all times. A change
 //! that comes again after a restart or a fence is first removed from the account, so it counts
 //! once.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -52,6 +52,8 @@ pub struct Account {
     kept: AtomicU64,
     left_out: AtomicU64,
     queued: AtomicU64,
+    /// Net: a change that an earlier run left waiting, or another process, is released here too.
+    waiting: AtomicI64,
     quarantined: AtomicU64,
     in_flight: AtomicU64,
     warned: AtomicU64,
@@ -86,6 +88,8 @@ pub struct Balance {
     pub left_out: u64,
     /// Waiting for a person's decision; a part of `kept`.
     pub queued: u64,
+    /// Waiting in the target for a row that a foreign key needs (R21).
+    pub waiting: u64,
     /// Written to the quarantine.
     pub quarantined: u64,
     /// Not finished.
@@ -110,6 +114,7 @@ impl Balance {
                 + self.superseded
                 + self.filtered
                 + self.kept
+                + self.waiting
                 + self.quarantined
                 + self.in_flight
     }
@@ -127,6 +132,7 @@ impl Default for Account {
             kept: AtomicU64::default(),
             left_out: AtomicU64::default(),
             queued: AtomicU64::default(),
+            waiting: AtomicI64::default(),
             quarantined: AtomicU64::default(),
             in_flight: AtomicU64::default(),
             warned: AtomicU64::default(),
@@ -164,7 +170,9 @@ impl Account {
     pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
         let quarantined = tally.quarantined + refused;
         let superseded = tally.superseded + outcome.superseded;
-        let done = outcome.written + superseded + tally.filtered + outcome.kept + quarantined;
+        let counted = outcome.written + superseded + tally.filtered + outcome.kept + quarantined;
+        // What was released had left before.
+        let done = (counted + outcome.waiting).saturating_sub(outcome.released);
         self.written.fetch_add(outcome.written, Relaxed);
         self.superseded.fetch_add(superseded, Relaxed);
         self.filtered.fetch_add(tally.filtered, Relaxed);
@@ -172,6 +180,8 @@ impl Account {
         self.kept.fetch_add(outcome.kept, Relaxed);
         self.left_out.fetch_add(outcome.left_out, Relaxed);
         self.queued.fetch_add(outcome.queued, Relaxed);
+        let waiting = outcome.waiting as i64 - outcome.released as i64;
+        self.waiting.fetch_add(waiting, Relaxed);
         self.quarantined.fetch_add(quarantined, Relaxed);
         self.warned.fetch_add(tally.warned, Relaxed);
         self.in_flight.fetch_sub(done, Relaxed);
@@ -185,11 +195,20 @@ impl Account {
         let _ = finished.latency_us.record_n(micros, done);
     }
 
+    /// Records changes that waited in vain and are in the quarantine now.
+    pub(crate) fn expire(&self, count: u64) {
+        self.waiting.fetch_sub(count as i64, Relaxed);
+        self.quarantined.fetch_add(count, Relaxed);
+    }
+
     /// The current account.
     pub fn balance(&self) -> Balance {
         let finished = self.finished.lock().expect("no holder of this lock panics");
+        let waiting = self.waiting.load(Relaxed);
         Balance {
-            entered: self.entered.load(Relaxed),
+            // What an earlier run or another process left waiting enters when it is released here.
+            entered: self.entered.load(Relaxed) + waiting.min(0).unsigned_abs(),
+            waiting: waiting.max(0) as u64,
             written: self.written.load(Relaxed),
             superseded: self.superseded.load(Relaxed),
             filtered: self.filtered.load(Relaxed),
@@ -232,9 +251,7 @@ mod tests {
             written: 3,
             superseded: 1,
             kept: 1,
-            left_out: 0,
-            queued: 0,
-            conflicts: ConflictCounts::default(),
+            ..Outcome::default()
         };
         account.finish(&tally, &outcome, 1, Duration::from_millis(5));
         let balance = account.balance();

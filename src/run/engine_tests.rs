@@ -314,6 +314,7 @@ async fn process(
             keeps_positions: false,
             fenced: false,
             held: None,
+            room: None,
             commands,
             notices,
         });

@@ -207,6 +207,7 @@ impl Lane {
             let write = Write {
                 changes,
                 spans: spans.clone(),
+                taken: Vec::new(),
             };
             let delivery = Delivery {
                 number,

@@ -12,6 +12,7 @@
 //! have to be in the quarantine, and they are withdrawn where the changes are not acknowledged.
 
 mod message;
+mod room;
 
 pub(crate) use self::message::{Command, Delivery, Notice};
 use std::sync::Arc;
@@ -35,6 +36,8 @@ use crate::run::status::Status;
 pub(crate) const DELIVERIES_MAX: usize = 16;
 /// How often a writer looks whether a trial has ended.
 const TRIAL_POLL: Duration = Duration::from_millis(50);
+/// How often it is looked whether a change that waits for another row can be written now.
+const ROOM_POLL: Duration = Duration::from_secs(1);
 
 /// The task that writes; see the module docs.
 pub(crate) struct Writer {
@@ -53,6 +56,8 @@ pub(crate) struct Writer {
     pub(crate) fenced: bool,
     /// What is being written, or waits for the end of a trial.
     pub(crate) held: Option<Held>,
+    /// How many changes of the sink wait for other rows (R21); `None` until it was asked.
+    pub(crate) room: Option<u64>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) notices: mpsc::Sender<Notice>,
 }
@@ -62,6 +67,8 @@ enum Wake {
     Command(Command),
     /// A trial may have ended.
     Trial,
+    /// A change that waits for another row may be written now.
+    Room,
     /// The lane hung up.
     End,
 }
@@ -77,6 +84,7 @@ impl Writer {
             let served = match self.wake().await {
                 Wake::End => break,
                 Wake::Trial => self.decide().await,
+                Wake::Room => self.release().await,
                 Wake::Command(Command::Deliver(delivery)) => self.deliver(delivery).await,
                 Wake::Command(Command::Positions(reply)) => {
                     self.give_back().await;
@@ -99,7 +107,11 @@ impl Writer {
                 }
                 Wake::Command(Command::Conclude(reply)) => {
                     answer = Some(reply);
-                    self.conclude().await
+                    match self.conclude().await {
+                        // What the other lanes brought may be what is waited for.
+                        Ok(()) if self.keeps_positions => self.release().await,
+                        concluded => concluded,
+                    }
                 }
             };
             if let Err(error) = served {
@@ -123,16 +135,18 @@ impl Writer {
 
     async fn wake(&mut self) -> Wake {
         let on_trial = self.held.is_some();
+        let looks = self.keeps_positions && self.room != Some(0);
         let poll = async {
             match on_trial {
                 true => tokio::time::sleep(TRIAL_POLL).await,
+                false if looks => tokio::time::sleep(ROOM_POLL).await,
                 false => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
             command = self.commands.recv() => command.map_or(Wake::End, Wake::Command),
-            () = poll => Wake::Trial,
+            () = poll => if on_trial { Wake::Trial } else { Wake::Room },
         }
     }
 
@@ -152,8 +166,8 @@ impl Writer {
     /// A sink that keeps no positions is told here what to skip, for as long as this process runs.
     async fn remember(&mut self, spans: Vec<Span>) -> Result<()> {
         let write = Write {
-            changes: Vec::new(),
             spans,
+            ..Write::default()
         };
         if self.keeps_positions {
             self.sink.write(&write).await?;
@@ -238,7 +252,10 @@ impl Writer {
             }
             held.in_doubt = true;
             match self.sink.write(&held.write).await {
-                Ok(outcome) => self.finish(&outcome).await,
+                Ok(outcome) => {
+                    self.finish(&outcome).await;
+                    self.expire(outcome).await?;
+                }
                 Err(Error::Rejected(rejected)) if rejected.is_empty() => {
                     return Err(Error::configuration(format!(
                         "sink {} refused a write without naming a change",

@@ -109,6 +109,7 @@ fn kept(dialect: &'static Dialect, sink: &str) -> Vec<String> {
         counts: true,
         queue: true,
         shadow: false,
+        waiting_room: false,
     };
     let key = |column: &str| CountKey {
         partition: "crm.clients/3".to_owned(),

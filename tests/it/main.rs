@@ -27,4 +27,5 @@ mod shape;
 mod structure;
 mod two_way;
 mod types;
+mod waiting;
 mod whole_database;

@@ -328,6 +328,7 @@ impl Writer {
                 next,
                 incarnation: None,
             }],
+            taken: Vec::new(),
         };
         loop {
             match self.sink.write(&write).await {

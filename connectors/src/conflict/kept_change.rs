@@ -2,8 +2,8 @@
 //! person (C9).
 //!
 //! The text is Base64 of: a version byte, the length of a JSON header, the header, and an Arrow IPC
-//! stream with the row after and, if there is one, the row before. The raw record is not stored; an
-//! entry shows its rows.
+//! stream with the row after and, if there is one, the row before. The raw record is stored where it may
+//! still go to the quarantine; an entry of the conflict queue shows its rows instead.
 //!
 //! A text of a newer version is refused.
 
@@ -43,6 +43,27 @@ struct Head {
     single: bool,
     offset: i64,
     timestamp_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<RawRecord>,
+}
+
+/// The bytes of a record, in Base64.
+#[derive(Debug, Serialize, Deserialize)]
+struct RawRecord {
+    key: Option<String>,
+    value: Option<String>,
+    headers: Option<String>,
+}
+
+impl RawRecord {
+    fn of(records: &Records, index: usize) -> Self {
+        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| BASE64.encode(bytes));
+        Self {
+            key: text(records.key(index)),
+            value: text(records.value(index)),
+            headers: text(records.headers(index)),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,11 +80,24 @@ struct BeforeHead {
     unset: Vec<usize>,
 }
 
-/// The text of the change in row `row`.
+/// The text of the change in row `row`, without its raw record.
 ///
 /// # Errors
 /// `Configuration` if a column has a type that Arrow IPC cannot write.
 pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
+    write(changes, row, None)
+}
+
+/// The text of the change in row `row`, with its raw record.
+///
+/// # Errors
+/// As [`write_change`].
+pub fn write_change_and_record(changes: &Changes, row: usize) -> Result<String> {
+    let record = RawRecord::of(&changes.records, changes.origins[row] as usize);
+    write(changes, row, Some(record))
+}
+
+fn write(changes: &Changes, row: usize, raw: Option<RawRecord>) -> Result<String> {
     let origin = changes.origins[row] as usize;
     let record = &changes.records.entries[origin];
     let place = changes.records.partition(origin);
@@ -98,6 +132,7 @@ pub fn write_change(changes: &Changes, row: usize) -> Result<String> {
         single: place.single,
         offset: record.offset,
         timestamp_ms: record.timestamp_ms,
+        record: raw,
     };
     let write = || -> Result<Vec<u8>, Cause> {
         let head = serde_json::to_vec(&head)?;
@@ -177,7 +212,20 @@ fn read(bytes: &[u8]) -> Result<Changes, Cause> {
         number: head.partition,
     };
     let partition = records.add_partition(&partition, head.single);
-    records.push(partition, head.offset, head.timestamp_ms, None, None, None);
+    let raw = head.record.unwrap_or(RawRecord {
+        key: None,
+        value: None,
+        headers: None,
+    });
+    let bytes = |text: Option<String>| text.map(|text| BASE64.decode(text)).transpose();
+    records.push(
+        partition,
+        head.offset,
+        head.timestamp_ms,
+        bytes(raw.key)?.as_deref(),
+        bytes(raw.value)?.as_deref(),
+        bytes(raw.headers)?.as_deref(),
+    );
     Ok(Changes {
         table: Arc::new(Table {
             topic: head.table.topic.into(),

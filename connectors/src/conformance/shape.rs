@@ -180,6 +180,7 @@ async fn deliver(
                 incarnation: None,
                 next: (first + count) as i64,
             }],
+            taken: Vec::new(),
         };
         match sink.write(&write).await {
             Ok(outcome) => return Ok((outcome, refused)),

@@ -103,6 +103,7 @@ impl Writer {
                 next,
                 incarnation: None,
             }],
+            taken: Vec::new(),
         };
         let outcome = self.sink.write(&write).await?;
         self.position = Some(next);
@@ -211,6 +212,7 @@ async fn positions_move_by_compare_and_set(database: &dyn TestDatabase) {
     let empty = Write {
         changes: Vec::new(),
         spans: vec![span],
+        taken: Vec::new(),
     };
     assert_eq!(second.sink.write(&empty).await.unwrap(), Outcome::default());
     let held = second.sink.positions().await.unwrap().unwrap();
@@ -333,10 +335,8 @@ fn outcome((result, row): (&Expected, &Row)) -> Outcome {
     Outcome {
         written: u64::from(!stays),
         kept: u64::from(stays),
-        queued: 0,
-        left_out: 0,
-        superseded: 0,
         conflicts,
+        ..Outcome::default()
     }
 }
 

@@ -299,6 +299,7 @@ mod tests {
         let write = Write {
             changes: vec![changes("clients"), changes("notes")],
             spans: Vec::new(),
+            taken: Vec::new(),
         };
         for _ in 0..2 {
             assert_eq!(sink.write(&write).await.unwrap().written, 4);
@@ -318,6 +319,7 @@ mod tests {
             let write = Write {
                 changes: vec![changes(name)],
                 spans: Vec::new(),
+                taken: Vec::new(),
             };
             let error = sink.write(&write).await.unwrap_err();
             assert!(matches!(error, Error::Configuration { .. }), "{name:?}");

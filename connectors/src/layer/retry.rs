@@ -238,6 +238,7 @@ mod tests {
     const NOTHING: Write = Write {
         changes: Vec::new(),
         spans: Vec::new(),
+        taken: Vec::new(),
     };
 
     struct Bench {

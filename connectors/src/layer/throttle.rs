@@ -129,6 +129,7 @@ mod tests {
         Write {
             changes: vec![changes],
             spans: Vec::new(),
+            taken: Vec::new(),
         }
     }
 

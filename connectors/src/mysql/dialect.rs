@@ -51,6 +51,17 @@ pub static MYSQL: Dialect = Dialect {
             "CAST((SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {table} AND COLUMN_NAME = {column}) AS char)"
         )
     },
+    foreign_keys: |schema, table| {
+        let schema = schema.map(literal);
+        Ok(format!(
+            "SELECT CAST(CONSTRAINT_NAME AS char), CAST(COLUMN_NAME AS char), CAST(REFERENCED_TABLE_SCHEMA AS char), \
+             CAST(REFERENCED_TABLE_NAME AS char), CAST(REFERENCED_COLUMN_NAME AS char) \
+             FROM information_schema.KEY_COLUMN_USAGE WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} \
+             AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY CONSTRAINT_NAME, ORDINAL_POSITION",
+            schema.as_deref().unwrap_or("DATABASE()"),
+            literal(table)
+        ))
+    },
     own_tables: OwnTables {
         // An index holds too little for so many texts: what is unique is their digest.
         primary_key: |columns| {

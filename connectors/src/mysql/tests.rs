@@ -92,6 +92,7 @@ impl Writer {
                 next,
                 incarnation: None,
             }],
+            taken: Vec::new(),
         };
         let outcome = self.sink.write(&write).await?;
         self.position = Some(next);

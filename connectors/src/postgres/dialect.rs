@@ -49,6 +49,21 @@ pub static POSTGRES: Dialect = Dialect {
             "(SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass({table}) AND attname = {column} AND NOT attisdropped)::text"
         )
     },
+    foreign_keys: |schema, table| {
+        let target = Target {
+            schema: schema.map(str::to_owned),
+            name: table.to_owned(),
+        };
+        Ok(format!(
+            "SELECT c.oid::text, a.attname::text, n.nspname::text, p.relname::text, b.attname::text \
+             FROM pg_constraint AS c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY AS k (own, other, at) \
+             JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = k.own \
+             JOIN pg_attribute AS b ON b.attrelid = c.confrelid AND b.attnum = k.other \
+             JOIN pg_class AS p ON p.oid = c.confrelid JOIN pg_namespace AS n ON n.oid = p.relnamespace \
+             WHERE c.contype = 'f' AND c.conrelid = to_regclass({}) ORDER BY c.oid, k.at",
+            literal(&target.quoted(&POSTGRES)?)
+        ))
+    },
     own_tables: OwnTables {
         primary_key: |columns| format!("PRIMARY KEY ({columns})"),
         indexes_inside: false,

@@ -148,6 +148,7 @@ fn write(changes: Vec<Changes>, from: Option<i64>, next: i64) -> Write {
             next,
             incarnation: None,
         }],
+        taken: Vec::new(),
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::Array as _;
 
 use crate::change::Changes;
-use crate::error::{Error, RejectedChange};
+use crate::error::Error;
 use crate::record::Records;
 use crate::sink::Outcome;
 use crate::sql::Options;
@@ -35,14 +35,14 @@ use crate::text::write_text;
 type Numbers = Vec<usize>;
 
 /// The changes of all slices in the order of the source, whatever their table.
-struct Order<'a> {
+pub(crate) struct Order<'a> {
     slices: &'a [ChangeSlice],
     /// The slice of each change, and its index in it.
     changes: Vec<(usize, usize)>,
 }
 
 impl<'a> Order<'a> {
-    fn of(slices: &'a [ChangeSlice]) -> Self {
+    pub(crate) fn of(slices: &'a [ChangeSlice]) -> Self {
         let sources: Vec<*const Records> = slices
             .iter()
             .map(|slice| Arc::as_ptr(&slice.changes.records))
@@ -62,8 +62,24 @@ impl<'a> Order<'a> {
         Self { slices, changes }
     }
 
+    /// How many changes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// The slice of the change of this number, and its index in it.
+    pub(crate) fn slice(&self, number: usize) -> (&'a ChangeSlice, usize) {
+        let (slice, index) = self.changes[number];
+        (&self.slices[slice], index)
+    }
+
+    /// The number of the slice of the change of this number.
+    pub(crate) fn slice_number(&self, number: usize) -> usize {
+        self.changes[number].0
+    }
+
     /// The batch and the row of the change of this number.
-    fn change_index(&self, number: usize) -> (usize, usize) {
+    pub(crate) fn change_index(&self, number: usize) -> (usize, usize) {
         let (slice, index) = self.changes[number];
         let slice = &self.slices[slice];
         (slice.batch, slice.rows.of(index))
@@ -86,13 +102,7 @@ impl<'a> Order<'a> {
         }
         let taken = indices.into_iter().map(|(slice, mut indices)| {
             indices.sort_unstable();
-            let slice = &self.slices[slice];
-            let rows: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
-            Ok(ChangeSlice {
-                batch: slice.batch,
-                rows: slice.rows.pick(&indices),
-                changes: slice.changes.take(&rows).map_err(Error::configuration)?,
-            })
+            self.slices[slice].take(&indices)
         });
         taken.collect()
     }
@@ -102,29 +112,33 @@ impl<'a> Order<'a> {
 type Key = (Target, Vec<u8>);
 
 /// What became of the changes.
-pub(crate) enum Found {
-    /// These cannot be written.
-    Culprits(Vec<RejectedChange>),
-    /// Each was accepted after the others: they are applied, and not committed.
-    Applied(Outcome),
+pub(crate) struct Tried {
+    /// Of those that were accepted: they are applied, and not committed.
+    pub(crate) outcome: Outcome,
+    /// Those that cannot be written, by their numbers, ascending.
+    pub(crate) culprits: Vec<(usize, Refused)>,
 }
 
-/// Tries the changes of a write whose transaction is open.
+/// Tries the changes of these numbers, in the open transaction.
 ///
 /// # Errors
 /// Where it fails for another reason than a change.
 pub(crate) async fn bisect<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
-    slices: &[ChangeSlice],
-) -> Result<Found, Failure> {
-    let order = Order::of(slices);
+    order: &Order<'_>,
+    numbers: Vec<usize>,
+) -> Result<Tried, Failure> {
+    let tried: HashSet<usize> = numbers.iter().copied().collect();
     let mut outcome = Outcome::default();
     let mut culprits: Vec<(usize, Refused)> = Vec::new();
     let mut by_order: Vec<(usize, Refused)> = Vec::new();
-    let mut stack: Vec<Numbers> = vec![(0..order.changes.len()).collect()];
+    let mut stack: Vec<Numbers> = match numbers.is_empty() {
+        true => Vec::new(),
+        false => vec![numbers],
+    };
     while let Some(mut numbers) = stack.pop() {
-        match attempt(session, options, &order, &numbers).await? {
+        match attempt(session, options, order, &numbers).await? {
             Ok(done) => outcome += &done,
             Err(Refusal::Rows(rows)) if rows.iter().all(|(_, row)| row.cause == Cause::Values) => {
                 let refused: HashSet<usize> = rows.iter().map(|(number, _)| *number).collect();
@@ -148,14 +162,14 @@ pub(crate) async fn bisect<C: Bulk>(
     let later = if by_order.is_empty() {
         HashMap::new()
     } else {
-        last_by_key(options, &order, &refused)?
+        last_by_key(options, order, &tried, &refused)?
     };
     for (number, why) in by_order {
         if later.get(&number).is_some_and(|last| *last > number) {
             culprits.push((number, why));
             continue;
         }
-        match attempt(session, options, &order, &[number]).await? {
+        match attempt(session, options, order, &[number]).await? {
             Ok(done) => {
                 refused.remove(&number);
                 outcome += &done;
@@ -163,21 +177,15 @@ pub(crate) async fn bisect<C: Bulk>(
             Err(refusal) => culprits.push((number, refusal.into_first())),
         }
     }
-    if culprits.is_empty() {
-        return Ok(Found::Applied(outcome));
-    }
     culprits.sort_by_key(|(number, _)| *number);
-    let culprits = culprits.into_iter().map(|(number, refused)| {
-        let (batch, row) = order.change_index(number);
-        refused.of_change(batch, row)
-    });
-    Ok(Found::Culprits(culprits.collect()))
+    Ok(Tried { outcome, culprits })
 }
 
 /// For every refused change the last accepted one of its key, by their numbers.
 fn last_by_key(
     options: &Options,
     order: &Order<'_>,
+    tried: &HashSet<usize>,
     refused: &HashSet<usize>,
 ) -> Result<HashMap<usize, usize>, Error> {
     let slices = order.slices.iter();
@@ -189,7 +197,8 @@ fn last_by_key(
         .collect::<Result<_, Error>>()?;
     let mut last: HashMap<Key, usize> = HashMap::new();
     let mut behind: Vec<(usize, Key)> = Vec::new();
-    for (number, &(slice, index)) in order.changes.iter().enumerate() {
+    let changes = order.changes.iter().enumerate();
+    for (number, &(slice, index)) in changes.filter(|(number, _)| tried.contains(number)) {
         let (target, columns) = &keys[slice];
         let key = (
             target.clone(),

@@ -67,6 +67,9 @@ pub struct Dialect {
     pub(crate) count_of_table: fn(schema: Option<&str>, table: &str) -> Result<String>,
     /// The same of a column of a table in the default schema.
     pub(crate) count_of_column: fn(table: &str, column: &str) -> String,
+    /// Asks for the foreign keys of a table: name, column, schema and name of the referenced table, column
+    /// there; those of one key in their order.
+    pub(crate) foreign_keys: fn(schema: Option<&str>, table: &str) -> Result<String>,
     /// How Syncline's own tables are made.
     pub(crate) own_tables: OwnTables,
 }

@@ -16,6 +16,7 @@ mod history;
 mod queue;
 mod shadow;
 mod tables;
+mod waiting_room;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ pub(crate) use self::history::read_record;
 pub use self::queue::Waiting;
 pub(crate) use self::queue::read_entry;
 pub use self::tables::Tables;
+pub use self::waiting_room::WaitingHead;
+pub(crate) use self::waiting_room::{read_head, read_waiting_change};
 use super::dialect::Dialect;
 use super::identifier::{literal, quote};
 use crate::error::{Error, Result};
@@ -40,6 +43,9 @@ pub const QUEUE_TABLE: &str = "_syncline_conflict_queue";
 
 /// The changes that wait behind an open conflict of their key.
 pub const WAITING_TABLE: &str = "_syncline_conflict_waiting";
+
+/// Changes that wait for a row that a foreign key needs (R21).
+pub const WAITING_ROOM_TABLE: &str = "_syncline_waiting";
 
 /// The source's last images.
 pub const SHADOW_TABLE: &str = "_syncline_shadow";

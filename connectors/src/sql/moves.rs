@@ -294,7 +294,7 @@ pub(crate) async fn prepare<C: Bulk>(
 /// The changes with the target's types for columns that no schema declares (R19), those among them that
 /// no change carries: a column that only ever was unavailable has no type of its own. `None` where some
 /// of the changes do not fit, which the plan of the write refuses.
-async fn typed<C: Bulk>(
+pub(crate) async fn typed<C: Bulk>(
     session: &mut SqlSession<C>,
     options: &Options,
     target: &Target,

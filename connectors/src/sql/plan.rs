@@ -63,6 +63,19 @@ impl RowNumbers {
 }
 
 impl ChangeSlice {
+    /// Those of its changes at `indices`, which ascend.
+    ///
+    /// # Errors
+    /// Where Arrow cannot take from a column.
+    pub(crate) fn take(&self, indices: &[usize]) -> Result<Self, Error> {
+        let rows: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
+        Ok(Self {
+            batch: self.batch,
+            rows: self.rows.pick(indices),
+            changes: self.changes.take(&rows).map_err(Error::configuration)?,
+        })
+    }
+
     /// All batches, whole.
     ///
     /// # Errors

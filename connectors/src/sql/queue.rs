@@ -22,9 +22,11 @@ use crate::sql::explain::explain;
 use crate::sql::failure::Failure;
 use crate::sql::manual::resolve;
 use crate::sql::metadata::{
-    CONFLICTS_TABLE, COUNTS_TABLE, MetadataTables, QUEUE_TABLE, Row, read_entry, read_record,
+    CONFLICTS_TABLE, COUNTS_TABLE, MetadataTables, QUEUE_TABLE, Row, WAITING_ROOM_TABLE,
+    read_entry, read_record, read_waiting_change,
 };
 use crate::sql::target::Target;
+use crate::waiting::WaitingChange;
 
 /// Opens the conflict queue of the sink `sink` of `pipeline`.
 ///
@@ -141,6 +143,12 @@ impl<C: Bulk> ConflictQueue for SqlQueue<C> {
     ) -> Result<Resolved> {
         let identity = self.identity("");
         resolve::<C>(&self.settings, identity, id, resolution, resolvers).await
+    }
+
+    async fn waiting(&mut self, limit: usize) -> Result<Vec<WaitingChange>> {
+        let sql = self.metadata.list_waiting(limit);
+        self.read(WAITING_ROOM_TABLE, &sql, read_waiting_change)
+            .await
     }
 
     async fn explain(

@@ -10,9 +10,11 @@ use crate::sql::bulk::Tables;
 use crate::sql::conflict_log::ConflictLog;
 use crate::sql::connection::{Purpose, Settings};
 use crate::sql::failure::Failure;
-use crate::sql::metadata::{QUEUE_TABLE, Row};
+use crate::sql::metadata::{QUEUE_TABLE, Row, Tables as MetadataSet};
 use crate::sql::prepared::PreparedTables;
 use crate::sql::target::Target;
+use crate::sql::waiting_room::foreign_key::ForeignKey;
+use crate::sql::waiting_room::state::WaitingRoom;
 
 /// See the module docs.
 pub(crate) struct SqlSession<C: Tables> {
@@ -22,6 +24,7 @@ pub(crate) struct SqlSession<C: Tables> {
     /// Who decides what no statement can.
     pub(crate) resolvers: Arc<dyn Resolvers>,
     pub(crate) conflict_log: ConflictLog,
+    pub(crate) waiting_room: WaitingRoom,
     pub(super) tables: PreparedTables<C::Table>,
 }
 
@@ -36,17 +39,19 @@ impl<C: Tables> SqlSession<C> {
         resolvers: &Arc<dyn Resolvers>,
         purpose: Purpose,
     ) -> Result<Self> {
-        let policy = settings.options().conflict;
+        let options = settings.options();
+        let policy = &options.conflict;
         let now_ms = chrono::Utc::now().timestamp_millis();
         let conflict_log = match purpose {
-            Purpose::Write => ConflictLog::new(C::DIALECT, identity, &policy, now_ms)?,
-            Purpose::ReadOnly => ConflictLog::read_only(C::DIALECT, identity, &policy)?,
+            Purpose::Write => ConflictLog::new(C::DIALECT, identity, policy, now_ms)?,
+            Purpose::ReadOnly => ConflictLog::read_only(C::DIALECT, identity, policy)?,
         };
         let mut session = Self {
             connection: C::open(settings, identity, purpose).await?,
             identity: identity.clone(),
             resolvers: resolvers.clone(),
             conflict_log,
+            waiting_room: WaitingRoom::new(&options.waiting)?,
             tables: PreparedTables::default(),
         };
         if purpose == Purpose::Write {
@@ -62,7 +67,10 @@ impl<C: Tables> SqlSession<C> {
     /// Creates the metadata tables that do not exist, and checks whether a conflict is open. Where all of
     /// them exist, it runs no DDL and takes no lock.
     async fn create_own_tables(&mut self) -> Result<(), Failure> {
-        let tables = self.conflict_log.tables();
+        let tables = MetadataSet {
+            waiting_room: self.waiting_room.is_on(),
+            ..self.conflict_log.tables()
+        };
         let mut all_exist = true;
         for name in tables.names() {
             all_exist = all_exist && self.exists(name).await?;
@@ -79,7 +87,7 @@ impl<C: Tables> SqlSession<C> {
             let open = self.connection.query(&format!("{open} LIMIT 1")).await?;
             self.conflict_log.may_wait = !open.is_empty();
         }
-        Ok(())
+        self.count_waiting().await
     }
 
     /// Whether one of Syncline's own tables is there.
@@ -116,6 +124,42 @@ impl<C: Tables> SqlSession<C> {
         if C::PREPARES_INSIDE {
             self.tables.clear();
         }
+        self.waiting_room.forget();
         self.connection.roll_back().await
+    }
+
+    /// Counts what waits.
+    pub(crate) async fn count_waiting(&mut self) -> Result<(), Failure> {
+        if self.waiting_room.is_on() {
+            let count = self.conflict_log.metadata.count_waiting();
+            let rows = self.connection.query(&count).await?;
+            let count = rows.first().and_then(|row| row.first().cloned().flatten());
+            self.waiting_room.count = count.and_then(|count| count.parse().ok());
+        }
+        Ok(())
+    }
+
+    /// Forgets changes that are in the quarantine.
+    pub(crate) async fn forget_waiting(&mut self, taken: &[i64]) -> Result<(), Failure> {
+        let remove = self.conflict_log.metadata.remove_waiting(taken);
+        self.execute_all(&remove).await?;
+        self.waiting_room.remove(taken.len());
+        Ok(())
+    }
+
+    /// The foreign keys of a table, as they were when it was first asked for.
+    pub(crate) async fn foreign_keys(
+        &mut self,
+        target: &Target,
+    ) -> Result<Arc<[ForeignKey]>, Failure> {
+        if let Some(known) = self.waiting_room.references.get(target) {
+            return Ok(known.clone());
+        }
+        let ask = (C::DIALECT.foreign_keys)(target.schema.as_deref(), &target.name)?;
+        let rows = self.connection.query(&ask).await?;
+        let found: Arc<[ForeignKey]> = ForeignKey::read(rows).into();
+        let known = &mut self.waiting_room.references;
+        known.insert(target.clone(), found.clone());
+        Ok(found)
     }
 }

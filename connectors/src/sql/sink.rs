@@ -25,7 +25,6 @@ use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
 use crate::sql::admit::KnownTables;
 use crate::sql::apply::apply;
-use crate::sql::bisect::{Found, bisect};
 use crate::sql::bulk::Bulk;
 use crate::sql::connection::{Connection, Purpose, Settings};
 use crate::sql::failure::{Cause, Failure, rejections};
@@ -150,6 +149,7 @@ impl<C: Bulk> Sink for SqlSink<C> {
             None => read.await,
         };
         let positions = positions.map_err(Failure::into_error)?;
+        session.count_waiting().await.map_err(Failure::into_error)?;
         self.session = Some(session);
         Ok(Some(positions))
     }
@@ -288,16 +288,20 @@ impl<C: Bulk> SqlSink<C> {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
+        session.forget_waiting(&write.taken).await?;
+        let mut held = Outcome::default();
+        slices = session.hold_behind(&options, slices, &mut held).await?;
+        // What was planned held all of them.
+        let early = early.filter(|_| held.waiting == 0);
         if moves {
             slices = moves::complete(session, &self.identity, &options, slices).await?;
         }
         let mut outcome = if in_pieces {
-            match bisect(session, &options, &slices).await? {
-                Found::Applied(outcome) => outcome,
-                Found::Culprits(culprits) => {
-                    return Err(Failure::Error(Error::Rejected(culprits)));
-                }
+            let tried = session.apply_in_pieces(&options, &slices).await?;
+            if !tried.rejected.is_empty() {
+                return Err(Failure::Error(Error::Rejected(tried.rejected)));
             }
+            tried.outcome
         } else {
             let work = match early {
                 Some(work) => work,
@@ -306,6 +310,8 @@ impl<C: Bulk> SqlSink<C> {
             apply(session, &options, &work).await?
         };
         outcome += &admitted.outcome;
+        outcome += &held;
+        session.release(&options, &mut outcome).await?;
         self.in_doubt = Some(InDoubt {
             spans: write.spans.clone(),
             outcome: outcome.clone(),

@@ -47,6 +47,14 @@ pub static SQLITE: Dialect = Dialect {
             "CAST((SELECT count(*) FROM pragma_table_info({table}) WHERE name = {column}) AS text)"
         )
     },
+    foreign_keys: |_, table| {
+        Ok(format!(
+            "SELECT CAST(f.id AS text), f.\"from\", NULL, f.\"table\", coalesce(f.\"to\", \
+             (SELECT i.name FROM pragma_table_info(f.\"table\") AS i WHERE i.pk = f.seq + 1)) \
+             FROM pragma_foreign_key_list({}) AS f ORDER BY f.id, f.seq",
+            literal(table)
+        ))
+    },
     own_tables: OwnTables {
         primary_key: |columns| format!("PRIMARY KEY ({columns})"),
         indexes_inside: false,

@@ -125,6 +125,7 @@ async fn write(config: &SqliteSink, changes: Changes) -> Result<Outcome> {
     let write = Write {
         changes: vec![changes],
         spans: Vec::new(),
+        taken: Vec::new(),
     };
     let outcome = sink.write(&write).await;
     sink.close().await?;
@@ -245,6 +246,7 @@ async fn a_lock_is_an_outage_and_no_database_a_mistake_r16() {
     let write = Write {
         changes: vec![changes(&[row(Operation::Create, 1, "a", 1)], true)],
         spans: Vec::new(),
+        taken: Vec::new(),
     };
     let error = sink.write(&write).await.unwrap_err();
     assert!(

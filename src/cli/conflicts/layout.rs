@@ -31,7 +31,7 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// An instant, in milliseconds since the epoch, as text in UTC.
-pub(super) fn instant(milliseconds: i64) -> String {
+pub(in crate::cli) fn instant(milliseconds: i64) -> String {
     DateTime::from_timestamp_millis(milliseconds).map_or_else(
         || milliseconds.to_string(),
         |instant| instant.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -52,7 +52,7 @@ pub(crate) fn one_line(text: &str) -> String {
 }
 
 /// A key as text: the value of its only column, otherwise the JSON object.
-pub(super) fn key(key: &Json) -> String {
+pub(in crate::cli) fn key(key: &Json) -> String {
     let columns = object(Some(key));
     match columns.iter().next() {
         Some((name, value)) if columns.len() == 1 => one_line(&format!("{name}={}", plain(value))),

@@ -98,6 +98,7 @@ fn check(
             keeps_positions: false,
             fenced: false,
             held: None,
+            room: None,
             commands,
             notices: told,
         };
@@ -116,6 +117,7 @@ fn check(
                         write: Write {
                             changes: Vec::new(),
                             spans: vec![span(from, next)],
+                            taken: Vec::new(),
                         },
                         tally,
                         fetched_at: Instant::now(),

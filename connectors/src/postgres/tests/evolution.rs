@@ -55,6 +55,7 @@ async fn two_lanes_that_evolve_at_once_agree() {
     let other = Write {
         changes: vec![changes.clone()],
         spans: Vec::new(),
+        taken: Vec::new(),
     };
     let (one, two) = tokio::join!(left.write(vec![changes]), right.sink.write(&other));
     assert_eq!((one.written, two.unwrap().written), (1, 1));

@@ -1,7 +1,8 @@
 //! The tables: made where they are not there, never altered.
 
 use super::{
-    CONFLICTS_TABLE, COUNTS_TABLE, Dialect, QUEUE_TABLE, SHADOW_TABLE, WAITING_TABLE, name_of,
+    CONFLICTS_TABLE, COUNTS_TABLE, Dialect, QUEUE_TABLE, SHADOW_TABLE, WAITING_ROOM_TABLE,
+    WAITING_TABLE, name_of,
 };
 use crate::conflict::{ConflictPolicy, HistoryPlace, Strategy};
 
@@ -16,6 +17,8 @@ pub struct Tables {
     pub queue: bool,
     /// The shadow.
     pub shadow: bool,
+    /// The waiting room.
+    pub waiting_room: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,7 @@ impl Tables {
             counts: *policy != ConflictPolicy::default(),
             queue,
             shadow,
+            waiting_room: false,
         }
     }
 
@@ -81,6 +85,7 @@ impl Tables {
             (self.queue, QUEUE),
             (self.queue, WAITING),
             (self.shadow, SHADOW),
+            (self.waiting_room, WAITING_ROOM),
         ];
         all.into_iter()
             .filter_map(|(wanted, table)| wanted.then_some(table))
@@ -273,4 +278,29 @@ const SHADOW: Definition = Definition {
     ],
     primary: &["pipeline", "sink", "target", "key"],
     index: None,
+};
+
+const WAITING_ROOM: Definition = Definition {
+    name: WAITING_ROOM_TABLE,
+    columns: &[
+        ("sequence", Type::Serial, false),
+        ("pipeline", Type::Name, true),
+        ("sink", Type::Name, true),
+        ("source", Type::Name, true),
+        ("target", Type::Name, true),
+        ("key", Type::Name, true),
+        // The row that is waited for; empty behind another change of the key, null where it is not known.
+        ("awaits", Type::Text, false),
+        ("rule", Type::Text, true),
+        ("field", Type::Text, false),
+        ("reason", Type::Text, true),
+        ("since_ms", Type::Bigint, true),
+        ("change", Type::Text, true),
+    ],
+    primary: &[],
+    index: Some(Index {
+        name: "_syncline_waiting_by_key",
+        columns: &["pipeline", "sink", "target", "key", "sequence"],
+        only: None,
+    }),
 };

@@ -18,6 +18,7 @@ const ALL: Tables = Tables {
     counts: true,
     queue: true,
     shadow: true,
+    waiting_room: true,
 };
 
 struct Database(Connection);
@@ -356,6 +357,7 @@ fn a_table_is_made_for_what_the_policy_keeps() {
             counts,
             queue,
             shadow,
+            ..
         } = Tables::of(&policy);
         assert_eq!([history, counts, queue, shadow], expect, "{toml}");
     };
