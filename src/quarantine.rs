@@ -12,14 +12,13 @@ mod topic;
 
 use std::collections::BTreeMap;
 
-use syncline_connectors::error::{Error, Result};
-
 pub(crate) use entry::Verdict;
 pub use entry::{Entry, Payload};
+use file::FileStore;
+use syncline_connectors::error::{Error, Result};
+use topic::TopicStore;
 
 use crate::config::QuarantineConfig;
-use file::FileStore;
-use topic::TopicStore;
 
 /// An open quarantine, shared by the lanes of a pipeline.
 #[derive(Debug)]

@@ -23,30 +23,30 @@ mod thread;
 mod tracker;
 mod writer;
 
-use self::layers::{RetryContext, patient};
-use self::thread::{panicked, start};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_connectors::layer::Breaker;
-use syncline_connectors::record::Positions;
-use syncline_connectors::sink::Identity;
-use syncline_connectors::source::{self, Opening, Purpose};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-
-use crate::conflict;
-use crate::failure::Failure;
-use crate::plan::{Plan, SinkPlan, SourcePlan};
-use crate::quarantine::Quarantine;
 use account::{Account, Balance};
 use chain::Chain;
 use lag::Lag;
 use lane::{Lane, Progress, WriterHandle};
 use refusals::{Refusals, RefusedRule};
 use status::Status;
+use syncline_connectors::layer::Breaker;
+use syncline_connectors::record::Positions;
+use syncline_connectors::sink::Identity;
+use syncline_connectors::source::{self, Opening, Purpose};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use writer::{DELIVERIES_MAX, Writer};
+
+use self::layers::{RetryContext, patient};
+use self::thread::{panicked, start};
+use crate::conflict;
+use crate::failure::Failure;
+use crate::plan::{Plan, SinkPlan, SourcePlan};
+use crate::quarantine::Quarantine;
 
 /// How a plan is run.
 #[derive(Debug, Clone)]

@@ -21,8 +21,6 @@
 
 mod column_type;
 
-pub use self::column_type::{Logical, has_no_kind, is_undeclared, undeclared, without_kind};
-pub(crate) use self::column_type::{is_loose_text, loose_text};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
@@ -30,6 +28,8 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
+pub use self::column_type::{Logical, has_no_kind, is_undeclared, undeclared, without_kind};
+pub(crate) use self::column_type::{is_loose_text, loose_text};
 use crate::record::Records;
 
 /// What happened to a row; Debezium's letters (R1).

@@ -50,24 +50,22 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use client::{LogOnly, Reports};
+pub use producer::{KafkaWriter, OutRecord, read_topic};
+use properties::check_properties;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use reader::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use start::{Start, Timestamp};
+use survey::survey;
+use task::Task;
 
 use crate::error::{Error, Result};
 use crate::format::{Decoding, Format};
 use crate::problem::Problem;
 use crate::record::Partition;
 use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceSettings, Wanted};
-use client::{LogOnly, Reports};
-use reader::Reader;
-use task::Task;
-
-pub use producer::{KafkaWriter, OutRecord, read_topic};
-pub use start::{Start, Timestamp};
-
-use properties::check_properties;
-use survey::survey;
 
 /// A source that reads topics of a Kafka cluster.
 ///

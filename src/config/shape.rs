@@ -8,11 +8,11 @@
 //! `additionalProperties` allows it; and a substituted string is converted where a number or a
 //! boolean is expected.
 
-use self::node::plain;
 use std::ops::Range;
 
 use serde_json::{Map, Value as Json};
 
+use self::node::plain;
 use super::document::{Entry, Node, Text, Value};
 use super::size::{self, ByteSize};
 use crate::function::nearest;

@@ -10,7 +10,6 @@
 
 mod check;
 
-use self::check::Check;
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 
@@ -22,6 +21,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use self::check::Check;
 use super::location::{bytes, offset, split_location};
 use super::nearest::nearest;
 use super::registry::Registry;

@@ -16,10 +16,6 @@
 mod check;
 mod image;
 
-use self::check::check_shape;
-pub(super) use self::check::{
-    check_without_schema, computed_columns, passed_columns, required_columns,
-};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,6 +26,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syncline_connectors::change::{Changes, has_no_kind, is_undeclared, undeclared, without_kind};
 
+use self::check::check_shape;
+pub(super) use self::check::{
+    check_without_schema, computed_columns, passed_columns, required_columns,
+};
 use super::literal::Texts;
 use super::scope::{Scope, Values};
 use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining, unknown};

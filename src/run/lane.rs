@@ -15,7 +15,6 @@
 mod held;
 mod partitions;
 
-use self::held::Held;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, Fetched, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::held::Held;
 use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;

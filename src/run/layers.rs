@@ -1,16 +1,15 @@
 //! The layers around a sink: retry, breaker and throttle, seen in the status.
 
-use super::status::Status;
-use crate::config::Layers;
-use std::hash::DefaultHasher;
-use std::hash::Hash;
-use std::hash::Hasher;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use syncline_connectors::layer::{Breaker, OnStatus};
 use syncline_connectors::layer;
-use syncline_connectors::layer::Breaker;
-use syncline_connectors::layer::OnStatus;
 use syncline_connectors::sink::Sink;
 use tokio::sync::watch;
+
+use crate::config::Layers;
+use super::status::Status;
 
 /// What a sink's layers need of the pipeline around them.
 pub(super) struct RetryContext<'a> {

@@ -1,9 +1,11 @@
 //! The thread of a lane, and what a panic in it becomes.
 
-use super::lane::Lane;
-use crate::failure::Failure;
 use std::panic::AssertUnwindSafe;
+
 use tokio::sync::oneshot;
+
+use crate::failure::Failure;
+use super::lane::Lane;
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
 pub(super) fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {

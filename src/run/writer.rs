@@ -14,7 +14,6 @@
 mod message;
 mod room;
 
-pub(crate) use self::message::{Command, Delivery, Notice};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use syncline_connectors::record::{HeldPositions, Partition, Positions, Span, off
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use tokio::sync::mpsc;
 
+pub(crate) use self::message::{Command, Delivery, Notice};
 use crate::failure::Failure;
 use crate::quarantine::Quarantine;
 use crate::run::account::Account;

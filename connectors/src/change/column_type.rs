@@ -1,10 +1,10 @@
 //! What the type of a column says beyond Arrow: SQL types that Arrow has no type for, and columns whose type
 //! nobody declared.
 
-use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
 
 /// A type that Arrow cannot say, carried as text or bytes with this name in the field's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,11 +21,11 @@ mod read;
 mod shape;
 mod topic;
 
-use self::read::{Tail, begins_as_envelope, not_an_object};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use self::read::{Tail, begins_as_envelope, not_an_object};
 use self::topic::{Progress, Topic};
 use super::envelope::EnvelopeReader;
 use super::fault::{Fault, Parsed};

@@ -7,9 +7,9 @@
 
 mod basis;
 
-pub(super) use self::basis::{Basis, Projection, StreamSettings, is_wanted};
 use std::sync::Arc;
 
+pub(super) use self::basis::{Basis, Projection, StreamSettings, is_wanted};
 use super::column::Column;
 use super::decimal;
 use super::fault::Parsed;

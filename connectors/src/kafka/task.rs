@@ -1,7 +1,7 @@
 //! What a reader is told when it is opened.
 
-use super::{Start, Topics};
 use crate::record::Partition;
+use super::{Start, Topics};
 
 /// What a reader is told when it is opened.
 pub(super) struct Task {

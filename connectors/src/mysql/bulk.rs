@@ -4,9 +4,9 @@
 mod locked;
 mod tables;
 
-use self::locked::{held, tombstones};
 use std::sync::Arc;
 
+use self::locked::{held, tombstones};
 use super::failure::Failure;
 use super::one_by_one::{Tried, refused};
 use super::prepare::Prepared;

@@ -2,7 +2,6 @@
 //!
 //! `SHOW` takes the name as a name, so that its case means what it means to every other statement.
 
-use crate::mysql::MYSQL;
 use std::collections::BTreeMap;
 
 use sqlx::MySqlConnection;
@@ -10,6 +9,7 @@ use sqlx::MySqlConnection;
 use super::failure::Failure;
 use super::session::{Server, rows, text};
 use crate::error::Error;
+use crate::mysql::MYSQL;
 use crate::sql::catalogue::{TargetColumn, TargetTable};
 use crate::sql::identifier::{literal, quote};
 use crate::sql::target::Target;

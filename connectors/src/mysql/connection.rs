@@ -1,12 +1,12 @@
 //! What MySQL does for the SQL engine.
 
-use crate::mysql::MYSQL;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::session::Session;
 use super::{MysqlSink, catalogue};
 use crate::error::{Error, Result};
+use crate::mysql::MYSQL;
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
@@ -14,8 +14,7 @@ use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::dialect::Dialect;
 use crate::sql::metadata::Row;
-use crate::sql::positions::Execute as _;
-use crate::sql::positions::read;
+use crate::sql::positions::{Execute as _, read};
 use crate::sql::target::Target;
 
 impl Settings for MysqlSink {

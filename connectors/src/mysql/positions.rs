@@ -1,12 +1,12 @@
 //! Syncline's own tables in MySQL: how their statements run.
 
-use crate::mysql::MYSQL;
 use sqlx::{AssertSqlSafe, MySqlConnection};
 
 use super::failure::{Failure, failure};
 use super::lock;
 use super::session::{rows, texts};
 use crate::error::Error;
+use crate::mysql::MYSQL;
 use crate::sql::dialect::Dialect;
 use crate::sql::failure::describe;
 use crate::sql::metadata::Row;

@@ -3,7 +3,6 @@
 //! Evolution commits by itself in MySQL. It runs before the write begins, under a lock that all
 //! Syncline sessions of the server share.
 
-use crate::mysql::MYSQL;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Field, SchemaRef};
@@ -16,6 +15,7 @@ use super::session::Server;
 use super::types::split;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
+use crate::mysql::MYSQL;
 use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{Action, statement};
 use crate::sql::conflict::Comparison;

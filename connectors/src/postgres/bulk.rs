@@ -4,12 +4,12 @@
 mod resolved;
 mod tables;
 
-use self::resolved::{held, tombstones, write_decided};
 use std::sync::Arc;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use self::resolved::{held, tombstones, write_decided};
 use super::failure::{Failure, failure};
 use super::one_by_one::refused;
 use super::prepare::Prepared;

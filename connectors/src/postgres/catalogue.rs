@@ -1,9 +1,9 @@
 //! Reads a table from Postgres' catalogue.
 
-use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::failure::{Failure, failure};
+use crate::postgres::POSTGRES;
 use crate::sql::catalogue::{TargetColumn, TargetTable};
 use crate::sql::target::Target;
 

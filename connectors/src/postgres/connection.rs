@@ -1,12 +1,12 @@
 //! What PostgreSQL does for the SQL engine.
 
-use crate::postgres::POSTGRES;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::session::Session;
 use super::{PostgresSink, catalogue};
 use crate::error::Result;
+use crate::postgres::POSTGRES;
 use crate::record::HeldPositions;
 use crate::sink::{Identity, Write};
 use crate::sql::Options;
@@ -14,8 +14,7 @@ use crate::sql::catalogue::TargetTable;
 use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transaction};
 use crate::sql::dialect::Dialect;
 use crate::sql::metadata::Row;
-use crate::sql::positions::Execute as _;
-use crate::sql::positions::read;
+use crate::sql::positions::{Execute as _, read};
 use crate::sql::target::Target;
 
 impl Settings for PostgresSink {

@@ -1,9 +1,9 @@
 //! Syncline's own tables in PostgreSQL: how their statements run.
 
-use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::failure::{Failure, failure};
+use crate::postgres::POSTGRES;
 use crate::sql::dialect::Dialect;
 use crate::sql::failure::describe;
 use crate::sql::metadata::Row;

@@ -3,7 +3,6 @@
 //! Evolution runs in a transaction of its own, under a lock that all Syncline sessions of the
 //! database share, before the write begins.
 
-use crate::postgres::POSTGRES;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
@@ -15,8 +14,8 @@ use super::exact;
 use super::read::Reader;
 use crate::conflict::Resolver;
 use crate::error::{Error, Result};
+use crate::postgres::POSTGRES;
 use crate::sql::bulk::Shape;
-
 use crate::sql::conflict::Comparison;
 use crate::sql::equality::Equality;
 use crate::sql::identifier::quote;

@@ -5,7 +5,6 @@
 //! rounded (R3). The format is that of PostgreSQL's documentation of `COPY` and of the types' `send`
 //! functions.
 
-use sqlx::PgConnection;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use futures::TryStreamExt;
+use sqlx::PgConnection;
 
 use super::copy::HEADER;
 use super::failure::{Failure, failure};

@@ -18,7 +18,6 @@
 //! Before its first write a sink has only its own options and the catalogue to make them from, which
 //! is enough where the table exists and both `table` and `key` are fixed.
 
-use crate::postgres::POSTGRES;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::catalogue;
@@ -29,6 +28,7 @@ use super::prepare::Prepared;
 use crate::change::Table;
 use crate::conflict::{ConflictPolicy, Strategy, Tie};
 use crate::error::{Error, Result as SinkResult};
+use crate::postgres::POSTGRES;
 use crate::sink::Identity;
 use crate::sql::catalogue::TargetColumn;
 use crate::sql::identifier::{literal, quote};

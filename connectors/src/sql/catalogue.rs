@@ -10,11 +10,11 @@
 mod planner;
 mod statement;
 
+use arrow::datatypes::Schema;
+
 use self::planner::Planner;
 use self::statement::MARK_TYPE;
 pub use self::statement::statement;
-use arrow::datatypes::Schema;
-
 use crate::change::is_undeclared;
 use crate::error::{Error, Result};
 use crate::sql::dialect::Dialect;

@@ -6,9 +6,9 @@
 
 mod entry;
 
-use self::entry::{About, read_hashes, write_hashes};
 use std::borrow::Cow;
 
+use self::entry::{About, read_hashes, write_hashes};
 use super::decide::{LockedRows, Resolved, Tally};
 use super::metadata::{Counts, MetadataTables, Row, Tables, Waiting};
 use super::shadow::Shadow;

@@ -10,13 +10,13 @@
 
 mod read;
 
-pub(crate) use self::read::explain;
 use arrow::array::{Array, RecordBatch, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema};
 use chrono::Utc;
 use serde_json::{Map, Value};
 
+pub(crate) use self::read::explain;
 use super::decide::LockedRows;
 use super::keys::null_key;
 use super::version::refuse_skewed;

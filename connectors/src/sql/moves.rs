@@ -15,12 +15,12 @@
 
 mod values;
 
-use self::values::{Values, fill, fitted, key_texts, known_value};
 use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::FieldRef;
 
+use self::values::{Values, fill, fitted, key_texts, known_value};
 use crate::change::{Changes, Operation};
 use crate::conflict::{ConflictPolicy, Path, TargetRows};
 use crate::error::{Error, RejectedChange, Result};

@@ -20,6 +20,8 @@ pub(crate) mod targets;
 
 use std::future::Future;
 
+pub(crate) use tables::create_tables;
+
 use self::lock::SinkLock;
 use super::POSITIONS_TABLE;
 use super::connection::Connection;
@@ -30,7 +32,6 @@ use super::metadata::Row;
 use crate::error::{Error, Result};
 use crate::record::{Held, HeldPositions, Partition, Span};
 use crate::sink::Identity;
-pub(crate) use tables::create_tables;
 
 /// What the statements here need of a connection.
 pub(crate) trait Execute: Send {

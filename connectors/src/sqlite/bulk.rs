@@ -2,7 +2,6 @@
 //!
 //! A row that the target refuses does not stop the others: all culprits of a write are found in one go.
 
-use crate::sqlite::SQLITE;
 use std::sync::Arc;
 
 use super::connection::SqliteConnection;
@@ -21,6 +20,7 @@ use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::equality::Equality;
 use crate::sql::failure::RefusedRow;
 use crate::sql::target::Target;
+use crate::sqlite::SQLITE;
 
 impl Staged for Load {
     fn has_deletes(&self) -> bool {

@@ -3,7 +3,6 @@
 //! A job that nobody waits for is done all the same. A handle that is dropped ends its thread, and with
 //! it the open transaction.
 
-use crate::sqlite::SQLITE;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +20,7 @@ use crate::sql::connection::{Connection, Purpose, SchemaLock, Settings, Transact
 use crate::sql::dialect::Dialect;
 use crate::sql::metadata::Row;
 use crate::sql::target::Target;
+use crate::sqlite::SQLITE;
 
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 

@@ -1,6 +1,5 @@
 //! Syncline's own tables in a SQLite file: how their statements run.
 
-use crate::sqlite::SQLITE;
 use futures::FutureExt as _;
 use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::{Batch, Connection};
@@ -11,6 +10,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::metadata::Row;
 use crate::sql::positions::Execute;
 use crate::sql::positions::lock::SinkLock;
+use crate::sqlite::SQLITE;
 
 /// A connection for the statements that all databases share.
 pub(super) struct Statements<'a>(pub(super) &'a mut Connection);

@@ -1,6 +1,5 @@
 //! What is worked out once for a table and a schema, not once a write: evolution and columns.
 
-use crate::sqlite::SQLITE;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -19,6 +18,7 @@ use crate::sql::equality::Equality;
 use crate::sql::identifier::quote;
 use crate::sql::target::Target;
 use crate::sql::version::{VersionKind, absent, threshold, version_column};
+use crate::sqlite::SQLITE;
 
 /// A target and a schema, ready to be written.
 pub(super) struct Prepared {

@@ -3,7 +3,6 @@
 //! A tombstone keeps the version as the delete carried it and is judged as the row would be that it
 //! stands for; an upsert that is ahead of it removes it.
 
-use crate::sqlite::SQLITE;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection, Result};
 
@@ -13,6 +12,7 @@ use crate::sink::Identity;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, VersionSides};
 use crate::sql::identifier::literal;
+use crate::sqlite::SQLITE;
 
 /// The tombstones of one target.
 pub(super) struct Tombstones<'c> {

@@ -1,7 +1,7 @@
 use expect_test::expect_file;
 
-use super::*;
 use crate::config::{document, shape};
+use super::*;
 
 #[test]
 fn the_reference_is_what_the_types_say() {

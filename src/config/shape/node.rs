@@ -1,10 +1,9 @@
 //! What a value of a file is called, and which kind of a schema it passes as.
 
+use serde_json::{Map, Value as Json};
+
+use crate::config::document::{Node, Value};
 use super::allowed::describe;
-use crate::config::document::Node;
-use crate::config::document::Value;
-use serde_json::Map;
-use serde_json::Value as Json;
 
 impl Node {
     /// The JSON Schema type of this value.

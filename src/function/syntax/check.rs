@@ -1,28 +1,16 @@
 //! Refuses what an expression over one row cannot hold, and lists the columns that it names.
 
-use super::DEPTH_MAX;
-use super::ExpressionError;
-use super::NODES_MAX;
-use super::Name;
-use super::arguments;
-use super::other_names;
-use crate::function::location::bytes;
-use crate::function::nearest::nearest;
-use crate::function::registry::Registry;
-use crate::function::registry::refusal;
-use datafusion_expr::sqlparser::ast::Spanned;
-use datafusion_sql::sqlparser::ast::AccessExpr;
-use datafusion_sql::sqlparser::ast::Expr as SqlExpr;
-use datafusion_sql::sqlparser::ast::Function;
-use datafusion_sql::sqlparser::ast::FunctionArguments;
-use datafusion_sql::sqlparser::ast::Ident;
-use datafusion_sql::sqlparser::ast::Query;
-use datafusion_sql::sqlparser::ast::Value;
-use datafusion_sql::sqlparser::ast::ValueWithSpan;
-use datafusion_sql::sqlparser::ast::Visitor;
-use datafusion_sql::sqlparser::tokenizer::Span;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+
+use datafusion_expr::sqlparser::ast::Spanned;
+use datafusion_sql::sqlparser::ast::{AccessExpr, Expr as SqlExpr, Function, FunctionArguments, Ident, Query, Value, ValueWithSpan, Visitor};
+use datafusion_sql::sqlparser::tokenizer::Span;
+
+use crate::function::location::bytes;
+use crate::function::nearest::nearest;
+use crate::function::registry::{Registry, refusal};
+use super::{DEPTH_MAX, ExpressionError, NODES_MAX, Name, arguments, other_names};
 
 /// Visits every node once and refuses what is not allowed.
 pub(super) struct Check<'a> {

@@ -1,18 +1,16 @@
 //! Fetches that wait for the end of a trial (R25).
 
-use super::Progress;
-use super::TRIAL_POLL;
+use std::sync::Arc;
+use std::time::Instant;
+
+use syncline_connectors::error::{Error, Result};
+use syncline_connectors::record::{Partition, Records, Span};
+
 use crate::failure::Failure;
 use crate::run::Lane;
 use crate::run::chain::Chained;
 use crate::run::writer::Command;
-use std::sync::Arc;
-use std::time::Instant;
-use syncline_connectors::error::Error;
-use syncline_connectors::error::Result;
-use syncline_connectors::record::Partition;
-use syncline_connectors::record::Records;
-use syncline_connectors::record::Span;
+use super::{Progress, TRIAL_POLL};
 
 /// A fetch that went through the chain and not to the writers.
 pub(super) struct Held {

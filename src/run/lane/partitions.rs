@@ -1,19 +1,15 @@
 //! Partitions that a lane takes on, begins again and gives up.
 
-use super::FENCES_MAX;
-use super::Lane;
-use super::REVOKE_DEADLINE;
+use std::collections::BTreeMap;
+
+use syncline_connectors::assignment::{Remember, assignments};
+use syncline_connectors::error::{Error, Result};
+use syncline_connectors::record::{HeldPositions, Partition, Span};
+use tokio::sync::oneshot;
+
 use crate::failure::Failure;
 use crate::run::writer::Command;
-use std::collections::BTreeMap;
-use syncline_connectors::assignment::Remember;
-use syncline_connectors::assignment::assignments;
-use syncline_connectors::error::Error;
-use syncline_connectors::error::Result;
-use syncline_connectors::record::HeldPositions;
-use syncline_connectors::record::Partition;
-use syncline_connectors::record::Span;
-use tokio::sync::oneshot;
+use super::{FENCES_MAX, Lane, REVOKE_DEADLINE};
 
 impl Lane {
     /// Partitions were assigned: they begin where the sinks stand. Where a sink has to keep a place

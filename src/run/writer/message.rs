@@ -1,13 +1,13 @@
 //! What a lane and a writer tell each other.
 
-use crate::run::account::Tally;
 use std::time::Instant;
-use syncline_connectors::error::Error;
-use syncline_connectors::error::Result;
-use syncline_connectors::record::HeldPositions;
-use syncline_connectors::record::Span;
+
+use syncline_connectors::error::{Error, Result};
+use syncline_connectors::record::{HeldPositions, Span};
 use syncline_connectors::sink::Write;
 use tokio::sync::oneshot;
+
+use crate::run::account::Tally;
 
 /// One fetch on its way into one sink.
 #[derive(Debug)]

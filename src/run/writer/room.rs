@@ -1,16 +1,16 @@
 //! Changes that wait in the target for other rows (R21): lets the sink look at them, and takes those that
 //! waited in vain.
 
-use super::Writer;
-use crate::quarantine::Entry;
-use crate::quarantine::Verdict;
-use crate::run::account::Tally;
-use crate::run::quarantine_writer;
 use std::time::Duration;
+
 use syncline_connectors::conflict::read_change;
 use syncline_connectors::error::Result;
-use syncline_connectors::sink::Outcome;
-use syncline_connectors::sink::Write;
+use syncline_connectors::sink::{Outcome, Write};
+
+use crate::quarantine::{Entry, Verdict};
+use crate::run::account::Tally;
+use crate::run::quarantine_writer;
+use super::Writer;
 
 impl Writer {
     /// Lets the sink look whether a change that waits for another row can be written now.

@@ -1,15 +1,14 @@
-use crate::run::account::Tally;
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::Duration;
-use std::time::Instant;
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use syncline_connectors::record::{Held, Partition};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::config::{FileQuarantine, QuarantineConfig};
+use crate::run::account::Tally;
 
 /// Answers writes as it was told to, and keeps the spans of those that it was asked for.
 struct Scripted {

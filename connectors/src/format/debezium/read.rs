@@ -1,19 +1,15 @@
 //! Reads one message: whether it is an envelope or a flat row, and the row that stands in it.
 
-use super::Debezium;
-use super::Done;
-use super::Job;
-use super::SCHEMAS_MAX;
-use crate::format::envelope::Envelope;
-use crate::format::envelope::RowPart;
-use crate::format::fault::Fault;
-use crate::format::fault::Parsed;
+use std::sync::Arc;
+
+use crate::format::envelope::{Envelope, RowPart};
+use crate::format::fault::{Fault, Parsed};
 use crate::format::head::Head;
 use crate::format::record_key::Payload;
 use crate::format::scan::Cursor;
 use crate::format::schema::Connect;
 use crate::format::stream::Basis;
-use std::sync::Arc;
+use super::{Debezium, Done, Job, SCHEMAS_MAX};
 
 /// What must follow the payload.
 pub(super) enum Tail {

@@ -1,9 +1,9 @@
 //! What the rows of a stream are read by: their schema, and what decides it.
 
-use crate::format::head::Metadata;
-use crate::format::schema::Connect;
-use crate::format::schema::Form;
 use std::sync::Arc;
+
+use crate::format::head::Metadata;
+use crate::format::schema::{Connect, Form};
 
 /// Columns asked for; `None` means all.
 pub(in crate::format) type Projection<'a> = Option<&'a [String]>;

@@ -1,22 +1,19 @@
 //! Partitions that come and go, and topics that are made again.
 
-use super::ID_TIMEOUT;
-use super::Reader;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{Consumer, RebalanceProtocol};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
 use crate::error::Result;
-use crate::kafka::begin::Begun;
-use crate::kafka::begin::check_incarnation;
+use crate::kafka::begin::{Begun, check_incarnation};
 use crate::kafka::client::Rebalance;
 use crate::kafka::failure::failed;
-use crate::kafka::start_offset;
-use crate::kafka::topic_id;
+use crate::kafka::{start_offset, topic_id};
 use crate::record::Partition;
 use crate::source::Event;
-use rdkafka::consumer::Consumer;
-use rdkafka::consumer::RebalanceProtocol;
-use rdkafka::topic_partition_list::TopicPartitionList;
-use std::sync::Arc;
-use std::time::Duration;
-use std::time::Instant;
+use super::{ID_TIMEOUT, Reader};
 
 impl Reader {
     /// What the coordinator wants, or the partitions of `--once`.

@@ -1,19 +1,16 @@
 //! Reads the rows that staged keys meet, under lock, and the versions of deletes.
 
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, Field};
+
 use crate::conflict::TargetRows;
 use crate::error::Error;
 use crate::mysql::failure::Failure;
-use crate::mysql::read::Reader;
-use crate::mysql::read::{self, read};
+use crate::mysql::read::{self, Reader, read};
 use crate::mysql::session::Session;
 use crate::mysql::statement::Statements;
-use arrow::array::Array;
-use arrow::array::ArrayRef;
-use arrow::array::AsArray as _;
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
-use std::sync::Arc;
 
 /// The target's rows of the keys of a step, locked.
 pub(super) async fn held(

@@ -1,23 +1,17 @@
 //! How a table is read, evolved, prepared and forgotten.
 
+use std::sync::Arc;
+
 use crate::error::Error;
-use crate::mysql::catalogue;
-use crate::mysql::equality;
 use crate::mysql::failure::Failure;
-use crate::mysql::prepare::Prepared;
-use crate::mysql::prepare::evolution;
+use crate::mysql::prepare::{Prepared, evolution};
 use crate::mysql::session::Session;
 use crate::mysql::statement::Statements;
-use crate::sql::bulk::Found;
-use crate::sql::bulk::Layout;
-use crate::sql::bulk::PreparedTable;
-use crate::sql::bulk::Shape;
-use crate::sql::bulk::Tables;
-use crate::sql::catalogue::Action;
-use crate::sql::catalogue::TargetTable;
+use crate::mysql::{catalogue, equality};
+use crate::sql::bulk::{Found, Layout, PreparedTable, Shape, Tables};
+use crate::sql::catalogue::{Action, TargetTable};
 use crate::sql::equality::Equality;
 use crate::sql::target::Target;
-use std::sync::Arc;
 
 impl Found for catalogue::Found {
     fn table(&self) -> &TargetTable {

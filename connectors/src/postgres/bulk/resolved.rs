@@ -1,26 +1,22 @@
 //! The way of the resolver: reads rows under lock, and writes what was decided.
 
-use super::counts;
-use super::one;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use arrow::datatypes::{DataType, Field};
+
 use crate::change::Operation;
 use crate::conflict::TargetRows;
 use crate::error::Error;
 use crate::postgres::failure::Failure;
 use crate::postgres::prepare::Prepared;
-use crate::postgres::read::Reader;
-use crate::postgres::read::{self, read};
+use crate::postgres::read::{self, Reader, read};
 use crate::postgres::session::Session;
 use crate::postgres::statement::Statements;
 use crate::sql::bulk::TableWrite;
 use crate::sql::decide::Resolved;
 use crate::sql::patterns::insert_sets;
-use arrow::array::Array;
-use arrow::array::ArrayRef;
-use arrow::array::AsArray as _;
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
-use std::sync::Arc;
+use super::{counts, one};
 
 /// Writes what was decided, but for the deletes.
 pub(super) async fn write_decided(

@@ -1,25 +1,18 @@
 //! How a table is read, evolved, prepared and forgotten.
 
+use std::sync::Arc;
+
 use crate::error::Error;
-use crate::postgres::POSTGRES;
-use crate::postgres::catalogue;
-use crate::postgres::equality;
 use crate::postgres::failure::Failure;
 use crate::postgres::prepare::Prepared;
 use crate::postgres::session::Session;
 use crate::postgres::statement::Statements;
 use crate::postgres::trigger::Remembered;
-use crate::sql::bulk::Found;
-use crate::sql::bulk::Layout;
-use crate::sql::bulk::PreparedTable;
-use crate::sql::bulk::Shape;
-use crate::sql::bulk::Tables;
-use crate::sql::catalogue::Action;
-use crate::sql::catalogue::TargetTable;
-use crate::sql::catalogue::statement;
+use crate::postgres::{POSTGRES, catalogue, equality};
+use crate::sql::bulk::{Found, Layout, PreparedTable, Shape, Tables};
+use crate::sql::catalogue::{Action, TargetTable, statement};
 use crate::sql::equality::Equality;
 use crate::sql::target::Target;
-use std::sync::Arc;
 
 impl Found for catalogue::Found {
     fn table(&self) -> &TargetTable {

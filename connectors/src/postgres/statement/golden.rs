@@ -1,7 +1,5 @@
 //! The texts of the statements, for a few tables and policies: they change only on purpose.
 
-use crate::sql::patterns::INSERT;
-use crate::sql::patterns::UPDATE;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -14,6 +12,7 @@ use crate::sql::Options;
 use crate::sql::bulk::Shape;
 use crate::sql::catalogue::{Plan, TargetColumn, TargetTable};
 use crate::sql::golden::cases;
+use crate::sql::patterns::{INSERT, UPDATE};
 use crate::sql::target::Target;
 
 /// `account (id bigint, region text, name varchar(5), amount numeric(12,2), note jsonb, changed

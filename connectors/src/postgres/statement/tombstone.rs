@@ -1,18 +1,15 @@
 //! Statements for the versions of deletes (R12).
 
-use super::From;
-use super::Statements;
-use crate::conflict::ConflictPolicy;
-use crate::conflict::Strategy;
+use crate::conflict::{ConflictPolicy, Strategy};
 use crate::postgres::POSTGRES;
 use crate::postgres::equality::normal;
 use crate::postgres::prepare::Prepared;
 use crate::sql::TOMBSTONES_TABLE;
-use crate::sql::conflict::Predicates;
-use crate::sql::conflict::VersionSides;
+use crate::sql::conflict::{Predicates, VersionSides};
 use crate::sql::identifier::literal;
 use crate::sql::patterns::DELETE;
 use crate::sql::version::VersionKind;
+use super::{From, Statements};
 
 impl Statements<'_> {
     /// Keeps the versions of the deletes that applied, or that found nothing (R12).

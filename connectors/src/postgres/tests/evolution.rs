@@ -1,7 +1,8 @@
 //! The target's table follows the schema of the changes, as far as the policy goes (R15).
 
-use super::*;
 use arrow::array::{Int32Array, RecordBatchOptions};
+
+use super::*;
 
 /// A table `t` with `id` and one more column, one row.
 fn two(name: &str, column: ArrayRef) -> Changes {

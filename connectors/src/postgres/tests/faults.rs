@@ -1,9 +1,10 @@
 //! Fencing, lost replies, lost connections, poison.
 
-use super::*;
-use crate::change::Logical;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::change::Logical;
 
 #[tokio::test]
 async fn a_second_owner_is_fenced_r4() {

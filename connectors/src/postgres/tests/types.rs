@@ -1,14 +1,15 @@
 //! Every common Postgres type, written from Arrow and read back as text (R3).
 //! Longer than 400 lines: one list of cases.
 
-use super::*;
-use crate::change::Logical;
 use arrow::array::{
     BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
     DurationMicrosecondArray, Float32Array, Float64Array, Int16Array, Int32Array, ListArray,
     Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, UInt64Array,
 };
 use arrow::datatypes::{Int32Type, i256};
+
+use super::*;
+use crate::change::Logical;
 
 /// A column, the type of its target, and what Postgres then prints.
 fn cases() -> Vec<(Field, ArrayRef, &'static str, &'static str)> {

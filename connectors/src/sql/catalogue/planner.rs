@@ -1,31 +1,15 @@
 //! What to do where the columns of the changes and of the table differ (R15, R19).
 
-use super::Action;
-use super::MARK_TYPE;
-use super::Plan;
-use super::TargetColumn;
-use super::TargetTable;
-use super::Wanted;
-use super::check_apart;
-use super::evolves;
-use crate::change::is_undeclared;
-use crate::error::Error;
-use crate::error::Result;
-use crate::sql::Evolution;
-use crate::sql::dialect::Dialect;
-use crate::sql::dialect::Fit;
-use crate::sql::names::Case;
-use crate::sql::names::same_but_case;
-use crate::sql::names::tell;
-use crate::sql::types::arrow_field;
-use crate::sql::types::default_type;
-use crate::sql::types::fit;
-use crate::sql::types::text_type;
-use crate::sql::undeclared::kinds::Kinds;
-use crate::sql::undeclared::kinds::Suit;
-use crate::sql::undeclared::kinds::is_lent;
-use crate::sql::undeclared::kinds::suit;
 use arrow::datatypes::Field;
+
+use crate::change::is_undeclared;
+use crate::error::{Error, Result};
+use crate::sql::Evolution;
+use crate::sql::dialect::{Dialect, Fit};
+use crate::sql::names::{Case, same_but_case, tell};
+use crate::sql::types::{arrow_field, default_type, fit, text_type};
+use crate::sql::undeclared::kinds::{Kinds, Suit, is_lent, suit};
+use super::{Action, MARK_TYPE, Plan, TargetColumn, TargetTable, Wanted, check_apart, evolves};
 
 pub(super) struct Planner<'a> {
     pub(super) dialect: &'static Dialect,

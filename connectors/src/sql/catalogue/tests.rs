@@ -1,7 +1,7 @@
+use arrow::datatypes::{DataType, Field};
+
 use super::*;
 use crate::postgres::POSTGRES;
-use arrow::datatypes::DataType;
-use arrow::datatypes::Field;
 
 fn column(name: &str, sql_type: &str) -> TargetColumn {
     TargetColumn {

@@ -1,25 +1,14 @@
 //! One conflict as a record of the history, as an entry of the queue, and as images of its sides.
 
-use super::ConflictLog;
-use super::Keys;
+use arrow::array::{Array, UInt64Array};
+use serde_json::{Map, Value};
+
 use crate::change::Changes;
-use crate::conflict::ConflictRecord;
-use crate::conflict::Hashes;
-use crate::conflict::Json;
-use crate::conflict::Place;
-use crate::conflict::QueueEntry;
-use crate::conflict::QueueState;
-use crate::conflict::Sides;
-use crate::conflict::conflict_id;
-use crate::conflict::write_change;
-use crate::error::Error;
-use crate::error::Result;
+use crate::conflict::{ConflictRecord, Hashes, Json, Place, QueueEntry, QueueState, Sides, conflict_id, write_change};
+use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::decide::Report;
-use arrow::array::Array;
-use arrow::array::UInt64Array;
-use serde_json::Map;
-use serde_json::Value;
+use super::{ConflictLog, Keys};
 
 /// What records are made from.
 pub(super) struct About<'a> {

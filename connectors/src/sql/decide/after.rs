@@ -1,19 +1,14 @@
 //! What the target holds after a round: the next round of the same keys is decided against it.
 
-use super::Decider;
-use super::broken;
-use super::rows;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+
 use crate::change::Changes;
-use crate::conflict::Decisions;
-use crate::conflict::Verdict;
+use crate::conflict::{Decisions, Verdict};
 use crate::error::Result;
 use crate::sql::DeleteMode;
-use crate::sql::scatter::any;
-use crate::sql::scatter::scatter;
-use crate::sql::scatter::scatter_bits;
-use arrow::array::RecordBatch;
-use arrow::array::UInt32Array;
-use arrow::buffer::BooleanBuffer;
+use crate::sql::scatter::{any, scatter, scatter_bits};
+use super::{Decider, broken, rows};
 
 impl Decider<'_> {
     pub(super) fn move_rows(&mut self, decisions: &Decisions, keys: &[u32]) -> Result<()> {

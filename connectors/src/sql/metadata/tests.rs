@@ -1,8 +1,6 @@
 //! The statements on a real SQLite, and their text for PostgreSQL.
 //! Longer than 400 lines: one list of cases.
 
-use crate::postgres::POSTGRES;
-use crate::sqlite::SQLITE;
 use expect_test::{Expect, expect};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -12,6 +10,8 @@ use crate::conflict::{
     ConflictPolicy, ConflictRecord, ConflictType, CountKey, Json, KeyFilter, Place, QueueEntry,
     QueueState, Sides, Winner,
 };
+use crate::postgres::POSTGRES;
+use crate::sqlite::SQLITE;
 
 const ALL: Tables = Tables {
     history: true,

@@ -1,19 +1,17 @@
 //! Values of rows under a new key: what is known of them, and rows filled with them.
 
-use crate::change::Changes;
-use crate::change::Image;
-use crate::change::Operation;
-use crate::error::Error;
-use crate::error::Result;
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::FieldRef;
+
+use crate::change::{Changes, Image, Operation};
+use crate::error::{Error, Result};
 use crate::format::fit;
 use crate::sql::Options;
 use crate::sql::target::key_columns;
 use crate::text::write_text;
-use arrow::array::Array;
-use arrow::array::ArrayRef;
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::FieldRef;
-use std::collections::HashMap;
 
 /// Values of rows that were made whole, by their place and column.
 pub(super) type Values = HashMap<(usize, usize), HashMap<usize, ArrayRef>>;

@@ -1,31 +1,20 @@
 //! Gives the columns of changes the types of the table's columns.
 
-use super::Lent;
-use super::Undeclared;
-use super::count_values;
-use super::kinds::lent_field;
-use super::read;
-use super::read::read_as;
-use super::with_columns;
-use crate::change::Changes;
-use crate::change::Image;
-use crate::change::Operation;
-use crate::change::is_undeclared;
-use crate::error::Error;
-use crate::error::RejectedRow;
-use crate::error::Result;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{FieldRef, Schema};
+
+use crate::change::{Changes, Image, Operation, is_undeclared};
+use crate::error::{Error, RejectedRow, Result};
 use crate::sql::Options;
-use crate::sql::catalogue::Plan;
-use crate::sql::catalogue::TargetTable;
+use crate::sql::catalogue::{Plan, TargetTable};
 use crate::sql::dialect::Dialect;
 use crate::sql::types::arrow_field;
-use arrow::array::ArrayRef;
-use arrow::array::RecordBatch;
-use arrow::array::RecordBatchOptions;
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::FieldRef;
-use arrow::datatypes::Schema;
-use std::sync::Arc;
+use super::kinds::lent_field;
+use super::read::read_as;
+use super::{Lent, Undeclared, count_values, read, with_columns};
 
 impl Undeclared {
     /// The changes in the types of `table`, for which `plan` was made. `whole`: a resolver looks at

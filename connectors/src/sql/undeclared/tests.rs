@@ -1,15 +1,15 @@
 //! Values of undeclared columns in the types of a target, and what a table becomes for them.
 
-use crate::mysql::MYSQL;
-use crate::postgres::POSTGRES;
-use crate::sqlite::SQLITE;
 use std::sync::Arc;
 
 use super::*;
 use crate::format::{DecoderOptions, Format, decoder};
+use crate::mysql::MYSQL;
+use crate::postgres::POSTGRES;
 use crate::record::{Partition, Records};
 use crate::sql::Evolution;
 use crate::sql::catalogue::{TargetColumn, plan, statement};
+use crate::sqlite::SQLITE;
 
 /// Rows as flat events carry them.
 fn decoded(rows: &[&str]) -> Vec<Changes> {

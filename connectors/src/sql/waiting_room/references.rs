@@ -1,10 +1,10 @@
 //! Which rows the foreign keys of changes need, and which of them are there.
 
-pub(super) use super::foreign_key::ForeignKey;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::Array as _;
 
+pub(super) use super::foreign_key::ForeignKey;
 use crate::change::{Changes, Operation};
 use crate::error::{Error, Result};
 use crate::sql::Options;

@@ -1,29 +1,21 @@
 //! What leaves the waiting room: changes whose row is there now, and those that have waited for too long.
 
-use super::super::Options;
-use super::EXPIRED_MAX;
-use super::GOES_MAX;
-use super::HEADS_MAX;
-use super::RULE;
-use super::UNKNOWN_PAUSE_MS;
-use super::join::join;
-use super::references::present;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::Utc;
+
 use crate::error::Result;
-use crate::sink::Expired;
-use crate::sink::Outcome;
+use crate::sink::{Expired, Outcome};
+use crate::sql::Options;
 use crate::sql::bisect::Order;
 use crate::sql::bulk::Bulk;
 use crate::sql::failure::Failure;
-use crate::sql::metadata::WaitingHead;
-use crate::sql::metadata::read_head;
-use crate::sql::metadata::read_waiting_change;
+use crate::sql::metadata::{WaitingHead, read_head, read_waiting_change};
 use crate::sql::session::SqlSession;
-use crate::waiting::Awaited;
-use crate::waiting::WaitingChange;
-use chrono::Utc;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use std::collections::HashSet;
+use crate::waiting::{Awaited, WaitingChange};
+use super::join::join;
+use super::references::present;
+use super::{EXPIRED_MAX, GOES_MAX, HEADS_MAX, RULE, UNKNOWN_PAUSE_MS};
 
 impl<C: Bulk> SqlSession<C> {
     /// Applies what waits for rows that are there now, and hands over what has waited for too long.

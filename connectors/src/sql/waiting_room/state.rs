@@ -1,12 +1,13 @@
 //! What a session knows of the waiting room of its sink.
 
-use super::super::WaitingConfig;
-use super::foreign_key::ForeignKey;
-use crate::error::Result;
-use crate::sql::target::Target;
-use crate::sql::version::duration_us;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use crate::error::Result;
+use crate::sql::WaitingConfig;
+use crate::sql::target::Target;
+use crate::sql::version::duration_us;
+use super::foreign_key::ForeignKey;
 
 /// What a session knows of the waiting room of its sink.
 pub(crate) struct WaitingRoom {

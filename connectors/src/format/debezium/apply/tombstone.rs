@@ -1,17 +1,14 @@
 //! A message without a value: a delete by its key, or nothing new after its delete (R12).
 
+use std::sync::Arc;
+
 use crate::change::Operation;
-use crate::format::debezium::Debezium;
-use crate::format::debezium::Done;
-use crate::format::debezium::Job;
-use crate::format::fault::Fault;
-use crate::format::fault::Parsed;
+use crate::format::debezium::{Debezium, Done, Job};
+use crate::format::fault::{Fault, Parsed};
 use crate::format::head::Head;
 use crate::format::record_key;
-use crate::format::schema::Connect;
-use crate::format::schema::Form;
+use crate::format::schema::{Connect, Form};
 use crate::format::stream::Basis;
-use std::sync::Arc;
 
 impl Debezium {
     /// A null value: a delete by the record key, unless it follows that delete (R12) or nothing says
