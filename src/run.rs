@@ -17,6 +17,7 @@ mod layers;
 mod quarantine_writer;
 pub mod refusals;
 mod refused_rules;
+pub(crate) mod replay;
 mod sink_keys;
 pub mod status;
 mod thread;

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::record::HeldPositions;
-use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkConfig, SinkSettings, Write};
 use crate::sql::Options;
 
 /// A sink that counts changes and forgets them.
@@ -57,6 +57,10 @@ impl SinkSettings for BlackholeSink {
         _resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>> {
         Ok(Box::new(Blackhole))
+    }
+
+    fn guarded(&self) -> Option<SinkConfig> {
+        None
     }
 
     async fn open_queue(

@@ -72,7 +72,7 @@ use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
 use crate::positions::PositionStore;
 use crate::problem::{Problem, problems};
-use crate::sink::{Identity, Sink, SinkSettings};
+use crate::sink::{Identity, Sink, SinkConfig, SinkSettings};
 use crate::sql::{self, Options};
 
 /// Writes rows to the tables of a MySQL or MariaDB database, exactly once.
@@ -181,6 +181,12 @@ impl SinkSettings for MysqlSink {
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>> {
         connect(self, identity, resolvers).await
+    }
+
+    fn guarded(&self) -> Option<SinkConfig> {
+        let mut guarded = self.clone();
+        guarded.options.conflict = self.options.conflict.guarded();
+        Some(Arc::new(guarded))
     }
 
     async fn open_queue(

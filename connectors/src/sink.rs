@@ -179,6 +179,10 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
         resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>>;
 
+    /// The same sink, but that no change replaces a row that is not what its source knew: for changes that
+    /// come later than others of their key (R26). `None` where the sink cannot tell.
+    fn guarded(&self) -> Option<SinkConfig>;
+
     /// Opens the conflict queue of the sink `sink` of `pipeline`; `None` where the sink is no database.
     ///
     /// # Errors

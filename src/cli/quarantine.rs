@@ -1,12 +1,16 @@
-//! `syncline quarantine list|show`: what was rejected, and why.
+//! `syncline quarantine`: what was refused, and why; to write it again, to drop it, or to take it elsewhere.
 
-use std::path::PathBuf;
+mod filter;
+mod replay;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Global, load_all, print, print_json};
+use self::filter::Filter;
+use super::{Exit, Global, complain, load_all, print, print_json};
 use crate::plan::Plan;
-use crate::quarantine::{self, Entry, Payload};
+use crate::quarantine::{self, Entry, Payload, Quarantine};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -28,12 +32,37 @@ enum QuarantineCommand {
         /// The id that `list` shows.
         id: String,
     },
+    /// Write rejected changes again, through the pipeline as it is now. What is written leaves the
+    /// quarantine.
+    Replay(replay::Arguments),
+    /// Drop rejected changes for good.
+    Drop {
+        /// The pipeline file.
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+        /// Drop every entry, where no filter is given.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Print rejected changes as JSON lines, whole, with their original bytes.
+    Export {
+        /// The pipeline file.
+        file: PathBuf,
+        #[command(flatten)]
+        filter: Filter,
+    },
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let (file, id) = match &arguments.command {
         QuarantineCommand::List { file } => (file, None),
         QuarantineCommand::Show { file, id } => (file, Some(id)),
+        QuarantineCommand::Replay(arguments) => return replay::run(arguments, global),
+        QuarantineCommand::Drop { file, filter, all } => {
+            return drop_entries(file, filter, *all, global);
+        }
+        QuarantineCommand::Export { file, filter } => return export(file, filter, global),
     };
     let files = match load_all(std::slice::from_ref(file), global) {
         Ok(files) => files,
@@ -80,6 +109,69 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
             );
             Exit::Failed
         }
+    }
+}
+
+/// The entries of a pipeline that fit.
+fn fitting(file: &Path, filter: &Filter, global: &Global) -> Result<(Plan, Vec<Entry>), Exit> {
+    let mut files = load_all(&[file.to_owned()], global)?;
+    let (Some(file), true) = (files.pop(), files.is_empty()) else {
+        complain("give the file of one pipeline");
+        return Err(Exit::Configuration);
+    };
+    let plan = Plan::new(&file);
+    let listing = quarantine::list(&plan.quarantine, &plan.name).map_err(|error| {
+        complain(&error.chain());
+        Exit::Unreachable
+    })?;
+    for place in &listing.damaged {
+        tracing::error!("damaged: {place}");
+    }
+    let mut entries = listing.entries;
+    entries.retain(|entry| filter.fits(entry));
+    Ok((plan, entries))
+}
+
+fn drop_entries(file: &Path, filter: &Filter, all: bool, global: &Global) -> Exit {
+    if filter.is_open() && !all {
+        complain("no filter is given: write --all to drop every entry");
+        return Exit::Configuration;
+    }
+    let (plan, entries) = match fitting(file, filter, global) {
+        Ok(found) => found,
+        Err(exit) => return exit,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let dropped = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                let store = Quarantine::open(&plan.quarantine, &plan.name).await;
+                let store = store.map_err(|error| error.chain())?;
+                store
+                    .withdraw(&entries)
+                    .await
+                    .map_err(|error| error.chain())
+            })
+        });
+    match dropped {
+        Ok(()) => print(&format!("{} entries were dropped\n", entries.len())),
+        Err(error) => {
+            complain(&error);
+            Exit::Unreachable
+        }
+    }
+}
+
+fn export(file: &Path, filter: &Filter, global: &Global) -> Exit {
+    match fitting(file, filter, global) {
+        Ok((_, entries)) => {
+            let lines = entries.iter().map(|entry| format!("{}\n", with_id(entry)));
+            print(&lines.collect::<String>())
+        }
+        Err(exit) => exit,
     }
 }
 

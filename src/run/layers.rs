@@ -3,13 +3,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use syncline_connectors::layer::{Breaker, OnStatus};
 use syncline_connectors::layer;
+use syncline_connectors::layer::{Breaker, OnStatus};
 use syncline_connectors::sink::Sink;
 use tokio::sync::watch;
 
-use crate::config::Layers;
 use super::status::Status;
+use crate::config::Layers;
 
 /// What a sink's layers need of the pipeline around them.
 pub(super) struct RetryContext<'a> {

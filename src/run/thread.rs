@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 
 use tokio::sync::oneshot;
 
-use crate::failure::Failure;
 use super::lane::Lane;
+use crate::failure::Failure;
 
 /// Starts a lane on a thread of its own; a panic becomes a failure with its reason.
 pub(super) fn start(number: usize, lane: Lane) -> oneshot::Receiver<Result<(), Failure>> {

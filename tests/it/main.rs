@@ -23,6 +23,7 @@ mod poison;
 mod positions;
 mod quickstart;
 mod races;
+mod replay;
 mod shape;
 mod structure;
 mod two_way;

@@ -279,6 +279,19 @@ impl Strategy {
 }
 
 impl ConflictPolicy {
+    /// For changes that come later than others of their key (R26): where this policy lets the source win
+    /// whatever the row is, the target wins a conflict.
+    pub fn guarded(&self) -> Self {
+        let strategy = match self.strategy {
+            Strategy::SourceWins => Strategy::TargetWins,
+            _ => self.strategy.clone(),
+        };
+        Self {
+            strategy,
+            ..self.clone()
+        }
+    }
+
     /// Every strategy that the policy names, the sink's first.
     pub fn strategies(&self) -> impl Iterator<Item = &Strategy> {
         std::iter::once(&self.strategy).chain(self.columns.values())

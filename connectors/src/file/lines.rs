@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::tail::{Framing, Tail, failed};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::record::{Held, Partition, Positions, Records, Span};
 use crate::source::{Event, Fetched, Limits, Source};
-use super::tail::{Framing, Tail, failed};
 
 /// The lines of files.
 pub(super) struct Lines {

@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::record::HeldPositions;
-use crate::sink::{Identity, Outcome, Sink, SinkSettings, Write};
+use crate::sink::{Identity, Outcome, Sink, SinkConfig, SinkSettings, Write};
 use crate::sql::Options;
 use crate::text::{write_json, write_string};
 
@@ -80,6 +80,10 @@ impl SinkSettings for FileSink {
         _resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>> {
         connect_sink(self, identity)
+    }
+
+    fn guarded(&self) -> Option<SinkConfig> {
+        None
     }
 
     async fn open_queue(

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Problem;
 use super::{CsvSettings, DeclaredSchema, DecoderOptions, Format, KeyColumns, parse_declared};
+use crate::problem::Problem;
 
 /// What the settings of a source say of its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

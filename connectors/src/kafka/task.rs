@@ -1,7 +1,7 @@
 //! What a reader is told when it is opened.
 
-use crate::record::Partition;
 use super::{Start, Topics};
+use crate::record::Partition;
 
 /// What a reader is told when it is opened.
 pub(super) struct Task {

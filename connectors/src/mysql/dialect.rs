@@ -1,9 +1,9 @@
 //! The phrases of MySQL and MariaDB.
 
+use super::types;
 use crate::sql::dialect::{Dialect, OwnTables};
 use crate::sql::identifier::literal;
 use crate::sql::{POSITIONS_TABLE, TARGETS_TABLE, TOMBSTONES_TABLE};
-use super::types;
 
 /// How MySQL writes SQL.
 pub static MYSQL: Dialect = Dialect {

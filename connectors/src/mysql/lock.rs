@@ -4,11 +4,11 @@
 
 use sqlx::MySqlConnection;
 
+use super::failure::Failure;
 use crate::error::Error;
 use crate::sql::identifier::literal;
 use crate::sql::positions::lock::{SinkLock, WAIT_SECONDS};
 use crate::sql::positions::{Execute as _, is_one};
-use super::failure::Failure;
 
 /// How many sessions of one sink there may be.
 const SLOTS: u64 = 256;

@@ -1,10 +1,10 @@
 //! PostgreSQL's phrases.
 
+use super::types;
 use crate::sql::dialect::{Dialect, OwnTables, delete_by_id, on_conflict};
 use crate::sql::identifier::literal;
 use crate::sql::target::Target;
 use crate::sql::{POSITIONS_TABLE, TARGETS_TABLE, TOMBSTONES_TABLE};
-use super::types;
 
 /// How PostgreSQL writes SQL.
 pub static POSTGRES: Dialect = Dialect {

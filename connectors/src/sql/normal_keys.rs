@@ -8,13 +8,13 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
+use super::equality::{Normal, answered};
+use super::{DeleteMode, Options};
 use crate::change::{Changes, Operation};
 use crate::conflict::Strategy;
 use crate::error::{Error, Result};
 use crate::sql::bulk::{PreparedTable, Tables};
 use crate::sql::failure::Failure;
-use super::equality::{Normal, answered};
-use super::{DeleteMode, Options};
 
 /// How the keys of changes were written, where that is not their normal form.
 #[derive(Debug, Clone)]

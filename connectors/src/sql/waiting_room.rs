@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::Utc;
 
+use self::references::lacking;
+use super::{Options, TruncateMode};
 use crate::change::{Changes, Operation};
 use crate::conflict::{Json, write_change_and_record, write_key};
 use crate::error::{Error, RejectedChange, Result};
@@ -34,8 +36,6 @@ use crate::sql::plan::ChangeSlice;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
 use crate::waiting::{Awaited, WaitingChange};
-use self::references::lacking;
-use super::{Options, TruncateMode};
 
 /// How many keys are looked at in one go, and how many such goes one write makes.
 const HEADS_MAX: usize = 2_000;

@@ -1,9 +1,9 @@
 //! SQLite's phrases.
 
+use super::types;
 use crate::sql::dialect::{Dialect, Fit, OwnTables, delete_by_id, on_conflict};
 use crate::sql::identifier::literal;
 use crate::sql::{POSITIONS_TABLE, TARGETS_TABLE, TOMBSTONES_TABLE};
-use super::types;
 
 /// How SQLite writes SQL.
 pub static SQLITE: Dialect = Dialect {

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Decimal128Array, Float64Array, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, Decimal128Array, Float64Array, ListArray, StringArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+};
 
 use super::*;
 

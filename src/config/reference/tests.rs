@@ -1,7 +1,7 @@
 use expect_test::expect_file;
 
-use crate::config::{document, shape};
 use super::*;
+use crate::config::{document, shape};
 
 #[test]
 fn the_reference_is_what_the_types_say() {

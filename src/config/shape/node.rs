@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::config::document::{Node, Value};
 use super::allowed::describe;
+use crate::config::document::{Node, Value};
 
 impl Node {
     /// The JSON Schema type of this value.

@@ -1,4 +1,6 @@
-use arrow::array::{Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, UInt64Array};
+use arrow::array::{
+    Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, UInt64Array,
+};
 use syncline_connectors::change::Logical;
 
 use super::*;

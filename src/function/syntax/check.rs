@@ -4,13 +4,16 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_expr::sqlparser::ast::Spanned;
-use datafusion_sql::sqlparser::ast::{AccessExpr, Expr as SqlExpr, Function, FunctionArguments, Ident, Query, Value, ValueWithSpan, Visitor};
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, Expr as SqlExpr, Function, FunctionArguments, Ident, Query, Value, ValueWithSpan,
+    Visitor,
+};
 use datafusion_sql::sqlparser::tokenizer::Span;
 
+use super::{DEPTH_MAX, ExpressionError, NODES_MAX, Name, arguments, other_names};
 use crate::function::location::bytes;
 use crate::function::nearest::nearest;
 use crate::function::registry::{Registry, refusal};
-use super::{DEPTH_MAX, ExpressionError, NODES_MAX, Name, arguments, other_names};
 
 /// Visits every node once and refuses what is not allowed.
 pub(super) struct Check<'a> {

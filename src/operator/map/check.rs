@@ -1,9 +1,9 @@
 //! What can be told about a `map` without rows.
 
+use super::{MapConfig, goes_on, renamed};
 use crate::function;
 use crate::operator::problem;
 use crate::problem::Problem;
-use super::{MapConfig, goes_on, renamed};
 
 /// Problems that need no schema, but for those of the expressions.
 pub(super) fn check_shape(config: &MapConfig) -> Vec<Problem> {

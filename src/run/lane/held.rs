@@ -6,11 +6,11 @@ use std::time::Instant;
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::record::{Partition, Records, Span};
 
+use super::{Progress, TRIAL_POLL};
 use crate::failure::Failure;
 use crate::run::Lane;
 use crate::run::chain::Chained;
 use crate::run::writer::Command;
-use super::{Progress, TRIAL_POLL};
 
 /// A fetch that went through the chain and not to the writers.
 pub(super) struct Held {

@@ -7,9 +7,9 @@ use syncline_connectors::error::{Error, Result};
 use syncline_connectors::record::{HeldPositions, Partition, Span};
 use tokio::sync::oneshot;
 
+use super::{FENCES_MAX, Lane, REVOKE_DEADLINE};
 use crate::failure::Failure;
 use crate::run::writer::Command;
-use super::{FENCES_MAX, Lane, REVOKE_DEADLINE};
 
 impl Lane {
     /// Partitions were assigned: they begin where the sinks stand. Where a sink has to keep a place

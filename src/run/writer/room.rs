@@ -7,10 +7,10 @@ use syncline_connectors::conflict::read_change;
 use syncline_connectors::error::Result;
 use syncline_connectors::sink::{Outcome, Write};
 
+use super::Writer;
 use crate::quarantine::{Entry, Verdict};
 use crate::run::account::Tally;
 use crate::run::quarantine_writer;
-use super::Writer;
 
 impl Writer {
     /// Lets the sink look whether a change that waits for another row can be written now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{Debezium, Done, Job, SCHEMAS_MAX};
 use crate::format::envelope::{Envelope, RowPart};
 use crate::format::fault::{Fault, Parsed};
 use crate::format::head::Head;
@@ -9,7 +10,6 @@ use crate::format::record_key::Payload;
 use crate::format::scan::Cursor;
 use crate::format::schema::Connect;
 use crate::format::stream::Basis;
-use super::{Debezium, Done, Job, SCHEMAS_MAX};
 
 /// What must follow the payload.
 pub(super) enum Tail {

@@ -3,12 +3,12 @@
 
 use base64::Engine as _;
 
+use super::{BASE64, Placeholder, Reading};
 use crate::format::column::{Column, Values};
 use crate::format::decimal;
 use crate::format::fault::{Fault, Parsed};
 use crate::format::scan::Cursor;
 use crate::format::text::Text;
-use super::{BASE64, Placeholder, Reading};
 
 /// The common string path: no unescaping into a buffer of its own.
 #[inline]

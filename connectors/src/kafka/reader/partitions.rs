@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{Consumer, RebalanceProtocol};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use super::{ID_TIMEOUT, Reader};
 use crate::error::Result;
 use crate::kafka::begin::{Begun, check_incarnation};
 use crate::kafka::client::Rebalance;
@@ -13,7 +14,6 @@ use crate::kafka::failure::failed;
 use crate::kafka::{start_offset, topic_id};
 use crate::record::Partition;
 use crate::source::Event;
-use super::{ID_TIMEOUT, Reader};
 
 impl Reader {
     /// What the coordinator wants, or the partitions of `--once`.

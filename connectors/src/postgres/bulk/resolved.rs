@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
+use super::{counts, one};
 use crate::change::Operation;
 use crate::conflict::TargetRows;
 use crate::error::Error;
@@ -16,7 +17,6 @@ use crate::postgres::statement::Statements;
 use crate::sql::bulk::TableWrite;
 use crate::sql::decide::Resolved;
 use crate::sql::patterns::insert_sets;
-use super::{counts, one};
 
 /// Writes what was decided, but for the deletes.
 pub(super) async fn write_decided(

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
-use arrow::array::{Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray};
+use arrow::array::{
+    Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
+};
 use arrow::datatypes::Int32Type as I32;
 
-use crate::postgres::instant::{EPOCH_US, TOO_FINE};
 use super::*;
+use crate::postgres::instant::{EPOCH_US, TOO_FINE};
 
 fn check(column: ArrayRef, row: usize, expect: Result<&[u8], &Unfit>) {
     let mut out = Vec::new();

@@ -1,8 +1,8 @@
 //! Statements for rows that a resolver decided: which are read under lock, and what is written of them.
 
+use super::Statements;
 use crate::postgres::prepare::Prepared;
 use crate::sql::patterns::{DELETE, INSERT, UPDATE};
-use super::Statements;
 
 impl Statements<'_> {
     /// From `FROM` on: the target's rows for the keys that are looked for, locked in their order.

@@ -1,5 +1,6 @@
 //! Statements for the versions of deletes (R12).
 
+use super::{From, Statements};
 use crate::conflict::{ConflictPolicy, Strategy};
 use crate::postgres::POSTGRES;
 use crate::postgres::equality::normal;
@@ -9,7 +10,6 @@ use crate::sql::conflict::{Predicates, VersionSides};
 use crate::sql::identifier::literal;
 use crate::sql::patterns::DELETE;
 use crate::sql::version::VersionKind;
-use super::{From, Statements};
 
 impl Statements<'_> {
     /// Keeps the versions of the deletes that applied, or that found nothing (R12).

@@ -195,6 +195,8 @@ async fn a_row_that_waits_for_a_later_one_is_no_poison() {
         full('c', 3, "x", None),
         full('c', 4, "parent", None),
     ];
+    // Nothing waits for a row that a foreign key needs.
+    fixture.config.options.waiting.timeout = "0s".to_owned();
     let mut writer = fixture.writer().await;
     let rejected = writer.rejected(vec![batch(&rows)]).await;
     assert_eq!(rejected.len(), 1);

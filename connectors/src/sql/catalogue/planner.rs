@@ -2,6 +2,7 @@
 
 use arrow::datatypes::Field;
 
+use super::{Action, MARK_TYPE, Plan, TargetColumn, TargetTable, Wanted, check_apart, evolves};
 use crate::change::is_undeclared;
 use crate::error::{Error, Result};
 use crate::sql::Evolution;
@@ -9,7 +10,6 @@ use crate::sql::dialect::{Dialect, Fit};
 use crate::sql::names::{Case, same_but_case, tell};
 use crate::sql::types::{arrow_field, default_type, fit, text_type};
 use crate::sql::undeclared::kinds::{Kinds, Suit, is_lent, suit};
-use super::{Action, MARK_TYPE, Plan, TargetColumn, TargetTable, Wanted, check_apart, evolves};
 
 pub(super) struct Planner<'a> {
     pub(super) dialect: &'static Dialect,

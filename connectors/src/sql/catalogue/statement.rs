@@ -1,9 +1,9 @@
 //! The statement of one step of evolution.
 
+use super::Action;
 use crate::error::Result;
 use crate::sql::dialect::Dialect;
 use crate::sql::identifier::quote;
-use super::Action;
 
 /// The statements of an action; `table` is the quoted name.
 ///

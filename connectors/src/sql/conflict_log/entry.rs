@@ -3,12 +3,14 @@
 use arrow::array::{Array, UInt64Array};
 use serde_json::{Map, Value};
 
+use super::{ConflictLog, Keys};
 use crate::change::Changes;
-use crate::conflict::{ConflictRecord, Hashes, Json, Place, QueueEntry, QueueState, Sides, conflict_id, write_change};
+use crate::conflict::{
+    ConflictRecord, Hashes, Json, Place, QueueEntry, QueueState, Sides, conflict_id, write_change,
+};
 use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::decide::Report;
-use super::{ConflictLog, Keys};
 
 /// What records are made from.
 pub(super) struct About<'a> {

@@ -3,12 +3,12 @@
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 
+use super::{Decider, broken, rows};
 use crate::change::Changes;
 use crate::conflict::{Decisions, Verdict};
 use crate::error::Result;
 use crate::sql::DeleteMode;
 use crate::sql::scatter::{any, scatter, scatter_bits};
-use super::{Decider, broken, rows};
 
 impl Decider<'_> {
     pub(super) fn move_rows(&mut self, decisions: &Decisions, keys: &[u32]) -> Result<()> {

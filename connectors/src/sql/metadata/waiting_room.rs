@@ -1,9 +1,9 @@
 //! Changes that wait for a row that a foreign key needs (R21).
 
+use super::{Fields, MetadataTables, Row, WAITING_ROOM_TABLE, literal, literal_or_null};
 use crate::conflict::Json;
 use crate::error::Result;
 use crate::waiting::WaitingChange;
-use super::{Fields, MetadataTables, Row, WAITING_ROOM_TABLE, literal, literal_or_null};
 
 /// What a change is kept with.
 const COLUMNS: &[&str] = &[

@@ -6,15 +6,15 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{FieldRef, Schema};
 
+use super::kinds::lent_field;
+use super::read::read_as;
+use super::{Lent, Undeclared, count_values, read, with_columns};
 use crate::change::{Changes, Image, Operation, is_undeclared};
 use crate::error::{Error, RejectedRow, Result};
 use crate::sql::Options;
 use crate::sql::catalogue::{Plan, TargetTable};
 use crate::sql::dialect::Dialect;
 use crate::sql::types::arrow_field;
-use super::kinds::lent_field;
-use super::read::read_as;
-use super::{Lent, Undeclared, count_values, read, with_columns};
 
 impl Undeclared {
     /// The changes in the types of `table`, for which `plan` was made. `whole`: a resolver looks at

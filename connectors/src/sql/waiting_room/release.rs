@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::Utc;
 
+use super::join::join;
+use super::references::present;
+use super::{EXPIRED_MAX, GOES_MAX, HEADS_MAX, RULE, UNKNOWN_PAUSE_MS};
 use crate::error::Result;
 use crate::sink::{Expired, Outcome};
 use crate::sql::Options;
@@ -13,9 +16,6 @@ use crate::sql::failure::Failure;
 use crate::sql::metadata::{WaitingHead, read_head, read_waiting_change};
 use crate::sql::session::SqlSession;
 use crate::waiting::{Awaited, WaitingChange};
-use super::join::join;
-use super::references::present;
-use super::{EXPIRED_MAX, GOES_MAX, HEADS_MAX, RULE, UNKNOWN_PAUSE_MS};
 
 impl<C: Bulk> SqlSession<C> {
     /// Applies what waits for rows that are there now, and hands over what has waited for too long.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::foreign_key::ForeignKey;
 use crate::error::Result;
 use crate::sql::WaitingConfig;
 use crate::sql::target::Target;
 use crate::sql::version::duration_us;
-use super::foreign_key::ForeignKey;
 
 /// What a session knows of the waiting room of its sink.
 pub(crate) struct WaitingRoom {

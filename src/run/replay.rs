@@ -1,0 +1,398 @@
+//! Writes records of the quarantine again, through the pipeline as it is now (R26).
+//!
+//! Records go in the order of their source through decoder and operators to the sinks that did not get
+//! them: the one that refused them, or those behind the operator that did. Each record leaves a mark among
+//! the positions of its sink, moved in the transaction that writes its rows, so that it is written once. A
+//! change never replaces a row that is not what its source knew, unless a person forces it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use syncline_connectors::change::{Changes, Operation};
+use syncline_connectors::conflict::Verdict;
+use syncline_connectors::error::{Error, RejectedChange};
+use syncline_connectors::record::{Partition, Records, Span};
+use syncline_connectors::sink::{Identity, Outcome, Sink, Write};
+
+use crate::conflict;
+use crate::failure::Failure;
+use crate::plan::{Input, Plan, SourcePlan};
+use crate::quarantine::{Entry, Payload, Quarantine};
+use crate::run::chain::Chain;
+use crate::run::held::take;
+
+/// Why a change is not replayed though the target would take it.
+const RULE: &str = "R26 overtaken";
+const OVERTAKEN: &str = "the target's row is not what the source knew, so that a later change of its key may have written it: --force writes it all the same";
+
+/// How many records are written in one transaction.
+const RECORDS_MAX: usize = 500;
+
+/// What became of entries that were replayed.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Replayed {
+    /// Entries that left the quarantine.
+    pub(crate) entries: u64,
+    /// Changes that were applied.
+    pub(crate) written: u64,
+    /// Folded into a later change of their key.
+    pub(crate) superseded: u64,
+    /// Left out by an operator.
+    pub(crate) filtered: u64,
+    /// Not applied, since the target's row is not what the source knew.
+    pub(crate) kept: u64,
+    /// Wait for a row that a foreign key needs.
+    pub(crate) waiting: u64,
+    /// Were written by an earlier replay, which could not take them out.
+    pub(crate) written_before: u64,
+    /// Entries that stay, each with its new reason.
+    pub(crate) stays: Vec<Stays>,
+}
+
+/// An entry that is refused again.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Stays {
+    /// The entry.
+    pub(crate) id: String,
+    /// The rule that refuses it now.
+    pub(crate) rule: String,
+    /// The reason.
+    pub(crate) reason: String,
+}
+
+/// A record of the quarantine, and the sinks that it goes to, by their indices in the plan of its source.
+struct Record<'e> {
+    entries: Vec<&'e Entry>,
+    sinks: BTreeSet<usize>,
+}
+
+/// The changes of some records on their way to one sink.
+pub(crate) struct Carried {
+    /// The index of the sink among those of the source.
+    pub(crate) sink: usize,
+    /// Its changes.
+    pub(crate) changes: Vec<Changes>,
+}
+
+/// Replays entries of one source, and takes those that are written out of the quarantine.
+///
+/// # Errors
+/// As a run that meets such records.
+pub(crate) async fn replay(
+    plan: &Plan,
+    source: &SourcePlan,
+    entries: &[&Entry],
+    quarantine: &Quarantine,
+    guarded: bool,
+) -> Result<Replayed, Failure> {
+    let mut replayed = Replayed::default();
+    let mut sinks: BTreeMap<usize, Box<dyn Sink>> = BTreeMap::new();
+    for records in records_of(source, entries).chunks(RECORDS_MAX) {
+        let (carried, refused, filtered) = carry(plan, source, records)?;
+        replayed.filtered += filtered;
+        let mut stay: HashSet<usize> = refused.keys().copied().collect();
+        for (record, entry) in &refused {
+            replayed
+                .stays
+                .extend(stays(&records[*record], &entry.rule, &entry.reason));
+        }
+        for carried in carried {
+            if guarded {
+                for record in overtaken(plan, source, &carried).await? {
+                    if stay.insert(record) {
+                        replayed
+                            .stays
+                            .extend(stays(&records[record], RULE, OVERTAKEN));
+                    }
+                }
+            }
+            let name = &source.sinks[carried.sink].name;
+            let failed = |error| Failure::of_sink(name, error);
+            if !sinks.contains_key(&carried.sink) {
+                let identity = Identity {
+                    pipeline: plan.name.clone(),
+                    sink: name.clone(),
+                    source: source.name.clone(),
+                };
+                let config = &source.sinks[carried.sink].config;
+                let sink = config.connect(&identity, &conflict::resolvers()).await;
+                sinks.insert(carried.sink, sink.map_err(failed)?);
+            }
+            let sink = sinks.get_mut(&carried.sink).expect("it was connected");
+            let refused = write(&mut **sink, records, &stay, carried, &mut replayed).await;
+            for (record, change) in refused.map_err(failed)? {
+                stay.insert(record);
+                replayed
+                    .stays
+                    .extend(stays(&records[record], &change.rule, &change.reason));
+            }
+        }
+        let done = (0..records.len()).filter(|record| !stay.contains(record));
+        let done: Vec<Entry> = done
+            .flat_map(|record| records[record].entries.iter().copied().cloned())
+            .collect();
+        replayed.entries += done.len() as u64;
+        let withdrawn = quarantine.withdraw(&done).await;
+        withdrawn.map_err(|error| Failure::of("quarantine", error))?;
+    }
+    for (index, sink) in sinks {
+        let closed = sink.close().await;
+        closed.map_err(|error| Failure::of_sink(&source.sinks[index].name, error))?;
+    }
+    Ok(replayed)
+}
+
+/// The records of changes that the target's row has overtaken: it is not what their source knew.
+async fn overtaken(
+    plan: &Plan,
+    source: &SourcePlan,
+    carried: &Carried,
+) -> Result<Vec<usize>, Failure> {
+    let sink = &source.sinks[carried.sink];
+    let failed = |error| Failure::of_sink(&sink.name, error);
+    let opened = sink.config.open_queue(&plan.name, &sink.name).await;
+    let Some(mut queue) = opened.map_err(failed)? else {
+        return Ok(Vec::new());
+    };
+    let resolvers = conflict::resolvers();
+    let mut overtaken = Vec::new();
+    for batch in &carried.changes {
+        for row in 0..batch.len() as u32 {
+            let one = take(batch, &[row]).map_err(failed)?;
+            if one.operations[0] == Operation::Truncate {
+                continue;
+            }
+            let told = queue.explain(&one, &source.name, &resolvers).await;
+            if told.map_err(failed)?.verdict == Verdict::Keep {
+                overtaken.push(batch.origins[row as usize] as usize);
+            }
+        }
+    }
+    Ok(overtaken)
+}
+
+/// What the entries would bring to each sink now; writes nothing.
+///
+/// # Errors
+/// As a run that meets such records.
+pub(crate) fn preview(
+    plan: &Plan,
+    source: &SourcePlan,
+    entries: &[&Entry],
+) -> Result<(Vec<Carried>, Vec<Stays>), Failure> {
+    let records = records_of(source, entries);
+    let (carried, refused, _) = carry(plan, source, &records)?;
+    let stays = refused.iter().flat_map(|(record, entry)| {
+        stays(&records[*record], &entry.rule, &entry.reason).collect::<Vec<_>>()
+    });
+    Ok((carried, stays.collect()))
+}
+
+fn stays<'r>(record: &'r Record<'_>, rule: &str, reason: &str) -> impl Iterator<Item = Stays> + 'r {
+    let (rule, reason) = (rule.to_owned(), reason.to_owned());
+    record.entries.iter().map(move |entry| Stays {
+        id: entry.id(),
+        rule: rule.clone(),
+        reason: reason.clone(),
+    })
+}
+
+/// The records of entries in the order of the source, each once.
+fn records_of<'e>(source: &SourcePlan, entries: &[&'e Entry]) -> Vec<Record<'e>> {
+    let mut records: BTreeMap<(&str, i32, i64), Record<'e>> = BTreeMap::new();
+    for entry in entries {
+        let place = (entry.topic.as_str(), entry.partition, entry.offset);
+        let record = records.entry(place).or_insert_with(|| Record {
+            entries: Vec::new(),
+            sinks: BTreeSet::new(),
+        });
+        record.entries.push(entry);
+        record.sinks.extend(sinks_behind(source, &entry.stage));
+    }
+    records.into_values().collect()
+}
+
+/// The sinks that did not get what a stage refused.
+fn sinks_behind(source: &SourcePlan, stage: &str) -> Vec<usize> {
+    let mut sinks = source.sinks.iter();
+    if let Some(sink) = sinks.position(|sink| sink.name == stage) {
+        return vec![sink];
+    }
+    let step = source.steps.iter().position(|step| step.name == stage);
+    // A step comes after its inputs, so that one pass finds all that stand behind the stage.
+    let mut behind = vec![false; source.steps.len()];
+    let is_behind = |inputs: &[Input], behind: &[bool]| {
+        inputs.iter().any(|input| match input {
+            Input::Source => step.is_none(),
+            Input::Step(index) => behind[*index],
+        })
+    };
+    for (index, next) in source.steps.iter().enumerate() {
+        behind[index] = Some(index) == step || is_behind(&next.inputs, &behind);
+    }
+    let sinks = source.sinks.iter().enumerate();
+    sinks
+        .filter(|(_, sink)| is_behind(&sink.inputs, &behind))
+        .map(|(index, _)| index)
+        .collect()
+}
+
+/// Decodes and transforms; gives the changes of each sink, the records that are refused, and how many
+/// changes are filtered.
+fn carry(
+    plan: &Plan,
+    source: &SourcePlan,
+    records: &[Record<'_>],
+) -> Result<(Vec<Carried>, BTreeMap<usize, Entry>, u64), Failure> {
+    let mut raw = Records::default();
+    for record in records {
+        let entry = record.entries[0];
+        let partition = Partition {
+            topic: entry.topic.as_str().into(),
+            number: entry.partition,
+        };
+        let partition = raw.add_partition(&partition, false);
+        let bytes = |payload: &Option<Payload>| payload.as_ref().and_then(Payload::bytes);
+        raw.push(
+            partition,
+            entry.offset,
+            entry.timestamp_ms,
+            bytes(&entry.key).as_deref(),
+            bytes(&entry.value).as_deref(),
+            bytes(&entry.headers).as_deref(),
+        );
+    }
+    let raw = Arc::new(raw);
+    let decoded = source.decoder().decode(&raw);
+    let mut chained = Chain::new(&plan.name, source).apply(&raw, decoded)?;
+    let mut refused = BTreeMap::new();
+    for entry in chained.rejected.drain(..) {
+        let record = records.iter().position(|record| {
+            let of = record.entries[0];
+            (of.offset, of.partition, of.topic.as_str())
+                == (entry.offset, entry.partition, entry.topic.as_str())
+        });
+        if let Some(record) = record {
+            refused.entry(record).or_insert(entry);
+        }
+    }
+    let mut filtered = 0;
+    let mut carried = Vec::new();
+    for (sink, flow) in chained.flows.into_iter().enumerate() {
+        let mut changes = Vec::new();
+        for batch in flow.changes {
+            let rows: Vec<u32> = (0..batch.len() as u32)
+                .filter(|&row| {
+                    let record = batch.origins[row as usize] as usize;
+                    records[record].sinks.contains(&sink) && !refused.contains_key(&record)
+                })
+                .collect();
+            if !rows.is_empty() {
+                let taken = take(&batch, &rows);
+                changes.push(taken.map_err(|error| Failure::of("replay", error))?);
+            }
+        }
+        if records.iter().any(|record| record.sinks.contains(&sink)) {
+            filtered += flow.tally.filtered;
+        }
+        if !changes.is_empty() {
+            carried.push(Carried { sink, changes });
+        }
+    }
+    Ok((carried, refused, filtered))
+}
+
+/// Writes changes with the marks of their records; gives the records that the sink refuses.
+async fn write(
+    sink: &mut dyn Sink,
+    records: &[Record<'_>],
+    stay: &HashSet<usize>,
+    carried: Carried,
+    replayed: &mut Replayed,
+) -> Result<Vec<(usize, RejectedChange)>, Error> {
+    let known = sink.positions().await?;
+    let mut left = carried.changes;
+    let mut refused: Vec<(usize, RejectedChange)> = Vec::new();
+    let mut before = HashSet::new();
+    if let Some(known) = &known {
+        let held = (0..records.len()).filter(|&record| known.contains_key(&mark(&records[record])));
+        before.extend(held);
+    }
+    let written_before = |record: usize| before.contains(&record);
+    retain(&mut left, |record| {
+        !written_before(record) && !stay.contains(&record)
+    })?;
+    loop {
+        let mut marked: BTreeSet<usize> = BTreeSet::new();
+        for batch in &left {
+            marked.extend(batch.origins.iter().map(|&origin| origin as usize));
+        }
+        let spans = marked.iter().map(|&record| Span {
+            partition: mark(&records[record]),
+            from: None,
+            next: 1,
+            incarnation: None,
+        });
+        let write = Write {
+            changes: left.clone(),
+            spans: match known {
+                Some(_) => spans.collect(),
+                None => Vec::new(),
+            },
+            ..Write::default()
+        };
+        match sink.write(&write).await {
+            Ok(outcome) => {
+                count(replayed, &outcome);
+                replayed.written_before += before.len() as u64;
+                return Ok(refused);
+            }
+            Err(Error::Rejected(rejected)) if !rejected.is_empty() => {
+                let mut gone = HashSet::new();
+                for change in rejected {
+                    let record = left[change.batch].origins[change.row] as usize;
+                    gone.insert(record);
+                    refused.push((record, change));
+                }
+                retain(&mut left, |record| !gone.contains(&record))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn count(replayed: &mut Replayed, outcome: &Outcome) {
+    replayed.written += outcome.written;
+    replayed.superseded += outcome.superseded;
+    replayed.kept += outcome.kept;
+    replayed.waiting += outcome.waiting;
+}
+
+/// Keeps the changes of some records.
+fn retain(changes: &mut Vec<Changes>, keeps: impl Fn(usize) -> bool) -> Result<(), Error> {
+    for batch in changes.iter_mut() {
+        let rows: Vec<u32> = (0..batch.len() as u32)
+            .filter(|&row| keeps(batch.origins[row as usize] as usize))
+            .collect();
+        if rows.len() < batch.len() {
+            *batch = take(batch, &rows)?;
+        }
+    }
+    changes.retain(|batch| !batch.is_empty());
+    Ok(())
+}
+
+/// What says in a sink that a record was replayed: a partition of its own.
+fn mark(record: &Record<'_>) -> Partition {
+    let Entry {
+        topic,
+        partition,
+        offset,
+        ..
+    } = record.entries[0];
+    Partition {
+        topic: format!("quarantine:{topic}/{partition}/{offset}").into(),
+        number: 0,
+    }
+}
