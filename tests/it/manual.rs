@@ -43,6 +43,42 @@ async fn a_column_that_a_person_decides_queues_the_whole_change_c9() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_disputes_merges_whatever_a_person_decides_c9() {
+    let conflict = "strategy = \"merge\"\ncolumns.amount = \"manual\"";
+    for queue in Queue::all(conflict).await {
+        // Both sides changed the amount; the name was changed by the source, or by the target.
+        let cases: [(&str, &str, &[&str], &str); 5] = [
+            ("old", "new", &["--set", "amount=450"], "new|450"),
+            ("old", "new", &["--take", "source"], "new|15"),
+            ("own", "old", &["--take", "source"], "own|15"),
+            ("old", "new", &["--take", "target"], "new|12"),
+            ("own", "old", &["--take", "base"], "own|10"),
+        ];
+        let mut events = Vec::new();
+        for (id, (held, sent, ..)) in (1..).zip(cases) {
+            queue.hold(id, held, 12).await;
+            events.push(event("u", &row(id, "old", 10, 5), &row(id, sent, 15, 5)));
+        }
+        let balance = queue.run(&events).await;
+        assert_eq!(balance["queued"], 5, "{balance}");
+        for (id, (held, _, decision, expect_row)) in (1..).zip(cases) {
+            assert_eq!(queue.row(id).await, format!("{held}|12"), "it waits");
+            let entry = queue.entry_of(id).await;
+            let finished = queue
+                .conflicts(&[&["resolve", &entry], decision].concat())
+                .await;
+            expect(&finished, 0, &["resolved"]);
+            assert_eq!(
+                queue.row(id).await,
+                expect_row,
+                "{} {decision:?}",
+                queue.name
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_decides_while_the_pipeline_writes_c9() {
     for each in Queue::all(MANUAL).await {
         nothing_is_lost_between_a_person_and_the_pipeline(&each).await;

@@ -3,7 +3,9 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 
-use super::{QueueEntry, read_assignments, read_images};
+use serde_json::Value;
+
+use super::{ConflictPolicy, QueueEntry, Strategy, read_assignments, read_images};
 use crate::change::{Changes, Image, Operation};
 use crate::error::{Error, Result};
 
@@ -141,6 +143,84 @@ impl Resolution {
             operations: vec![Operation::Update],
             ..change.clone()
         }))
+    }
+}
+
+impl Resolution {
+    /// The columns of an entry that a person decides one by one, where the others merge as always; empty
+    /// where the whole row waits for the person.
+    pub(crate) fn disputed(
+        entry: &QueueEntry,
+        change: &Changes,
+        policy: &ConflictPolicy,
+    ) -> Vec<String> {
+        let by_row = matches!(policy.strategy, Strategy::Manual | Strategy::Expression(_));
+        if by_row || change.operations[0] == Operation::Delete {
+            return Vec::new();
+        }
+        let columns: Value = serde_json::from_str(&entry.columns.0).unwrap_or_default();
+        let named = columns
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name);
+        let is_manual = |name: &&String| policy.columns.get(*name) == Some(&Strategy::Manual);
+        named.filter(is_manual).cloned().collect()
+    }
+
+    /// The policy under which the change of an entry merges, with the disputed columns decided for one
+    /// side; the base's values and those that are set come after it.
+    pub(crate) fn merging(&self, policy: &ConflictPolicy) -> ConflictPolicy {
+        let side = match self.take {
+            Take::Source => Strategy::SourceWins,
+            _ => Strategy::TargetWins,
+        };
+        let mut policy = policy.clone();
+        for strategy in policy.columns.values_mut() {
+            if *strategy == Strategy::Manual {
+                *strategy = side.clone();
+            }
+        }
+        policy
+    }
+
+    /// The values that come after the merge: those of the base for the disputed columns, and those that
+    /// are set. `None` where there are none.
+    ///
+    /// # Errors
+    /// As [`Resolution::change`].
+    pub(crate) fn after_merge(
+        &self,
+        entry: &QueueEntry,
+        change: &Changes,
+        key: &[usize],
+        disputed: &[String],
+    ) -> Result<Option<Changes>> {
+        let takes_base = self.take == Take::Base;
+        let take = if takes_base { Take::Base } else { Take::Target };
+        let rest = Self {
+            take,
+            ..self.clone()
+        };
+        let Some(mut values) = rest.change(entry, change, key)? else {
+            return Ok(None);
+        };
+        if takes_base {
+            let schema = values.schema();
+            let set: Vec<&str> = self
+                .set
+                .iter()
+                .filter_map(|set| Some(set.split_once('=')?.0.trim()))
+                .collect();
+            for (column, field) in schema.fields().iter().enumerate() {
+                let decided =
+                    disputed.contains(field.name()) || set.contains(&field.name().as_str());
+                if !decided && !key.contains(&column) {
+                    values.unset[column] = Some(BooleanBuffer::new_set(1));
+                }
+            }
+        }
+        Ok(Some(values))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Evolution commits by itself in MySQL. It runs before the write begins, under a lock that all
 //! Syncline sessions of the server share.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{Field, SchemaRef};
 
@@ -13,10 +13,9 @@ use super::equality::{Collation, equality};
 use super::read::Reader;
 use super::session::Server;
 use super::types::split;
-use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::mysql::MYSQL;
-use crate::sql::bulk::Shape;
+use crate::sql::bulk::{CompiledResolvers, Shape};
 use crate::sql::catalogue::{Action, statement};
 use crate::sql::conflict::Comparison;
 use crate::sql::equality::Equality;
@@ -55,7 +54,7 @@ pub(super) struct Prepared {
     pub(super) placed: SchemaRef,
     /// Indices of the key in `placed`.
     pub(super) placed_key: Vec<usize>,
-    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: CompiledResolvers,
 }
 
 /// A column of the changes that has a place in the target.
@@ -206,7 +205,7 @@ impl Prepared {
             readers,
             placed: Arc::new(placed),
             placed_key,
-            resolver: OnceLock::new(),
+            resolver: CompiledResolvers::default(),
         })
     }
 

@@ -3,7 +3,7 @@
 //! Evolution runs in a transaction of its own, under a lock that all Syncline sessions of the
 //! database share, before the write begins.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 
@@ -12,10 +12,9 @@ use super::copy::staged_type;
 use super::equality::equality;
 use super::exact;
 use super::read::Reader;
-use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::postgres::POSTGRES;
-use crate::sql::bulk::Shape;
+use crate::sql::bulk::{CompiledResolvers, Shape};
 use crate::sql::conflict::Comparison;
 use crate::sql::equality::Equality;
 use crate::sql::identifier::quote;
@@ -57,7 +56,7 @@ pub(super) struct Prepared {
     /// The schema of the changes as far as `columns` go, and which of these are the key.
     pub(super) placed: SchemaRef,
     pub(super) placed_key: Vec<usize>,
-    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: CompiledResolvers,
 }
 
 /// A column of the changes that has a place in the target.
@@ -218,7 +217,7 @@ impl Prepared {
             readers,
             placed: Arc::new(placed),
             placed_key,
-            resolver: OnceLock::new(),
+            resolver: CompiledResolvers::default(),
         })
     }
 

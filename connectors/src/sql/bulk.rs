@@ -5,7 +5,7 @@
 //! the outcome stands once, in [`super::account`].
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -176,8 +176,13 @@ pub(crate) struct Layout<'a> {
     /// Columns of the changes that the policy `ignore` leaves out.
     pub(crate) left_out: &'a [usize],
     /// Who decides what no statement can, once it is compiled.
-    pub(crate) resolver: &'a OnceLock<Arc<dyn Resolver>>,
+    pub(crate) resolver: &'a CompiledResolvers,
 }
+
+/// Who decides the changes of a prepared table, by policy: that of the sink, and what a person's decision
+/// makes of it.
+#[derive(Default)]
+pub(crate) struct CompiledResolvers(Mutex<Vec<(ConflictPolicy, Arc<dyn Resolver>)>>);
 
 impl Layout<'_> {
     /// The columns of changes that have a place in the target, in its order.
@@ -188,7 +193,7 @@ impl Layout<'_> {
         changes.project(&self.indices).map_err(Error::configuration)
     }
 
-    /// Who decides what no statement can; compiled once.
+    /// Who decides what no statement can; compiled once for each policy.
     ///
     /// # Errors
     /// As [`Resolvers::compile`].
@@ -197,11 +202,17 @@ impl Layout<'_> {
         resolvers: &Arc<dyn Resolvers>,
         policy: &ConflictPolicy,
     ) -> Result<Arc<dyn Resolver>> {
-        if let Some(resolver) = self.resolver.get() {
+        let mut compiled = self
+            .resolver
+            .0
+            .lock()
+            .expect("no holder of this lock panics");
+        if let Some((_, resolver)) = compiled.iter().find(|(known, _)| known == policy) {
             return Ok(resolver.clone());
         }
         let resolver = resolvers.compile(policy, self.placed, self.placed_key)?;
-        Ok(self.resolver.get_or_init(|| resolver).clone())
+        compiled.push((policy.clone(), resolver.clone()));
+        Ok(resolver)
     }
 }
 

@@ -83,12 +83,12 @@ impl<C: Bulk> Attempt<C> {
         let waiting = self.session.connection.query(&select).await?;
         let change = read_change(&entry.change)?;
         let key = key_columns(&self.options, &change)?;
-        let decided = resolution.change(entry, &change, &key)?;
+        let decided = self.decided(entry, &change, &key, resolution)?;
         let later = waiting.iter().map(read_waiting);
         let later = later.collect::<Result<Vec<Changes>>>()?;
-        let (options, forced) = (self.options.clone(), self.options.forced());
+        let options = self.options.clone();
         if !C::PREPARES_INSIDE {
-            for (changes, options) in decided.iter().map(|changes| (changes, &forced)) {
+            for (changes, options) in &decided {
                 plan(&mut self.session, options, &[slice(changes)]).await?;
             }
             for changes in &later {
@@ -116,9 +116,9 @@ impl<C: Bulk> Attempt<C> {
         let forget = metadata.delete_waiting(&entry.target, &entry.key.0);
         self.session.connection.execute(&close).await?;
         self.session.connection.execute(&forget).await?;
-        if let Some(decided) = &decided {
+        for (changes, options) in &decided {
             self.session.conflict_log.counting = false;
-            let applied = self.apply(decided, &forced).await;
+            let applied = self.apply(changes, options).await;
             self.session.conflict_log.counting = true;
             applied?;
         }
@@ -135,6 +135,37 @@ impl<C: Bulk> Attempt<C> {
         }
         self.session.connection.commit().await?;
         Ok(Some(resolved))
+    }
+
+    /// What a decision comes to: changes in their order, each with how it is applied. Columns that nobody
+    /// disputes merge as always.
+    fn decided(
+        &self,
+        entry: &QueueEntry,
+        change: &Changes,
+        key: &[usize],
+        resolution: &Resolution,
+    ) -> Result<Vec<(Changes, Options)>> {
+        let policy = &self.options.conflict;
+        let disputed = Resolution::disputed(entry, change, policy);
+        if disputed.is_empty() || resolution.take == Take::Skip {
+            let decided = resolution.change(entry, change, key)?;
+            let forced = self.options.forced();
+            return Ok(decided
+                .into_iter()
+                .map(|changes| (changes, forced.clone()))
+                .collect());
+        }
+        let merging = Options {
+            conflict: resolution.merging(policy),
+            ..self.options.clone()
+        };
+        let after = resolution.after_merge(entry, change, key, &disputed)?;
+        let after = after.map(|changes| (changes, self.options.forced()));
+        Ok([(change.clone(), merging)]
+            .into_iter()
+            .chain(after)
+            .collect())
     }
 
     /// Applies one change; gives how many changes wait of it.

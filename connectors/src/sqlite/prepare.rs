@@ -1,6 +1,6 @@
 //! What is worked out once for a table and a schema, not once a write: evolution and columns.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use rusqlite::{Connection, params};
@@ -9,10 +9,9 @@ use super::equality::equality;
 use super::failure::of_statement;
 use super::types::{Affinity, affinity};
 use crate::change::Logical;
-use crate::conflict::Resolver;
 use crate::error::{Error, Result};
 use crate::sql::DeleteMode;
-use crate::sql::bulk::Shape;
+use crate::sql::bulk::{CompiledResolvers, Shape};
 use crate::sql::catalogue::{TargetColumn, TargetTable};
 use crate::sql::equality::Equality;
 use crate::sql::identifier::quote;
@@ -42,7 +41,7 @@ pub(super) struct Prepared {
     /// The schema of the changes as far as `columns` go, and which of these are the key.
     pub(super) placed: SchemaRef,
     pub(super) placed_key: Vec<usize>,
-    pub(super) resolver: OnceLock<Arc<dyn Resolver>>,
+    pub(super) resolver: CompiledResolvers,
 }
 
 /// A column of the changes that has a place in the target.
@@ -183,7 +182,7 @@ impl Prepared {
             placed_key: (0..columns.len())
                 .filter(|&place| columns[place].key)
                 .collect(),
-            resolver: OnceLock::new(),
+            resolver: CompiledResolvers::default(),
             name: target.to_string(),
             target: target.quoted(&SQLITE)?,
             table: target.name.clone(),
