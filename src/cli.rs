@@ -24,9 +24,23 @@ mod summary;
 mod validate;
 mod waiting;
 
+/// What every `--help` ends with.
+const AFTER_HELP: &str = "\
+Examples:
+  syncline validate clients.toml         every mistake at once, each at its place
+  syncline run clients.toml --once       until the source is read to its end
+  syncline run pipelines/                every file of a folder, until SIGTERM
+
+Exit codes:
+  0  done
+  1  failed while running; with --fail-on-quarantine: something is in quarantine
+  2  the configuration or the command line is wrong
+  3  a system outside is not reachable
+  130, 143  ended by a second SIGINT or SIGTERM";
+
 /// Keeps systems in sync: change data capture in, exact and conflict-aware writes out.
 #[derive(Debug, Parser)]
-#[command(name = "syncline", version, max_term_width = 100)]
+#[command(name = "syncline", version, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(flatten)]
     global: Global,

@@ -188,6 +188,12 @@ impl Running {
         let lanes = self
             .connect(plan, options, &quarantine, &stopped, &abandoned)
             .await?;
+        tracing::info!(
+            pipeline = self.name,
+            lanes = lanes.len(),
+            sinks = self.accounts.len(),
+            "started"
+        );
         let mut tasks = JoinSet::new();
         for (number, (lane, writers)) in lanes.into_iter().enumerate() {
             let ended = start(number, lane);

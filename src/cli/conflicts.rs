@@ -112,6 +112,16 @@ impl Files {
         load_all(&[PathBuf::from(FOLDER)], global)
     }
 
+    /// Whether some sink keeps a history of its conflicts.
+    fn keep_history(&self, global: &Global) -> bool {
+        let files = self.load(global).unwrap_or_default();
+        let mut sinks = files.iter().flat_map(|file| &file.sinks);
+        sinks.any(|(_, sink)| {
+            let options = sink.config.options();
+            options.is_some_and(|options| options.conflict.history.is_some())
+        })
+    }
+
     /// Queries the conflict queue of every database sink, in the order of the files.
     pub(super) async fn ask<T>(
         &self,

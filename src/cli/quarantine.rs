@@ -27,10 +27,10 @@ enum QuarantineCommand {
     },
     /// Show one rejected change whole, with its original bytes.
     Show {
-        /// The pipeline file.
-        file: PathBuf,
         /// The id that `list` shows.
         id: String,
+        /// The pipeline file.
+        file: PathBuf,
     },
     /// Write rejected changes again, through the pipeline as it is now. What is written leaves the
     /// quarantine.
@@ -57,7 +57,7 @@ enum QuarantineCommand {
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let (file, id) = match &arguments.command {
         QuarantineCommand::List { file } => (file, None),
-        QuarantineCommand::Show { file, id } => (file, Some(id)),
+        QuarantineCommand::Show { id, file } => (file, Some(id)),
         QuarantineCommand::Replay(arguments) => return replay::run(arguments, global),
         QuarantineCommand::Drop { file, filter, all } => {
             return drop_entries(file, filter, *all, global);

@@ -89,6 +89,13 @@ fn check(
             problems.push(Problem::new(&path, error.chain()));
         }
     }
+    if !connect {
+        for (path, error) in runtime.block_on(reach::missing_files(file)) {
+            exit = worse(exit, exit_of(&error));
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            problems.push(Problem::new(&path, error.chain()));
+        }
+    }
     let known = runtime.block_on(sample::known_rows(file, ask));
     let wrong = check_rows(file, known);
     if !wrong.is_empty() {

@@ -617,6 +617,8 @@ fn many_mistakes_are_one_report() {
                |
             19 | key = "id"
                |       ^^^^ sinks.billing.key
+               |
+               = help: write ["id"]
 
         "#]],
     );

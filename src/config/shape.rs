@@ -344,7 +344,13 @@ impl<'s> Reader<'s> {
 
     fn wrong_kind(&mut self, node: &Node, expected: &str) {
         let message = format!("found {}, expected {expected}", node.describe());
-        self.problem(node, message, None);
+        let help = match &node.value {
+            Value::Text(text) if expected.starts_with("an array") => {
+                Some(format!("write [{:?}]", text.text))
+            }
+            _ => None,
+        };
+        self.problem(node, message, help);
     }
 
     fn problem(&mut self, node: &Node, message: String, help: Option<String>) {

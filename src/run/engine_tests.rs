@@ -279,10 +279,11 @@ async fn process(
     targets: &[Arc<Mutex<Target>>],
     quarantine: Arc<Quarantine>,
     committed: Arc<Mutex<Positions>>,
+    stop_after: u64,
 ) -> Vec<Arc<Account>> {
     let plan = plan(targets.len());
     let status = Arc::new(Status::new("memory"));
-    let refusals = Arc::new(Refusals::new("memory", 1_000));
+    let refusals = Arc::new(Refusals::new("memory", stop_after));
     let (_stop, stop) = watch::channel(false);
     let mut handles = Vec::new();
     let mut writers = Vec::new();
@@ -401,7 +402,11 @@ fn check(seed: u64, processes: u64, targets: Vec<Target>) {
         let quarantine = Arc::new(Quarantine::open(&config, "memory").await.unwrap());
         let runs = (0..processes).map(|number| {
             let seed = seed.wrapping_mul(31).wrapping_add(number * 7919) | 1;
-            process(seed, &targets, quarantine.clone(), committed.clone())
+            // Of two processes one may meet nothing but poison in the end, which is a wrong configuration
+            // to it (R25).
+            let stop_after = if processes == 1 { 1_000 } else { 0 };
+            let (quarantine, committed) = (quarantine.clone(), committed.clone());
+            process(seed, &targets, quarantine, committed, stop_after)
         });
         accounts = futures::future::join_all(runs).await;
     });

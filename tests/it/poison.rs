@@ -188,7 +188,7 @@ async fn exactly_these_are_kept(pipeline: &Pipeline, topic: &str, culprits: &[Cu
     let first = &culprits[0];
     let id = format!("{topic}/1/{}/{}", first.offset, first.stage);
     let shown = pipeline
-        .command(&["quarantine", "show", "--json", pipeline.file(), &id])
+        .command(&["quarantine", "show", "--json", &id, pipeline.file()])
         .await;
     shown.expect_success();
     let shown: Value = serde_json::from_str(&shown.stdout).expect("JSON");
@@ -197,12 +197,12 @@ async fn exactly_these_are_kept(pipeline: &Pipeline, topic: &str, culprits: &[Cu
     let bytes = base64::prelude::BASE64_STANDARD.decode(bytes);
     assert_eq!(bytes.expect("base64"), first.value);
     let shown = pipeline
-        .command(&["quarantine", "show", pipeline.file(), &id])
+        .command(&["quarantine", "show", &id, pipeline.file()])
         .await;
     shown.expect_success();
     assert!(shown.stdout.contains(&id), "{}", shown.stdout);
     let absent = pipeline
-        .command(&["quarantine", "show", pipeline.file(), "nothing/0/0/decode"])
+        .command(&["quarantine", "show", "nothing/0/0/decode", pipeline.file()])
         .await;
     assert_eq!(absent.code, Some(1), "{}", absent.stderr);
 }

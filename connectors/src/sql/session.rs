@@ -59,7 +59,12 @@ impl<C: Tables> SqlSession<C> {
                 .create_own_tables()
                 .await
                 .map_err(Failure::into_error)?;
-            tracing::debug!(sink = identity.sink, "connected");
+            tracing::info!(
+                pipeline = identity.pipeline,
+                sink = identity.sink,
+                database = C::DIALECT.name,
+                "connected"
+            );
         }
         Ok(session)
     }

@@ -190,6 +190,7 @@ impl<C: Tables> SqlSession<C> {
         for action in look(&found)?.actions {
             let sql = self.connection.evolution(target, found.as_ref(), action)?;
             self.connection.execute(&sql).await?;
+            tracing::info!(table = wanted.target, "changed the schema: {sql}");
         }
         self.connection.unlock_schema().await?;
         let found = self.connection.read(target).await?;

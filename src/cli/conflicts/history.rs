@@ -4,7 +4,7 @@ use clap::Args;
 use syncline_connectors::conflict::{ConflictRecord, KeyFilter};
 
 use super::{Files, layout};
-use crate::cli::{Exit, Global, print, print_json};
+use crate::cli::{Exit, Global, complain, print, print_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -31,6 +31,11 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
     let newest = |record: &ConflictRecord| std::cmp::Reverse(record.decided_at_ms);
     found.rows.sort_by_key(newest);
     found.rows.truncate(limit);
+    if found.rows.is_empty() && !global.json && !arguments.files.keep_history(global) {
+        complain(
+            "no sink keeps a history: write [sinks.NAME.conflict.history] with to = \"table\" or \"file\"",
+        );
+    }
     found.exit(if global.json {
         // A record contains only texts, numbers and JSON, so it can always be converted.
         print_json(&serde_json::to_value(&found.rows).unwrap_or_default())

@@ -24,3 +24,15 @@ pub(super) async fn unreached(file: &PipelineFile) -> Vec<(Vec<String>, Error)> 
     }
     found
 }
+
+/// The sources that read files which are not there; no other system is asked.
+pub(super) async fn missing_files(file: &PipelineFile) -> Vec<(Vec<String>, Error)> {
+    let mut found = Vec::new();
+    let sources = file.sources.iter();
+    for (name, config) in sources.filter(|(_, config)| config.describe().local) {
+        if let Err(error) = source::probe(config.as_ref()).await {
+            found.push((vec!["sources".to_owned(), name.clone()], error));
+        }
+    }
+    found
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_connectors::assignment::{Remember, assignments};
+use syncline_connectors::assignment::{Assignment, Remember, Standing, assignments};
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::record::{HeldPositions, Partition, Span};
 use tokio::sync::oneshot;
@@ -32,6 +32,7 @@ impl Lane {
                     return Ok(());
                 }
             };
+            self.tell_beginning(&assignments);
             self.progress.owned.extend(waiting.iter().cloned());
             if let Some(fence) = self.remember(remember).await? {
                 fences += 1;
@@ -44,6 +45,24 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Says in the log with how many partitions reading begins, and at which position with the first.
+    fn tell_beginning(&self, assignments: &[Assignment]) {
+        let Some(first) = assignments.first() else {
+            return;
+        };
+        let held = first.sinks.iter().map(Standing::position).min().flatten();
+        tracing::info!(
+            part = self.part,
+            partitions = assignments.len(),
+            first = %first.partition,
+            "{}",
+            match held {
+                Some(position) => format!("reads on; the first partition stands at {position}"),
+                None => "begins to read at `start`".to_owned(),
+            }
+        );
     }
 
     /// Makes the sinks keep where they begin; gives the fence that one of them met.
