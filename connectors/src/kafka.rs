@@ -48,6 +48,7 @@ mod watermark;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use client::{LogOnly, Reports};
@@ -345,8 +346,14 @@ async fn look_up(config: &KafkaSource) -> Result<Vec<Partition>> {
     let settings = client::settings(&config.brokers, &config.properties);
     let (brokers, topics) = (config.brokers.clone(), config.topics.clone());
     let asking = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer<LogOnly> = client::open(&settings, &brokers, LogOnly)?;
-        topic::matching(&consumer, &brokers, topics.names())
+        let consumer: BaseConsumer<LogOnly> =
+            client::open(&settings, &brokers, LogOnly::default())?;
+        let found = topic::matching(&consumer, &brokers, topics.names());
+        found.map_err(|error| {
+            // The client says why it has no connection only to who polls it.
+            while consumer.poll(Duration::ZERO).is_some() {}
+            failure::explained(error, consumer.context().told(), &brokers)
+        })
     });
     asking
         .await

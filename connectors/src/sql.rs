@@ -20,6 +20,7 @@ pub(crate) mod sink;
 
 pub(crate) mod plan;
 
+pub(crate) mod order;
 pub(crate) mod patterns;
 
 pub(crate) mod apply;

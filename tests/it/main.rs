@@ -24,6 +24,7 @@ mod positions;
 mod quickstart;
 mod races;
 mod replay;
+mod security;
 mod shape;
 mod structure;
 mod two_way;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -120,9 +120,18 @@ impl ConsumerContext for Reports {
     }
 }
 
-/// The client's log, for clients that report nothing else.
+/// The client's log and its last error, for clients that report nothing else.
 #[derive(Debug, Default)]
-pub(super) struct LogOnly;
+pub(super) struct LogOnly {
+    told: Mutex<Option<(KafkaError, String)>>,
+}
+
+impl LogOnly {
+    /// What the client said that explains why a call failed: a refusal rather than a time-out.
+    pub(super) fn told(&self) -> Option<(KafkaError, String)> {
+        lock(&self.told).clone()
+    }
+}
 
 impl ClientContext for LogOnly {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -131,6 +140,11 @@ impl ClientContext for LogOnly {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "kafka", %error, reason, "the client reports an error");
+        let is_general = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        let mut told = lock(&self.told);
+        if told.is_none() || !is_general {
+            *told = Some((error, reason.to_owned()));
+        }
     }
 }
 
@@ -268,9 +282,13 @@ mod tests {
     #[test]
     fn a_secret_is_not_in_the_message_of_a_bad_setting() {
         let properties = BTreeMap::from([("security.protocol".to_owned(), "s3cret".to_owned())]);
-        let error = open::<_, BaseConsumer<LogOnly>>(&settings("b:1", &properties), "b:1", LogOnly)
-            .err()
-            .unwrap();
+        let error = open::<_, BaseConsumer<LogOnly>>(
+            &settings("b:1", &properties),
+            "b:1",
+            LogOnly::default(),
+        )
+        .err()
+        .unwrap();
         assert!(error.chain().contains("security.protocol"), "{error}");
         assert!(!error.chain().contains("s3cret"), "{error}");
     }

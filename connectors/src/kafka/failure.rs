@@ -90,6 +90,33 @@ pub(super) fn failed(what: &str, error: KafkaError) -> Error {
     }
 }
 
+/// A failed call to `brokers`, with what the client said in its own words: a log-in or a certificate that is
+/// refused does not pass by itself.
+pub(super) fn explained(error: Error, told: Option<(KafkaError, String)>, brokers: &str) -> Error {
+    let (Error::Unavailable { .. }, Some((cause, reason))) = (&error, told) else {
+        return error;
+    };
+    let code = cause.rdkafka_error_code();
+    if reason.contains("certificate") {
+        return Error::configuration_from(
+            format!(
+                "Kafka at {brokers}: {reason}; set `ssl.ca.location` in `properties` to the authority that signed its certificate, and name the broker as the certificate does"
+            ),
+            cause,
+        );
+    }
+    match code.map_or(Verdict::Passing, judge) {
+        Verdict::Refused(remedy) => Error::configuration_from(
+            format!("Kafka at {brokers} refuses: {reason}; {remedy}"),
+            cause,
+        ),
+        _ => Error::unavailable(
+            format!("Kafka at {brokers} does not answer: {reason}"),
+            cause,
+        ),
+    }
+}
+
 /// The position is not, or not any more, at the broker.
 pub(super) fn expired(partition: &Partition, asked: i64, low: i64, high: i64) -> Error {
     let Partition { topic, number } = partition;

@@ -75,7 +75,7 @@ impl KafkaWriter {
         let queue_kibibytes = message_bytes_max / 1024 + QUEUE_SLACK_KIBIBYTES;
         settings.set("queue.buffering.max.kbytes", queue_kibibytes.to_string());
         Ok(Self {
-            producer: client::open(&settings, brokers, LogOnly)?,
+            producer: client::open(&settings, brokers, LogOnly::default())?,
             topic: topic.to_owned(),
             brokers: brokers.to_owned(),
         })

@@ -502,3 +502,17 @@ fn what_is_not_there_is_said_with_its_remedy() {
         error.chain()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_source_conforms() {
+    let topic = topic_of("conforms", 3);
+    produce(&topic, 0, numbered(0..6));
+    produce_transaction(&topic, 2, &["a", "b"], true);
+    produce(&topic, 2, numbered(6..8));
+    let group = unique("g");
+    let open = || -> Box<dyn Source> {
+        let lane = Lane { number: 0, of: 1 };
+        connect(&config(&topic, &group), lane, true, 16 << 20).unwrap()
+    };
+    crate::conformance::source::check_source(&open, 10).await;
+}

@@ -5,16 +5,13 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::error::Error;
-use crate::sql::failure::Cause;
+use crate::sql::failure::{Cause, of_driver};
 pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
 pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
     let sqlx::Error::Database(database) = error else {
-        return Failure::Error(Error::unavailable(
-            format!("{doing}: no answer from the database"),
-            error,
-        ));
+        return Failure::Error(of_driver(doing, error));
     };
     let Some(mysql) = database.try_downcast_ref::<MySqlDatabaseError>() else {
         return Failure::Error(Error::configuration_from(

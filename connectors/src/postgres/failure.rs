@@ -6,16 +6,13 @@
 use sqlx::postgres::PgDatabaseError;
 
 use crate::error::Error;
-use crate::sql::failure::Cause;
+use crate::sql::failure::{Cause, of_driver};
 pub(super) use crate::sql::failure::{Failure, Refused};
 
 /// Sorts an error of the driver; `doing` says what failed, on which thing.
 pub(super) fn failure(doing: &str, error: sqlx::Error) -> Failure {
     let sqlx::Error::Database(database) = error else {
-        return Failure::Error(Error::unavailable(
-            format!("{doing}: no answer from the database"),
-            error,
-        ));
+        return Failure::Error(of_driver(doing, error));
     };
     let Some(postgres) = database.try_downcast_ref::<PgDatabaseError>() else {
         return Failure::Error(Error::configuration_from(

@@ -113,8 +113,59 @@ impl From<Error> for Failure {
     }
 }
 
+/// An error of the driver that is not the database's own answer: no connection, or TLS that cannot be
+/// agreed on. A certificate that is refused, or TLS that one side does not speak, does not pass by itself.
+pub(crate) fn of_driver(doing: &str, error: sqlx::Error) -> Error {
+    let is_certificate = |cause: &std::io::Error| {
+        cause.kind() == std::io::ErrorKind::InvalidData && cause.to_string().contains("certificate")
+    };
+    let refused = match &error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(cause) => is_certificate(cause),
+        _ => false,
+    };
+    if refused {
+        let remedy = "check the TLS mode of the url, the authority that signed the server's certificate, and that the url names the server as its certificate does";
+        return Error::configuration_from(format!("{doing}: {remedy}"), error);
+    }
+    Error::unavailable(format!("{doing}: no answer from the database"), error)
+}
+
 /// The first words of a statement, for messages.
 pub(crate) fn describe(sql: &str) -> String {
     let words: Vec<&str> = sql.split_whitespace().take(3).collect();
     format!("running {} …", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_certificate_is_no_outage_r16() {
+        let io = |kind, text: &str| sqlx::Error::Io(io::Error::new(kind, text));
+        let cases = [
+            (
+                io(
+                    io::ErrorKind::InvalidData,
+                    "invalid peer certificate: UnknownIssuer",
+                ),
+                false,
+            ),
+            (
+                sqlx::Error::Tls("server does not support TLS".into()),
+                false,
+            ),
+            (io(io::ErrorKind::InvalidData, "unexpected message"), true),
+            (io(io::ErrorKind::ConnectionReset, "certificate"), true),
+            (sqlx::Error::PoolTimedOut, true),
+        ];
+        for (error, outage) in cases {
+            let text = error.to_string();
+            let found = of_driver("connecting", error);
+            assert_eq!(matches!(found, Error::Unavailable { .. }), outage, "{text}");
+        }
+    }
 }

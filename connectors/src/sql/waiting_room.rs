@@ -27,11 +27,12 @@ use crate::change::{Changes, Operation};
 use crate::conflict::{Json, write_change_and_record, write_key};
 use crate::error::{Error, RejectedChange, Result};
 use crate::sink::Outcome;
-use crate::sql::bisect::{Order, bisect};
+use crate::sql::bisect::bisect;
 use crate::sql::bulk::{Bulk, PreparedTable as _};
 use crate::sql::failure::{Cause, Failure, Refused};
 use crate::sql::moves::typed;
 use crate::sql::normal_keys::with_normal_keys;
+use crate::sql::order::Order;
 use crate::sql::plan::ChangeSlice;
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
@@ -42,8 +43,10 @@ const HEADS_MAX: usize = 2_000;
 const GOES_MAX: usize = 5;
 /// How many changes expire in one write.
 const EXPIRED_MAX: usize = 1_000;
-/// How long a change whose awaited row is not known is left alone between two tries.
+/// How long a change whose awaited row is not known is left alone between two tries, and how many such
+/// changes are tried in one go.
 const UNKNOWN_PAUSE_MS: i64 = 5_000;
+const UNKNOWN_MAX: usize = 50;
 
 /// The rule under which a change that waited in vain is refused.
 const RULE: &str = "R21 reference";
@@ -220,8 +223,11 @@ impl<C: Bulk> SqlSession<C> {
             self.connection.execute("SAVEPOINT whole").await?;
             let tried = bisect(self, options, order, numbers).await?;
             let (missing, culprits): (Vec<_>, Vec<_>) =
-                tried.culprits.into_iter().partition(|(_, refused)| {
-                    self.waiting_room.is_on() && refused.cause == Cause::Reference
+                tried.culprits.into_iter().partition(|(number, refused)| {
+                    let (slice, index) = order.slice(*number);
+                    // A truncate has no key behind which anything could wait.
+                    let is_row = slice.changes.operations[index] != Operation::Truncate;
+                    self.waiting_room.is_on() && is_row && refused.cause == Cause::Reference
                 });
             let known = waiting.len() + missing.len();
             for (number, refused) in missing {

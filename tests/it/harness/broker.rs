@@ -1,6 +1,7 @@
 //! A Kafka broker for one test: it can be killed, frozen and restarted with its data, and every
 //! client reaches it through a proxy.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,21 +19,24 @@ pub(crate) struct Broker {
     folder: TempDir,
     port: u16,
     controller_port: u16,
+    /// Where it listens with TLS and SASL.
+    secure_port: u16,
 }
 
 impl Broker {
     /// Starts a broker and waits until it answers.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (port, controller_port) = (free_port(), free_port());
+        let (port, controller_port, secure_port) = (free_port(), free_port(), free_port());
         let proxy = Proxy::start(port).await;
-        let process = spawn(&folder, port, controller_port, proxy.port());
+        let process = spawn(&folder, port, controller_port, proxy.port(), secure_port);
         let mut broker = Self {
             process,
             proxy,
             folder,
             port,
             controller_port,
+            secure_port,
         };
         broker.wait_until_ready().await;
         broker
@@ -41,6 +45,16 @@ impl Broker {
     /// The cluster, reached through the proxy.
     pub(crate) fn kafka(&self) -> Kafka {
         Kafka::new(format!("127.0.0.1:{}", self.proxy.port()))
+    }
+
+    /// Where it listens with TLS and SASL/PLAIN, user `syncline`, password `secret`.
+    pub(crate) fn secure(&self) -> String {
+        format!("127.0.0.1:{}", self.secure_port)
+    }
+
+    /// The file of its certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("kafka/broker.pem")
     }
 
     /// The proxy between the broker and its clients.
@@ -57,7 +71,14 @@ impl Broker {
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
         let proxy_port = self.proxy.port();
-        self.process = spawn(&self.folder, self.port, self.controller_port, proxy_port);
+        let (port, controller_port) = (self.port, self.controller_port);
+        self.process = spawn(
+            &self.folder,
+            port,
+            controller_port,
+            proxy_port,
+            self.secure_port,
+        );
         self.wait_until_ready().await;
     }
 
@@ -80,11 +101,18 @@ impl Broker {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16, controller_port: u16, advertised_port: u16) -> Process {
+fn spawn(
+    folder: &TempDir,
+    port: u16,
+    controller_port: u16,
+    advertised_port: u16,
+    secure_port: u16,
+) -> Process {
     let mut command = Command::new(service_script("kafka"));
     command
         .arg(folder.path().join("kafka"))
         .args([port.to_string(), controller_port.to_string()])
-        .env("KAFKA_ADVERTISED_PORT", advertised_port.to_string());
+        .env("KAFKA_ADVERTISED_PORT", advertised_port.to_string())
+        .env("KAFKA_SECURE_PORT", secure_port.to_string());
     Process::start("kafka", folder.path(), command)
 }

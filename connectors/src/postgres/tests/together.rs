@@ -65,6 +65,8 @@ async fn one_write_takes_more_tables_than_a_session_keeps_prepared() {
     const TABLES: usize = 260;
     let mut fixture = Fixture::new("many_tables", "SELECT 1").await;
     fixture.config.options.evolution = Evolution::Evolve;
+    // A busy machine takes its time to make so many tables.
+    fixture.config.write_timeout_ms = 300_000;
     let changes = |id: i64| -> Vec<Changes> {
         let of = |number: usize| {
             let id: ArrayRef = Arc::new(Int64Array::from(vec![id]));

@@ -128,6 +128,18 @@ impl MetadataTables {
         )
     }
 
+    /// Says what a change waits for now.
+    pub fn update_awaits(&self, id: i64, awaits: Option<&str>) -> String {
+        format!(
+            "UPDATE {} SET {} = {} WHERE {} AND {} = {id}",
+            self.name(WAITING_ROOM_TABLE),
+            self.name("awaits"),
+            literal_or_null(awaits),
+            self.own(),
+            self.name("sequence"),
+        )
+    }
+
     /// Takes changes out of the waiting room.
     pub fn remove_waiting(&self, ids: &[i64]) -> Vec<String> {
         let begin = format!(

@@ -6,14 +6,14 @@ use chrono::Utc;
 
 use super::join::join;
 use super::references::present;
-use super::{EXPIRED_MAX, GOES_MAX, HEADS_MAX, RULE, UNKNOWN_PAUSE_MS};
+use super::{EXPIRED_MAX, GOES_MAX, HEADS_MAX, RULE, UNKNOWN_MAX, UNKNOWN_PAUSE_MS, Waits};
 use crate::error::Result;
 use crate::sink::{Expired, Outcome};
 use crate::sql::Options;
-use crate::sql::bisect::Order;
 use crate::sql::bulk::Bulk;
 use crate::sql::failure::Failure;
 use crate::sql::metadata::{WaitingHead, read_head, read_waiting_change};
+use crate::sql::order::Order;
 use crate::sql::session::SqlSession;
 use crate::waiting::{Awaited, WaitingChange};
 
@@ -71,19 +71,25 @@ impl<C: Bulk> SqlSession<C> {
         let awaited = |head: &WaitingHead| head.awaits.as_deref().and_then(Awaited::read);
         let known: BTreeSet<Awaited> = heads.iter().filter_map(awaited).collect();
         let there = present(self, &known).await?;
-        let tries_unknown = now_ms - self.waiting_room.unknown_at_ms >= UNKNOWN_PAUSE_MS;
-        if tries_unknown {
-            self.waiting_room.unknown_at_ms = now_ms;
-        }
-        Ok(heads
+        let is_unknown = |head: &&WaitingHead| head.awaits.is_none();
+        let mut ready: Vec<&WaitingHead> = heads
             .iter()
-            .filter(|head| match (awaited(head), head.awaits.as_deref()) {
-                (Some(awaited), _) => there.contains(&awaited),
+            .filter(|head| match awaited(head) {
+                Some(awaited) => there.contains(&awaited),
                 // What it was behind is gone.
-                (None, Some("")) => true,
-                (None, _) => tries_unknown,
+                None => !is_unknown(head),
             })
-            .collect())
+            .collect();
+        if now_ms - self.waiting_room.unknown_at_ms >= UNKNOWN_PAUSE_MS {
+            self.waiting_room.unknown_at_ms = now_ms;
+            let unknown: Vec<&WaitingHead> = heads.iter().filter(is_unknown).collect();
+            // By turns, since each costs a try.
+            let from = self.waiting_room.unknown_from % unknown.len().max(1);
+            self.waiting_room.unknown_from = from + UNKNOWN_MAX;
+            let turns = unknown.iter().cycle().skip(from);
+            ready.extend(turns.take(unknown.len().min(UNKNOWN_MAX)));
+        }
+        Ok(ready)
     }
 
     pub(super) async fn release_keys(
@@ -128,6 +134,20 @@ impl<C: Bulk> SqlSession<C> {
             .map(|waiting| waiting.id)
             .filter(|id| !stays.contains(id) && !refused.contains(id))
             .collect();
+        for (number, waits) in &sorted.waiting {
+            let (of, Waits::For(awaited, _)) = (entry(*number), waits) else {
+                continue;
+            };
+            // It needs another row, too.
+            let awaits = awaited.as_ref().map(Awaited::text);
+            if awaits != of.awaits {
+                let update = self
+                    .conflict_log
+                    .metadata
+                    .update_awaits(of.id, awaits.as_deref());
+                self.connection.execute(&update).await?;
+            }
+        }
         let remove = self.conflict_log.metadata.remove_waiting(&done);
         self.execute_all(&remove).await?;
         self.waiting_room.remove(done.len());

@@ -18,6 +18,7 @@ pub(crate) struct WaitingRoom {
     /// Where the next look at the heads begins, and when those without a known row are tried again.
     pub(crate) after: i64,
     pub(crate) unknown_at_ms: i64,
+    pub(crate) unknown_from: usize,
     pub(crate) references: HashMap<Target, Arc<[ForeignKey]>>,
 }
 
@@ -33,6 +34,7 @@ impl WaitingRoom {
             count: None,
             after: 0,
             unknown_at_ms: 0,
+            unknown_from: 0,
             references: HashMap::new(),
         })
     }
