@@ -340,6 +340,9 @@ fn deal_out(
         .collect()
 }
 
+/// How often a client is polled for what it logged about a call that failed.
+const LOG_POLLS: usize = 20;
+
 /// The partitions that match now.
 async fn look_up(config: &KafkaSource) -> Result<Vec<Partition>> {
     refuse_properties(config)?;
@@ -350,8 +353,10 @@ async fn look_up(config: &KafkaSource) -> Result<Vec<Partition>> {
             client::open(&settings, &brokers, LogOnly::default())?;
         let found = topic::matching(&consumer, &brokers, topics.names());
         found.map_err(|error| {
-            // The client says why it has no connection only to who polls it.
-            while consumer.poll(Duration::ZERO).is_some() {}
+            // The client hands its log over only to who polls it.
+            for _ in 0..LOG_POLLS {
+                let _ = consumer.poll(Duration::from_millis(1));
+            }
             failure::explained(error, consumer.context().told(), &brokers)
         })
     });

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -120,31 +120,30 @@ impl ConsumerContext for Reports {
     }
 }
 
-/// The client's log and its last error, for clients that report nothing else.
+/// The client's log, for clients that report nothing else, and why it last lost a connection.
 #[derive(Debug, Default)]
 pub(super) struct LogOnly {
-    told: Mutex<Option<(KafkaError, String)>>,
+    told: Mutex<Option<String>>,
 }
 
 impl LogOnly {
-    /// What the client said that explains why a call failed: a refusal rather than a time-out.
-    pub(super) fn told(&self) -> Option<(KafkaError, String)> {
+    /// Why a connection failed, in the client's words.
+    pub(super) fn told(&self) -> Option<String> {
         lock(&self.told).clone()
     }
 }
 
 impl ClientContext for LogOnly {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // What a failed call returns says nothing but that there is no connection.
+        if facility == "FAIL" {
+            *lock(&self.told) = Some(message.to_owned());
+        }
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "kafka", %error, reason, "the client reports an error");
-        let is_general = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        let mut told = lock(&self.told);
-        if told.is_none() || !is_general {
-            *told = Some((error, reason.to_owned()));
-        }
     }
 }
 

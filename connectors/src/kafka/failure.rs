@@ -90,29 +90,36 @@ pub(super) fn failed(what: &str, error: KafkaError) -> Error {
     }
 }
 
-/// A failed call to `brokers`, with what the client said in its own words: a log-in or a certificate that is
-/// refused does not pass by itself.
-pub(super) fn explained(error: Error, told: Option<(KafkaError, String)>, brokers: &str) -> Error {
-    let (Error::Unavailable { .. }, Some((cause, reason))) = (&error, told) else {
-        return error;
+/// A failed call to `brokers`, with why its connection failed in the client's words: a log-in or a
+/// certificate that is refused does not pass by itself.
+pub(super) fn explained(error: Error, told: Option<String>, brokers: &str) -> Error {
+    let reason = match (&error, told) {
+        (Error::Unavailable { .. }, Some(reason)) => reason,
+        // A broker that is spoken to without the TLS that it wants hangs up without a word.
+        (Error::Unavailable { message, .. }, None) => {
+            let hint = "no broker answers, or it wants another `security.protocol` in `properties`";
+            return Error::unavailable(format!("{message}: {hint}"), error);
+        }
+        _ => return error,
     };
-    let code = cause.rdkafka_error_code();
-    if reason.contains("certificate") {
-        return Error::configuration_from(
-            format!(
-                "Kafka at {brokers}: {reason}; set `ssl.ca.location` in `properties` to the authority that signed its certificate, and name the broker as the certificate does"
-            ),
-            cause,
-        );
-    }
-    match code.map_or(Verdict::Passing, judge) {
-        Verdict::Refused(remedy) => Error::configuration_from(
-            format!("Kafka at {brokers} refuses: {reason}; {remedy}"),
-            cause,
+    let remedies = [
+        (
+            "certificate",
+            "set `ssl.ca.location` in `properties` to the authority that signed the broker's certificate, and name the broker as the certificate does",
         ),
-        _ => Error::unavailable(
+        (
+            "uthentication",
+            "check `sasl.mechanism`, `sasl.username` and `sasl.password` in `properties`",
+        ),
+    ];
+    match remedies.iter().find(|(part, _)| reason.contains(part)) {
+        Some((_, remedy)) => Error::configuration_from(
+            format!("Kafka at {brokers} refuses: {reason}; {remedy}"),
+            error,
+        ),
+        None => Error::unavailable(
             format!("Kafka at {brokers} does not answer: {reason}"),
-            cause,
+            error,
         ),
     }
 }
