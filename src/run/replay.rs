@@ -5,6 +5,7 @@
 //! the positions of its sink, moved in the transaction that writes its rows, so that it is written once. A
 //! change never replaces a row that is not what its source knew, unless a person forces it.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -89,7 +90,11 @@ pub(crate) async fn replay(
     let mut replayed = Replayed::default();
     let mut sinks: BTreeMap<usize, Box<dyn Sink>> = BTreeMap::new();
     for records in records_of(source, entries).chunks(RECORDS_MAX) {
-        let (carried, refused, filtered) = carry(plan, source, records)?;
+        let OnTheWay {
+            carried,
+            refused,
+            filtered,
+        } = carry(plan, source, records)?;
         replayed.filtered += filtered;
         let mut stay: HashSet<usize> = refused.keys().copied().collect();
         for (record, entry) in &refused {
@@ -109,17 +114,19 @@ pub(crate) async fn replay(
             }
             let name = &source.sinks[carried.sink].name;
             let failed = |error| Failure::of_sink(name, error);
-            if !sinks.contains_key(&carried.sink) {
-                let identity = Identity {
-                    pipeline: plan.name.clone(),
-                    sink: name.clone(),
-                    source: source.name.clone(),
-                };
-                let config = &source.sinks[carried.sink].config;
-                let sink = config.connect(&identity, &conflict::resolvers()).await;
-                sinks.insert(carried.sink, sink.map_err(failed)?);
-            }
-            let sink = sinks.get_mut(&carried.sink).expect("it was connected");
+            let sink = match sinks.entry(carried.sink) {
+                MapEntry::Occupied(connected) => connected.into_mut(),
+                MapEntry::Vacant(place) => {
+                    let identity = Identity {
+                        pipeline: plan.name.clone(),
+                        sink: name.clone(),
+                        source: source.name.clone(),
+                    };
+                    let config = &source.sinks[carried.sink].config;
+                    let sink = config.connect(&identity, &conflict::resolvers()).await;
+                    place.insert(sink.map_err(failed)?)
+                }
+            };
             let refused = write(&mut **sink, records, &stay, carried, &mut replayed).await;
             for (record, change) in refused.map_err(failed)? {
                 stay.insert(record);
@@ -182,7 +189,9 @@ pub(crate) fn preview(
     entries: &[&Entry],
 ) -> Result<(Vec<Carried>, Vec<Stays>), Failure> {
     let records = records_of(source, entries);
-    let (carried, refused, _) = carry(plan, source, &records)?;
+    let OnTheWay {
+        carried, refused, ..
+    } = carry(plan, source, &records)?;
     let stays = refused.iter().flat_map(|(record, entry)| {
         stays(&records[*record], &entry.rule, &entry.reason).collect::<Vec<_>>()
     });
@@ -238,13 +247,18 @@ fn sinks_behind(source: &SourcePlan, stage: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Decodes and transforms; gives the changes of each sink, the records that are refused, and how many
-/// changes are filtered.
-fn carry(
-    plan: &Plan,
-    source: &SourcePlan,
-    records: &[Record<'_>],
-) -> Result<(Vec<Carried>, BTreeMap<usize, Entry>, u64), Failure> {
+/// Records after decoder and operators.
+struct OnTheWay {
+    /// The changes of each sink.
+    carried: Vec<Carried>,
+    /// The records that are refused.
+    refused: BTreeMap<usize, Entry>,
+    /// How many changes are filtered.
+    filtered: u64,
+}
+
+/// Decodes and transforms.
+fn carry(plan: &Plan, source: &SourcePlan, records: &[Record<'_>]) -> Result<OnTheWay, Failure> {
     let mut raw = Records::default();
     for record in records {
         let entry = record.entries[0];
@@ -300,7 +314,11 @@ fn carry(
             carried.push(Carried { sink, changes });
         }
     }
-    Ok((carried, refused, filtered))
+    Ok(OnTheWay {
+        carried,
+        refused,
+        filtered,
+    })
 }
 
 /// Writes changes with the marks of their records; gives the records that the sink refuses.

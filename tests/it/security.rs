@@ -5,7 +5,10 @@ use std::fs;
 
 use crate::harness::{Broker, DEADLINE, Message, Pipeline, Target, unique};
 
-fn text(brokers: &str, topic: &str, properties: &[(&str, &str)]) -> String {
+/// A property of the Kafka client, and its value.
+type Property<'a> = (&'a str, &'a str);
+
+fn text(brokers: &str, topic: &str, properties: &[Property<'_>]) -> String {
     let properties: String = properties
         .iter()
         .map(|(name, value)| format!("\"{name}\" = {value:?}\n"))
@@ -57,7 +60,7 @@ async fn a_refused_log_in_or_certificate_says_what_to_do() {
 
     let wrong = [&tls[..], &[trusted, user, ("sasl.password", "wrong")]].concat();
     let unknown = [&tls[..], &[user, ("sasl.password", "secret")]].concat();
-    let cases: [(&[(&str, &str)], i32, &str); 3] = [
+    let cases: [(&[Property<'_>], i32, &str); 3] = [
         (&wrong, 2, "`sasl.password`"),
         (&unknown, 2, "`ssl.ca.location`"),
         (&[], 3, "security.protocol"),

@@ -17,6 +17,7 @@ mod references;
 mod release;
 pub(crate) mod state;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::Utc;
@@ -339,10 +340,14 @@ fn add_followers(
             Target::of(&options.table, &slice.changes.table)?,
             key.as_str(),
         );
-        if waiting.contains_key(&number) {
-            held.insert(key);
-        } else if held.contains(&key) {
-            waiting.insert(number, Waits::Behind);
+        match waiting.entry(number) {
+            Entry::Occupied(_) => {
+                held.insert(key);
+            }
+            Entry::Vacant(place) if held.contains(&key) => {
+                place.insert(Waits::Behind);
+            }
+            Entry::Vacant(_) => {}
         }
     }
     Ok(())
