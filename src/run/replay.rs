@@ -5,6 +5,8 @@
 //! the positions of its sink, moved in the transaction that writes its rows, so that it is written once. A
 //! change never replaces a row that is not what its source knew, unless a person forces it.
 
+mod write;
+
 use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -12,10 +14,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use syncline_connectors::change::{Changes, Operation};
 use syncline_connectors::conflict::Verdict;
-use syncline_connectors::error::{Error, RejectedChange};
-use syncline_connectors::record::{Partition, Records, Span};
-use syncline_connectors::sink::{Identity, Outcome, Sink, Write};
+use syncline_connectors::record::{Partition, Records};
+use syncline_connectors::sink::{Identity, Sink};
 
+use self::write::write;
 use crate::conflict;
 use crate::failure::Failure;
 use crate::plan::{Input, Plan, SourcePlan};
@@ -319,98 +321,4 @@ fn carry(plan: &Plan, source: &SourcePlan, records: &[Record<'_>]) -> Result<OnT
         refused,
         filtered,
     })
-}
-
-/// Writes changes with the marks of their records; gives the records that the sink refuses.
-async fn write(
-    sink: &mut dyn Sink,
-    records: &[Record<'_>],
-    stay: &HashSet<usize>,
-    carried: Carried,
-    replayed: &mut Replayed,
-) -> Result<Vec<(usize, RejectedChange)>, Error> {
-    let known = sink.positions().await?;
-    let mut left = carried.changes;
-    let mut refused: Vec<(usize, RejectedChange)> = Vec::new();
-    let mut before = HashSet::new();
-    if let Some(known) = &known {
-        let held = (0..records.len()).filter(|&record| known.contains_key(&mark(&records[record])));
-        before.extend(held);
-    }
-    let written_before = |record: usize| before.contains(&record);
-    retain(&mut left, |record| {
-        !written_before(record) && !stay.contains(&record)
-    })?;
-    loop {
-        let mut marked: BTreeSet<usize> = BTreeSet::new();
-        for batch in &left {
-            marked.extend(batch.origins.iter().map(|&origin| origin as usize));
-        }
-        let spans = marked.iter().map(|&record| Span {
-            partition: mark(&records[record]),
-            from: None,
-            next: 1,
-            incarnation: None,
-        });
-        let write = Write {
-            changes: left.clone(),
-            spans: match known {
-                Some(_) => spans.collect(),
-                None => Vec::new(),
-            },
-            ..Write::default()
-        };
-        match sink.write(&write).await {
-            Ok(outcome) => {
-                count(replayed, &outcome);
-                replayed.written_before += before.len() as u64;
-                return Ok(refused);
-            }
-            Err(Error::Rejected(rejected)) if !rejected.is_empty() => {
-                let mut gone = HashSet::new();
-                for change in rejected {
-                    let record = left[change.batch].origins[change.row] as usize;
-                    gone.insert(record);
-                    refused.push((record, change));
-                }
-                retain(&mut left, |record| !gone.contains(&record))?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn count(replayed: &mut Replayed, outcome: &Outcome) {
-    replayed.written += outcome.written;
-    replayed.superseded += outcome.superseded;
-    replayed.kept += outcome.kept;
-    replayed.waiting += outcome.waiting;
-}
-
-/// Keeps the changes of some records.
-fn retain(changes: &mut Vec<Changes>, keeps: impl Fn(usize) -> bool) -> Result<(), Error> {
-    for batch in changes.iter_mut() {
-        let rows: Vec<u32> = (0..batch.len() as u32)
-            .filter(|&row| keeps(batch.origins[row as usize] as usize))
-            .collect();
-        if rows.len() < batch.len() {
-            *batch = take(batch, &rows)?;
-        }
-    }
-    changes.retain(|batch| !batch.is_empty());
-    Ok(())
-}
-
-/// What says in a sink that a record was replayed: a partition of its own.
-fn mark(record: &Record<'_>) -> Partition {
-    let Entry {
-        topic,
-        partition,
-        offset,
-        ..
-    } = record.entries[0];
-    Partition {
-        topic: format!("quarantine:{topic}/{partition}/{offset}").into(),
-        number: 0,
-    }
 }

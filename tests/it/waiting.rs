@@ -361,6 +361,10 @@ async fn a_bound_of_the_room_and_a_time_of_zero_send_changes_to_the_quarantine_r
             let balance = family.run().await;
             assert_eq!(count(&balance, "quarantined"), expect, "{at}: {balance}");
             assert_eq!(count(&balance, "waiting"), 3 - expect, "{at}: {balance}");
+            // Nor is there room behind what waits.
+            family.append("children.jsonl", &[renamed(1, 9, "a", "b")]);
+            let balance = family.run().await;
+            assert_eq!(count(&balance, "quarantined"), 1, "{at}: {balance}");
         }
     }
 }

@@ -82,7 +82,7 @@ impl<C: Bulk> SqlSession<C> {
     /// supersedes what waits for its table.
     ///
     /// # Errors
-    /// As a write.
+    /// As a write; `Rejected` with those that find no room.
     pub(crate) async fn hold_behind(
         &mut self,
         options: &Options,
@@ -95,7 +95,9 @@ impl<C: Bulk> SqlSession<C> {
         if self.waiting_room.is_empty() {
             return Ok(slices);
         }
-        let (mut rest, mut behind) = (Vec::new(), Vec::new());
+        let changes_max = self.waiting_room.changes_max;
+        let room = changes_max.saturating_sub(self.waiting_room.count.unwrap_or(0));
+        let (mut rest, mut behind, mut rejected) = (Vec::new(), Vec::new(), Vec::new());
         for slice in slices {
             let target = Target::of(&options.table, &slice.changes.table)?.to_string();
             if options.truncate != TruncateMode::Ignore
@@ -125,6 +127,11 @@ impl<C: Bulk> SqlSession<C> {
                 }
             }
             for &index in &held {
+                if behind.len() as u64 >= room {
+                    let row = slice.rows.of(index);
+                    rejected.push(full(changes_max).of_change(slice.batch, row));
+                    continue;
+                }
                 let key = keys[index].as_deref().unwrap_or_default();
                 behind.push(self.entry(&slice.changes, index, &target, key, &Waits::Behind)?);
             }
@@ -133,6 +140,9 @@ impl<C: Bulk> SqlSession<C> {
             } else if !left.is_empty() {
                 rest.push(slice.take(&left)?);
             }
+        }
+        if !rejected.is_empty() {
+            return Err(Failure::Error(Error::Rejected(rejected)));
         }
         self.enter_waiting(&behind).await?;
         outcome.waiting += behind.len() as u64;
