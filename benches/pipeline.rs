@@ -180,6 +180,7 @@ fn run(runtime: &Runtime, source: &str, sink: &str) -> Run {
     let running = Running::new(&plan);
     let options = Options {
         once: true,
+        fail_fast: false,
         lanes_max: 2,
         drain_deadline: Duration::from_secs(30),
     };

@@ -1,7 +1,7 @@
 //! Running a plan: lanes and writers are started, watched, and joined.
 //!
-//! One failure stops the whole pipeline and is its result; other pipelines of the process run on. A
-//! panic in a lane is such a failure. When a stop is asked for, the lanes fetch no more and drain;
+//! One failure stops the whole pipeline and is the result of its run; `supervise.rs` decides whether it
+//! begins again. A panic in a lane is such a failure. When a stop is asked for, the lanes fetch no more and drain;
 //! what is not drained within the deadline is reported and left to the next start, which finds it by
 //! the sinks' positions.
 
@@ -20,6 +20,7 @@ mod refused_rules;
 pub(crate) mod replay;
 mod sink_keys;
 pub mod status;
+pub mod supervise;
 mod thread;
 mod tracker;
 mod writer;
@@ -54,6 +55,8 @@ use crate::quarantine::Quarantine;
 pub struct Options {
     /// Stop once the sources are drained.
     pub once: bool,
+    /// Whether a failure ends the pipeline instead of a new start.
+    pub fail_fast: bool,
     /// At most this many lanes a source.
     pub lanes_max: usize,
     /// How long a stop may take before the pipeline fails.
@@ -185,9 +188,12 @@ impl Running {
             .await
             .map_err(|error| Failure::of("quarantine", error))?;
         let quarantine = Arc::new(quarantine);
-        let lanes = self
-            .connect(plan, options, &quarantine, &stopped, &abandoned)
-            .await?;
+        let lanes = tokio::select! {
+            biased;
+            _ = stop.wait_for(|&stop| stop) => return Ok(()),
+            lanes = self.connect(plan, options, &quarantine, &stopped, &abandoned) => lanes?,
+        };
+        self.started();
         tracing::info!(
             pipeline = self.name,
             lanes = lanes.len(),
@@ -202,15 +208,30 @@ impl Running {
                 tasks.spawn(writer.run());
             }
         }
-        let result = self.watch(tasks, options, &mut stop, &stop_lanes).await;
+        let result = self
+            .watch(&mut tasks, options, &mut stop, &stop_lanes)
+            .await;
         // Whoever still waits for a target that is away gives up now.
         abandon.send_replace(true);
+        // No other run may begin beside what is left of this one.
+        while !tasks.is_empty() && !options.once && !*stop.borrow() {
+            tokio::select! {
+                _ = tasks.join_next() => {}
+                _ = stop.wait_for(|&stop| stop) => {}
+            }
+        }
+        if tasks.is_empty() && result.is_err() && !options.once && !*stop.borrow() {
+            for (_, account) in &self.accounts {
+                account.give_all_back();
+            }
+        }
+        tasks.detach_all();
         result
     }
 
     async fn watch(
         &self,
-        mut tasks: JoinSet<Result<(), Failure>>,
+        tasks: &mut JoinSet<Result<(), Failure>>,
         options: &Options,
         stop: &mut watch::Receiver<bool>,
         stop_lanes: &watch::Sender<bool>,
@@ -232,7 +253,6 @@ impl Running {
                     continue;
                 }
                 () = overdue => {
-                    tasks.detach_all();
                     return result.and(Err(self.not_drained(options.drain_deadline)));
                 }
             };

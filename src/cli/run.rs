@@ -1,12 +1,14 @@
 //! `syncline run FILE|DIR… [--once]`: runs pipelines until a signal, or until their sources are drained.
 //!
 //! The first SIGTERM or SIGINT drains and ends with 0; a second one ends at once with 143 or 130.
-//! Pipelines run side by side and one that fails leaves the others running; the exit code is that of
-//! the worst. What was put into quarantine is listed by rule on stderr, and is a failure only with
+//! Pipelines run side by side. A system that is away at the start is waited for, and a pipeline that
+//! fails begins again by itself while the others run on (see [`crate::run::supervise`]); with `--once`
+//! and `--fail-fast` it does not. The exit code is that of the worst. What was put into quarantine is listed by rule on stderr, and is a failure only with
 //! `--fail-on-quarantine`.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,8 +20,8 @@ use super::progress::Progress;
 use super::{Exit, Global, load_all, print, print_json, refuse, say, summary};
 use crate::config::{PipelineFile, check_together};
 use crate::failure::Failure;
-use crate::plan::Plan;
-use crate::run::{Options, Running, Summary};
+use crate::run::supervise::{Hopeful, Supervisor};
+use crate::run::{Options, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -35,16 +37,12 @@ pub(crate) struct Arguments {
     /// Seconds that draining may take after a signal before the run fails.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u64,
+    /// End with the first failure of any pipeline, also where a system does not answer at the start.
+    #[arg(long)]
+    fail_fast: bool,
     /// End with exit code 1 if any change was put into quarantine.
     #[arg(long)]
     fail_on_quarantine: bool,
-}
-
-/// A pipeline with everything that its end is reported with.
-struct Pipeline {
-    file: PipelineFile,
-    plan: Plan,
-    running: Running,
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
@@ -69,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     };
     let options = Options {
         once: arguments.once,
+        fail_fast: arguments.fail_fast,
         lanes_max: arguments.lanes.map_or(cores, usize::from),
         drain_deadline: Duration::from_secs(arguments.drain_timeout),
     };
@@ -93,47 +92,36 @@ async fn run_all(
         return Exit::Failed;
     };
     let (stop, stopped) = watch::channel(false);
-    let signals = tokio::spawn(listen(terminate, interrupt, stop));
+    let signals = tokio::spawn(listen(terminate, interrupt, stop.clone()));
     let mut tasks = JoinSet::new();
     let mut watched = Vec::new();
-    let mut prepared = Vec::new();
-    for file in files {
-        match prepare(&file).await {
-            Ok(plan) => prepared.push((file, plan)),
-            Err(failure) => return report(&file, &failure, global),
-        }
-    }
-    for (file, plan) in prepared {
-        let running = Running::new(&plan);
-        watched.push(running.clone());
-        let pipeline = Pipeline {
-            file,
-            plan,
-            running,
-        };
-        let (options, stopped) = (options.clone(), stopped.clone());
+    let hopeful = Hopeful::new(files.len());
+    for file in files.into_iter().map(Arc::new) {
+        let supervisor = Supervisor::new(file.clone(), options.clone(), hopeful.clone());
+        watched.push(supervisor.running.clone());
+        let stopped = stopped.clone();
         tasks.spawn(async move {
-            let result = pipeline
-                .running
-                .run(&pipeline.plan, &options, stopped)
-                .await;
-            (pipeline, result)
+            let result = supervisor.run(stopped).await;
+            (file, supervisor.running, result)
         });
     }
     let progress = Progress::start(watched, !global.json && std::io::stderr().is_terminal());
     let mut exit = Exit::Done;
     let mut summaries = Vec::new();
     while let Some(ended) = tasks.join_next().await {
-        let Ok((pipeline, result)) = ended else {
+        let Ok((file, running, result)) = ended else {
             tracing::error!("a pipeline panicked");
             exit = worse(exit, Exit::Failed);
             continue;
         };
         if let Err(failure) = &result {
             progress.clear();
-            exit = worse(exit, report(&pipeline.file, failure, global));
+            exit = worse(exit, report(&file, failure, global));
+            if options.fail_fast {
+                stop.send_replace(true);
+            }
         }
-        summaries.push(pipeline.running.summary());
+        summaries.push(running.summary());
     }
     progress.clear();
     signals.abort();
@@ -149,13 +137,6 @@ async fn run_all(
         exit = worse(exit, Exit::Failed);
     }
     worse(exit, printed)
-}
-
-/// The plan of a file, with what only the outside knows (the sinks' catalogues).
-async fn prepare(file: &PipelineFile) -> Result<Plan, Failure> {
-    let mut plan = Plan::new(file);
-    plan.take_keys().await?;
-    Ok(plan)
 }
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {

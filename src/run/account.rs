@@ -4,8 +4,7 @@
 //! that comes again after a restart or a fence is first removed from the account, so it counts
 //! once.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -41,28 +40,29 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-/// The account of one sink, shared by its lanes.
-#[derive(Debug)]
+/// The account of one sink, shared by its lanes. One lock holds all of it, so that it adds up whenever it
+/// is read.
+#[derive(Debug, Default)]
 pub struct Account {
-    entered: AtomicU64,
-    written: AtomicU64,
-    superseded: AtomicU64,
-    filtered: AtomicU64,
-    ignored: AtomicU64,
-    kept: AtomicU64,
-    left_out: AtomicU64,
-    queued: AtomicU64,
-    /// Net: a change that an earlier run left waiting, or another process, is released here too.
-    waiting: AtomicI64,
-    quarantined: AtomicU64,
-    in_flight: AtomicU64,
-    warned: AtomicU64,
-    replayed: AtomicU64,
-    finished: Mutex<Finished>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug)]
-struct Finished {
+struct Counts {
+    entered: u64,
+    written: u64,
+    superseded: u64,
+    filtered: u64,
+    ignored: u64,
+    kept: u64,
+    left_out: u64,
+    queued: u64,
+    /// Net: a change that an earlier run left waiting, or another process, is released here too.
+    waiting: i64,
+    quarantined: u64,
+    in_flight: u64,
+    warned: u64,
+    replayed: u64,
     conflicts: ConflictCounts,
     latency_us: Histogram<u64>,
 }
@@ -120,27 +120,24 @@ impl Balance {
     }
 }
 
-impl Default for Account {
+impl Default for Counts {
     fn default() -> Self {
-        let latency_us = Histogram::new(3).expect("three significant digits are within bounds");
         Self {
-            entered: AtomicU64::default(),
-            written: AtomicU64::default(),
-            superseded: AtomicU64::default(),
-            filtered: AtomicU64::default(),
-            ignored: AtomicU64::default(),
-            kept: AtomicU64::default(),
-            left_out: AtomicU64::default(),
-            queued: AtomicU64::default(),
-            waiting: AtomicI64::default(),
-            quarantined: AtomicU64::default(),
-            in_flight: AtomicU64::default(),
-            warned: AtomicU64::default(),
-            replayed: AtomicU64::default(),
-            finished: Mutex::new(Finished {
-                conflicts: ConflictCounts::default(),
-                latency_us,
-            }),
+            entered: 0,
+            written: 0,
+            superseded: 0,
+            filtered: 0,
+            ignored: 0,
+            kept: 0,
+            left_out: 0,
+            queued: 0,
+            waiting: 0,
+            quarantined: 0,
+            in_flight: 0,
+            warned: 0,
+            replayed: 0,
+            conflicts: ConflictCounts::default(),
+            latency_us: Histogram::new(3).expect("three significant digits are within bounds"),
         }
     }
 }
@@ -148,85 +145,100 @@ impl Default for Account {
 impl Account {
     /// Adds changes that are on their way to the sink.
     pub(crate) fn enter(&self, tally: &Tally) {
-        self.in_flight.fetch_add(tally.entered, Relaxed);
-        self.entered.fetch_add(tally.entered, Relaxed);
+        let mut counts = self.counts();
+        counts.in_flight += tally.entered;
+        counts.entered += tally.entered;
     }
 
     /// Removes changes that the source will deliver again.
     pub(crate) fn give_back(&self, tally: &Tally) {
-        self.entered.fetch_sub(tally.entered, Relaxed);
-        self.in_flight.fetch_sub(tally.entered, Relaxed);
+        let mut counts = self.counts();
+        counts.entered -= tally.entered;
+        counts.in_flight -= tally.entered;
     }
 
     /// Removes changes that the target already holds, and counts them as replayed.
     pub(crate) fn replay(&self, count: u64) {
-        self.entered.fetch_sub(count, Relaxed);
-        self.in_flight.fetch_sub(count, Relaxed);
-        self.replayed.fetch_add(count, Relaxed);
+        let mut counts = self.counts();
+        counts.entered -= count;
+        counts.in_flight -= count;
+        counts.replayed += count;
     }
 
     /// Records a durable delivery, `latency` after its fetch. `refused` is the number of changes
     /// that the sink rejected and that are in quarantine.
     pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
+        let mut counts = self.counts();
         let quarantined = tally.quarantined + refused;
         let superseded = tally.superseded + outcome.superseded;
         let counted = outcome.written + superseded + tally.filtered + outcome.kept + quarantined;
         // What was released had left before.
         let done = (counted + outcome.waiting).saturating_sub(outcome.released);
-        self.written.fetch_add(outcome.written, Relaxed);
-        self.superseded.fetch_add(superseded, Relaxed);
-        self.filtered.fetch_add(tally.filtered, Relaxed);
-        self.ignored.fetch_add(tally.ignored, Relaxed);
-        self.kept.fetch_add(outcome.kept, Relaxed);
-        self.left_out.fetch_add(outcome.left_out, Relaxed);
-        self.queued.fetch_add(outcome.queued, Relaxed);
+        counts.written += outcome.written;
+        counts.superseded += superseded;
+        counts.filtered += tally.filtered;
+        counts.ignored += tally.ignored;
+        counts.kept += outcome.kept;
+        counts.left_out += outcome.left_out;
+        counts.queued += outcome.queued;
         let waiting = outcome.waiting as i64 - outcome.released as i64;
-        self.waiting.fetch_add(waiting, Relaxed);
-        self.quarantined.fetch_add(quarantined, Relaxed);
-        self.warned.fetch_add(tally.warned, Relaxed);
-        self.in_flight.fetch_sub(done, Relaxed);
-        let mut finished = self.finished.lock().expect("no holder of this lock panics");
-        finished.conflicts += &outcome.conflicts;
+        counts.waiting += waiting;
+        counts.quarantined += quarantined;
+        counts.warned += tally.warned;
+        counts.in_flight -= done;
+        counts.conflicts += &outcome.conflicts;
         let micros = u64::try_from(latency.as_micros())
             .unwrap_or(u64::MAX)
             .max(1);
         // The histogram resizes itself and fails only for a value of more than 64 bits, which
         // cannot occur.
-        let _ = finished.latency_us.record_n(micros, done);
+        let _ = counts.latency_us.record_n(micros, done);
     }
 
     /// Records changes that waited in vain and are in the quarantine now.
     pub(crate) fn expire(&self, count: u64) {
-        self.waiting.fetch_sub(count as i64, Relaxed);
-        self.quarantined.fetch_add(count, Relaxed);
+        let mut counts = self.counts();
+        counts.waiting -= count as i64;
+        counts.quarantined += count;
     }
 
     /// The current account.
     pub fn balance(&self) -> Balance {
-        let finished = self.finished.lock().expect("no holder of this lock panics");
-        let waiting = self.waiting.load(Relaxed);
+        let counts = self.counts();
+        let waiting = counts.waiting;
         Balance {
             // What an earlier run or another process left waiting enters when it is released here.
-            entered: self.entered.load(Relaxed) + waiting.min(0).unsigned_abs(),
+            entered: counts.entered + waiting.min(0).unsigned_abs(),
             waiting: waiting.max(0) as u64,
-            written: self.written.load(Relaxed),
-            superseded: self.superseded.load(Relaxed),
-            filtered: self.filtered.load(Relaxed),
-            ignored: self.ignored.load(Relaxed),
-            kept: self.kept.load(Relaxed),
-            left_out: self.left_out.load(Relaxed),
-            queued: self.queued.load(Relaxed),
-            quarantined: self.quarantined.load(Relaxed),
-            in_flight: self.in_flight.load(Relaxed),
-            warned: self.warned.load(Relaxed),
-            replayed: self.replayed.load(Relaxed),
+            written: counts.written,
+            superseded: counts.superseded,
+            filtered: counts.filtered,
+            ignored: counts.ignored,
+            kept: counts.kept,
+            left_out: counts.left_out,
+            queued: counts.queued,
+            quarantined: counts.quarantined,
+            in_flight: counts.in_flight,
+            warned: counts.warned,
+            replayed: counts.replayed,
             conflicts: ConflictType::ALL
                 .iter()
-                .map(|&kind| (kind.name(), finished.conflicts.get(kind)))
+                .map(|&kind| (kind.name(), counts.conflicts.get(kind)))
                 .collect(),
-            latency_p50_us: finished.latency_us.value_at_quantile(0.5),
-            latency_p99_us: finished.latency_us.value_at_quantile(0.99),
+            latency_p50_us: counts.latency_us.value_at_quantile(0.5),
+            latency_p99_us: counts.latency_us.value_at_quantile(0.99),
         }
+    }
+
+    /// Removes everything that is in flight: a run has failed, and the next one gets it again.
+    pub(crate) fn give_all_back(&self) {
+        let mut counts = self.counts();
+        counts.entered = counts.entered.saturating_sub(counts.in_flight);
+        counts.in_flight = 0;
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -261,6 +273,25 @@ mod tests {
             (0, 2, 2)
         );
         assert!(balance.latency_p50_us >= 4_900);
+    }
+
+    #[test]
+    fn r17_a_failed_run_leaves_nothing_in_flight() {
+        let account = Account::default();
+        let tally = Tally {
+            entered: 4,
+            ..Tally::default()
+        };
+        account.enter(&tally);
+        let outcome = Outcome {
+            written: 1,
+            ..Outcome::default()
+        };
+        account.finish(&Tally::default(), &outcome, 0, Duration::ZERO);
+        account.give_all_back();
+        let balance = account.balance();
+        assert!(balance.adds_up(), "{balance:?}");
+        assert_eq!((balance.entered, balance.in_flight), (1, 0));
     }
 
     #[test]

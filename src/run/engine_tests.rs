@@ -488,10 +488,13 @@ async fn the_panic_of_a_writer_is_the_reason_and_stops_the_lanes() {
     });
     let options = Options {
         once: false,
+        fail_fast: false,
         lanes_max: 1,
         drain_deadline: Duration::from_secs(60),
     };
-    let result = running.watch(tasks, &options, &mut stop, &stop_lanes).await;
+    let result = running
+        .watch(&mut tasks, &options, &mut stop, &stop_lanes)
+        .await;
     let reason = result.expect_err("it failed").to_string();
     assert!(
         reason.contains("panicked") && reason.contains("of a writer"),

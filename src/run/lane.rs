@@ -12,6 +12,7 @@
 //! into quarantine. The first fetches are small, so that a sink that refuses everything says so
 //! soon.
 
+mod freshness;
 mod held;
 mod partitions;
 
@@ -111,6 +112,8 @@ pub(crate) struct Progress {
     on_trial: Vec<Subject>,
     /// Whether a fetch was finished.
     proven: bool,
+    /// The fetch that emptied the source, and when that was.
+    marker: Option<(u64, Instant)>,
 }
 
 impl Lane {
@@ -127,11 +130,13 @@ impl Lane {
         while !*self.stop.borrow() {
             self.handle_notices().await?;
             let room = self.room();
+            self.status
+                .waits(&self.part, "the source hands over nothing");
             match self.source.next(&room).await {
                 Ok(Event::Records(fetched)) => self.process(fetched).await?,
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
-                Ok(Event::Idle) => self.status.resume(&self.part),
+                Ok(Event::Idle) => self.idle(),
                 Ok(Event::End) => {
                     self.conclude().await?;
                     // A fence brings changes back: then the source has more to say.
@@ -162,8 +167,11 @@ impl Lane {
         self.refusals
             .first_look(&records, &self.declared, self.chain.input)
             .map_err(|diagnosis| self.stopped(&diagnosis))?;
+        self.status.moved(&self.part);
+        self.status.waits(&self.part, "a fetch is being decoded");
         let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
+        self.status.moved(&self.part);
         let waiting = self
             .refusals
             .note(&chained.seen, &chained.rejected)
@@ -202,6 +210,7 @@ impl Lane {
             .progress
             .tracker
             .begin(spans.clone(), self.writers.len());
+        self.mark(number, fetched_at);
         for (index, Flow { changes, tally }) in chained.flows.into_iter().enumerate() {
             let bytes = records.size() + changes.iter().map(|batch| batch.size()).sum::<usize>();
             let write = Write {
@@ -288,6 +297,7 @@ impl Lane {
                 self.progress.proven = true;
                 let moved = self.progress.tracker.finish(number);
                 self.progress.finished.extend(moved);
+                self.freshen();
             }
             Notice::GivenBack { bytes } => self.progress.in_flight_bytes -= bytes,
             Notice::Fenced { error, bytes } => {
@@ -388,8 +398,6 @@ impl Lane {
         ))
     }
 }
-
-impl Progress {}
 
 fn size(records: &Records, chained: &Chained) -> usize {
     let changes = chained.flows.iter().flat_map(|flow| &flow.changes);

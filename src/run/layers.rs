@@ -3,9 +3,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use syncline_connectors::error::Result;
 use syncline_connectors::layer;
 use syncline_connectors::layer::{Breaker, OnStatus};
-use syncline_connectors::sink::Sink;
+use syncline_connectors::record::HeldPositions;
+use syncline_connectors::sink::{Outcome, Sink, Write};
 use tokio::sync::watch;
 
 use super::status::Status;
@@ -36,8 +39,13 @@ pub(super) fn patient(
         layer::Status::Stalled { cause, .. } => status.stall(&part, cause),
         layer::Status::Flowing => status.resume(&part),
     });
-    let sink = layer::retry(
+    let watched = Watched {
         sink,
+        part: context.part.to_owned(),
+        status: context.status.clone(),
+    };
+    let sink = layer::retry(
+        Box::new(watched),
         &layers.retry,
         context.breaker.clone(),
         seed.finish(),
@@ -47,5 +55,35 @@ pub(super) fn patient(
     match &layers.throttle {
         Some(throttle) => layer::throttle(sink, throttle, layer::system_clock()),
         None => sink,
+    }
+}
+
+/// Shows in the status that a call to the target waits for its answer. It is inside the retries and the
+/// throttle, whose pauses are no calls.
+struct Watched {
+    sink: Box<dyn Sink>,
+    part: String,
+    status: Arc<Status>,
+}
+
+#[async_trait]
+impl Sink for Watched {
+    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
+        self.status
+            .waits(&self.part, "no answer to a question for the positions");
+        let found = self.sink.positions().await;
+        self.status.moved(&self.part);
+        found
+    }
+
+    async fn write(&mut self, write: &Write) -> Result<Outcome> {
+        self.status.waits(&self.part, "no answer to a write");
+        let outcome = self.sink.write(write).await;
+        self.status.moved(&self.part);
+        outcome
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        self.sink.close().await
     }
 }

@@ -115,7 +115,7 @@ pub struct Refusals {
     /// Lanes whose source has more to say.
     reading: Mutex<BTreeSet<String>>,
     /// What went into quarantine.
-    kept: RefusedRules,
+    kept: Arc<RefusedRules>,
 }
 
 impl Refusals {
@@ -129,8 +129,16 @@ impl Refusals {
                 RUNS.fetch_add(1, Relaxed)
             ),
             stop_after,
-            kept: RefusedRules::new(pipeline),
+            kept: Arc::new(RefusedRules::new(pipeline)),
             ..Self::default()
+        }
+    }
+
+    /// Of another run of the same pipeline in this process.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            kept: self.kept.clone(),
+            ..Self::new("", self.stop_after)
         }
     }
 

@@ -72,6 +72,11 @@ impl Tracker {
         self.acknowledged.clear();
     }
 
+    /// Whether a fetch and all before it are finished.
+    pub(crate) fn has_finished(&self, number: u64) -> bool {
+        number < self.first
+    }
+
     /// The number of fetches that are not finished.
     pub(crate) fn in_flight(&self) -> usize {
         self.fetches.len()

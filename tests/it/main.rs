@@ -7,6 +7,7 @@ mod backpressure;
 mod cli;
 mod conflict_commands;
 mod conflicts;
+mod daemon;
 mod debezium;
 mod diagnosis;
 mod faults;

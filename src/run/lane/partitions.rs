@@ -91,6 +91,7 @@ impl Lane {
     pub(super) async fn begin_again(&mut self, fence: &Error) -> Result<(), Failure> {
         tracing::warn!(part = self.part, fence = %fence, "reading the positions again");
         self.progress.tracker.reset();
+        self.progress.marker = None;
         self.progress.drop_held();
         let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
         self.begin(partitions).await?;
