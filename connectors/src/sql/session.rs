@@ -144,12 +144,15 @@ impl<C: Tables> SqlSession<C> {
         Ok(())
     }
 
-    /// Forgets changes that are in the quarantine.
-    pub(crate) async fn forget_waiting(&mut self, taken: &[i64]) -> Result<(), Failure> {
+    /// Forgets changes that are in the quarantine, or superseded; gives how many were there, since another
+    /// session may have forgotten some.
+    pub(crate) async fn forget_waiting(&mut self, taken: &[i64]) -> Result<u64, Failure> {
+        let lock = self.conflict_log.metadata.lock_waiting_changes(taken);
+        let there = self.query_all(&lock).await?.len();
         let remove = self.conflict_log.metadata.remove_waiting(taken);
         self.execute_all(&remove).await?;
-        self.waiting_room.remove(taken.len());
-        Ok(())
+        self.waiting_room.remove(there);
+        Ok(there as u64)
     }
 
     /// The foreign keys of a table, as they were when it was first asked for.

@@ -288,8 +288,10 @@ impl<C: Bulk> SqlSink<C> {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        session.forget_waiting(&write.taken).await?;
-        let mut held = Outcome::default();
+        let mut held = Outcome {
+            taken: session.forget_waiting(&write.taken).await?,
+            ..Outcome::default()
+        };
         slices = session.hold_behind(&options, slices, &mut held).await?;
         // What was planned held all of them.
         let early = early.filter(|_| held.waiting == 0);
