@@ -6,7 +6,7 @@
 //! moved and returns the outcome that it had.
 //!
 //! **How.** Rows are encoded from Arrow straight into binary `COPY` to a temporary table of the
-//! connection, then one `INSERT … SELECT … ON CONFLICT DO UPDATE … WHERE` writes them and returns
+//! connection, or bound as arrays where they are few, then one `INSERT … SELECT … ON CONFLICT DO UPDATE … WHERE` writes them and returns
 //! what became of them. Deletes go first (R9).
 //!
 //! - duplicate: folded to one net change a key (R8); a replayed write is fenced by its position.
@@ -26,6 +26,7 @@ mod prepare;
 mod relay;
 mod session;
 
+mod bound;
 mod bulk;
 mod connection;
 mod copy;
@@ -33,6 +34,7 @@ mod dialect;
 mod equality;
 mod exact;
 mod instant;
+mod keys;
 mod numeric;
 mod one_by_one;
 mod read;
@@ -104,6 +106,10 @@ pub struct PostgresSink {
     /// How long one write may take before the database counts as not answering, in milliseconds.
     #[serde(default = "default_write_timeout_ms")]
     pub write_timeout_ms: u64,
+    /// Up to how many rows of a table and write are bound to its statements. More go through a staging
+    /// table.
+    #[serde(default = "default_bound_rows_max")]
+    pub bound_rows_max: usize,
 }
 
 fn default_synchronous_commit() -> bool {
@@ -122,6 +128,10 @@ fn default_write_timeout_ms() -> u64 {
     60_000
 }
 
+fn default_bound_rows_max() -> usize {
+    500
+}
+
 impl PostgresSink {
     /// A sink of `url` with every other option at its default.
     pub fn new(url: impl Into<String>) -> Self {
@@ -134,6 +144,7 @@ impl PostgresSink {
             connect_timeout_ms: default_connect_timeout_ms(),
             lock_timeout_ms: default_lock_timeout_ms(),
             write_timeout_ms: default_write_timeout_ms(),
+            bound_rows_max: default_bound_rows_max(),
         }
     }
 

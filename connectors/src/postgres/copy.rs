@@ -50,6 +50,13 @@ pub(super) fn staged_type(field: &Field) -> Result<&'static str> {
     })
 }
 
+/// The numbers of the types of a staging column and of an array of its values; `None` for a column of arrays,
+/// of which the server makes no rows.
+pub(super) fn bound_types(staged: &str) -> Option<(u32, u32)> {
+    let kind = KINDS.iter().find(|kind| kind.0 == staged)?;
+    Some((kind.2, kind.3))
+}
+
 /// One column, ready to be written cell by cell.
 pub(super) struct Cells {
     values: Values,
@@ -151,9 +158,9 @@ impl Cells {
     }
 }
 
-/// What Postgres calls a canonical type, and the number of its type.
+/// What Postgres calls a canonical type and an array of it, and the numbers of both types.
 #[derive(Debug, Clone, Copy)]
-struct Kind(&'static str, &'static str, u32);
+struct Kind(&'static str, &'static str, u32, u32);
 
 impl Kind {
     fn name(self) -> &'static str {
@@ -163,28 +170,35 @@ impl Kind {
 
 /// Element types of arrays, with the names of the arrays. Object identifiers from `pg_type.dat`.
 const KINDS: [Kind; 14] = [
-    Kind("boolean", "boolean[]", 16),
-    Kind("bytea", "bytea[]", 17),
-    Kind("bigint", "bigint[]", 20),
-    Kind("smallint", "smallint[]", 21),
-    Kind("integer", "integer[]", 23),
-    Kind("text", "text[]", 25),
-    Kind("real", "real[]", 700),
-    Kind("double precision", "double precision[]", 701),
-    Kind("date", "date[]", 1082),
-    Kind("time without time zone", "time without time zone[]", 1083),
+    Kind("boolean", "boolean[]", 16, 1000),
+    Kind("bytea", "bytea[]", 17, 1001),
+    Kind("bigint", "bigint[]", 20, 1016),
+    Kind("smallint", "smallint[]", 21, 1005),
+    Kind("integer", "integer[]", 23, 1007),
+    Kind("text", "text[]", 25, 1009),
+    Kind("real", "real[]", 700, 1021),
+    Kind("double precision", "double precision[]", 701, 1022),
+    Kind("date", "date[]", 1082, 1182),
+    Kind(
+        "time without time zone",
+        "time without time zone[]",
+        1083,
+        1183,
+    ),
     Kind(
         "timestamp without time zone",
         "timestamp without time zone[]",
         1114,
+        1115,
     ),
     Kind(
         "timestamp with time zone",
         "timestamp with time zone[]",
         1184,
+        1185,
     ),
-    Kind("interval", "interval[]", 1186),
-    Kind("numeric", "numeric[]", 1700),
+    Kind("interval", "interval[]", 1186, 1187),
+    Kind("numeric", "numeric[]", 1700, 1231),
 ];
 
 fn kind(data_type: &DataType) -> Option<Kind> {
@@ -205,7 +219,7 @@ fn kind(data_type: &DataType) -> Option<Kind> {
         DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano) => "interval",
         DataType::List(item) => {
             let element = element_kind(item.data_type())?;
-            return Some(Kind(element.1, element.1, element.2));
+            return Some(Kind(element.1, element.1, element.2, element.3));
         }
         _ => return None,
     };

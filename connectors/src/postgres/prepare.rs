@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::catalogue::{Found, Kind};
-use super::copy::staged_type;
+use super::copy::{bound_types, staged_type};
 use super::equality::equality;
 use super::exact;
 use super::read::Reader;
@@ -46,11 +46,17 @@ pub(super) struct Prepared {
     pub(super) mark: Option<String>,
     /// How versions are compared, where the strategy does.
     pub(super) version: Option<Version>,
-    /// The number and the quoted name of the staging table.
+    /// The number and the quoted name of the staging table, which is made when it is needed.
     pub(super) stage_number: usize,
     pub(super) stage: String,
-    /// The quoted name of the table of keys whose rows are read.
+    /// Its rows in a `FROM`, under the name `s`, and those of bound arrays in its stead, where the columns
+    /// can be bound.
+    staged_rows: String,
+    bound_rows: Option<String>,
+    /// The quoted name of the table of keys whose rows are read, and its rows as those above.
     pub(super) probe: String,
+    probe_rows: String,
+    bound_keys: Option<String>,
     /// How the target's columns are read, one for each of `columns`.
     pub(super) readers: Vec<Reader>,
     /// The schema of the changes as far as `columns` go, and which of these are the key.
@@ -198,6 +204,8 @@ impl Prepared {
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
+        let all = bound_rows(FIXED.len(), columns.iter());
+        let bound_keys = bound_rows(1, columns.iter().filter(|column| column.key));
         Ok(Self {
             schema,
             name: target.to_string(),
@@ -212,8 +220,12 @@ impl Prepared {
             mark,
             version,
             stage_number,
+            staged_rows: format!("pg_temp._syncline_stage_{stage_number} AS s"),
+            bound_rows: all,
             stage: format!("pg_temp._syncline_stage_{stage_number}"),
             probe: format!("pg_temp._syncline_probe_{stage_number}"),
+            probe_rows: format!("pg_temp._syncline_probe_{stage_number} AS s"),
+            bound_keys,
             readers,
             placed: Arc::new(placed),
             placed_key,
@@ -221,23 +233,86 @@ impl Prepared {
         })
     }
 
-    /// Columns are numbered, so that no name of the source can collide or be too long.
-    pub(super) fn create_stage(&self) -> String {
-        let list = |columns: &mut dyn Iterator<Item = &Column>| -> String {
-            columns
-                .map(|column| format!(", c{} {}", column.index, column.staged))
-                .collect()
-        };
-        let all = list(&mut self.columns.iter());
-        let keys = list(&mut self.columns.iter().filter(|column| column.key));
-        let bare = |name: &str| name.trim_start_matches("pg_temp.").to_owned();
-        format!(
-            "CREATE TEMPORARY TABLE {} (row integer, op smallint, pattern smallint, event timestamptz, kept bytea{all}) ON COMMIT DELETE ROWS; \
-             CREATE TEMPORARY TABLE {} (row integer{keys}) ON COMMIT DELETE ROWS",
-            bare(&self.stage),
-            bare(&self.probe)
-        )
+    /// The types of the columns of the staging table.
+    pub(super) fn staged_types(&self) -> impl Iterator<Item = &'static str> {
+        let fixed = FIXED.iter().map(|(_, staged)| *staged);
+        fixed.chain(self.columns.iter().map(|column| column.staged))
     }
+
+    /// The staged rows in a `FROM`, under the name `s`.
+    pub(super) fn rows(&self, bound: bool) -> &str {
+        match &self.bound_rows {
+            Some(rows) if bound => rows,
+            _ => &self.staged_rows,
+        }
+    }
+
+    /// The keys that are looked for in a `FROM`, under the name `s`.
+    pub(super) fn keys(&self, bound: bool) -> &str {
+        match &self.bound_keys {
+            Some(rows) if bound => rows,
+            _ => &self.probe_rows,
+        }
+    }
+
+    /// Makes the staging table. Columns are numbered, so that no name of the source can collide or be too
+    /// long.
+    pub(super) fn create_stage(&self) -> String {
+        create(&self.stage, FIXED.len(), self.columns.iter())
+    }
+
+    /// Makes the table of keys.
+    pub(super) fn create_probe(&self) -> String {
+        let keys = self.columns.iter().filter(|column| column.key);
+        create(&self.probe, 1, keys)
+    }
+}
+
+fn create<'c>(table: &str, fixed: usize, columns: impl Iterator<Item = &'c Column>) -> String {
+    let name = table.trim_start_matches("pg_temp.");
+    let fixed = FIXED[..fixed].iter();
+    let fixed = fixed.map(|(name, sql_type)| format!("{name} {sql_type}"));
+    let columns = columns.map(|column| format!("c{} {}", column.index, column.staged));
+    let columns: Vec<String> = fixed.chain(columns).collect();
+    format!(
+        "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({}) ON COMMIT DELETE ROWS",
+        columns.join(", ")
+    )
+}
+
+/// Columns that stand before those of the target in a staged row, with their types.
+const FIXED: [(&str, &str); 5] = [
+    ("row", "integer"),
+    ("op", "smallint"),
+    ("pattern", "smallint"),
+    ("event", "timestamp with time zone"),
+    ("kept", "bytea"),
+];
+
+/// Rows of bound arrays, one array for each column: these of [`FIXED`] and then `columns`. `None` where a
+/// column holds arrays, of which the server makes no rows.
+fn bound_rows<'c>(
+    fixed: usize,
+    columns: impl Iterator<Item = &'c Column> + Clone,
+) -> Option<String> {
+    columns
+        .clone()
+        .try_for_each(|column| bound_types(column.staged).map(drop))?;
+    let fixed = FIXED[..fixed].iter();
+    let of_target = columns.map(|column| (format!("c{}", column.index), column.staged));
+    let all = fixed
+        .map(|(name, staged)| ((*name).to_owned(), *staged))
+        .chain(of_target);
+    let (mut arrays, mut names) = (Vec::new(), Vec::new());
+    for (index, (name, staged)) in all.enumerate() {
+        arrays.push(format!("${}::{staged}[]", index + 1));
+        names.push(name);
+    }
+    Some(format!(
+        "unnest({}) AS s({})",
+        arrays.join(", "),
+        names.join(", ")
+    ))
 }
 
 impl Version {

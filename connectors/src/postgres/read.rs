@@ -17,12 +17,14 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field};
 use futures::TryStreamExt;
-use sqlx::PgConnection;
+use sqlx::{Row as _, ValueRef as _};
 
 use super::copy::HEADER;
 use super::failure::{Failure, failure};
 use super::instant::{EPOCH_US, days};
 use super::numeric::Numeric;
+use super::session::Session;
+use super::stage::StagedRows;
 use crate::error::{Error, Result};
 use crate::format::{fit, read_cells};
 use crate::sql::types::split_type;
@@ -105,77 +107,134 @@ pub(super) struct Found {
 /// Reads `columns`; `rest` is the SQL from `FROM` on, of which `number` is a row's place among
 /// `count`. Rows that do not come are absent.
 pub(super) async fn read(
-    connection: &mut PgConnection,
+    session: &mut Session,
     number: &str,
     columns: &[Reader],
-    rest: &str,
+    (rest, staged): (&str, &StagedRows),
     count: usize,
 ) -> Result<Found, Failure> {
     let list: String = columns
         .iter()
         .map(|column| format!(", {}", column.expression))
         .collect();
-    let sql = format!("COPY (SELECT {number}{list} {rest}) TO STDOUT (FORMAT binary)");
-    let fail = |error| failure("reading the target's rows", error);
-    let mut bytes = Vec::new();
-    {
-        let mut stream = connection.copy_out_raw(&sql).await.map_err(fail)?;
-        while let Some(chunk) = stream.try_next().await.map_err(fail)? {
-            bytes.extend_from_slice(&chunk);
+    let sql = format!("SELECT {number}{list} {rest}");
+    let mut rows = RowsRead::of(columns, count);
+    match staged {
+        StagedRows::InTable => {
+            let bytes = copy_out(session, &sql).await?;
+            rows.parse(&bytes)?;
+        }
+        StagedRows::Bound(_) => {
+            for row in session.rows_of(&sql, staged, true).await? {
+                let cell = |column: usize| -> Result<Option<&[u8]>, Failure> {
+                    let value = row.try_get_raw(column);
+                    let value = value.map_err(|error| failure(DOING, error))?;
+                    match value.is_null() {
+                        true => Ok(None),
+                        false => value.as_bytes().map(Some).map_err(|_| unexpected().into()),
+                    }
+                };
+                rows.push(cell(0)?, (1..=columns.len()).map(cell))?;
+            }
         }
     }
-    parse(&bytes, columns, count).map_err(Failure::Error)
+    rows.finish(columns).map_err(Failure::Error)
 }
 
-fn parse(bytes: &[u8], columns: &[Reader], count: usize) -> Result<Found> {
-    let mut input = Input(bytes);
-    input.skip(HEADER.len())?;
-    let mut cells: Vec<Cells> = columns
-        .iter()
-        .map(|column| Cells::of(column.wire))
-        .collect();
-    let mut places: Vec<Option<u32>> = vec![None; count];
-    let mut rows = 0;
-    loop {
-        let width = input.short()?;
-        if width < 0 {
-            break;
-        }
-        let number = match input.cell()? {
-            Some(bytes) => i32::from_be_bytes(fixed(bytes)?),
-            None => return Err(unexpected()),
-        };
-        let place = places.get_mut(number as usize).ok_or_else(unexpected)?;
-        *place = Some(rows);
-        rows += 1;
-        for cells in &mut cells {
-            cells.push(input.cell()?)?;
+const DOING: &str = "reading the target's rows";
+
+async fn copy_out(session: &mut Session, sql: &str) -> Result<Vec<u8>, Failure> {
+    let sql = format!("COPY ({sql}) TO STDOUT (FORMAT binary)");
+    let fail = |error| failure(DOING, error);
+    let mut bytes = Vec::new();
+    let copied = session.connection.copy_out_raw(&sql).await;
+    let mut stream = copied.map_err(fail)?;
+    while let Some(chunk) = stream.try_next().await.map_err(fail)? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// Rows in the order in which they come.
+struct RowsRead {
+    cells: Vec<Cells>,
+    /// Of each row that may come, which of those that came it is.
+    places: Vec<Option<u32>>,
+    rows: u32,
+}
+
+impl RowsRead {
+    fn of(columns: &[Reader], count: usize) -> Self {
+        Self {
+            cells: columns
+                .iter()
+                .map(|column| Cells::of(column.wire))
+                .collect(),
+            places: vec![None; count],
+            rows: 0,
         }
     }
-    let in_order = rows as usize == count && places.is_sorted();
-    let indices = UInt32Array::from(places.clone());
-    let columns = cells
-        .into_iter()
-        .zip(columns)
-        .map(|(cells, reader)| {
-            let (column, foreign) = cells.finish(&reader.field)?;
-            if in_order {
-                return Ok((column, foreign));
-            }
-            let column = take(&column, &indices, None)
-                .map_err(|cause| Error::configuration_from("cannot order rows", cause))?;
-            let foreign = foreign.map(|mask| {
-                BooleanBuffer::collect_bool(count, |row| {
-                    places[row].is_some_and(|place| mask.value(place as usize))
-                })
-            });
-            Ok((column, foreign))
+
+    /// A row: its number, and its cells.
+    fn push<'b, E: From<Error>>(
+        &mut self,
+        number: Option<&[u8]>,
+        cells: impl Iterator<Item = Result<Option<&'b [u8]>, E>>,
+    ) -> Result<(), E> {
+        let number = i32::from_be_bytes(fixed(number.ok_or_else(unexpected)?)?);
+        let place = self.places.get_mut(number as usize);
+        *place.ok_or_else(unexpected)? = Some(self.rows);
+        self.rows += 1;
+        for (column, cell) in self.cells.iter_mut().zip(cells) {
+            column.push(cell?)?;
+        }
+        Ok(())
+    }
+
+    /// All rows of a binary `COPY`.
+    fn parse(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut input = Input(bytes);
+        input.skip(HEADER.len())?;
+        while input.short()? >= 0 {
+            let number = input.cell()?;
+            let width = self.cells.len();
+            self.push(number, (0..width).map(|_| input.cell()))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, columns: &[Reader]) -> Result<Found> {
+        let Self {
+            cells,
+            places,
+            rows,
+        } = self;
+        let count = places.len();
+        let in_order = rows as usize == count && places.is_sorted();
+        let indices = UInt32Array::from(places.clone());
+        let columns = cells
+            .into_iter()
+            .zip(columns)
+            .map(|(cells, reader)| {
+                let (column, foreign) = cells.finish(&reader.field)?;
+                if in_order {
+                    return Ok((column, foreign));
+                }
+                let column = take(&column, &indices, None)
+                    .map_err(|cause| Error::configuration_from("cannot order rows", cause))?;
+                let foreign = foreign.map(|mask| {
+                    BooleanBuffer::collect_bool(count, |row| {
+                        places[row].is_some_and(|place| mask.value(place as usize))
+                    })
+                });
+                Ok((column, foreign))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Found {
+            exists: BooleanBuffer::collect_bool(count, |row| places[row].is_some()),
+            columns,
         })
-        .collect::<Result<_>>()?;
-    Ok(Found {
-        exists: BooleanBuffer::collect_bool(count, |row| places[row].is_some()),
-        columns,
-    })
+    }
 }
 
 /// The values of one column as they come.

@@ -121,6 +121,17 @@ impl<C: Tables> SqlSession<C> {
         Ok(())
     }
 
+    /// Begins the transaction of a write.
+    ///
+    /// # Errors
+    /// As [`Transaction::begin`](crate::sql::connection::Transaction::begin).
+    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+        if C::PREPARES_INSIDE {
+            self.tables.looked_at = false;
+        }
+        self.connection.begin().await
+    }
+
     /// Ends the open transaction, if there is one. What was prepared in it is undone with it.
     ///
     /// # Errors
@@ -128,6 +139,7 @@ impl<C: Tables> SqlSession<C> {
     pub(crate) async fn roll_back(&mut self) -> Result<()> {
         if C::PREPARES_INSIDE {
             self.tables.clear();
+            self.tables.looked_at = false;
         }
         self.waiting_room.forget();
         self.connection.roll_back().await
