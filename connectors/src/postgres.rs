@@ -25,6 +25,7 @@ mod prepare;
 #[cfg(target_os = "linux")]
 mod relay;
 mod session;
+mod source;
 
 mod bound;
 mod bulk;
@@ -59,6 +60,7 @@ pub use self::dialect::POSTGRES;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::session::Session;
+pub use self::source::PostgresSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;

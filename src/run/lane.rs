@@ -12,6 +12,7 @@
 //! into quarantine. The first fetches are small, so that a sink that refuses everything says so
 //! soon.
 
+mod decode;
 mod held;
 mod partitions;
 
@@ -23,7 +24,7 @@ use syncline_connectors::error::{Error, Result};
 use syncline_connectors::format::Decode;
 use syncline_connectors::record::{Partition, Positions, Records};
 use syncline_connectors::sink::Write;
-use syncline_connectors::source::{Event, Fetched, Limits, Source};
+use syncline_connectors::source::{Event, FetchedRows, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::held::Held;
@@ -128,7 +129,8 @@ impl Lane {
             self.handle_notices().await?;
             let room = self.room();
             match self.source.next(&room).await {
-                Ok(Event::Records(fetched)) => self.process(fetched).await?,
+                Ok(Event::Records(fetched)) => self.decode(fetched).await?,
+                Ok(Event::Rows(rows)) => self.process(rows).await?,
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
                 Ok(Event::Idle) => self.status.resume(&self.part),
@@ -155,14 +157,14 @@ impl Lane {
     }
 
     /// One fetch through the chain and to the writers.
-    async fn process(&mut self, fetched: Fetched) -> Result<(), Failure> {
+    async fn process(&mut self, fetched: FetchedRows) -> Result<(), Failure> {
+        let FetchedRows {
+            records,
+            decoded,
+            spans,
+        } = fetched;
         let fetched_at = Instant::now();
         self.status.resume(&self.part);
-        let records = Arc::new(fetched.records);
-        self.refusals
-            .first_look(&records, &self.declared, self.chain.input)
-            .map_err(|diagnosis| self.stopped(&diagnosis))?;
-        let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
         let waiting = self
             .refusals
@@ -171,7 +173,7 @@ impl Lane {
         let held = Held {
             bytes: size(&records, &chained),
             records,
-            spans: fetched.spans,
+            spans,
             chained,
             fetched_at,
         };
@@ -388,8 +390,6 @@ impl Lane {
         ))
     }
 }
-
-impl Progress {}
 
 fn size(records: &Records, chained: &Chained) -> usize {
     let changes = chained.flows.iter().flat_map(|flow| &flow.changes);

@@ -27,6 +27,7 @@ mod replay;
 mod security;
 mod shape;
 mod structure;
+mod tables;
 mod two_way;
 mod types;
 mod waiting;

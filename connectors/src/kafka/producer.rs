@@ -192,7 +192,7 @@ pub fn read_topic(
             }
             Event::Records(fetched) => visit(fetched.records)?,
             Event::End => return block_on(source.close()),
-            Event::Idle | Event::Revoked { .. } => {}
+            Event::Rows(_) | Event::Idle | Event::Revoked { .. } => {}
         }
     }
 }
