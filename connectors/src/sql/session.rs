@@ -59,6 +59,9 @@ impl<C: Tables> SqlSession<C> {
                 .create_own_tables()
                 .await
                 .map_err(Failure::into_error)?;
+            let prune = session.conflict_log.prune(now_ms)?;
+            let pruned = session.execute_all(&prune).await;
+            pruned.map_err(Failure::into_error)?;
             tracing::info!(
                 pipeline = identity.pipeline,
                 sink = identity.sink,
