@@ -13,6 +13,7 @@ mod faults;
 mod formats;
 mod graph;
 mod harness_check;
+mod kafka_sink;
 mod kafka_to_postgres;
 mod keys;
 mod kill;
