@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::blackhole::BlackholeSink;
 use crate::file::{FileSink, FileSource};
-use crate::kafka::KafkaSource;
+use crate::kafka::{KafkaSink, KafkaSource};
 use crate::kind::Kind;
 use crate::mysql::{MysqlSink, MysqlSource};
 use crate::postgres::{PostgresSink, PostgresSource};
@@ -32,6 +32,7 @@ pub const SINKS: &[Kind<SinkConfig>] = &[
     sink::<PostgresSink>("postgres"),
     sink::<MysqlSink>("mysql"),
     sink::<SqliteSink>("sqlite"),
+    sink::<KafkaSink>("kafka"),
     sink::<FileSink>("file"),
     sink::<BlackholeSink>("blackhole"),
 ];
@@ -85,6 +86,7 @@ mod tests {
         sink("postgres", r#"{"url": "postgres://h/d"}"#);
         sink("mysql", r#"{"url": "mysql://h/d"}"#);
         sink("sqlite", r#"{"path": "x.db"}"#);
+        sink("kafka", r#"{"brokers": "h:1", "topic": "t"}"#);
         sink("file", r#"{"path": "x.jsonl"}"#);
         sink("blackhole", "{}");
     }

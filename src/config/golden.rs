@@ -296,7 +296,7 @@ fn missing_keys_say_what_they_are_for() {
             14 | [sinks.billing]
                | ^^^^^^^^^^^^^^^ sinks.billing
                |
-               = help: one of `postgres`, `mysql`, `sqlite`, `file`, `blackhole`
+               = help: one of `postgres`, `mysql`, `sqlite`, `kafka`, `file`, `blackhole`
 
         "#]],
     );

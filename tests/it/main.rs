@@ -14,6 +14,7 @@ mod formats;
 mod graph;
 mod harness_check;
 mod history;
+mod kafka_sink;
 mod kafka_to_postgres;
 mod keys;
 mod kill;

@@ -235,9 +235,8 @@ impl<R> TableState<R> {
                 "take another column for key or cursor",
             ));
         }
-        if count > 0 {
-            let row_bytes = (cells.size() / count).max(1);
-            self.page_rows = (limits.bytes / row_bytes).max(1);
+        if let Some(row_bytes) = cells.size().checked_div(count) {
+            self.page_rows = (limits.bytes / row_bytes.max(1)).max(1);
         }
         let remembers = options.lookback.is_some();
         let mut rows: Vec<usize> = Vec::with_capacity(count);
