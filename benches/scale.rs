@@ -22,6 +22,9 @@ use tokio::runtime::Runtime;
 /// How often each point is measured; the median is printed.
 const ROUNDS: usize = 3;
 
+/// Measures and prints one curve.
+type Curve = fn(&Database);
+
 /// A target database.
 struct Database {
     kind: &'static str,
@@ -40,7 +43,7 @@ fn main() {
             folder: tempfile::tempdir().expect("a temporary folder"),
             fresh: RefCell::default(),
         };
-        let curves: [(&str, fn(&Database)); 6] = [
+        let curves: [(&str, Curve); 6] = [
             ("tables", tables),
             ("batch", batch_rows),
             ("columns", columns),

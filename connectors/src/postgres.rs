@@ -40,10 +40,12 @@ mod numeric;
 mod one_by_one;
 mod read;
 mod stage;
+mod staging;
 mod statement;
 mod store;
 mod trigger;
 mod types;
+mod wire_type;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]

@@ -8,13 +8,48 @@
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
-use sqlx::{Arguments as _, Postgres, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo};
+use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, Postgres, Type};
 
-use super::copy::bound_types;
+use super::failure::{Failure, failure};
+use super::wire_type::bound_types;
+use crate::sql::failure::describe;
 
 /// A load of more bytes goes through the staging table, as one of more rows than the sink is told.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
+
+/// Where staged rows are.
+#[derive(Debug, Clone)]
+pub(super) enum StagedRows {
+    InTable,
+    /// With each statement about them.
+    Bound(PgArguments),
+}
+
+impl StagedRows {
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(self, Self::Bound(_))
+    }
+}
+
+/// Runs a statement about staged rows and gives its rows. `cached` keeps it prepared, as it is where the rows
+/// are bound, which are few.
+pub(super) async fn rows_of(
+    connection: &mut PgConnection,
+    sql: &str,
+    staged: &StagedRows,
+    cached: bool,
+) -> Result<Vec<PgRow>, Failure> {
+    let (arguments, bound) = match staged {
+        StagedRows::InTable => (PgArguments::default(), false),
+        StagedRows::Bound(arguments) => (arguments.clone(), true),
+    };
+    sqlx::query_with(AssertSqlSafe(sql), arguments)
+        .persistent(cached || bound)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| failure(&describe(sql), error))
+}
 
 /// The columns of some rows, each as the elements of an array.
 pub(super) struct BoundRows {

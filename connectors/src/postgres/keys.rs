@@ -1,11 +1,11 @@
 //! Keys whose rows are looked for, bound to the statement or copied into a table of their own.
 
-use super::bound::{BYTES_MAX, BoundRows};
+use super::bound::{BYTES_MAX, BoundRows, StagedRows};
 use super::copy::{Cells, HEADER, TRAILER};
 use super::failure::{Failure, failure};
 use super::prepare::{Column, Prepared};
 use super::session::Session;
-use super::stage::{CHUNK_BYTES, StagedRows, put_integer};
+use super::stage::{CHUNK_BYTES, put_integer};
 use crate::change::Changes;
 use crate::error::Result;
 

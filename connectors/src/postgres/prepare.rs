@@ -8,10 +8,12 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::catalogue::{Found, Kind};
-use super::copy::{bound_types, staged_type};
+
 use super::equality::equality;
 use super::exact;
 use super::read::Reader;
+use super::staging::{FIXED, StagedColumn, bound_rows, create};
+use super::wire_type::staged_type;
 use crate::error::{Error, Result};
 use crate::postgres::POSTGRES;
 use crate::sql::bulk::{CompiledResolvers, Shape};
@@ -94,6 +96,12 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// How the target tells values of a key column apart.
     pub(super) equality: Equality,
+}
+
+impl Column {
+    fn staged(&self) -> StagedColumn {
+        (self.index, self.staged)
+    }
 }
 
 /// The version column.
@@ -204,8 +212,14 @@ impl Prepared {
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
-        let all = bound_rows(FIXED.len(), columns.iter());
-        let bound_keys = bound_rows(1, columns.iter().filter(|column| column.key));
+        let all = bound_rows(FIXED.len(), columns.iter().map(Column::staged));
+        let bound_keys = bound_rows(
+            1,
+            columns
+                .iter()
+                .filter(|column| column.key)
+                .map(Column::staged),
+        );
         Ok(Self {
             schema,
             name: target.to_string(),
@@ -255,64 +269,20 @@ impl Prepared {
         }
     }
 
-    /// Makes the staging table. Columns are numbered, so that no name of the source can collide or be too
-    /// long.
+    /// Makes the staging table.
     pub(super) fn create_stage(&self) -> String {
-        create(&self.stage, FIXED.len(), self.columns.iter())
+        create(
+            &self.stage,
+            FIXED.len(),
+            self.columns.iter().map(Column::staged),
+        )
     }
 
     /// Makes the table of keys.
     pub(super) fn create_probe(&self) -> String {
         let keys = self.columns.iter().filter(|column| column.key);
-        create(&self.probe, 1, keys)
+        create(&self.probe, 1, keys.map(Column::staged))
     }
-}
-
-fn create<'c>(table: &str, fixed: usize, columns: impl Iterator<Item = &'c Column>) -> String {
-    let name = table.trim_start_matches("pg_temp.");
-    let fixed = FIXED[..fixed].iter();
-    let fixed = fixed.map(|(name, sql_type)| format!("{name} {sql_type}"));
-    let columns = columns.map(|column| format!("c{} {}", column.index, column.staged));
-    let columns: Vec<String> = fixed.chain(columns).collect();
-    format!(
-        "CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({}) ON COMMIT DELETE ROWS",
-        columns.join(", ")
-    )
-}
-
-/// Columns that stand before those of the target in a staged row, with their types.
-const FIXED: [(&str, &str); 5] = [
-    ("row", "integer"),
-    ("op", "smallint"),
-    ("pattern", "smallint"),
-    ("event", "timestamp with time zone"),
-    ("kept", "bytea"),
-];
-
-/// Rows of bound arrays, one array for each column: these of [`FIXED`] and then `columns`. `None` where a
-/// column holds arrays, of which the server makes no rows.
-fn bound_rows<'c>(
-    fixed: usize,
-    columns: impl Iterator<Item = &'c Column> + Clone,
-) -> Option<String> {
-    columns
-        .clone()
-        .try_for_each(|column| bound_types(column.staged).map(drop))?;
-    let fixed = FIXED[..fixed].iter();
-    let of_target = columns.map(|column| (format!("c{}", column.index), column.staged));
-    let all = fixed
-        .map(|(name, staged)| ((*name).to_owned(), *staged))
-        .chain(of_target);
-    let (mut arrays, mut names) = (Vec::new(), Vec::new());
-    for (index, (name, staged)) in all.enumerate() {
-        arrays.push(format!("${}::{staged}[]", index + 1));
-        names.push(name);
-    }
-    Some(format!(
-        "unnest({}) AS s({})",
-        arrays.join(", "),
-        names.join(", ")
-    ))
 }
 
 impl Version {

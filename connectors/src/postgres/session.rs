@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::PostgresSink;
+use super::bound::{StagedRows, rows_of};
 use super::failure::{Failure, failure};
 use super::origin;
 #[cfg(target_os = "linux")]
 use super::relay::Relay;
-use super::stage::StagedRows;
 use super::trigger;
 use crate::conflict::ConflictPolicy;
 use crate::error::{Error, Result};
@@ -187,15 +187,7 @@ impl Session {
         staged: &StagedRows,
         cached: bool,
     ) -> Result<Vec<PgRow>, Failure> {
-        let (arguments, bound) = match staged {
-            StagedRows::InTable => (PgArguments::default(), false),
-            StagedRows::Bound(arguments) => (arguments.clone(), true),
-        };
-        sqlx::query_with(AssertSqlSafe(sql), arguments)
-            .persistent(cached || bound)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(|error| failure(&describe(sql), error))
+        rows_of(&mut self.connection, sql, staged, cached).await
     }
 
     /// Runs a statement about staged rows that gives none.

@@ -4,20 +4,23 @@
 //! Every row carries its number, its operation, its pattern of unset columns (R14) and its event
 //! time beside its values, so that each statement afterwards picks its rows without a parameter.
 
+mod encoder;
+
 use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::postgres::PgArguments;
 
-use super::bound::{BYTES_MAX, BoundRows};
-use super::copy::{Cells, HEADER, TRAILER};
+use self::encoder::RowEncoder;
+pub(super) use self::encoder::put_integer;
+use super::bound::{BYTES_MAX, BoundRows, StagedRows};
+use super::copy::{HEADER, TRAILER};
 use super::failure::{Failure, failure};
-use super::instant::EPOCH_US;
 use super::instant::Unfit;
 use super::prepare::Prepared;
 use super::session::Session;
 use super::statement::Statements;
-use crate::change::{Changes, Operation};
+use crate::change::Operation;
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::decide::Resolved;
 use crate::sql::fold::Round;
@@ -27,20 +30,6 @@ use crate::sql::patterns::{
 
 /// Bytes that are gathered before they are sent.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
-
-/// Where staged rows are.
-#[derive(Debug, Clone)]
-pub(super) enum StagedRows {
-    InTable,
-    /// With each statement about them.
-    Bound(PgArguments),
-}
-
-impl StagedRows {
-    pub(super) fn is_bound(&self) -> bool {
-        matches!(self, Self::Bound(_))
-    }
-}
 
 /// A round that was staged.
 pub(super) struct StagedRound {
@@ -337,104 +326,4 @@ async fn refuse_changed(
         return Ok(());
     }
     Err(Failure::Error(Error::Rejected(rejected)))
-}
-
-/// The columns of a batch, ready to be written row by row.
-struct RowEncoder<'a> {
-    /// Of each column its index in the changes.
-    cells: Vec<(usize, Cells)>,
-    changes: &'a Changes,
-    with_events: bool,
-}
-
-impl<'a> RowEncoder<'a> {
-    fn of(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
-        let indices = prepared.columns.iter().map(|column| column.index);
-        Self::of_columns(prepared, changes, indices)
-    }
-
-    /// Of changes whose columns are those of [`Prepared::placed`].
-    fn of_placed(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
-        Self::of_columns(prepared, changes, 0..prepared.columns.len())
-    }
-
-    fn of_columns(
-        prepared: &Prepared,
-        changes: &'a Changes,
-        indices: impl Iterator<Item = usize>,
-    ) -> Result<Self> {
-        let cells = indices
-            .map(|index| Ok((index, Cells::of(changes.rows.column(index))?)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            cells,
-            changes,
-            with_events: prepared.version.is_some(),
-        })
-    }
-
-    /// Appends the cells of a row, or says which column does not fit.
-    fn put(
-        &self,
-        row: usize,
-        number: usize,
-        (operation, pattern): Tag,
-        kept: Option<&[u8]>,
-        out: &mut impl PutCells,
-    ) -> Result<(), (usize, Unfit)> {
-        put_integer(number as i32, out.cell(0));
-        for (place, number) in [(1, operation), (2, pattern as i16)] {
-            let out = out.cell(place);
-            out.extend_from_slice(&2_i32.to_be_bytes());
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        put_bytes(self.event(row).map(i64::to_be_bytes).as_ref(), out.cell(3));
-        put_bytes(kept, out.cell(4));
-        for (place, (column, cells)) in self.cells.iter().enumerate() {
-            cells
-                .put(row, out.cell(place + 5))
-                .map_err(|unfit| (*column, unfit))?;
-        }
-        Ok(())
-    }
-
-    /// Microseconds since 2000-01-01, where a version may need it.
-    fn event(&self, row: usize) -> Option<i64> {
-        let event_ms = self.changes.event_times_ms[row].filter(|_| self.with_events)?;
-        event_ms.checked_mul(1_000)?.checked_sub(EPOCH_US)
-    }
-}
-
-/// Where the cells of a row go, by their place in it.
-trait PutCells {
-    fn cell(&mut self, place: usize) -> &mut Vec<u8>;
-}
-
-/// One after another.
-impl PutCells for Vec<u8> {
-    fn cell(&mut self, _: usize) -> &mut Vec<u8> {
-        self
-    }
-}
-
-impl PutCells for BoundRows {
-    fn cell(&mut self, place: usize) -> &mut Vec<u8> {
-        self.column(place)
-    }
-}
-
-fn put_bytes(bytes: Option<impl AsRef<[u8]>>, out: &mut Vec<u8>) {
-    match bytes {
-        Some(bytes) => {
-            let bytes = bytes.as_ref();
-            out.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-            out.extend_from_slice(bytes);
-        }
-        None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
-    }
-}
-
-pub(super) fn put_integer(number: i32, out: &mut Vec<u8>) {
-    out.extend_from_slice(&4_i32.to_be_bytes());
-    out.extend_from_slice(&number.to_be_bytes());
 }

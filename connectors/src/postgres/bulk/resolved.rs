@@ -9,11 +9,12 @@ use super::{counts, one};
 use crate::change::Operation;
 use crate::conflict::TargetRows;
 use crate::error::Error;
+use crate::postgres::bound::StagedRows;
 use crate::postgres::failure::Failure;
 use crate::postgres::prepare::Prepared;
 use crate::postgres::read::{self, Reader, read};
 use crate::postgres::session::Session;
-use crate::postgres::stage::StagedRows;
+
 use crate::postgres::statement::Statements;
 use crate::sql::bulk::TableWrite;
 use crate::sql::decide::Resolved;
@@ -91,7 +92,7 @@ pub(super) async fn held(
         exists,
         mut columns,
     } = read(
-        session,
+        &mut session.connection,
         "s.row",
         &readers,
         (&statements.held(), staged),
@@ -137,7 +138,7 @@ pub(super) async fn tombstones(
     let field = &prepared.placed.fields()[version.column];
     let reader = Reader::of(&expression, sql_type, field);
     let read::Found { mut columns, .. } = read(
-        session,
+        &mut session.connection,
         "s.row",
         &[reader],
         (&statements.tombstones(), staged),
