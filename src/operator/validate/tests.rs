@@ -609,7 +609,7 @@ fn every_split_of_a_batch_gives_the_same() {
         (lines, rejected, filtered)
     };
     let rows = changes.len() as u32;
-    let whole = apply(&[0..rows]);
+    let whole = apply(std::slice::from_ref(&(0..rows)));
     assert!(!whole.1.is_empty() && whole.2 > 0, "something is refused");
     for cuts in 0..1_u32 << (rows - 1) {
         let mut pieces = Vec::new();
