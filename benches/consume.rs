@@ -66,7 +66,7 @@ async fn consume(topic: &str) -> u64 {
             }
             Event::Records(fetched) => seen += black_box(fetched.records).len() as u64,
             Event::End => break,
-            Event::Idle | Event::Revoked { .. } => {}
+            Event::Rows(_) | Event::Idle | Event::Revoked { .. } => {}
         }
     }
     source.close().await.expect("the broker takes the goodbye");

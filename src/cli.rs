@@ -152,6 +152,20 @@ pub(crate) fn load_all(paths: &[PathBuf], global: &Global) -> Result<Vec<Pipelin
     }
 }
 
+/// Runs a command that asks systems outside.
+pub(crate) fn block_on(command: impl Future<Output = Exit>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            complain(&format!("the runtime cannot be started: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
 /// Writes a result to stdout. A reader that has gone away is no failure.
 pub(crate) fn print(text: &str) -> Exit {
     let mut stdout = std::io::stdout().lock();

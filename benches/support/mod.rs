@@ -147,6 +147,15 @@ pub async fn sink(
     kind: &str,
     settings: serde_json::Value,
 ) -> Box<dyn syncline_connectors::sink::Sink> {
+    sink_of("bench", kind, settings).await
+}
+
+/// The same as a pipeline of this name.
+pub async fn sink_of(
+    pipeline: &str,
+    kind: &str,
+    settings: serde_json::Value,
+) -> Box<dyn syncline_connectors::sink::Sink> {
     use syncline_connectors::registry::SINKS;
     use syncline_connectors::sink::Identity;
     let kind = SINKS
@@ -155,7 +164,7 @@ pub async fn sink(
         .expect("a sink that exists");
     let config = (kind.read)(settings).expect("settings that fit");
     let identity = Identity {
-        pipeline: "bench".into(),
+        pipeline: pipeline.into(),
         sink: "sink".into(),
         source: "source".into(),
     };

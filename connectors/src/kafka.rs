@@ -1,4 +1,4 @@
-//! Apache Kafka: a source of topics, and a writer for the quarantine.
+//! Apache Kafka: a source of topics, a sink, and a writer for the quarantine.
 //!
 //! ```toml
 //! [sources.crm]
@@ -29,6 +29,7 @@ mod drive;
 mod failure;
 mod fetch_buffer;
 mod headers;
+mod message;
 mod outage;
 #[cfg(test)]
 mod outage_tests;
@@ -38,6 +39,7 @@ mod reader;
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
 mod server_tests;
+mod sink;
 mod start;
 mod start_offset;
 mod survey;
@@ -52,12 +54,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use client::{LogOnly, Reports};
+pub use message::MessageFormat;
 pub use producer::{KafkaWriter, OutRecord, read_topic};
 use properties::check_properties;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use reader::Reader;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub use sink::KafkaSink;
 pub use start::{Start, Timestamp};
 use survey::survey;
 use task::Task;

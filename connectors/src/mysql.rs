@@ -49,6 +49,7 @@ mod equality;
 mod lock;
 mod one_by_one;
 mod read;
+mod source;
 mod stage;
 mod statement;
 mod store;
@@ -67,6 +68,7 @@ use serde::Deserialize;
 
 pub use self::dialect::MYSQL;
 use self::session::Session;
+pub use self::source::MysqlSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;

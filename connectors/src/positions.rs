@@ -31,6 +31,50 @@ pub struct KeptPosition {
     pub held: Held,
 }
 
+/// What a replay of the quarantine leaves among the positions of a sink, so that it writes a record once
+/// (R26): a partition of its own, named after the place of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayMark<'t> {
+    /// The topic or file of the record.
+    pub topic: &'t str,
+    /// Its partition.
+    pub number: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+impl<'t> ReplayMark<'t> {
+    const PREFIX: &'static str = "quarantine:";
+
+    /// The partition that stands for the mark.
+    pub fn partition(&self) -> Partition {
+        let Self {
+            topic,
+            number,
+            offset,
+        } = self;
+        Partition {
+            topic: format!("{}{topic}/{number}/{offset}", Self::PREFIX).into(),
+            number: 0,
+        }
+    }
+
+    /// The mark that a partition stands for; `None` for a partition of a source.
+    pub fn read(partition: &'t Partition) -> Option<Self> {
+        let text = partition.topic.strip_prefix(Self::PREFIX)?;
+        // A path may hold slashes, too.
+        let mut parts = text.rsplitn(3, '/');
+        let offset = parts.next()?.parse().ok()?;
+        let number = parts.next()?.parse().ok()?;
+        let topic = parts.next()?;
+        Some(Self {
+            topic,
+            number,
+            offset,
+        })
+    }
+}
+
 /// One change of a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -65,4 +109,32 @@ pub trait PositionStore: Send {
     /// # Errors
     /// As [`PositionStore::change`].
     async fn forget_tables(&mut self) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_r26() {
+        for topic in ["crm.public.clients", "data/2026/a.jsonl", "quarantine:a"] {
+            let mark = ReplayMark {
+                topic,
+                number: 3,
+                offset: 4711,
+            };
+            assert_eq!(ReplayMark::read(&mark.partition()), Some(mark), "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_partition_of_a_source_is_no_mark() {
+        for topic in ["crm.public.clients", "quarantine:a", "a/0/1"] {
+            let partition = Partition {
+                topic: topic.into(),
+                number: 0,
+            };
+            assert_eq!(ReplayMark::read(&partition), None, "{topic}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! moved and returns the outcome that it had.
 //!
 //! **How.** Rows are encoded from Arrow straight into binary `COPY` to a temporary table of the
-//! connection, then one `INSERT … SELECT … ON CONFLICT DO UPDATE … WHERE` writes them and returns
+//! connection, or bound as arrays where they are few, then one `INSERT … SELECT … ON CONFLICT DO UPDATE … WHERE` writes them and returns
 //! what became of them. Deletes go first (R9).
 //!
 //! - duplicate: folded to one net change a key (R8); a replayed write is fenced by its position.
@@ -25,7 +25,9 @@ mod prepare;
 #[cfg(target_os = "linux")]
 mod relay;
 mod session;
+mod source;
 
+mod bound;
 mod bulk;
 mod connection;
 mod copy;
@@ -33,14 +35,17 @@ mod dialect;
 mod equality;
 mod exact;
 mod instant;
+mod keys;
 mod numeric;
 mod one_by_one;
 mod read;
 mod stage;
+mod staging;
 mod statement;
 mod store;
 mod trigger;
 mod types;
+mod wire_type;
 
 #[cfg(test)]
 #[cfg(feature = "server-tests")]
@@ -57,6 +62,7 @@ pub use self::dialect::POSTGRES;
 use self::failure::Failure;
 pub use self::origin::OriginMark;
 use self::session::Session;
+pub use self::source::PostgresSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;
@@ -104,6 +110,10 @@ pub struct PostgresSink {
     /// How long one write may take before the database counts as not answering, in milliseconds.
     #[serde(default = "default_write_timeout_ms")]
     pub write_timeout_ms: u64,
+    /// Up to how many rows of a table and write are bound to its statements. More go through a staging
+    /// table.
+    #[serde(default = "default_bound_rows_max")]
+    pub bound_rows_max: usize,
 }
 
 fn default_synchronous_commit() -> bool {
@@ -122,6 +132,10 @@ fn default_write_timeout_ms() -> u64 {
     60_000
 }
 
+fn default_bound_rows_max() -> usize {
+    500
+}
+
 impl PostgresSink {
     /// A sink of `url` with every other option at its default.
     pub fn new(url: impl Into<String>) -> Self {
@@ -134,6 +148,7 @@ impl PostgresSink {
             connect_timeout_ms: default_connect_timeout_ms(),
             lock_timeout_ms: default_lock_timeout_ms(),
             write_timeout_ms: default_write_timeout_ms(),
+            bound_rows_max: default_bound_rows_max(),
         }
     }
 

@@ -28,7 +28,8 @@ impl fmt::Display for Partition {
 pub type Positions = BTreeMap<Partition, i64>;
 
 /// What the positions of a partition count in, as a text that only its source compares: the id of a
-/// Kafka topic, the fingerprint of a file.
+/// Kafka topic, the fingerprint of a file. A database has no numbers for its rows: there the position
+/// counts the rows that were read, and this text says after which one reading goes on.
 pub type Incarnation = Arc<str>;
 
 /// Where a partition stands in a target.

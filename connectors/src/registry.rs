@@ -10,23 +10,29 @@ use serde::de::DeserializeOwned;
 
 use crate::blackhole::BlackholeSink;
 use crate::file::{FileSink, FileSource};
-use crate::kafka::KafkaSource;
+use crate::kafka::{KafkaSink, KafkaSource};
 use crate::kind::Kind;
-use crate::mysql::MysqlSink;
-use crate::postgres::PostgresSink;
+use crate::mysql::{MysqlSink, MysqlSource};
+use crate::postgres::{PostgresSink, PostgresSource};
 use crate::sink::{SinkConfig, SinkSettings};
 use crate::source::{SourceConfig, SourceSettings};
-use crate::sqlite::SqliteSink;
+use crate::sqlite::{SqliteSink, SqliteSource};
 
 /// Every source.
-pub const SOURCES: &[Kind<SourceConfig>] =
-    &[source::<KafkaSource>("kafka"), source::<FileSource>("file")];
+pub const SOURCES: &[Kind<SourceConfig>] = &[
+    source::<KafkaSource>("kafka"),
+    source::<FileSource>("file"),
+    source::<PostgresSource>("postgres"),
+    source::<MysqlSource>("mysql"),
+    source::<SqliteSource>("sqlite"),
+];
 
 /// Every sink.
 pub const SINKS: &[Kind<SinkConfig>] = &[
     sink::<PostgresSink>("postgres"),
     sink::<MysqlSink>("mysql"),
     sink::<SqliteSink>("sqlite"),
+    sink::<KafkaSink>("kafka"),
     sink::<FileSink>("file"),
     sink::<BlackholeSink>("blackhole"),
 ];
@@ -69,6 +75,9 @@ mod tests {
             r#"{"brokers": "h:1", "topics": "t", "group": "g", "format": "debezium-json"}"#,
         );
         source("file", r#"{"path": "x.jsonl", "format": "debezium-json"}"#);
+        source("postgres", r#"{"url": "postgres://h/d", "tables": ["t"]}"#);
+        source("mysql", r#"{"url": "mysql://h/d", "tables": ["t"]}"#);
+        source("sqlite", r#"{"path": "x.db", "tables": ["t"]}"#);
         let sink = |kind: &str, text: &str| {
             let known = SINKS.iter().find(|known| known.name == kind).unwrap();
             let config = (known.read)(serde_json::from_str(text).unwrap()).unwrap();
@@ -77,6 +86,7 @@ mod tests {
         sink("postgres", r#"{"url": "postgres://h/d"}"#);
         sink("mysql", r#"{"url": "mysql://h/d"}"#);
         sink("sqlite", r#"{"path": "x.db"}"#);
+        sink("kafka", r#"{"brokers": "h:1", "topic": "t"}"#);
         sink("file", r#"{"path": "x.jsonl"}"#);
         sink("blackhole", "{}");
     }

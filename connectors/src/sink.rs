@@ -74,6 +74,8 @@ pub struct Outcome {
     pub waiting: u64,
     /// Waited for such a row, which is there now: they are counted as written, superseded or kept too.
     pub released: u64,
+    /// How many changes of [`Write::taken`] were still there: two sessions may hand over the same.
+    pub taken: u64,
     /// How many changes of the sink wait after the write.
     pub room: u64,
     /// Changes that waited too long, or that the target refuses now that their row is there. They go to
@@ -107,6 +109,7 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.queued += other.queued;
         self.waiting += other.waiting;
         self.released += other.released;
+        self.taken += other.taken;
         self.room = self.room.max(other.room);
         self.expired.extend_from_slice(&other.expired);
         self.conflicts += &other.conflicts;

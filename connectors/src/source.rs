@@ -1,7 +1,7 @@
 //! The contract of a source and of its settings.
 //!
-//! A source is asked for events and answers with records, or with partitions that it was given or
-//! lost. It never decides where to begin: when it is assigned partitions it waits for
+//! A source is asked for events and answers with records, with rows that need no decoder, or with
+//! partitions that it was given or lost. It never decides where to begin: when it is assigned partitions it waits for
 //! [`Source::assign`], because the positions stand in the sink (R4). `next` runs on the thread of
 //! a lane, which does nothing else: it may block for up to [`Limits::linger`], never longer.
 
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 
 use crate::assignment::{Assignment, Remember};
 use crate::error::Result;
-use crate::format::Decoding;
+use crate::format::{Decoded, Decoding};
 use crate::problem::Problem;
 use crate::record::{Incarnation, Partition, Positions, Records, Span};
 
@@ -38,11 +38,25 @@ pub struct Fetched {
     pub spans: Vec<Span>,
 }
 
+/// Rows that came as rows, so that there is nothing to decode: from a database.
+#[derive(Debug)]
+pub struct FetchedRows {
+    /// What stands for each row where bytes are wanted: in the quarantine, and when it is replayed
+    /// from there. The value of each is the row as a JSON object.
+    pub records: Arc<Records>,
+    /// The rows; their `records` are those above, and every record is accounted for (R17).
+    pub decoded: Decoded,
+    /// One span for each partition that moved.
+    pub spans: Vec<Span>,
+}
+
 /// What a source has to say.
 #[derive(Debug)]
 pub enum Event {
     /// Records, in the order of their partitions.
     Records(Fetched),
+    /// Rows, in the order of their partitions.
+    Rows(FetchedRows),
     /// These partitions are ours from now on; nothing of them comes before [`Source::assign`].
     Assigned(Vec<Partition>),
     /// These partitions are about to leave. Finish what is in flight, acknowledge it, and call

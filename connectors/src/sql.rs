@@ -42,6 +42,7 @@ pub(crate) mod normal_keys;
 pub(crate) mod positions;
 pub(crate) mod scatter;
 pub(crate) mod shadow;
+pub mod source;
 
 pub(crate) mod explain;
 pub(crate) mod manual;

@@ -41,6 +41,7 @@ mod equality;
 mod read;
 mod rows;
 mod session;
+mod source;
 mod types;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
 pub use self::dialect::SQLITE;
+pub use self::source::SqliteSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
 use crate::error::Result;

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use syncline_connectors::conflict::QueueEntry;
 use syncline_connectors::conflict_queue::ConflictQueue;
 
-use super::{Exit, Global, complain, load_all};
+use super::{Exit, Global, block_on, complain, load_all};
 use crate::config::PipelineFile;
 use crate::failure::Failure;
 
@@ -61,17 +61,7 @@ pub(super) struct Files {
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime cannot be started: {error}"));
-            return Exit::Failed;
-        }
-    };
-    runtime.block_on(async {
+    block_on(async {
         match &arguments.command {
             ConflictsCommand::List(arguments) => list::run(arguments, global).await,
             ConflictsCommand::Show(arguments) => show::run(arguments, global).await,

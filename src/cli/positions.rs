@@ -8,12 +8,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use syncline_connectors::positions::{Kept, PositionStore};
+use syncline_connectors::positions::{Kept, PositionStore, ReplayMark};
 use syncline_connectors::record::Partition;
 use syncline_connectors::source::SourceConfig;
 
 use super::conflicts::exit_of;
-use super::{Exit, Global, complain, load_all};
+use super::{Exit, Global, block_on, complain, load_all};
 use crate::config::PipelineFile;
 use crate::failure::Failure;
 use crate::plan::Plan;
@@ -87,24 +87,14 @@ struct Subject {
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime cannot be started: {error}"));
-            return Exit::Failed;
-        }
-    };
-    let done = runtime.block_on(async {
-        match &arguments.command {
+    block_on(async {
+        let done = match &arguments.command {
             PositionsCommand::Show(arguments) => show::run(arguments, global).await,
             PositionsCommand::Reset(arguments) => change::reset(arguments, global).await,
             PositionsCommand::Set(arguments) => change::set(arguments, global).await,
-        }
-    });
-    done.unwrap_or_else(|exit| exit)
+        };
+        done.unwrap_or_else(|exit| exit)
+    })
 }
 
 /// A sink of the pipeline with the positions that it keeps.
@@ -170,10 +160,13 @@ impl Subject {
             }
             let asked = async {
                 let mut store = node.config.open_positions(&file.name, name).await?;
-                let kept = match &mut store {
+                let mut kept = match &mut store {
                     Some(store) => store.read().await?,
                     None => Kept::default(),
                 };
+                // They go with the positions that they belong to.
+                kept.positions
+                    .retain(|kept| ReplayMark::read(&kept.partition).is_none());
                 Ok((store, kept))
             };
             let (store, kept) = asked

@@ -6,7 +6,7 @@ use syncline_connectors::conflict::{read_change, write_image};
 use syncline_connectors::waiting::{Awaited, WaitingChange};
 
 use super::conflicts::{Files, layout};
-use super::{Exit, Global, complain, print, print_json};
+use super::{Exit, Global, block_on, complain, print, print_json};
 
 /// How many changes are listed of a sink.
 const LISTED_MAX: usize = 1_000;
@@ -40,17 +40,7 @@ struct Show {
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the runtime cannot be started: {error}"));
-            return Exit::Failed;
-        }
-    };
-    runtime.block_on(async {
+    block_on(async {
         match &arguments.command {
             WaitingCommand::List(list) => list_all(list, global).await,
             WaitingCommand::Show(show) => show_one(show, global).await,

@@ -5,6 +5,8 @@
 //! - A null passes every rule but `required`; a `check` that gives null passes.
 //! - Deletes and truncates are not validated, because they write no row.
 //! - An unset value (R14) passes, because the target keeps its own value.
+//! - A rule with `where` applies to the rows for which that expression is true. Where it depends on an
+//!   unset value, the rule does not apply; where it cannot be computed, the row breaks the rule.
 //! - Bounds are compared exactly, in the column's own type.
 
 use std::collections::BTreeMap;
@@ -27,8 +29,8 @@ mod format;
 mod length;
 mod rule;
 
-use condition::Condition;
-pub use rule::{Format, Length, LengthBounds, Rule, ValueType};
+use condition::{Applies, Condition};
+pub use rule::{Format, Length, LengthBounds, OnFailure, Rule, ValueType};
 
 /// The summary for `syncline list`.
 pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is quarantined";
@@ -47,6 +49,16 @@ pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is q
 ///   { check = "balance < 1000000", message = "balance over the firm's limit" },
 /// ]
 /// ```
+///
+/// ```toml
+/// [operators.complete]
+/// type   = "validate"
+/// inputs = ["check"]
+/// rules = [
+///   { fields = ["name", "city", "country"], required = true, where = "status <> 'draft'" },
+///   { field = "website", format = "hostname", on_failure = "warn" },
+/// ]
+/// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidateConfig {
@@ -60,24 +72,10 @@ pub struct ValidateConfig {
     pub rules: Vec<Rule>,
 }
 
-/// What happens to a row that breaks a rule.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// The row goes to the quarantine with its reason.
-    #[default]
-    Quarantine,
-    /// The row is dropped and counted as filtered.
-    Drop,
-    /// The row is passed on, and a warning is counted.
-    Warn,
-    /// The pipeline stops; nothing of the batch is written.
-    Stop,
-}
-
 struct CompiledRule {
     conditions: Vec<Condition>,
-    field: Option<String>,
+    /// The rows that the rule is about; all of them if absent.
+    applies: Option<Applies>,
     message: Option<String>,
     on_failure: OnFailure,
     /// Whether a warning of the rule was already logged; later warnings are only counted.
@@ -103,11 +101,12 @@ pub(super) fn compile(
     for (index, rule) in config.rules.iter().enumerate() {
         let mut found = Vec::new();
         let conditions = condition::compile(rule, schema, &scope, &mut found);
+        let applies = condition::compile_where(rule, &scope, &mut found);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
         rules.push(CompiledRule {
             conditions,
-            field: rule.field.clone(),
+            applies,
             message: rule.message.clone(),
             on_failure: rule.on_failure.unwrap_or(config.on_failure),
             logged: false,
@@ -144,10 +143,10 @@ fn check_shape(config: &ValidateConfig) -> Vec<Problem> {
 pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
     let mut problems = check_shape(config);
     for (index, rule) in config.rules.iter().enumerate() {
-        if let Some(text) = &rule.check
-            && let Err(error) = function::references(text)
-        {
-            problems.push(problem(&["rules", &index.to_string(), "check"], *error));
+        for (setting, text) in rule.expressions() {
+            if let Err(error) = function::references(text) {
+                problems.push(problem(&["rules", &index.to_string(), setting], *error));
+            }
         }
     }
     problems
@@ -156,12 +155,10 @@ pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
 pub(super) fn computed_columns(config: &ValidateConfig) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for rule in &config.rules {
-        names.extend(rule.field.clone());
-        let text = rule.check.as_deref();
-        names.extend(
-            text.and_then(|text| function::references(text).ok())
-                .unwrap_or_default(),
-        );
+        names.extend(rule.columns().into_iter().map(|(_, name)| name.to_owned()));
+        for (_, text) in rule.expressions() {
+            names.extend(function::references(text).unwrap_or_default());
+        }
     }
     names
 }
@@ -172,8 +169,8 @@ pub(super) fn required_columns(
 ) -> Option<Vec<String>> {
     let mut required = wanted?.to_vec();
     for rule in &config.rules {
-        required.extend(rule.field.clone());
-        if let Some(text) = &rule.check {
+        required.extend(rule.columns().into_iter().map(|(_, name)| name.to_owned()));
+        for (_, text) in rule.expressions() {
             required.extend(function::references(text).ok()?);
         }
     }
@@ -188,6 +185,8 @@ struct Breach {
     rows: BooleanBuffer,
     /// The rows for which an expression cannot be computed.
     failures: Vec<Failure>,
+    /// Whether it is the `where` of the rule that cannot be computed.
+    of_where: bool,
 }
 
 /// The action for a row, and the breaches that lead to it.
@@ -262,10 +261,31 @@ impl Validate {
 
         let mut breaches = Vec::new();
         for (rule_index, rule) in self.rules.iter().enumerate() {
+            let mut checked = validated.clone();
+            if let Some(applies) = &rule.applies {
+                let (rows, mut failures) = applies.rows(changes, &values);
+                failures.retain(|failure| has_row_after(failure.row));
+                if !failures.is_empty() && !rule.conditions.is_empty() {
+                    let mut failed = failures.iter().map(|failure| failure.row).peekable();
+                    breaches.push(Breach {
+                        rule: rule_index,
+                        condition: 0,
+                        rows: BooleanBuffer::collect_bool(changes.len(), |row| {
+                            failed.next_if_eq(&row).is_some()
+                        }),
+                        failures,
+                        of_where: true,
+                    });
+                }
+                checked = Some(match checked {
+                    Some(checked) => &checked & &rows,
+                    None => rows,
+                });
+            }
             for (condition_index, condition) in rule.conditions.iter().enumerate() {
                 let (mut rows, failures) = condition.broken(changes, &values);
-                if let Some(validated) = &validated {
-                    rows = &rows & validated;
+                if let Some(checked) = &checked {
+                    rows = &rows & checked;
                 }
                 if rows.count_set_bits() > 0 {
                     breaches.push(Breach {
@@ -273,6 +293,7 @@ impl Validate {
                         condition: condition_index,
                         rows,
                         failures,
+                        of_where: false,
                     });
                 }
             }
@@ -315,21 +336,27 @@ impl Validate {
             let rule = &self.rules[breach.rule];
             let failure = breach.failures.iter().find(|failure| failure.row == row);
             let reason = match (&rule.message, failure) {
+                (_, Some(failure)) if breach.of_where => {
+                    format!(
+                        "the where of the rule cannot be computed: {}",
+                        failure.reason
+                    )
+                }
                 (Some(message), _) => message.clone(),
                 (None, Some(failure)) => {
                     format!("the check cannot be computed: {}", failure.reason)
                 }
-                (None, None) => rule.conditions[breach.condition].reason().to_owned(),
+                (None, None) => rule.conditions[breach.condition].reason.clone(),
             };
             if !reasons.contains(&reason) {
                 reasons.push(reason);
             }
         }
-        let rule = &self.rules[first.rule];
+        let condition = &self.rules[first.rule].conditions[first.condition];
         Rejection {
             origin: changes.origins[row],
-            rule: rule.conditions[first.condition].rule().to_owned(),
-            field: rule.field.clone(),
+            rule: condition.rule.clone(),
+            field: condition.field.clone(),
             reason: reasons.join("; "),
         }
     }
@@ -342,22 +369,10 @@ impl Validate {
                 rule.logged = true;
                 tracing::warn!(
                     operator = self.name,
-                    rule = rule.conditions[breaches[index].condition].rule(),
+                    rule = rule.conditions[breaches[index].condition].rule,
                     "a row broke a rule that only warns; further rows are counted without a log line"
                 );
             }
-        }
-    }
-}
-
-impl OnFailure {
-    /// If several rules are broken, the most severe action applies.
-    fn severity(self) -> u8 {
-        match self {
-            Self::Warn => 0,
-            Self::Drop => 1,
-            Self::Quarantine => 2,
-            Self::Stop => 3,
         }
     }
 }

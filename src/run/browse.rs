@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::change::Changes;
+use syncline_connectors::format::Decoded;
 use syncline_connectors::record::{Partition, Records};
 use syncline_connectors::source::{Event, Opening, Purpose};
 
@@ -45,7 +46,16 @@ pub(crate) async fn browse(
     let mut reader = source.config.connect(opening).await.map_err(failed)?;
     let mut decoder = source.decoder();
     let mut chain = Chain::new(&plan.name, source);
-    let mut browsed = Browsed::default();
+    let (mut browsed, mut complete) = (Browsed::default(), false);
+    let mut see = |records: &Arc<Records>, decoded: Decoded| -> Result<(), Failure> {
+        browsed.records += records.len() as u64;
+        let mut chained = chain.apply(records, decoded)?;
+        browsed.rejected += chained.rejected.len() as u64;
+        for changes in &chained.flows.swap_remove(sink).changes {
+            visit(changes)?;
+        }
+        Ok(())
+    };
     while Instant::now() < deadline {
         match reader.next(&plan.limits).await.map_err(failed)? {
             Event::Assigned(partitions) => {
@@ -54,21 +64,18 @@ pub(crate) async fn browse(
             }
             Event::Records(fetched) => {
                 let records = Arc::new(fetched.records);
-                browsed.records += records.len() as u64;
                 let decoded = decoder.decode(&records);
-                let mut chained = chain.apply(&records, decoded)?;
-                browsed.rejected += chained.rejected.len() as u64;
-                for changes in &chained.flows.swap_remove(sink).changes {
-                    visit(changes)?;
-                }
+                see(&records, decoded)?;
             }
+            Event::Rows(rows) => see(&rows.records, rows.decoded)?,
             Event::End => {
-                browsed.complete = true;
+                complete = true;
                 break;
             }
             Event::Idle | Event::Revoked { .. } => {}
         }
     }
+    browsed.complete = complete;
     if let Err(error) = reader.close().await {
         tracing::debug!(error = error.chain(), "the source did not close");
     }

@@ -12,6 +12,7 @@
 //! into quarantine. The first fetches are small, so that a sink that refuses everything says so
 //! soon.
 
+mod decode;
 mod freshness;
 mod held;
 mod partitions;
@@ -22,16 +23,16 @@ use std::time::{Duration, Instant};
 
 use syncline_connectors::error::{Error, Result};
 use syncline_connectors::format::Decode;
-use syncline_connectors::record::{Partition, Positions, Records};
+use syncline_connectors::record::{Partition, Positions};
 use syncline_connectors::sink::Write;
-use syncline_connectors::source::{Event, Fetched, Limits, Source};
+use syncline_connectors::source::{Event, FetchedRows, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::held::Held;
+use self::held::{Held, size};
 use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
-use crate::run::chain::{Chain, Chained, Flow};
+use crate::run::chain::{Chain, Flow};
 use crate::run::lag::Lag;
 use crate::run::quarantine_writer;
 use crate::run::refusals::{Refusals, Subject};
@@ -133,7 +134,8 @@ impl Lane {
             self.status
                 .waits(&self.part, "the source hands over nothing");
             match self.source.next(&room).await {
-                Ok(Event::Records(fetched)) => self.process(fetched).await?,
+                Ok(Event::Records(fetched)) => self.decode(fetched).await?,
+                Ok(Event::Rows(rows)) => self.process(rows).await?,
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
                 Ok(Event::Revoked { partitions, lost }) => self.give_up(&partitions, lost).await?,
                 Ok(Event::Idle) => self.idle(),
@@ -160,16 +162,14 @@ impl Lane {
     }
 
     /// One fetch through the chain and to the writers.
-    async fn process(&mut self, fetched: Fetched) -> Result<(), Failure> {
+    async fn process(&mut self, fetched: FetchedRows) -> Result<(), Failure> {
+        let FetchedRows {
+            records,
+            decoded,
+            spans,
+        } = fetched;
         let fetched_at = Instant::now();
         self.status.resume(&self.part);
-        let records = Arc::new(fetched.records);
-        self.refusals
-            .first_look(&records, &self.declared, self.chain.input)
-            .map_err(|diagnosis| self.stopped(&diagnosis))?;
-        self.status.moved(&self.part);
-        self.status.waits(&self.part, "a fetch is being decoded");
-        let decoded = self.decoder.decode(&records);
         let chained = self.chain.apply(&records, decoded)?;
         self.status.moved(&self.part);
         let waiting = self
@@ -179,7 +179,7 @@ impl Lane {
         let held = Held {
             bytes: size(&records, &chained),
             records,
-            spans: fetched.spans,
+            spans,
             chained,
             fetched_at,
         };
@@ -397,9 +397,4 @@ impl Lane {
             self.writers[index].name
         ))
     }
-}
-
-fn size(records: &Records, chained: &Chained) -> usize {
-    let changes = chained.flows.iter().flat_map(|flow| &flow.changes);
-    records.size() + changes.map(|batch| batch.size()).sum::<usize>()
 }

@@ -33,6 +33,13 @@ async fn postgresql_keeps_the_contract_of_a_sink() {
 }
 
 #[tokio::test]
+async fn staging_tables_of_postgresql_keep_the_contract_of_a_sink() {
+    check_sink(&Postgres::staged("contract_staged").await).await;
+    check_shape(&Postgres::staged("shape_staged").await).await;
+    check_decision_table(&Postgres::staged("decisions_staged").await).await;
+}
+
+#[tokio::test]
 async fn mariadb_keeps_the_contract_of_a_sink() {
     check_sink(&mariadb("contract").await).await;
 }
@@ -76,6 +83,7 @@ async fn streams_of_mariadb_end_the_same_in_one_process_and_after_every_restart_
 async fn a_shadow_tells_the_edits_of_both_sides_apart_on_every_database() {
     check_shadow(&Sqlite::new()).await;
     check_shadow(&Postgres::new("shadow").await).await;
+    check_shadow(&Postgres::staged("shadow_staged").await).await;
     check_shadow(&mariadb("shadow").await).await;
 }
 
@@ -87,6 +95,7 @@ async fn postgresql_ends_every_case_as_the_decision_table_says() {
 #[tokio::test]
 async fn two_writers_of_postgresql_end_as_one_at_a_time_r8() {
     check_random_histories(&Postgres::new("histories").await, 7).await;
+    check_random_histories(&Postgres::staged("histories_staged").await, 14).await;
 }
 
 #[tokio::test]
@@ -112,12 +121,22 @@ async fn two_writers_of_mariadb_end_as_one_at_a_time_r8() {
 /// A database of its own on the server of the tests.
 pub(crate) struct Postgres {
     pub(crate) database: Database,
+    bound_rows_max: Option<usize>,
 }
 
 impl Postgres {
     pub(crate) async fn new(label: &str) -> Self {
         Self {
             database: server(label).await,
+            bound_rows_max: None,
+        }
+    }
+
+    /// Whose rows go through staging tables, however few they are.
+    async fn staged(label: &str) -> Self {
+        Self {
+            bound_rows_max: Some(0),
+            ..Self::new(label).await
         }
     }
 }
@@ -132,10 +151,13 @@ impl TestDatabase for Postgres {
 
     async fn connect(&self, options: &Options, identity: &Identity) -> Result<Box<dyn Sink>> {
         let options = options.clone();
-        let config = PostgresSink {
+        let mut config = PostgresSink {
             options,
             ..PostgresSink::new(self.database.url())
         };
+        if let Some(bound_rows_max) = self.bound_rows_max {
+            config.bound_rows_max = bound_rows_max;
+        }
         postgres::connect(&config, identity, &resolvers()).await
     }
 

@@ -59,6 +59,13 @@ impl Items {
         self.pipeline.command(&all).await
     }
 
+    /// `arguments` begin with the command.
+    async fn positions(&self, arguments: &[&str]) -> Finished {
+        let mut all = vec!["positions", arguments[0], self.pipeline.file()];
+        all.extend(&arguments[1..]);
+        self.pipeline.command(&all).await
+    }
+
     async fn rows(&self) -> Vec<String> {
         let rows = self
             .target
@@ -181,6 +188,44 @@ async fn refused_changes_are_written_in_order_and_once_r26() {
         items.append(&[created(4, "e", 1)]);
         items.run().await;
         assert_eq!(items.rows().await.len(), 4, "{kind}");
+    }
+}
+
+/// After a reset the records come again and are refused again: the marks of the first replay must not
+/// say that they are written.
+#[tokio::test]
+async fn a_record_that_is_read_and_refused_again_is_replayed_again_r26() {
+    let moves: [&[&str]; 4] = [
+        &["reset"],
+        &["reset", "--topic", "items.jsonl"],
+        &["set", "--to", "beginning"],
+        &["reset", "--partition", "0"],
+    ];
+    for moved in moves {
+        for items in Items::each().await {
+            let at = format!("{}, {moved:?}", items.target.kind());
+            items.append(&[created(1, "a", 5), created(2, "b", 95)]);
+            items.run().await;
+            items.allow(1000);
+            items.quarantine("replay", &[]).await.expect_success();
+            assert_eq!(items.rows().await, ["1|a|5", "2|b|95"], "{at}");
+
+            let shown = items.positions(&["show"]).await;
+            assert!(!shown.stdout.contains("quarantine:"), "{at}: {shown:?}");
+            let mut arguments = moved.to_vec();
+            arguments.push("--yes");
+            let changed = items.positions(&arguments).await;
+            changed.expect_success();
+            assert!(!changed.stdout.contains("quarantine:"), "{at}: {changed:?}");
+            items.target.execute("DELETE FROM item").await;
+            items.allow(90);
+            items.run().await;
+            assert_eq!(items.rows().await, ["1|a|5"], "{at}");
+            items.allow(1000);
+            items.quarantine("replay", &[]).await.expect_success();
+            assert_eq!(items.rows().await, ["1|a|5", "2|b|95"], "{at}");
+            assert_eq!(items.kept().await, 0, "{at}");
+        }
     }
 }
 

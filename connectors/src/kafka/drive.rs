@@ -112,6 +112,7 @@ impl Driver {
                 self.assigned.retain(|known| !partitions.contains(known));
                 self.revoked.extend(partitions.iter().cloned());
             }
+            Event::Rows(_) => panic!("a topic has bytes"),
             Event::Records(fetched) => {
                 let mut sink = self.sink.lock().unwrap();
                 for span in &fetched.spans {

@@ -87,10 +87,15 @@ impl KafkaWriter {
     /// `Unavailable` where the brokers do not take them in 30 seconds; `Configuration` where they
     /// refuse.
     pub async fn send_all(&self, records: Vec<OutRecord>) -> Result<()> {
+        self.send_all_to(&self.topic, records).await
+    }
+
+    /// As [`KafkaWriter::send_all`], to another topic.
+    pub(super) async fn send_all_to(&self, topic: &str, records: Vec<OutRecord>) -> Result<()> {
         let mut waiting: VecDeque<DeliveryFuture> = VecDeque::new();
         for record in &records {
             loop {
-                match self.producer.send_result(self.outgoing(record)) {
+                match self.producer.send_result(outgoing(topic, record)) {
                     Ok(delivery) => {
                         waiting.push_back(delivery);
                         break;
@@ -98,54 +103,33 @@ impl KafkaWriter {
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
                         // The queue empties from its head.
                         match waiting.pop_front() {
-                            Some(delivery) => self.delivered(delivery).await?,
+                            Some(delivery) => self.delivered(topic, delivery).await?,
                             None => self.producer.poll(Duration::from_millis(10)),
                         }
                     }
-                    Err((error, _)) => return Err(self.refused(error)),
+                    Err((error, _)) => return Err(self.refused(topic, error)),
                 }
             }
         }
         for delivery in waiting {
-            self.delivered(delivery).await?;
+            self.delivered(topic, delivery).await?;
         }
         Ok(())
     }
 
-    fn outgoing<'a>(&'a self, record: &'a OutRecord) -> FutureRecord<'a, [u8], [u8]> {
-        let mut outgoing = FutureRecord::to(&self.topic);
-        if let Some(key) = &record.key {
-            outgoing = outgoing.key(key.as_slice());
-        }
-        if let Some(value) = &record.value {
-            outgoing = outgoing.payload(value.as_slice());
-        }
-        if !record.headers.is_empty() {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (name, value) in &record.headers {
-                headers = headers.insert(Header {
-                    key: name,
-                    value: Some(value),
-                });
-            }
-            outgoing = outgoing.headers(headers);
-        }
-        outgoing
-    }
-
-    async fn delivered(&self, delivery: DeliveryFuture) -> Result<()> {
+    async fn delivered(&self, topic: &str, delivery: DeliveryFuture) -> Result<()> {
         match delivery.await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err((error, _))) => Err(self.refused(error)),
+            Ok(Err((error, _))) => Err(self.refused(topic, error)),
             Err(canceled) => Err(Error::unavailable(
-                format!("topic {} was not written: the producer closed", self.topic),
+                format!("topic {topic} was not written: the producer closed"),
                 canceled,
             )),
         }
     }
 
-    fn refused(&self, error: KafkaError) -> Error {
-        let what = format!("topic {} at {} was not written", self.topic, self.brokers);
+    fn refused(&self, topic: &str, error: KafkaError) -> Error {
+        let what = format!("topic {topic} at {} was not written", self.brokers);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Error::configuration_from(
                 format!("{what}: raise `max.message.bytes` of the topic"),
@@ -157,6 +141,27 @@ impl KafkaWriter {
             _ => failed(&what, error),
         }
     }
+}
+
+fn outgoing<'a>(topic: &'a str, record: &'a OutRecord) -> FutureRecord<'a, [u8], [u8]> {
+    let mut outgoing = FutureRecord::to(topic);
+    if let Some(key) = &record.key {
+        outgoing = outgoing.key(key.as_slice());
+    }
+    if let Some(value) = &record.value {
+        outgoing = outgoing.payload(value.as_slice());
+    }
+    if !record.headers.is_empty() {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (name, value) in &record.headers {
+            headers = headers.insert(Header {
+                key: name,
+                value: Some(value),
+            });
+        }
+        outgoing = outgoing.headers(headers);
+    }
+    outgoing
 }
 
 /// Reads a topic from its beginning to the end that it has now, and hands the records over in
@@ -192,7 +197,7 @@ pub fn read_topic(
             }
             Event::Records(fetched) => visit(fetched.records)?,
             Event::End => return block_on(source.close()),
-            Event::Idle | Event::Revoked { .. } => {}
+            Event::Rows(_) | Event::Idle | Event::Revoked { .. } => {}
         }
     }
 }

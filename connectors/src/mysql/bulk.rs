@@ -182,12 +182,20 @@ struct Decided {
     count: u64,
 }
 
-async fn decided(
+/// Decides about the rows that the staged ones meet, with these statements.
+async fn decide(
     session: &mut Session,
     statements: &Statements<'_>,
-    step: u32,
-    side: u8,
+    (step, side): (u32, u8),
+    decisions: Vec<String>,
 ) -> Result<Vec<Decided>, Failure> {
+    let mut met = 0;
+    for sql in decisions {
+        met += session.execute_counted(sql).await?;
+    }
+    if met == 0 {
+        return Ok(Vec::new());
+    }
     let rows = session.rows(&statements.decided(step, side)).await?;
     rows.iter()
         .map(|row| {
@@ -211,12 +219,11 @@ async fn delete(
     let step = staged.step;
     let whole = vec![true; write.table.columns.len()];
     let sets = std::iter::once(&whole).chain(&staged.patterns.delete_sets);
-    for (pattern, set) in sets.enumerate() {
-        let sql = statements.decide_deletes(step, set, pattern as i32);
-        session.execute(&sql).await?;
-    }
+    let sets = sets.enumerate();
+    let decisions = sets.map(|(pattern, set)| statements.decide_deletes(step, set, pattern as i32));
     let mut counts = Counts::default();
-    for decided in decided(session, statements, step, DELETES).await? {
+    let decisions = decisions.collect();
+    for decided in decide(session, statements, (step, DELETES), decisions).await? {
         match decided.outcome {
             APPLIES if decided.flag => counts.replaced += decided.count,
             APPLIES => counts.same += decided.count,
@@ -253,15 +260,14 @@ async fn upsert(
         counts: staged.patterns.full,
     }];
     patterns.append(&mut staged.patterns.partial);
-    for (number, pattern) in patterns.iter().enumerate() {
-        if pattern.counts != [0; 2] {
-            let sql = statements.decide(step, &pattern.set, number as i32);
-            session.execute(&sql).await?;
-        }
-    }
+    let staged_patterns = patterns.iter().enumerate();
+    let decisions = staged_patterns
+        .filter(|(_, pattern)| pattern.counts != [0; 2])
+        .map(|(number, pattern)| statements.decide(step, &pattern.set, number as i32))
+        .collect();
     let mut missing: Vec<[u64; 2]> = patterns.iter().map(|pattern| pattern.counts).collect();
     let mut applied = vec![0; patterns.len()];
-    for decided in decided(session, statements, step, UPSERTS).await? {
+    for decided in decide(session, statements, (step, UPSERTS), decisions).await? {
         missing[decided.pattern][decided.operation] -= decided.count;
         let counts = &mut counts[decided.operation];
         match decided.outcome {

@@ -77,7 +77,7 @@ pub static MYSQL: Dialect = Dialect {
         bigint: "bigint",
         serial: "bigint AUTO_INCREMENT PRIMARY KEY",
         partition: "`partition`",
-        incarnation: "varchar(200)",
+        incarnation: "text",
         positions,
     },
 };
@@ -110,7 +110,7 @@ fn positions() -> [String; 3] {
         format!(
             "CREATE TABLE IF NOT EXISTS {POSITIONS_TABLE} (pipeline varchar(120) NOT NULL, sink varchar(120) NOT NULL, \
              source varchar(120) NOT NULL, topic varchar(400) NOT NULL, `partition` int NOT NULL, \
-             position bigint NOT NULL, updated_at datetime(6) NOT NULL, incarnation varchar(200) NULL, \
+             position bigint NOT NULL, updated_at datetime(6) NOT NULL, incarnation text NULL, \
              PRIMARY KEY (pipeline, sink, source, topic, `partition`)) ENGINE = InnoDB {COLLATION}"
         ),
         format!(

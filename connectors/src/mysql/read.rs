@@ -136,8 +136,13 @@ impl Reader {
         fit(&column, &self.field).map(|(column, _)| (column, foreign))
     }
 
+    /// The SQL that gives the values.
+    pub(super) fn expression(&self) -> &str {
+        &self.expression
+    }
+
     /// A value as JSON of what the column expects.
-    fn token(&self, value: &[u8]) -> Vec<u8> {
+    pub(super) fn token(&self, value: &[u8]) -> Vec<u8> {
         let wants_bytes = matches!(
             self.values.data_type(),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView

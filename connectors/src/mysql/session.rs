@@ -1,9 +1,10 @@
 //! One connection with what belongs to it: session settings, staging tables, prepared targets.
 //!
 //! A session whose state is not known is dropped, never repaired. Staged rows and decisions carry the
-//! number of their step: tables are emptied only between transactions, since `TRUNCATE` commits.
+//! number of their step, by which statements pick them: tables are emptied only between transactions, since
+//! `TRUNCATE` commits, and only where they hold many rows.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ use crate::sql::version::version_column;
 
 /// What was decided about each staged row that met one of the target.
 pub(super) const DECISIONS: &str = "_syncline_decisions";
+
+/// How many rows a staging table may hold of earlier writes, and how many steps are counted before they
+/// begin anew.
+const STAGED_MAX: usize = 5_000;
+const STEPS_MAX: u32 = 1_000_000_000;
 
 /// What every statement relies on. Strict, and without what a strict server would still change in
 /// silence: a 0 in a column that counts by itself, a subtraction below zero. A backslash is itself.
@@ -61,8 +67,8 @@ pub(super) struct Session {
     written: WrittenTables,
     stages_made: usize,
     step: u32,
-    /// Staging tables that hold rows.
-    pub(super) filled: HashSet<String>,
+    /// About how many rows each staging table holds, and the table of decisions.
+    pub(super) filled: HashMap<String, usize>,
     /// Whether a transaction is open, which a change of a schema would commit.
     pub(super) writing: bool,
     /// Whether there is a table of decisions, which a session that only reads does not make.
@@ -83,7 +89,7 @@ impl Session {
             written: WrittenTables::default(),
             stages_made: 0,
             step: 0,
-            filled: HashSet::new(),
+            filled: HashMap::new(),
             writing: false,
             decides: false,
         };
@@ -123,10 +129,13 @@ impl Session {
         self.stages_made
     }
 
-    /// A number for the next rows of `stage`.
-    pub(super) fn next_step(&mut self, stage: &str) -> u32 {
-        if !self.filled.contains(stage) {
-            self.filled.insert(stage.to_owned());
+    /// A number for the next rows of `stage`, of which there are so many.
+    pub(super) fn next_step(&mut self, stage: &str, rows: usize) -> u32 {
+        for table in [stage, DECISIONS] {
+            match self.filled.get_mut(table) {
+                Some(filled) => *filled += rows,
+                None => drop(self.filled.insert(table.to_owned(), rows)),
+            }
         }
         self.step += 1;
         self.step
@@ -159,16 +168,22 @@ impl Session {
         texts(&rows).map_err(|error| failure(&describe(sql), error))
     }
 
-    /// Begins the transaction of a write, with empty staging tables.
+    /// Begins the transaction of a write. Staging tables that hold much are emptied: of few rows that costs
+    /// more than to step over them.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        let all = self.step >= STEPS_MAX;
+        if all {
+            self.step = 0;
+        }
         let mut sql = String::new();
-        for stage in self.filled.drain() {
-            sql.push_str(&format!("TRUNCATE TABLE {stage}; "));
-        }
-        if self.step > 0 && self.decides {
-            sql.push_str(&format!("TRUNCATE TABLE {DECISIONS}; "));
-        }
-        self.step = 0;
+        let decides = self.decides;
+        self.filled.retain(|table, rows| {
+            let stays = *rows <= STAGED_MAX && !all;
+            if !stays && (table != DECISIONS || decides) {
+                sql.push_str(&format!("TRUNCATE TABLE {table}; "));
+            }
+            stays
+        });
         self.written.begin();
         sql.push_str("START TRANSACTION");
         self.writing = true;

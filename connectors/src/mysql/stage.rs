@@ -49,7 +49,7 @@ pub(super) async fn stage(
     round: &Round,
     places: &Arc<[(usize, usize)]>,
 ) -> Result<StagedRound, Failure> {
-    let step = session.next_step(&prepared.stage);
+    let step = session.next_step(&prepared.stage, places.len());
     let mut patterns = Patterns::default();
     let columns: Vec<usize> = prepared.columns.iter().map(|column| column.index).collect();
     let beside_key = prepared.columns.iter().filter(|column| !column.key);

@@ -12,12 +12,13 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float32Type, Float64Type,
-    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, TimeUnit,
 };
 
 use super::instant::{Unfit, date, microseconds, timestamp};
 use super::numeric::{put_decimal, put_decimal_wide};
+use super::wire_type::{Kind, canonical, element_kind};
 use crate::error::{Error, Result};
 
 /// What stands before the first row.
@@ -34,21 +35,6 @@ const RAGGED: Unfit = Unfit {
     rule: "R3 exactness",
     reason: "the array is not rectangular, which PostgreSQL requires",
 };
-
-/// The type of the staging column that takes `field`: what its values are in binary, before they are
-/// converted to the target's type.
-///
-/// # Errors
-/// `Configuration` for a type that no column holds.
-pub(super) fn staged_type(field: &Field) -> Result<&'static str> {
-    kind(field.data_type()).map(Kind::name).ok_or_else(|| {
-        Error::configuration(format!(
-            "column {:?} is {}, which PostgreSQL has no type for: turn it into text or take it apart in a map operator",
-            field.name(),
-            field.data_type()
-        ))
-    })
-}
 
 /// One column, ready to be written cell by cell.
 pub(super) struct Cells {
@@ -148,104 +134,6 @@ impl Cells {
 
     fn is_null(&self, row: usize) -> bool {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
-    }
-}
-
-/// What Postgres calls a canonical type, and the number of its type.
-#[derive(Debug, Clone, Copy)]
-struct Kind(&'static str, &'static str, u32);
-
-impl Kind {
-    fn name(self) -> &'static str {
-        self.0
-    }
-}
-
-/// Element types of arrays, with the names of the arrays. Object identifiers from `pg_type.dat`.
-const KINDS: [Kind; 14] = [
-    Kind("boolean", "boolean[]", 16),
-    Kind("bytea", "bytea[]", 17),
-    Kind("bigint", "bigint[]", 20),
-    Kind("smallint", "smallint[]", 21),
-    Kind("integer", "integer[]", 23),
-    Kind("text", "text[]", 25),
-    Kind("real", "real[]", 700),
-    Kind("double precision", "double precision[]", 701),
-    Kind("date", "date[]", 1082),
-    Kind("time without time zone", "time without time zone[]", 1083),
-    Kind(
-        "timestamp without time zone",
-        "timestamp without time zone[]",
-        1114,
-    ),
-    Kind(
-        "timestamp with time zone",
-        "timestamp with time zone[]",
-        1184,
-    ),
-    Kind("interval", "interval[]", 1186),
-    Kind("numeric", "numeric[]", 1700),
-];
-
-fn kind(data_type: &DataType) -> Option<Kind> {
-    let name = match canonical(data_type) {
-        DataType::Boolean => "boolean",
-        DataType::Int16 => "smallint",
-        DataType::Int32 => "integer",
-        DataType::Int64 => "bigint",
-        DataType::Float32 => "real",
-        DataType::Float64 => "double precision",
-        DataType::Decimal128(..) | DataType::Decimal256(..) => "numeric",
-        DataType::Utf8 | DataType::Null => "text",
-        DataType::Binary => "bytea",
-        DataType::Date32 => "date",
-        DataType::Time64(_) => "time without time zone",
-        DataType::Timestamp(_, None) => "timestamp without time zone",
-        DataType::Timestamp(_, Some(_)) => "timestamp with time zone",
-        DataType::Duration(_) | DataType::Interval(IntervalUnit::MonthDayNano) => "interval",
-        DataType::List(item) => {
-            let element = element_kind(item.data_type())?;
-            return Some(Kind(element.1, element.1, element.2));
-        }
-        _ => return None,
-    };
-    KINDS.iter().find(|kind| kind.0 == name).copied()
-}
-
-/// Postgres has one array type for all numbers of dimensions.
-fn element_kind(data_type: &DataType) -> Option<Kind> {
-    match canonical(data_type) {
-        DataType::List(item) => element_kind(item.data_type()),
-        plain => kind(&plain),
-    }
-}
-
-/// The type in which a column is written.
-fn canonical(data_type: &DataType) -> DataType {
-    use DataType as D;
-    match data_type {
-        D::Int8 | D::UInt8 => D::Int16,
-        D::UInt16 => D::Int32,
-        D::UInt32 => D::Int64,
-        D::UInt64 => D::Decimal128(20, 0),
-        D::Float16 => D::Float32,
-        D::Decimal32(precision, scale) | D::Decimal64(precision, scale) => {
-            D::Decimal128(*precision, *scale)
-        }
-        D::LargeUtf8 | D::Utf8View => D::Utf8,
-        D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_) => D::Binary,
-        D::Date64 => D::Date32,
-        D::Time32(unit) => D::Time64(match unit {
-            TimeUnit::Second | TimeUnit::Millisecond => TimeUnit::Microsecond,
-            finer => *finer,
-        }),
-        D::Interval(_) => D::Interval(IntervalUnit::MonthDayNano),
-        D::Dictionary(_, value) => canonical(value),
-        D::List(item) | D::LargeList(item) | D::FixedSizeList(item, _) => {
-            let inner = canonical(item.data_type());
-            D::List(std::sync::Arc::new(Field::new("item", inner, true)))
-        }
-        other => other.clone(),
     }
 }
 

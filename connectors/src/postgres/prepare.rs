@@ -8,10 +8,12 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 
 use super::catalogue::{Found, Kind};
-use super::copy::staged_type;
+
 use super::equality::equality;
 use super::exact;
 use super::read::Reader;
+use super::staging::{FIXED, StagedColumn, bound_rows, create};
+use super::wire_type::staged_type;
 use crate::error::{Error, Result};
 use crate::postgres::POSTGRES;
 use crate::sql::bulk::{CompiledResolvers, Shape};
@@ -46,11 +48,17 @@ pub(super) struct Prepared {
     pub(super) mark: Option<String>,
     /// How versions are compared, where the strategy does.
     pub(super) version: Option<Version>,
-    /// The number and the quoted name of the staging table.
+    /// The number and the quoted name of the staging table, which is made when it is needed.
     pub(super) stage_number: usize,
     pub(super) stage: String,
-    /// The quoted name of the table of keys whose rows are read.
+    /// Its rows in a `FROM`, under the name `s`, and those of bound arrays in its stead, where the columns
+    /// can be bound.
+    staged_rows: String,
+    bound_rows: Option<String>,
+    /// The quoted name of the table of keys whose rows are read, and its rows as those above.
     pub(super) probe: String,
+    probe_rows: String,
+    bound_keys: Option<String>,
     /// How the target's columns are read, one for each of `columns`.
     pub(super) readers: Vec<Reader>,
     /// The schema of the changes as far as `columns` go, and which of these are the key.
@@ -88,6 +96,12 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// How the target tells values of a key column apart.
     pub(super) equality: Equality,
+}
+
+impl Column {
+    fn staged(&self) -> StagedColumn {
+        (self.index, self.staged)
+    }
 }
 
 /// The version column.
@@ -198,6 +212,14 @@ impl Prepared {
             }
             DeleteMode::Hard | DeleteMode::Ignore => None,
         };
+        let all = bound_rows(FIXED.len(), columns.iter().map(Column::staged));
+        let bound_keys = bound_rows(
+            1,
+            columns
+                .iter()
+                .filter(|column| column.key)
+                .map(Column::staged),
+        );
         Ok(Self {
             schema,
             name: target.to_string(),
@@ -212,8 +234,12 @@ impl Prepared {
             mark,
             version,
             stage_number,
+            staged_rows: format!("pg_temp._syncline_stage_{stage_number} AS s"),
+            bound_rows: all,
             stage: format!("pg_temp._syncline_stage_{stage_number}"),
             probe: format!("pg_temp._syncline_probe_{stage_number}"),
+            probe_rows: format!("pg_temp._syncline_probe_{stage_number} AS s"),
+            bound_keys,
             readers,
             placed: Arc::new(placed),
             placed_key,
@@ -221,22 +247,41 @@ impl Prepared {
         })
     }
 
-    /// Columns are numbered, so that no name of the source can collide or be too long.
+    /// The types of the columns of the staging table.
+    pub(super) fn staged_types(&self) -> impl Iterator<Item = &'static str> {
+        let fixed = FIXED.iter().map(|(_, staged)| *staged);
+        fixed.chain(self.columns.iter().map(|column| column.staged))
+    }
+
+    /// The staged rows in a `FROM`, under the name `s`.
+    pub(super) fn rows(&self, bound: bool) -> &str {
+        match &self.bound_rows {
+            Some(rows) if bound => rows,
+            _ => &self.staged_rows,
+        }
+    }
+
+    /// The keys that are looked for in a `FROM`, under the name `s`.
+    pub(super) fn keys(&self, bound: bool) -> &str {
+        match &self.bound_keys {
+            Some(rows) if bound => rows,
+            _ => &self.probe_rows,
+        }
+    }
+
+    /// Makes the staging table.
     pub(super) fn create_stage(&self) -> String {
-        let list = |columns: &mut dyn Iterator<Item = &Column>| -> String {
-            columns
-                .map(|column| format!(", c{} {}", column.index, column.staged))
-                .collect()
-        };
-        let all = list(&mut self.columns.iter());
-        let keys = list(&mut self.columns.iter().filter(|column| column.key));
-        let bare = |name: &str| name.trim_start_matches("pg_temp.").to_owned();
-        format!(
-            "CREATE TEMPORARY TABLE {} (row integer, op smallint, pattern smallint, event timestamptz, kept bytea{all}) ON COMMIT DELETE ROWS; \
-             CREATE TEMPORARY TABLE {} (row integer{keys}) ON COMMIT DELETE ROWS",
-            bare(&self.stage),
-            bare(&self.probe)
+        create(
+            &self.stage,
+            FIXED.len(),
+            self.columns.iter().map(Column::staged),
         )
+    }
+
+    /// Makes the table of keys.
+    pub(super) fn create_probe(&self) -> String {
+        let keys = self.columns.iter().filter(|column| column.key);
+        create(&self.probe, 1, keys.map(Column::staged))
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row as _};
 
 use super::PostgresSink;
+use super::bound::{StagedRows, rows_of};
 use super::failure::{Failure, failure};
 use super::origin;
 #[cfg(target_os = "linux")]
@@ -28,6 +29,9 @@ use crate::sql::positions::targets::{self, WrittenTables};
 use crate::sql::positions::{advance, create_tables};
 use crate::sql::version::version_column;
 
+/// How many statements a connection keeps prepared.
+const STATEMENTS_MAX: usize = 1_024;
+
 /// See the module docs.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
@@ -39,10 +43,14 @@ pub(super) struct Session {
     /// The tables that the target knows to be written.
     written: WrittenTables,
     stages_made: usize,
-    /// Staging tables that hold rows of the open transaction, or held some that were rolled back.
+    /// The tables, by the numbers of their staging tables, of which the open transaction staged rows, and
+    /// keys.
     pub(super) filled: HashSet<usize>,
-    /// Tables of keys that do.
     pub(super) probed: HashSet<usize>,
+    /// Staging tables that are there.
+    made: HashSet<String>,
+    /// Up to how many rows are bound and not staged.
+    pub(super) bound_rows_max: usize,
 }
 
 impl Session {
@@ -77,6 +85,8 @@ impl Session {
             stages_made: 0,
             filled: HashSet::new(),
             probed: HashSet::new(),
+            made: HashSet::new(),
+            bound_rows_max: config.bound_rows_max,
         })
     }
 
@@ -116,8 +126,46 @@ impl Session {
         self.execute(self.begin).await
     }
 
+    /// Makes a staging table where it is not there, and empties it where this transaction filled it.
+    pub(super) async fn empty(
+        &mut self,
+        name: &str,
+        create: &str,
+        filled: bool,
+    ) -> Result<(), Failure> {
+        if !self.made.contains(name) {
+            self.execute(create).await?;
+            self.made.insert(name.to_owned());
+        }
+        match filled {
+            true => self.execute(&format!("TRUNCATE {name}")).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Lets go of staging tables.
+    pub(super) async fn drop_stages(&mut self, names: &[&str]) -> Result<(), Failure> {
+        let made: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|name| self.made.remove(*name))
+            .collect();
+        match made.is_empty() {
+            true => Ok(()),
+            // One that was made in a transaction that was taken back is not there.
+            false => {
+                let drop = format!("DROP TABLE IF EXISTS {}", made.join(", "));
+                self.execute(&drop).await
+            }
+        }
+    }
+
     /// Runs statements without parameters.
     pub(super) async fn execute(&mut self, sql: &str) -> Result<(), Failure> {
+        if sql.starts_with("ROLLBACK") {
+            // With it go the tables that it made.
+            self.made.clear();
+        }
         sqlx::raw_sql(AssertSqlSafe(sql))
             .execute(&mut self.connection)
             .await
@@ -128,11 +176,30 @@ impl Session {
     /// Runs one statement and gives its rows. `cached` keeps it prepared: right only for statements
     /// whose plan does not depend on how many rows there are.
     pub(super) async fn rows(&mut self, sql: &str, cached: bool) -> Result<Vec<PgRow>, Failure> {
-        sqlx::query(AssertSqlSafe(sql))
-            .persistent(cached)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(|error| failure(&describe(sql), error))
+        self.rows_of(sql, &StagedRows::InTable, cached).await
+    }
+
+    /// The same for a statement about staged rows. Those that are bound are few, so that it is kept
+    /// prepared.
+    pub(super) async fn rows_of(
+        &mut self,
+        sql: &str,
+        staged: &StagedRows,
+        cached: bool,
+    ) -> Result<Vec<PgRow>, Failure> {
+        rows_of(&mut self.connection, sql, staged, cached).await
+    }
+
+    /// Runs a statement about staged rows that gives none.
+    pub(super) async fn execute_of(
+        &mut self,
+        sql: &str,
+        staged: &StagedRows,
+    ) -> Result<(), Failure> {
+        match staged {
+            StagedRows::InTable => self.execute(sql).await,
+            StagedRows::Bound(_) => self.rows_of(sql, staged, true).await.map(drop),
+        }
     }
 
     /// Runs one statement whose columns are all text, and gives its rows.
@@ -266,7 +333,7 @@ pub(super) async fn open_connection(
     // Postgres cuts the name short by itself.
     let options = options
         .application_name(&format!("syncline/{name}"))
-        .statement_cache_capacity(512)
+        .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();
     let wait = Duration::from_millis(config.connect_timeout_ms);
     let connect = async {

@@ -1,20 +1,26 @@
-//! The rows of one round, copied into the staging table of their target.
+//! The rows of one round, copied into the staging table of their target, or bound to each statement where they are
+//! few ([`super::bound`]).
 //!
 //! Every row carries its number, its operation, its pattern of unset columns (R14) and its event
 //! time beside its values, so that each statement afterwards picks its rows without a parameter.
 
+mod encoder;
+
 use std::sync::Arc;
 
 use sqlx::Row;
+use sqlx::postgres::PgArguments;
 
-use super::copy::{Cells, HEADER, TRAILER};
+use self::encoder::RowEncoder;
+pub(super) use self::encoder::put_integer;
+use super::bound::{BYTES_MAX, BoundRows, StagedRows};
+use super::copy::{HEADER, TRAILER};
 use super::failure::{Failure, failure};
-use super::instant::EPOCH_US;
 use super::instant::Unfit;
-use super::prepare::{Column, Prepared};
+use super::prepare::Prepared;
 use super::session::Session;
 use super::statement::Statements;
-use crate::change::{Changes, Operation};
+use crate::change::Operation;
 use crate::error::{Error, RejectedChange, Result};
 use crate::sql::decide::Resolved;
 use crate::sql::fold::Round;
@@ -23,10 +29,12 @@ use crate::sql::patterns::{
 };
 
 /// Bytes that are gathered before they are sent.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
 /// A round that was staged.
 pub(super) struct StagedRound {
+    pub(super) round: Arc<Round>,
+    pub(super) rows: StagedRows,
     pub(super) patterns: Patterns,
     /// The batch and row of each upsert, then of each delete.
     pub(super) places: Arc<[(usize, usize)]>,
@@ -34,14 +42,39 @@ pub(super) struct StagedRound {
     pub(super) first: bool,
 }
 
-/// Copies a round. `places` gives for each upsert, then for each delete, its batch and row.
+/// Stages a round. `places` gives for each upsert, then for each delete, its batch and row.
 pub(super) async fn stage(
     session: &mut Session,
     prepared: &Prepared,
-    round: &Round,
+    round: &Arc<Round>,
     places: &Arc<[(usize, usize)]>,
 ) -> Result<StagedRound, Failure> {
-    let first = empty(session, prepared).await?;
+    stage_round(session, prepared, round, places, true).await
+}
+
+/// Stages a round in the table, for statements that change what is staged.
+pub(super) async fn stage_in_table(
+    session: &mut Session,
+    prepared: &Prepared,
+    staged: &mut StagedRound,
+) -> Result<(), Failure> {
+    if staged.rows.is_bound() {
+        let first = staged.first;
+        let (round, places) = (staged.round.clone(), staged.places.clone());
+        *staged = stage_round(session, prepared, &round, &places, false).await?;
+        staged.first = first;
+    }
+    Ok(())
+}
+
+async fn stage_round(
+    session: &mut Session,
+    prepared: &Prepared,
+    round: &Arc<Round>,
+    places: &Arc<[(usize, usize)]>,
+    may_bind: bool,
+) -> Result<StagedRound, Failure> {
+    let first = session.filled.insert(prepared.stage_number);
     let upserts = RowEncoder::of(prepared, &round.upserts)?;
     let deletes = RowEncoder::of(prepared, &round.deletes)?;
     let mut patterns = Patterns::default();
@@ -50,35 +83,29 @@ pub(super) async fn stage(
     let beside_key: Vec<usize> = beside_key.map(|column| column.index).collect();
     let upsert_tags = patterns.tag_upserts(&columns, &round.upserts);
     let delete_tags = patterns.tag_deletes(&columns, &beside_key, &round.deletes);
-    let sheets = [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])];
-    copy(session, prepared, &sheets, &|_, _| None, places).await?;
+    let sheets = Sheets {
+        parts: [(&upserts, &upsert_tags[..]), (&deletes, &delete_tags[..])],
+        kept: &|_, _| None,
+        places,
+    };
+    let rows = put(session, prepared, &sheets, first, may_bind).await?;
     Ok(StagedRound {
+        round: round.clone(),
+        rows,
         patterns,
         places: places.clone(),
         first,
     })
 }
 
-/// Makes sure that the staging table holds nothing of this transaction; gives whether it is the first
-/// time.
-async fn empty(session: &mut Session, prepared: &Prepared) -> Result<bool, Failure> {
-    if session.filled.insert(prepared.stage_number) {
-        return Ok(true);
-    }
-    session
-        .execute(&format!("TRUNCATE {}", prepared.stage))
-        .await?;
-    Ok(false)
-}
-
-/// Copies what was decided: upserts, then deletes. `places` gives the batch and row of each.
+/// Stages what was decided: upserts, then deletes. `places` gives the batch and row of each.
 pub(super) async fn stage_decided(
     session: &mut Session,
     prepared: &Prepared,
     resolved: &Resolved,
     places: &[(usize, usize)],
-) -> Result<(), Failure> {
-    empty(session, prepared).await?;
+) -> Result<StagedRows, Failure> {
+    let first = session.filled.insert(prepared.stage_number);
     let Resolved {
         deletes, upserts, ..
     } = resolved;
@@ -123,78 +150,103 @@ pub(super) async fn stage_decided(
     };
     let upsert_sheet = RowEncoder::of_placed(prepared, &upserts.changes)?;
     let delete_sheet = RowEncoder::of_placed(prepared, &deletes.changes)?;
-    let sheets = [
-        (&upsert_sheet, &upsert_tags[..]),
-        (&delete_sheet, &delete_tags[..]),
-    ];
-    copy(session, prepared, &sheets, &kept, places).await
-}
-
-/// Copies the keys of `changes`, whose columns are those of [`Prepared::placed`].
-pub(super) async fn stage_keys(
-    session: &mut Session,
-    prepared: &Prepared,
-    changes: &Changes,
-) -> Result<(), Failure> {
-    if !session.probed.insert(prepared.stage_number) {
-        session
-            .execute(&format!("TRUNCATE {}", prepared.probe))
-            .await?;
-    }
-    let keys: Vec<(usize, &Column)> = prepared
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| column.key)
-        .collect();
-    let cells: Vec<Cells> = keys
-        .iter()
-        .map(|&(place, _)| Cells::of(changes.rows.column(place)))
-        .collect::<Result<_>>()?;
-    let names: String = keys
-        .iter()
-        .map(|(_, column)| format!(", c{}", column.index))
-        .collect();
-    let sql = format!(
-        "COPY {} (row{names}) FROM STDIN (FORMAT binary)",
-        prepared.probe
-    );
-    let doing = format!("copying keys for table {:?}", prepared.name);
-    let fail = |error| failure(&doing, error);
-    let mut bytes = HEADER.to_vec();
-    for row in 0..changes.len() {
-        let start = bytes.len();
-        bytes.extend_from_slice(&(cells.len() as i16 + 1).to_be_bytes());
-        bytes.extend_from_slice(&4_i32.to_be_bytes());
-        bytes.extend_from_slice(&(row as i32).to_be_bytes());
-        if cells
-            .iter()
-            .try_for_each(|cells| cells.put(row, &mut bytes))
-            .is_err()
-        {
-            // A key that PostgreSQL cannot hold is in no table; writing the row says why.
-            bytes.truncate(start);
-        }
-    }
-    bytes.extend_from_slice(TRAILER);
-    let mut copy = session.connection.copy_in_raw(&sql).await.map_err(fail)?;
-    for chunk in bytes.chunks(CHUNK_BYTES) {
-        copy.send(chunk).await.map_err(fail)?;
-    }
-    copy.finish().await.map_err(fail)?;
-    Ok(())
+    let sheets = Sheets {
+        parts: [
+            (&upsert_sheet, &upsert_tags[..]),
+            (&delete_sheet, &delete_tags[..]),
+        ],
+        kept: &kept,
+        places,
+    };
+    put(session, prepared, &sheets, first, true).await
 }
 
 /// Which columns of a row keep the target's value: by sheet and row.
 type Kept<'a> = dyn Fn(usize, usize) -> Option<Vec<u8>> + Sync + 'a;
 
-/// Copies sheets one after the other, and refuses what does not fit or would be changed.
+/// Rows that are staged together: upserts, then deletes.
+struct Sheets<'a> {
+    parts: [(&'a RowEncoder<'a>, &'a [Tag]); 2],
+    kept: &'a Kept<'a>,
+    /// The batch and row of each.
+    places: &'a [(usize, usize)],
+}
+
+impl Sheets<'_> {
+    fn rejection(
+        &self,
+        number: usize,
+        encoder: &RowEncoder<'_>,
+        (column, unfit): (usize, Unfit),
+    ) -> RejectedChange {
+        let (batch, row) = self.places[number];
+        let schema = encoder.changes.rows.schema_ref();
+        RejectedChange {
+            batch,
+            row,
+            rule: unfit.rule.to_owned(),
+            field: Some(schema.field(column).name().clone()),
+            reason: unfit.reason.to_owned(),
+        }
+    }
+}
+
+/// Stages rows, and refuses what does not fit or would be changed.
+async fn put(
+    session: &mut Session,
+    prepared: &Prepared,
+    sheets: &Sheets<'_>,
+    first: bool,
+    may_bind: bool,
+) -> Result<StagedRows, Failure> {
+    let bound = match may_bind && sheets.places.len() <= session.bound_rows_max {
+        true => bind(prepared, sheets)?,
+        false => None,
+    };
+    let staged = match bound {
+        Some(arguments) => StagedRows::Bound(arguments),
+        None => {
+            let create = prepared.create_stage();
+            session.empty(&prepared.stage, &create, !first).await?;
+            copy(session, prepared, sheets).await?;
+            StagedRows::InTable
+        }
+    };
+    refuse_changed(session, prepared, sheets.places, &staged).await?;
+    Ok(staged)
+}
+
+/// Binds rows; `None` where they are too large, or cannot be bound.
+fn bind(prepared: &Prepared, sheets: &Sheets<'_>) -> Result<Option<PgArguments>> {
+    let Some(mut bound) = BoundRows::of(prepared.staged_types()) else {
+        return Ok(None);
+    };
+    let mut rejected = Vec::new();
+    let mut number = 0;
+    for (part, (encoder, tags)) in sheets.parts.iter().enumerate() {
+        for (row, tag) in tags.iter().enumerate() {
+            let kept = (sheets.kept)(part, row);
+            if let Err(unfit) = encoder.put(row, number, *tag, kept.as_deref(), &mut bound) {
+                rejected.push(sheets.rejection(number, encoder, unfit));
+            }
+            bound.end_row();
+            number += 1;
+        }
+        if bound.len() > BYTES_MAX {
+            return Ok(None);
+        }
+    }
+    match rejected.is_empty() {
+        true => Ok(Some(bound.into_arguments())),
+        false => Err(Error::Rejected(rejected)),
+    }
+}
+
+/// Copies rows into the staging table.
 async fn copy(
     session: &mut Session,
     prepared: &Prepared,
-    sheets: &[(&RowEncoder<'_>, &[Tag])],
-    kept: &Kept<'_>,
-    places: &[(usize, usize)],
+    sheets: &Sheets<'_>,
 ) -> Result<(), Failure> {
     let columns: String = prepared
         .columns
@@ -207,35 +259,20 @@ async fn copy(
     );
     let doing = format!("copying rows for table {:?}", prepared.name);
     let fail = |error| failure(&doing, error);
+    let width = prepared.columns.len() as i16 + 5;
     let mut copy = session.connection.copy_in_raw(&sql).await.map_err(fail)?;
     let mut bytes = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
     bytes.extend_from_slice(HEADER);
     let mut rejected = Vec::new();
     let mut number = 0;
-    for (index, (encoder, tags)) in sheets.iter().enumerate() {
+    for (part, (encoder, tags)) in sheets.parts.iter().enumerate() {
         for (row, tag) in tags.iter().enumerate() {
             let start = bytes.len();
-            let kept = kept(index, row);
-            if let Err((column, unfit)) =
-                encoder.put(row, number, *tag, kept.as_deref(), &mut bytes)
-            {
+            let kept = (sheets.kept)(part, row);
+            bytes.extend_from_slice(&width.to_be_bytes());
+            if let Err(unfit) = encoder.put(row, number, *tag, kept.as_deref(), &mut bytes) {
                 bytes.truncate(start);
-                let (batch, row) = places[number];
-                rejected.push(RejectedChange {
-                    batch,
-                    row,
-                    rule: unfit.rule.to_owned(),
-                    field: Some(
-                        encoder
-                            .changes
-                            .rows
-                            .schema_ref()
-                            .field(column)
-                            .name()
-                            .clone(),
-                    ),
-                    reason: unfit.reason.to_owned(),
-                });
+                rejected.push(sheets.rejection(number, encoder, unfit));
             }
             number += 1;
             if bytes.len() >= CHUNK_BYTES {
@@ -251,7 +288,7 @@ async fn copy(
     bytes.extend_from_slice(TRAILER);
     copy.send(bytes.as_slice()).await.map_err(fail)?;
     copy.finish().await.map_err(fail)?;
-    refuse_changed(session, prepared, places).await
+    Ok(())
 }
 
 /// Rejects the staged upserts with a value that the target would change in silence (R23).
@@ -259,12 +296,13 @@ async fn refuse_changed(
     session: &mut Session,
     prepared: &Prepared,
     places: &[(usize, usize)],
+    staged: &StagedRows,
 ) -> Result<(), Failure> {
-    let Some(sql) = Statements::changed(prepared) else {
+    let Some(sql) = Statements::changed(prepared, staged.is_bound()) else {
         return Ok(());
     };
     let rejected = session
-        .rows(&sql, false)
+        .rows_of(&sql, staged, false)
         .await?
         .iter()
         .map(|found| {
@@ -288,81 +326,4 @@ async fn refuse_changed(
         return Ok(());
     }
     Err(Failure::Error(Error::Rejected(rejected)))
-}
-
-/// The columns of a batch, ready to be written row by row.
-struct RowEncoder<'a> {
-    /// Of each column its index in the changes.
-    cells: Vec<(usize, Cells)>,
-    changes: &'a Changes,
-    with_events: bool,
-}
-
-impl<'a> RowEncoder<'a> {
-    fn of(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
-        let indices = prepared.columns.iter().map(|column| column.index);
-        Self::of_columns(prepared, changes, indices)
-    }
-
-    /// Of changes whose columns are those of [`Prepared::placed`].
-    fn of_placed(prepared: &Prepared, changes: &'a Changes) -> Result<Self> {
-        Self::of_columns(prepared, changes, 0..prepared.columns.len())
-    }
-
-    fn of_columns(
-        prepared: &Prepared,
-        changes: &'a Changes,
-        indices: impl Iterator<Item = usize>,
-    ) -> Result<Self> {
-        let cells = indices
-            .map(|index| Ok((index, Cells::of(changes.rows.column(index))?)))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            cells,
-            changes,
-            with_events: prepared.version.is_some(),
-        })
-    }
-
-    /// Appends a row, or says which column does not fit.
-    fn put(
-        &self,
-        row: usize,
-        number: usize,
-        (operation, pattern): Tag,
-        kept: Option<&[u8]>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), (usize, Unfit)> {
-        out.extend_from_slice(&(self.cells.len() as i16 + 5).to_be_bytes());
-        out.extend_from_slice(&4_i32.to_be_bytes());
-        out.extend_from_slice(&(number as i32).to_be_bytes());
-        out.extend_from_slice(&2_i32.to_be_bytes());
-        out.extend_from_slice(&operation.to_be_bytes());
-        out.extend_from_slice(&2_i32.to_be_bytes());
-        out.extend_from_slice(&(pattern as i16).to_be_bytes());
-        match self.event(row) {
-            Some(event) => {
-                out.extend_from_slice(&8_i32.to_be_bytes());
-                out.extend_from_slice(&event.to_be_bytes());
-            }
-            None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
-        match kept {
-            Some(kept) => {
-                out.extend_from_slice(&(kept.len() as i32).to_be_bytes());
-                out.extend_from_slice(kept);
-            }
-            None => out.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
-        for (column, cells) in &self.cells {
-            cells.put(row, out).map_err(|unfit| (*column, unfit))?;
-        }
-        Ok(())
-    }
-
-    /// Microseconds since 2000-01-01, where a version may need it.
-    fn event(&self, row: usize) -> Option<i64> {
-        let event_ms = self.changes.event_times_ms[row].filter(|_| self.with_events)?;
-        event_ms.checked_mul(1_000)?.checked_sub(EPOCH_US)
-    }
 }

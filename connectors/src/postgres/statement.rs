@@ -20,10 +20,13 @@ use crate::sql::patterns::{BLIND_DELETE, DELETE};
 use crate::sql::version::VersionKind;
 
 /// See the module docs.
+#[derive(Clone, Copy)]
 pub(super) struct Statements<'a> {
     pub(super) prepared: &'a Prepared,
     pub(super) policy: &'a ConflictPolicy,
     pub(super) identity: &'a Identity,
+    /// Whether the staged rows are bound to each statement as arrays, and not in the staging table.
+    pub(super) bound: bool,
 }
 
 /// Where the incoming values stand.
@@ -36,9 +39,14 @@ enum From {
 }
 
 impl Statements<'_> {
+    /// The staged rows in a `FROM`, under the name `s`.
+    fn rows(&self) -> &str {
+        self.prepared.rows(self.bound)
+    }
+
     /// Numbers of the staged rows with a value that the target would change in silence (R23), and which of
     /// [`Prepared::columns`] it is; `None` where no column does.
-    pub(super) fn changed(prepared: &Prepared) -> Option<String> {
+    pub(super) fn changed(prepared: &Prepared, bound: bool) -> Option<String> {
         let terms: Vec<String> = prepared
             .columns
             .iter()
@@ -57,9 +65,9 @@ impl Statements<'_> {
         let place = format!("CASE {} END", terms.join(" "));
         (!terms.is_empty()).then(|| {
             format!(
-                "SELECT row, place FROM (SELECT s.row, {place} AS place FROM {} AS s) AS q \
+                "SELECT row, place FROM (SELECT s.row, {place} AS place FROM {}) AS q \
                  WHERE place IS NOT NULL ORDER BY row",
-                prepared.stage
+                prepared.rows(bound)
             )
         })
     }
@@ -74,7 +82,7 @@ impl Statements<'_> {
         pattern: i16,
         absent: bool,
     ) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let (names, values) = self.inserted(set);
         let assignments = self.assignments(set, From::Excluded);
         let action = if assignments.is_empty() {
@@ -99,7 +107,7 @@ impl Statements<'_> {
             false => String::new(),
         };
         format!(
-            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
+            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {rows} \
              WHERE s.op = {operation} AND s.pattern = {pattern}{absent} ORDER BY s.row ON CONFLICT ({}) DO {action} \
              RETURNING {inserted} AS inserted) \
              SELECT count(*) FILTER (WHERE inserted), count(*) FILTER (WHERE NOT inserted) FROM done",
@@ -112,11 +120,11 @@ impl Statements<'_> {
     /// Counts the staged rows of a pattern that meet a row marked as deleted, inserts first; `None`
     /// where rows are not marked.
     pub(super) fn marked(&self, pattern: i16) -> Option<String> {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let mark = self.prepared.mark.as_ref()?;
         Some(format!(
             "SELECT count(*) FILTER (WHERE s.op = 0), count(*) FILTER (WHERE s.op = 1) \
-             FROM {stage} AS s JOIN {target} AS t ON {} \
+             FROM {rows} JOIN {target} AS t ON {} \
              WHERE s.op < {DELETE} AND s.pattern = {pattern} AND t.{mark} IS TRUE",
             self.same_key()
         ))
@@ -125,7 +133,7 @@ impl Statements<'_> {
     /// Updates the rows of one pattern of set columns (R14). Returns how many were updated, inserts
     /// first.
     pub(super) fn update(&self, set: &[bool], pattern: i16) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let mut assignments = self.assignments(set, From::Staged);
         if assignments.is_empty() {
             // Nothing but the key was sent: the row stays what it is, and is counted.
@@ -133,7 +141,7 @@ impl Statements<'_> {
             assignments = format!("{key} = t.{key}");
         }
         format!(
-            "WITH done AS (UPDATE {target} AS t SET {assignments} FROM {stage} AS s \
+            "WITH done AS (UPDATE {target} AS t SET {assignments} FROM {rows} \
              WHERE s.op < {DELETE} AND s.pattern = {pattern} AND {} AND {} RETURNING s.op) \
              SELECT count(*) FILTER (WHERE op = 0), count(*) FILTER (WHERE op = 1) FROM done",
             self.same_key(),
@@ -143,9 +151,9 @@ impl Statements<'_> {
 
     /// Numbers of the staged rows of a pattern that the target does not have (R14).
     pub(super) fn incomplete(&self, pattern: i16) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         format!(
-            "SELECT s.row FROM {stage} AS s WHERE s.op < {DELETE} AND s.pattern = {pattern} \
+            "SELECT s.row FROM {rows} WHERE s.op < {DELETE} AND s.pattern = {pattern} \
              AND NOT EXISTS (SELECT FROM {target} AS t WHERE {}) ORDER BY s.row",
             self.same_key()
         )
@@ -155,7 +163,7 @@ impl Statements<'_> {
     /// inserts first. `fresh` leaves out what this transaction wrote, which a trigger may have
     /// changed; it is not right once a round went before.
     pub(super) fn kept(&self, set: &[bool], pattern: i16, fresh: bool) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let others = if fresh {
             " AND t.xmin <> pg_current_xact_id()::xid"
         } else {
@@ -163,7 +171,7 @@ impl Statements<'_> {
         };
         format!(
             "SELECT count(*) FILTER (WHERE s.op = 0), count(*) FILTER (WHERE s.op = 1) \
-             FROM {stage} AS s JOIN {target} AS t ON {} \
+             FROM {rows} JOIN {target} AS t ON {} \
              WHERE s.op < {DELETE} AND s.pattern = {pattern} AND {}{others}",
             self.same_key(),
             self.differs(set, From::Staged),
@@ -173,7 +181,7 @@ impl Statements<'_> {
     /// Deletes, or marks, what the staged deletes of one pattern of set columns name. Returns how many
     /// rows, and how many of them were not what the source deleted.
     pub(super) fn delete(&self, set: &[bool], pattern: i16) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let conflict = self.delete_conflict(set);
         let wins = self.predicates(From::Staged, true).delete_wins();
         let applies = match self.policy.strategy {
@@ -182,9 +190,9 @@ impl Statements<'_> {
         };
         let write = match &self.prepared.mark {
             Some(mark) => format!(
-                "UPDATE {target} AS t SET {mark} = true FROM {stage} AS s WHERE t.{mark} IS NOT TRUE AND"
+                "UPDATE {target} AS t SET {mark} = true FROM {rows} WHERE t.{mark} IS NOT TRUE AND"
             ),
-            None => format!("DELETE FROM {target} AS t USING {stage} AS s WHERE"),
+            None => format!("DELETE FROM {target} AS t USING {rows} WHERE"),
         };
         format!(
             "WITH done AS ({write} s.op >= {DELETE} AND s.pattern = {pattern} AND {}{applies} RETURNING {conflict} AS conflict) \
@@ -195,9 +203,9 @@ impl Statements<'_> {
 
     /// After the deletes: how many rows that they name are still there.
     pub(super) fn survivors(&self) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         format!(
-            "SELECT count(*) FROM {stage} AS s WHERE s.op >= {DELETE} \
+            "SELECT count(*) FROM {rows} WHERE s.op >= {DELETE} \
              AND EXISTS (SELECT FROM {target} AS t WHERE {})",
             self.alive()
         )

@@ -34,6 +34,9 @@ pub(crate) trait Tables: Transaction {
     /// Whether tables are prepared inside the transaction of a write, and not before it begins.
     const PREPARES_INSIDE: bool;
 
+    /// Prepared tables that one session keeps; past it those that no write holds are forgotten.
+    const PREPARED_MAX: usize;
+
     /// The table as it is now; `None` where it does not exist.
     fn read(
         &mut self,

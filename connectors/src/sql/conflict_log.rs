@@ -22,8 +22,9 @@ use crate::error::{Error, Result};
 use crate::sink::Identity;
 use crate::sql::dialect::Dialect;
 
-/// After so many conflicts in the history it is looked at whether old ones have to go.
-const PRUNE_AFTER: usize = 5_000;
+/// The history is pruned after as many inserts as it may hold rows, but within these bounds.
+const PRUNE_AFTER_MIN: u64 = 100;
+const PRUNE_AFTER_MAX: u64 = 5_000;
 
 /// At most so many old ones go at a time.
 const PRUNED_MAX: u32 = 10_000;
@@ -338,15 +339,23 @@ impl ConflictLog {
         }
         let mut statements = self.metadata.insert_history(records);
         self.kept_since_prune += kept;
-        if self.kept_since_prune >= PRUNE_AFTER {
+        let prune_after = history.rows_max.clamp(PRUNE_AFTER_MIN, PRUNE_AFTER_MAX);
+        if self.kept_since_prune as u64 >= prune_after {
             self.kept_since_prune = 0;
-            let age_ms = duration_us("age_max", &history.age_max)? / 1_000;
-            let oldest_ms = now_ms.saturating_sub(age_ms);
-            let prune = self
-                .metadata
-                .prune_history(history.rows_max, oldest_ms, PRUNED_MAX);
-            statements.extend(prune);
+            statements.extend(self.prune(now_ms)?);
         }
         Ok(statements)
+    }
+
+    /// Lets go of what is too old in a history in a table, and of what is too much. A session does so
+    /// when it begins, too: many short ones would never come to it.
+    pub(crate) fn prune(&self, now_ms: i64) -> Result<Vec<String>> {
+        let Some(history) = self.policy.history.as_ref().filter(|_| self.file.is_none()) else {
+            return Ok(Vec::new());
+        };
+        let age_ms = duration_us("age_max", &history.age_max)? / 1_000;
+        let oldest_ms = now_ms.saturating_sub(age_ms);
+        let rows_max = history.rows_max;
+        Ok(self.metadata.prune_history(rows_max, oldest_ms, PRUNED_MAX))
     }
 }

@@ -96,7 +96,7 @@ impl<C: Bulk> Attempt<C> {
             }
         }
 
-        self.session.connection.begin().await?;
+        self.session.begin().await?;
         if self
             .session
             .connection

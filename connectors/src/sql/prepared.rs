@@ -10,9 +10,6 @@ use crate::sql::catalogue::TargetTable;
 use crate::sql::target::Target;
 use crate::sql::undeclared::Lender;
 
-/// Prepared tables that one session keeps; past it those that no write holds are forgotten.
-pub(super) const PREPARED_MAX: usize = 256;
-
 /// The prepared tables of a session, by target.
 pub(crate) struct PreparedTables<T> {
     pub(super) by_target: HashMap<Target, Vec<Entry<T>>>,
@@ -21,6 +18,8 @@ pub(crate) struct PreparedTables<T> {
     pub(super) lender: Lender,
     /// The revision of the database's schema at which all of this was right.
     pub(super) revision: Option<i64>,
+    /// Whether it was looked at since the write began.
+    pub(super) looked_at: bool,
 }
 
 pub(super) struct Entry<T> {
@@ -38,6 +37,7 @@ impl<T> Default for PreparedTables<T> {
             count: 0,
             lender: Lender::default(),
             revision: None,
+            looked_at: false,
         }
     }
 }

@@ -59,6 +59,9 @@ impl<C: Tables> SqlSession<C> {
                 .create_own_tables()
                 .await
                 .map_err(Failure::into_error)?;
+            let prune = session.conflict_log.prune(now_ms)?;
+            let pruned = session.execute_all(&prune).await;
+            pruned.map_err(Failure::into_error)?;
             tracing::info!(
                 pipeline = identity.pipeline,
                 sink = identity.sink,
@@ -121,6 +124,17 @@ impl<C: Tables> SqlSession<C> {
         Ok(())
     }
 
+    /// Begins the transaction of a write.
+    ///
+    /// # Errors
+    /// As [`Transaction::begin`](crate::sql::connection::Transaction::begin).
+    pub(crate) async fn begin(&mut self) -> Result<(), Failure> {
+        if C::PREPARES_INSIDE {
+            self.tables.looked_at = false;
+        }
+        self.connection.begin().await
+    }
+
     /// Ends the open transaction, if there is one. What was prepared in it is undone with it.
     ///
     /// # Errors
@@ -128,6 +142,7 @@ impl<C: Tables> SqlSession<C> {
     pub(crate) async fn roll_back(&mut self) -> Result<()> {
         if C::PREPARES_INSIDE {
             self.tables.clear();
+            self.tables.looked_at = false;
         }
         self.waiting_room.forget();
         self.connection.roll_back().await
@@ -144,12 +159,15 @@ impl<C: Tables> SqlSession<C> {
         Ok(())
     }
 
-    /// Forgets changes that are in the quarantine.
-    pub(crate) async fn forget_waiting(&mut self, taken: &[i64]) -> Result<(), Failure> {
+    /// Forgets changes that are in the quarantine, or superseded; gives how many were there, since another
+    /// session may have forgotten some.
+    pub(crate) async fn forget_waiting(&mut self, taken: &[i64]) -> Result<u64, Failure> {
+        let lock = self.conflict_log.metadata.lock_waiting_changes(taken);
+        let there = self.query_all(&lock).await?.len();
         let remove = self.conflict_log.metadata.remove_waiting(taken);
         self.execute_all(&remove).await?;
-        self.waiting_room.remove(taken.len());
-        Ok(())
+        self.waiting_room.remove(there);
+        Ok(there as u64)
     }
 
     /// The foreign keys of a table, as they were when it was first asked for.

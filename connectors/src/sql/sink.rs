@@ -41,6 +41,9 @@ const RACES_MAX: u32 = 10;
 /// As many times as long as a write may take, so long may it take in pieces.
 const PIECES_TIMES: u32 = 20;
 
+/// For each so many tables it may take that time once more: each may have to be made.
+const TABLES_TIMES: u32 = 100;
+
 /// Opens a session of its own for one lane.
 ///
 /// # Errors
@@ -174,14 +177,13 @@ impl<C: Bulk> SqlSink<C> {
         loop {
             let mut session = self.take_session().await?;
             let limit = self.settings.write_timeout();
+            let pieces = if in_pieces { PIECES_TIMES } else { 1 };
+            let times = pieces * (1 + self.targets(write)?.len() as u32 / TABLES_TIMES);
             let attempt = self.attempt(&mut session, write, in_pieces);
             let tried = match limit {
-                Some((limit, setting)) => {
-                    let times = if in_pieces { PIECES_TIMES } else { 1 };
-                    tokio::time::timeout(limit * times, attempt)
-                        .await
-                        .map_err(|_| silence(limit, setting))?
-                }
+                Some((limit, setting)) => tokio::time::timeout(limit * times, attempt)
+                    .await
+                    .map_err(|_| silence(limit, setting))?,
                 None => attempt.await,
             };
             let failure = match tried {
@@ -267,6 +269,7 @@ impl<C: Bulk> SqlSink<C> {
         in_pieces: bool,
     ) -> Result<Outcome, Failure> {
         let options = self.settings.options();
+        session.tables.looked_at = false;
         for target in self.tables.unknown(&options, &write.changes)? {
             let table = session.connection.describe(&target).await?;
             self.tables.learn(target, table.as_ref());
@@ -279,7 +282,7 @@ impl<C: Bulk> SqlSink<C> {
             true => None,
             false => Some(plan(session, &options, &slices).await?),
         };
-        session.connection.begin().await?;
+        session.begin().await?;
         if !session
             .connection
             .advance(&self.identity, &options.table, write)
@@ -288,8 +291,10 @@ impl<C: Bulk> SqlSink<C> {
             session.roll_back().await?;
             return self.answer_moved(session, write).await;
         }
-        session.forget_waiting(&write.taken).await?;
-        let mut held = Outcome::default();
+        let mut held = Outcome {
+            taken: session.forget_waiting(&write.taken).await?,
+            ..Outcome::default()
+        };
         slices = session.hold_behind(&options, slices, &mut held).await?;
         // What was planned held all of them.
         let early = early.filter(|_| held.waiting == 0);

@@ -14,7 +14,7 @@ use crate::sql::bulk::{Found, Shape, Tables};
 use crate::sql::catalogue::{Action, Plan, Wanted, plan};
 use crate::sql::decide::takes_resolver;
 use crate::sql::failure::Failure;
-use crate::sql::prepared::{Entry, PREPARED_MAX};
+use crate::sql::prepared::Entry;
 use crate::sql::session::SqlSession;
 use crate::sql::target::Target;
 use crate::sql::undeclared::{Lent, Undeclared};
@@ -54,7 +54,7 @@ impl<C: Tables> SqlSession<C> {
         let left_out = plan.left_out.iter();
         let left_out = left_out.map(|&index| schema.field(index).name().as_str());
         self.tables.lender.warn_left_out(&name, left_out);
-        if self.tables.count >= PREPARED_MAX {
+        if self.tables.count >= C::PREPARED_MAX {
             let unused = self.tables.take_unused();
             self.connection.forget(unused).await?;
         }
@@ -152,8 +152,13 @@ impl<C: Tables> SqlSession<C> {
         Ok(Some(lent))
     }
 
-    /// Forgets what was prepared where somebody changed the schema since.
+    /// Forgets what was prepared where somebody changed the schema since. Asks once a write: where tables
+    /// are prepared inside its transaction, nobody else changes them meanwhile.
     async fn look_at_revision(&mut self) -> Result<(), Failure> {
+        if self.tables.looked_at {
+            return Ok(());
+        }
+        self.tables.looked_at = true;
         let revision = self.connection.revision().await?;
         if revision != self.tables.revision {
             self.tables.clear();
@@ -195,6 +200,7 @@ impl<C: Tables> SqlSession<C> {
         self.connection.unlock_schema().await?;
         let found = self.connection.read(target).await?;
         let planned = look(&found)?;
+        self.tables.looked_at = false;
         self.look_at_revision().await?;
         let found = found.ok_or_else(|| {
             Error::configuration(format!(

@@ -15,22 +15,20 @@ pub(crate) mod foreign_key;
 mod join;
 mod references;
 mod release;
+mod sort;
 pub(crate) mod state;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::Utc;
 
-use self::references::lacking;
 use super::{Options, TruncateMode};
 use crate::change::{Changes, Operation};
 use crate::conflict::{Json, write_change_and_record, write_key};
 use crate::error::{Error, RejectedChange, Result};
 use crate::sink::Outcome;
-use crate::sql::bisect::bisect;
 use crate::sql::bulk::{Bulk, PreparedTable as _};
-use crate::sql::failure::{Cause, Failure, Refused};
+use crate::sql::failure::{Failure, Refused};
 use crate::sql::moves::typed;
 use crate::sql::normal_keys::with_normal_keys;
 use crate::sql::order::Order;
@@ -58,14 +56,6 @@ pub(crate) struct InPieces {
     pub(crate) outcome: Outcome,
     /// Those that the target refuses for another reason than a reference.
     pub(crate) rejected: Vec<RejectedChange>,
-}
-
-/// Changes that were tried, by their numbers.
-struct Sorted {
-    outcome: Outcome,
-    culprits: Vec<(usize, Refused)>,
-    /// Refused for a reference, or behind such a change of their key.
-    waiting: BTreeMap<usize, Waits>,
 }
 
 /// Why a change waits.
@@ -156,8 +146,7 @@ impl<C: Bulk> SqlSession<C> {
             .into_iter()
             .filter_map(|row| row.into_iter().next().flatten());
         let ids: Vec<i64> = ids.filter_map(|id| id.parse().ok()).collect();
-        self.forget_waiting(&ids).await?;
-        Ok(ids.len() as u64)
+        self.forget_waiting(&ids).await
     }
 
     /// Applies changes in pieces, in the order of the source; what is refused for a reference waits.
@@ -169,6 +158,8 @@ impl<C: Bulk> SqlSession<C> {
         options: &Options,
         slices: &[ChangeSlice],
     ) -> Result<InPieces, Failure> {
+        // Whoever runs the pipeline for months adds and drops foreign keys meanwhile.
+        self.waiting_room.references.clear();
         let order = Order::of(slices);
         let mut keys: Vec<Vec<Option<String>>> = Vec::new();
         if self.waiting_room.is_on() {
@@ -209,55 +200,6 @@ impl<C: Bulk> SqlSession<C> {
             outcome.waiting += entries.len() as u64;
         }
         Ok(InPieces { outcome, rejected })
-    }
-
-    /// Tries the changes until what waits, and what waits behind it, is out of the way.
-    async fn sort_out(
-        &mut self,
-        options: &Options,
-        order: &Order<'_>,
-        keys: &[Vec<Option<String>>],
-    ) -> Result<Sorted, Failure> {
-        let mut waiting: BTreeMap<usize, Waits> = BTreeMap::new();
-        if self.waiting_room.is_on() {
-            for (number, awaited) in lacking(self, options, order).await? {
-                let refused =
-                    Refused::new("", None, "the row that a foreign key needs is not there");
-                waiting.insert(number, Waits::For(Some(awaited), refused));
-            }
-            add_followers(options, order, keys, &mut waiting)?;
-        }
-        loop {
-            let numbers: Vec<usize> = (0..order.len())
-                .filter(|number| !waiting.contains_key(number))
-                .collect();
-            self.connection.execute("SAVEPOINT whole").await?;
-            let tried = bisect(self, options, order, numbers).await?;
-            let (missing, culprits): (Vec<_>, Vec<_>) =
-                tried.culprits.into_iter().partition(|(number, refused)| {
-                    let (slice, index) = order.slice(*number);
-                    // A truncate has no key behind which anything could wait.
-                    let is_row = slice.changes.operations[index] != Operation::Truncate;
-                    self.waiting_room.is_on() && is_row && refused.cause == Cause::Reference
-                });
-            let known = waiting.len() + missing.len();
-            for (number, refused) in missing {
-                waiting.insert(number, Waits::For(None, refused));
-            }
-            add_followers(options, order, keys, &mut waiting)?;
-            if waiting.len() == known {
-                self.connection.execute("RELEASE SAVEPOINT whole").await?;
-                return Ok(Sorted {
-                    outcome: tried.outcome,
-                    culprits,
-                    waiting,
-                });
-            }
-            // A change behind one that waits was applied.
-            self.connection
-                .execute("ROLLBACK TO SAVEPOINT whole; RELEASE SAVEPOINT whole")
-                .await?;
-        }
     }
 
     /// The key of every change as the target compares it; `None` for a truncate and where there is none.
@@ -328,39 +270,6 @@ impl<C: Bulk> SqlSession<C> {
         self.waiting_room.add(entries.len());
         Ok(())
     }
-}
-
-/// Adds every later change of a key of which one waits.
-fn add_followers(
-    options: &Options,
-    order: &Order<'_>,
-    keys: &[Vec<Option<String>>],
-    waiting: &mut BTreeMap<usize, Waits>,
-) -> Result<(), Error> {
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let mut held: HashSet<(Target, &str)> = HashSet::new();
-    for number in 0..order.len() {
-        let (slice, index) = order.slice(number);
-        let Some(key) = &keys[order.slice_number(number)][index] else {
-            continue;
-        };
-        let key = (
-            Target::of(&options.table, &slice.changes.table)?,
-            key.as_str(),
-        );
-        match waiting.entry(number) {
-            Entry::Occupied(_) => {
-                held.insert(key);
-            }
-            Entry::Vacant(place) if held.contains(&key) => {
-                place.insert(Waits::Behind);
-            }
-            Entry::Vacant(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// The last change that empties each table.

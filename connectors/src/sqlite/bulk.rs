@@ -97,6 +97,8 @@ impl Tables for SqliteConnection {
     // A file has one writer at a time, and takes back with a transaction what it did to the schema.
     const PREPARES_INSIDE: bool = true;
 
+    const PREPARED_MAX: usize = 2_048;
+
     async fn read(&mut self, target: &Target) -> Result<Option<TargetTable>, Failure> {
         let target = target.clone();
         Ok(self.call(move |session| session.read(&target)).await??)

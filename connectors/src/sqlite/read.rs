@@ -86,7 +86,7 @@ impl Values {
 }
 
 /// A value as JSON of what `field` expects; `null` within the JSON for nothing that fits.
-fn token(value: ValueRef<'_>, field: &Field) -> Option<Vec<u8>> {
+pub(super) fn token(value: ValueRef<'_>, field: &Field) -> Option<Vec<u8>> {
     let texts = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8)
         && Logical::of(field).is_none();
     let quoted = |text: &str| {

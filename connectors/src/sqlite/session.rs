@@ -24,7 +24,7 @@ use crate::sql::positions::{advance, create_tables, read};
 use crate::sql::target::Target;
 
 /// Statements that one connection keeps prepared.
-const STATEMENTS_MAX: usize = 256;
+const STATEMENTS_MAX: usize = 1_024;
 
 /// How many KiB of the file one connection keeps in memory.
 const CACHE_KIB: u32 = 16_384;

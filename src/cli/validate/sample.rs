@@ -8,7 +8,8 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use syncline_connectors::assignment::from_the_start;
 use syncline_connectors::change::{Table, has_no_kind};
 use syncline_connectors::error::Result;
-use syncline_connectors::format::decoder;
+use syncline_connectors::format::{Decoded, decoder};
+use syncline_connectors::record::Records;
 use syncline_connectors::source::{Event, Limits, Opening, Purpose, SourceSettings};
 
 use crate::config::{KnownRows, PipelineFile};
@@ -58,29 +59,44 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
         linger: Duration::from_millis(200),
     };
     let deadline = Instant::now() + WAIT_MAX;
-    let (mut records, mut bytes) = (0, 0);
-    // Where no schema declares a column, batches may know different columns, and more or less of them.
-    let mut schemas: BTreeMap<Table, SchemaRef> = BTreeMap::new();
-    while records < RECORDS_MAX && bytes < BYTES_MAX && Instant::now() < deadline {
+    let mut found = Found::default();
+    while found.records < RECORDS_MAX && found.bytes < BYTES_MAX && Instant::now() < deadline {
         match source.next(&limits).await? {
             Event::Assigned(partitions) => {
                 source.assign(&from_the_start(&partitions)).await?;
             }
             Event::Records(fetched) => {
-                records += fetched.records.len();
-                bytes += fetched.records.bytes.len();
-                for changes in decoder.decode(&Arc::new(fetched.records)).changes {
-                    let table = changes.table.as_ref().clone();
-                    let known = schemas.remove(&table);
-                    schemas.insert(table, merged(known, changes.schema()));
-                }
+                let fetched = Arc::new(fetched.records);
+                found.add(&fetched, decoder.decode(&fetched));
             }
+            Event::Rows(rows) => found.add(&rows.records, rows.decoded),
             Event::End => break,
             Event::Idle | Event::Revoked { .. } => {}
         }
     }
     source.close().await?;
-    Ok(schemas.into_values().collect())
+    Ok(found.schemas.into_values().collect())
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Found {
+    records: usize,
+    bytes: usize,
+    /// Where no schema declares a column, batches may know different columns, and more or less of them.
+    schemas: BTreeMap<Table, SchemaRef>,
+}
+
+impl Found {
+    fn add(&mut self, records: &Records, decoded: Decoded) {
+        self.records += records.len();
+        self.bytes += records.bytes.len();
+        for changes in decoded.changes {
+            let table = changes.table.as_ref().clone();
+            let known = self.schemas.remove(&table);
+            self.schemas.insert(table, merged(known, changes.schema()));
+        }
+    }
 }
 
 /// A schema with what was known before of the columns that it knows nothing of.

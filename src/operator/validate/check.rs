@@ -201,7 +201,12 @@ fn compile_format(wanted: Format, field: &Field) -> Result<Option<ColumnConditio
         Format::Uuid => ("uuid", "a UUID", format::is_uuid),
         Format::Date => ("date", "an ISO 8601 date", format::is_date),
         Format::Datetime => ("datetime", "an RFC 3339 date and time", format::is_datetime),
+        Format::Time => ("time", "a time of day", format::is_time),
         Format::Ip => ("ip", "an IP address", format::is_ip),
+        Format::Ipv4 => ("ipv4", "an IPv4 address", format::is_ipv4),
+        Format::Ipv6 => ("ipv6", "an IPv6 address", format::is_ipv6),
+        Format::Hostname => ("hostname", "a host name", format::is_host_name),
+        Format::Json => ("json", "a JSON document", format::is_json),
     };
     let reason = format!("{} is not {noun}", field.name());
     text_check(field, format!("format = \"{name}\""), reason, holds)
@@ -216,7 +221,6 @@ fn compile_type(wanted: ValueType, field: &Field) -> Result<Option<ColumnConditi
         data_type,
         DataType::Decimal128(_, 0) | DataType::Decimal256(_, 0)
     );
-    let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     let (name, has_it, holds): (&str, bool, fn(&str) -> bool) = match wanted {
         ValueType::String => ("string", is_text(field) && logical.is_none(), |_| true),
         ValueType::Integer => (
@@ -248,7 +252,7 @@ fn compile_type(wanted: ValueType, field: &Field) -> Result<Option<ColumnConditi
             format::is_timestamp,
         ),
         ValueType::Uuid => ("uuid", logical == Some(Logical::Uuid), format::is_uuid),
-        ValueType::Json => ("json", logical == Some(Logical::Json), is_json),
+        ValueType::Json => ("json", logical == Some(Logical::Json), format::is_json),
     };
     if has_it {
         return Ok(None);

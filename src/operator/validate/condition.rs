@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::{Changes, Operation};
 
 use super::Rule;
-use super::check::{self, ColumnCondition};
+use super::check::{self, Check};
 use crate::function::{Expression, Failure};
 use crate::operator::filter::condition;
 use crate::operator::scope::{Scope, Values};
@@ -14,35 +14,22 @@ use crate::operator::{problem, unknown};
 use crate::problem::Problem;
 
 /// A compiled condition of a rule.
-pub(super) enum Condition {
-    Column {
-        index: usize,
-        condition: ColumnCondition,
-    },
-    Expression {
-        expression: Expression,
-        rule: String,
-        reason: String,
-    },
+pub(super) struct Condition {
+    /// The column that the rule names.
+    pub(super) field: Option<String>,
+    /// The condition as it is written in the rule.
+    pub(super) rule: String,
+    /// The reason to report for a row that breaks it.
+    pub(super) reason: String,
+    test: Test,
+}
+
+enum Test {
+    Column { index: usize, check: Check },
+    Expression(Expression),
 }
 
 impl Condition {
-    /// The condition as it is written in the rule.
-    pub(super) fn rule(&self) -> &str {
-        match self {
-            Self::Column { condition, .. } => &condition.rule,
-            Self::Expression { rule, .. } => rule,
-        }
-    }
-
-    /// The reason to report for a row that breaks it.
-    pub(super) fn reason(&self) -> &str {
-        match self {
-            Self::Column { condition, .. } => &condition.reason,
-            Self::Expression { reason, .. } => reason,
-        }
-    }
-
     /// The rows that break the condition, and those of them for which an expression cannot be
     /// computed. An unset value breaks nothing.
     pub(super) fn broken(
@@ -50,9 +37,9 @@ impl Condition {
         changes: &Changes,
         values: &Values<'_>,
     ) -> (BooleanBuffer, Vec<Failure>) {
-        match self {
-            Self::Column { index, condition } => {
-                let rows = condition.check.broken(changes.rows.column(*index));
+        match &self.test {
+            Test::Column { index, check } => {
+                let rows = check.broken(changes.rows.column(*index));
                 // What an insert does not carry is null.
                 let unknown = match (&changes.unset[*index], changes.not_carried.get(*index)) {
                     (Some(unset), Some(Some(not_carried))) => {
@@ -71,7 +58,7 @@ impl Condition {
                     None => (rows, Vec::new()),
                 }
             }
-            Self::Expression { expression, .. } => {
+            Test::Expression(expression) => {
                 let known = values.evaluate(expression);
                 let answers = known.array.as_boolean();
                 let mut failures = known.failures.iter().map(|failure| failure.row).peekable();
@@ -85,6 +72,41 @@ impl Condition {
     }
 }
 
+/// The rows to which a rule with `where` applies.
+pub(super) struct Applies {
+    expression: Expression,
+}
+
+impl Applies {
+    /// The rows for which the expression is true, and those for which it cannot be computed.
+    pub(super) fn rows(
+        &self,
+        changes: &Changes,
+        values: &Values<'_>,
+    ) -> (BooleanBuffer, Vec<Failure>) {
+        let known = values.evaluate(&self.expression);
+        let answers = known.array.as_boolean();
+        let is_true = |row: usize| answers.is_valid(row) && answers.value(row);
+        let rows = BooleanBuffer::collect_bool(changes.len(), is_true);
+        (rows, known.failures)
+    }
+}
+
+/// Compiles the `where` of a rule, if it has one. The paths of problems start at the rule.
+pub(super) fn compile_where(
+    rule: &Rule,
+    scope: &Scope,
+    problems: &mut Vec<Problem>,
+) -> Option<Applies> {
+    match condition(scope, rule.r#where.as_deref()?) {
+        Ok(expression) => Some(Applies { expression }),
+        Err(error) => {
+            problems.push(problem(&["where"], *error));
+            None
+        }
+    }
+}
+
 /// Compiles all conditions of a rule. The paths of problems start at the rule.
 pub(super) fn compile(
     rule: &Rule,
@@ -93,30 +115,38 @@ pub(super) fn compile(
     problems: &mut Vec<Problem>,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
-    if let Some(name) = &rule.field {
-        match schema.index_of(name) {
-            Ok(index) => {
-                let of_column = check::compile(rule, schema.field(index), problems);
-                conditions.extend(
-                    of_column
-                        .into_iter()
-                        .map(|condition| Condition::Column { index, condition }),
-                );
-            }
-            Err(_) => {
-                let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-                problems.push(unknown(&["field"], name, &names));
-            }
-        }
+    for (path, name) in rule.columns() {
+        let Ok(index) = schema.index_of(name) else {
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            problems.push(unknown(&path, name, &names));
+            continue;
+        };
+        let of_column = check::compile(rule, schema.field(index), problems);
+        conditions.extend(of_column.into_iter().map(|made| Condition {
+            field: Some(name.to_owned()),
+            rule: made.rule,
+            reason: made.reason,
+            test: Test::Column {
+                index,
+                check: made.check,
+            },
+        }));
     }
     if let Some(text) = &rule.check {
         match condition(scope, text) {
-            Ok(expression) => conditions.push(Condition::Expression {
-                expression,
+            Ok(expression) => conditions.push(Condition {
+                field: rule.field.clone(),
                 rule: format!("check = \"{text}\""),
                 reason: format!("the check {text} is false"),
+                test: Test::Expression(expression),
             }),
             Err(error) => problems.push(problem(&["check"], *error)),
+        }
+    }
+    if let Some(text) = &rule.r#where {
+        for condition in &mut conditions {
+            condition.rule = format!("{} where {text}", condition.rule);
         }
     }
     conditions

@@ -1,6 +1,6 @@
 //! Tests of text formats. Only `url` allocates.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An e-mail address: before the `@` the dot-atom of RFC 5321 (no quoted strings, no comments),
 /// after it a host name of at least two labels. Letters outside ASCII are accepted in both.
@@ -20,7 +20,8 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 /// A host name of at least two labels whose last label is not a number.
-fn is_host_name(text: &str) -> bool {
+pub(super) fn is_host_name(text: &str) -> bool {
+    const BYTES_MAX: usize = 253;
     const LABEL_BYTES_MAX: usize = 63;
     let is_label = |label: &str| {
         !label.is_empty()
@@ -32,7 +33,9 @@ fn is_host_name(text: &str) -> bool {
     let Some((_, last)) = text.rsplit_once('.') else {
         return false;
     };
-    text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+    text.len() <= BYTES_MAX
+        && text.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// An absolute URL with a host.
@@ -52,6 +55,21 @@ pub(super) fn is_uuid(text: &str) -> bool {
 /// An IPv4 or IPv6 address.
 pub(super) fn is_ip(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
+}
+
+/// An IPv4 address.
+pub(super) fn is_ipv4(text: &str) -> bool {
+    text.parse::<Ipv4Addr>().is_ok()
+}
+
+/// An IPv6 address.
+pub(super) fn is_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
+/// A JSON document.
+pub(super) fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// `YYYY-MM-DD`, a valid calendar date (ISO 8601).
@@ -231,6 +249,51 @@ mod tests {
             is_ip,
             &["127.0.0.1", "::1", "2001:db8::ff00:42:8329"],
             &["", "1.2.3", "1.2.3.256", "01.2.3.4", "::1::", "1.2.3.4/8"],
+        );
+    }
+
+    #[test]
+    fn addresses_of_one_version() {
+        check(
+            is_ipv4,
+            &["127.0.0.1", "255.255.255.255"],
+            &["", "::1", "256.0.0.1", "127.0.0.1 "],
+        );
+        check(
+            is_ipv6,
+            &["::1", "::ffff:1.2.3.4"],
+            &["", "127.0.0.1", "[::1]", "fe80::1%eth0"],
+        );
+    }
+
+    #[test]
+    fn host_name() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        let too_long = format!("{longest}a");
+        check(
+            is_host_name,
+            &["example.org", "x-y.example.co.uk", "müller.de", &longest],
+            &[
+                "",
+                "localhost",
+                "example.org.",
+                "a..b",
+                "-a.org",
+                "a_b.org",
+                "1.2.3.4",
+                "a.org:80",
+                &too_long,
+            ],
+        );
+    }
+
+    #[test]
+    fn json() {
+        check(
+            is_json,
+            &["{}", "[1, 2]", "null", "\"x\"", " 1.50 "],
+            &["", "{", "{a: 1}", "[1,]", "x", "{} {}", "NaN"],
         );
     }
 

@@ -6,8 +6,8 @@ use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bound;
 use super::length::Bounds;
-use super::{OnFailure, bound};
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
@@ -18,6 +18,10 @@ use crate::problem::Problem;
 pub struct Rule {
     /// The column that the rule checks.
     pub field: Option<String>,
+    /// The columns that the rule checks, instead of `field`: each of them must satisfy the rule.
+    pub fields: Vec<String>,
+    /// An SQL expression over the row; the rule applies to the rows for which it is true.
+    pub r#where: Option<String>,
     /// The value must not be null.
     pub required: bool,
     /// The value must be of this type; a text must represent a value of this type.
@@ -42,6 +46,33 @@ pub struct Rule {
     pub message: Option<String>,
     /// What happens to a row that breaks this rule.
     pub on_failure: Option<OnFailure>,
+}
+
+/// What happens to a row that breaks a rule.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The row goes to the quarantine with its reason.
+    #[default]
+    Quarantine,
+    /// The row is dropped and counted as filtered.
+    Drop,
+    /// The row is passed on, and a warning is counted.
+    Warn,
+    /// The pipeline stops; nothing of the batch is written.
+    Stop,
+}
+
+impl OnFailure {
+    /// If several rules are broken, the most severe action applies.
+    pub(super) fn severity(self) -> u8 {
+        match self {
+            Self::Warn => 0,
+            Self::Drop => 1,
+            Self::Quarantine => 2,
+            Self::Stop => 3,
+        }
+    }
 }
 
 /// The type that values must have.
@@ -82,8 +113,39 @@ pub enum Format {
     Date,
     /// An RFC 3339 date and time with an offset.
     Datetime,
+    /// A time of day, `10:00:00`, with an optional fraction of a second.
+    Time,
     /// An IPv4 or IPv6 address.
     Ip,
+    /// An IPv4 address.
+    Ipv4,
+    /// An IPv6 address.
+    Ipv6,
+    /// A host name of at least two labels, without a trailing dot.
+    Hostname,
+    /// A JSON document.
+    Json,
+}
+
+impl Rule {
+    /// The columns that the rule checks, each with its path from the rule.
+    pub(super) fn columns(&self) -> Vec<(Vec<String>, &str)> {
+        let field = self.field.iter();
+        let one = field.map(|name| (vec!["field".to_owned()], name.as_str()));
+        let many = self.fields.iter().enumerate().map(|(index, name)| {
+            let path = vec!["fields".to_owned(), index.to_string()];
+            (path, name.as_str())
+        });
+        one.chain(many).collect()
+    }
+
+    /// The expressions of the rule, each with the setting that holds it.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let settings = [("check", &self.check), ("where", &self.r#where)];
+        settings
+            .into_iter()
+            .filter_map(|(setting, text)| Some((setting, text.as_deref()?)))
+    }
 }
 
 /// The length that a value must have.
@@ -126,7 +188,19 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
                 "give it required, type, format, min, max, length, pattern, one_of or check",
             ));
     }
-    if rule.field.is_none() {
+    if rule.field.is_some() && !rule.fields.is_empty() {
+        problems.push(
+            Problem::new(&["fields"], "fields cannot stand beside field")
+                .help("name every column in fields"),
+        );
+    }
+    if rule.check.is_some() && !rule.fields.is_empty() {
+        problems.push(
+            Problem::new(&["check"], "check cannot stand beside fields")
+                .help("a check concerns the whole row: give it a rule of its own"),
+        );
+    }
+    if rule.field.is_none() && rule.fields.is_empty() {
         problems.extend(used.map(|(setting, _)| {
             Problem::new(&[setting], format!("{setting} needs a field to check"))
         }));

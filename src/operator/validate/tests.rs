@@ -467,3 +467,159 @@ fn what_it_looks_at_is_decoded() {
         Some(vec!["c".to_owned(), "a".to_owned(), "b".to_owned()])
     );
 }
+
+#[test]
+fn formats_of_texts() {
+    let forms = plain(texts(&[
+        Some("10:00:00"),
+        Some("10.0.0.1"),
+        Some("fe80::1"),
+        Some("www.x.org"),
+        Some("[1]"),
+        None,
+    ]));
+    for (index, form) in ["time", "ipv4", "ipv6", "hostname", "json"]
+        .iter()
+        .enumerate()
+    {
+        let others: Vec<u32> = (0..5).filter(|&other| other != index as u32).collect();
+        let rule = format!("format = '{form}'");
+        assert_eq!(broken(&forms, &rule), Ok(others), "{rule}");
+    }
+}
+
+#[test]
+fn one_rule_checks_many_columns() {
+    check(
+        "rules = [{ fields = ['email', 'notes', 'status'], required = true }]",
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            rejected 5 Some("email") required = true: email is null
+            filtered 0 warned 0
+        "#]],
+    );
+}
+
+#[test]
+fn where_says_which_rows_a_rule_is_about() {
+    check(
+        "rules = [{ fields = ['email', 'balance'], required = true, where = \"status = 'open'\" }, \
+         { field = 'balance', min = 0, where = \"status = 'open'\" }]",
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            rejected 5 Some("email") required = true where status = 'open': email is null
+            filtered 0 warned 0
+        "#]],
+    );
+    // Row 1 does not carry its notes: whether the rule is about it is not known.
+    check(
+        "rules = [{ field = 'id', max = 0, where = 'notes is null' }]",
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            r | 5 | null | open | 1000000.00 | {}
+            filtered 0 warned 0
+        "#]],
+    );
+    check(
+        "rules = [{ field = 'id', max = 100, message = 'too large', where = '10 / (id - 5) < 100' }]",
+        expect![[r#"
+            key Some(["id"]): id | email | status | balance | notes
+            c | 1 |  A@x.Org | open | 10.50 | {"a":1}
+            u | 2 | b@y | draft | -1.00 | ?
+            d | 3 | ? | ? | ? | ?
+            d | 4 | d@x.org | draft | 5.00 | null
+            t | ? | ? | ? | ? | ?
+            rejected 5 Some("id") max = 100 where 10 / (id - 5) < 100: the where of the rule cannot be computed: division by zero
+            filtered 0 warned 0
+        "#]],
+    );
+}
+
+#[test]
+fn fields_and_where_are_checked() {
+    let text = r#"
+        rules = [
+          { field = "id", fields = ["email"], required = true },
+          { fields = ["email", "staus"], required = true },
+          { fields = ["email"], check = "id > 0" },
+          { field = "id", required = true, where = "balance" },
+        ]
+        "#;
+    let Err(problems) = compile("check", &config(text), &changes().schema()) else {
+        panic!("compiles");
+    };
+    expect![[r#"
+        rules.0.fields: fields cannot stand beside field (name every column in fields)
+        rules.2.check: check cannot stand beside fields (a check concerns the whole row: give it a rule of its own)
+        rules.1.fields.1: no column staus (did you mean status?)
+        rules.3.where 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
+    "#]].assert_eq(&show_problems(&problems));
+    let settings = config("rules = [{ field = 'id', required = true, where = 'a b' }]");
+    expect![[r#"
+        rules.0.where 2..3: expected the end of the expression, found b
+    "#]]
+    .assert_eq(&show_problems(&check_without_schema(&settings)));
+    let settings = config("rules = [{ fields = ['a', 'b'], required = true, where = 'c > d' }]");
+    let required = required_columns(&settings, Some(&[])).expect("some columns");
+    assert_eq!(required, ["a", "b", "c", "d"]);
+}
+
+/// Whatever the batches are, the same rows break the same rules.
+#[test]
+fn every_split_of_a_batch_gives_the_same() {
+    let settings = config(
+        r#"rules = [
+          { fields = ["email", "notes"], required = true, where = "status = 'open'" },
+          { field = "email", format = "email", on_failure = "drop" },
+          { field = "balance", min = 0, where = "10 / (id - 5) < 100" },
+        ]"#,
+    );
+    let changes = changes_with_before();
+    let apply = |pieces: &[std::ops::Range<u32>]| {
+        let mut validate = compile("check", &settings, &changes.schema()).expect("compiles");
+        let (mut passed, mut rejected, mut filtered) = (String::new(), Vec::new(), 0);
+        for piece in pieces {
+            let rows: Vec<u32> = piece.clone().collect();
+            let applied = validate
+                .apply(changes.take(&rows).expect("rows of the batch"))
+                .expect("goes on");
+            let shown = super::super::testing::show(&applied.changes);
+            passed.extend(shown.lines().skip(1).map(|line| format!("{line}\n")));
+            passed += &show_before(&applied.changes);
+            rejected.extend(applied.rejected);
+            filtered += applied.filtered;
+        }
+        let mut lines: Vec<String> = passed.lines().map(str::to_owned).collect();
+        lines.sort();
+        (lines, rejected, filtered)
+    };
+    let rows = changes.len() as u32;
+    let whole = apply(std::slice::from_ref(&(0..rows)));
+    assert!(!whole.1.is_empty() && whole.2 > 0, "something is refused");
+    for cuts in 0..1_u32 << (rows - 1) {
+        let mut pieces = Vec::new();
+        let mut start = 0;
+        for end in 1..=rows {
+            if end == rows || cuts >> (end - 1) & 1 == 1 {
+                pieces.push(start..end);
+                start = end;
+            }
+        }
+        assert_eq!(apply(&pieces), whole, "{pieces:?}");
+    }
+}

@@ -21,6 +21,12 @@ pub(super) struct Held {
     pub(super) bytes: usize,
 }
 
+/// The bytes of a fetch with what became of it.
+pub(super) fn size(records: &Records, chained: &Chained) -> usize {
+    let changes = chained.flows.iter().flat_map(|flow| &flow.changes);
+    records.size() + changes.map(|batch| batch.size()).sum::<usize>()
+}
+
 impl Lane {
     /// Sends what was held on to the writers once nothing of it is on trial any more.
     pub(super) async fn forward_held(&mut self) -> Result<(), Failure> {

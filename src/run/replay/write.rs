@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use syncline_connectors::change::Changes;
 use syncline_connectors::error::{Error, RejectedChange};
+use syncline_connectors::positions::ReplayMark;
 use syncline_connectors::record::{Partition, Span};
 use syncline_connectors::sink::{Outcome, Sink, Write};
 
 use super::{Carried, Record, Replayed};
-use crate::quarantine::Entry;
 use crate::run::held::take;
 
 /// Writes changes with the marks of their records; gives the records that the sink refuses.
@@ -96,14 +96,11 @@ pub(super) fn retain(
 
 /// What says in a sink that a record was replayed: a partition of its own.
 pub(super) fn mark(record: &Record<'_>) -> Partition {
-    let Entry {
-        topic,
-        partition,
-        offset,
-        ..
-    } = record.entries[0];
-    Partition {
-        topic: format!("quarantine:{topic}/{partition}/{offset}").into(),
-        number: 0,
-    }
+    let entry = record.entries[0];
+    let mark = ReplayMark {
+        topic: &entry.topic,
+        number: entry.partition,
+        offset: entry.offset,
+    };
+    mark.partition()
 }

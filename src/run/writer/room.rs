@@ -52,10 +52,9 @@ impl Writer {
                 taken: outcome.expired.iter().map(|expired| expired.id).collect(),
                 ..Write::default()
             };
-            let count = write.taken.len() as u64;
             outcome = self.sink.write(&write).await?;
             self.refusals.keep(&entries);
-            self.account.expire(count);
+            self.account.expire(outcome.taken);
             let nothing = Tally::default();
             self.account.finish(&nothing, &outcome, 0, Duration::ZERO);
             self.room = Some(outcome.room);

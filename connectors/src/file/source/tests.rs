@@ -61,6 +61,7 @@ async fn read(
             // New files are looked for where nothing else is to be read.
             Event::Idle if idle < 1 => idle += 1,
             Event::End | Event::Idle => return (values, positions),
+            Event::Rows(_) => panic!("a file has bytes"),
             Event::Revoked { .. } => panic!("a file is never revoked"),
         }
     }

@@ -30,6 +30,9 @@ impl Tables for Session {
 
     const PREPARES_INSIDE: bool = false;
 
+    // Each has a staging table in the server.
+    const PREPARED_MAX: usize = 512;
+
     async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
         catalogue::read(&mut self.connection, &self.server, target).await
     }

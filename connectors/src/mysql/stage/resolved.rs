@@ -40,7 +40,7 @@ pub(in crate::mysql) async fn stage_keys(
     prepared: &Prepared,
     changes: &Changes,
 ) -> Result<u32, Failure> {
-    let step = session.next_step(&prepared.stage);
+    let step = session.next_step(&prepared.stage, changes.len());
     let places = prepared.placed_key.iter().map(|&place| (place, place));
     let encoder = RowEncoder::of_columns(prepared, changes, KEYS, places)?;
     let columns = prepared.placed_key.iter();
@@ -68,7 +68,7 @@ pub(in crate::mysql) async fn stage_decided(
     resolved: &Resolved,
     places: &[(usize, usize)],
 ) -> Result<(u32, Vec<StatementRun>), Failure> {
-    let step = session.next_step(&prepared.stage);
+    let step = session.next_step(&prepared.stage, places.len());
     let Resolved {
         deletes, upserts, ..
     } = resolved;

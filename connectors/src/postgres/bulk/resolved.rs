@@ -9,10 +9,12 @@ use super::{counts, one};
 use crate::change::Operation;
 use crate::conflict::TargetRows;
 use crate::error::Error;
+use crate::postgres::bound::StagedRows;
 use crate::postgres::failure::Failure;
 use crate::postgres::prepare::Prepared;
 use crate::postgres::read::{self, Reader, read};
 use crate::postgres::session::Session;
+
 use crate::postgres::statement::Statements;
 use crate::sql::bulk::TableWrite;
 use crate::sql::decide::Resolved;
@@ -22,9 +24,10 @@ use crate::sql::patterns::insert_sets;
 pub(super) async fn write_decided(
     session: &mut Session,
     write: &TableWrite<'_, Prepared>,
-    statements: &Statements<'_>,
+    staged: &StagedRows,
     resolved: &Resolved,
 ) -> Result<(), Failure> {
+    let statements = Statements::of(write, staged);
     let Resolved {
         deletes, upserts, ..
     } = resolved;
@@ -36,13 +39,13 @@ pub(super) async fn write_decided(
         let mut inserted = 0;
         for (pattern, set) in sets.iter().enumerate() {
             let sql = statements.resolved_inserts(set, pattern);
-            inserted += counts(session, &sql, true).await?[0];
+            inserted += counts(session, &sql, staged, true).await?[0];
         }
         // Fewer may come of a trigger that suppresses rows, which are then written as far as they
         // can be.
         if (inserted as usize) < inserts {
             let rows = session
-                .rows(&statements.concurrent_inserts(), false)
+                .rows_of(&statements.concurrent_inserts(), staged, false)
                 .await?;
             if one(&rows, 0)? {
                 return Err(Failure::ConcurrentInsert(Error::Unavailable {
@@ -56,16 +59,18 @@ pub(super) async fn write_decided(
         }
     }
     if inserts < operations.len() {
-        session.execute(&statements.resolved_updates()).await?;
+        session
+            .execute_of(&statements.resolved_updates(), staged)
+            .await?;
     }
     if write.keeps_tombstones() {
         if upserts.recreated.has_true() || deletes.recreated.has_true() {
             session
-                .execute(&statements.resolved_clear_tombstones())
+                .execute_of(&statements.resolved_clear_tombstones(), staged)
                 .await?;
         }
         if let (false, Some(sql)) = (deletes.rows.is_empty(), statements.record_tombstones()) {
-            session.execute(&sql).await?;
+            session.execute_of(&sql, staged).await?;
         }
     }
     Ok(())
@@ -74,6 +79,7 @@ pub(super) async fn write_decided(
 pub(super) async fn held(
     session: &mut Session,
     statements: &Statements<'_>,
+    staged: &StagedRows,
     count: usize,
 ) -> Result<TargetRows, Failure> {
     let prepared: &Prepared = statements.prepared;
@@ -89,7 +95,7 @@ pub(super) async fn held(
         &mut session.connection,
         "s.row",
         &readers,
-        &statements.held(),
+        (&statements.held(), staged),
         count,
     )
     .await?;
@@ -117,6 +123,7 @@ pub(super) async fn held(
 pub(super) async fn tombstones(
     session: &mut Session,
     statements: &Statements<'_>,
+    staged: &StagedRows,
     count: usize,
 ) -> Result<Option<ArrayRef>, Failure> {
     let prepared = statements.prepared;
@@ -134,7 +141,7 @@ pub(super) async fn tombstones(
         &mut session.connection,
         "s.row",
         &[reader],
-        &statements.tombstones(),
+        (&statements.tombstones(), staged),
         count,
     )
     .await?;

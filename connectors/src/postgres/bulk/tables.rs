@@ -31,6 +31,8 @@ impl Tables for Session {
 
     const PREPARES_INSIDE: bool = false;
 
+    const PREPARED_MAX: usize = 2_048;
+
     async fn read(&mut self, target: &Target) -> Result<Option<catalogue::Found>, Failure> {
         catalogue::read(&mut self.connection, target).await
     }
@@ -46,7 +48,6 @@ impl Tables for Session {
 
     async fn compile(&mut self, shape: &Shape<'_, catalogue::Found>) -> Result<Prepared, Failure> {
         let prepared = Prepared::build(shape, self.next_stage())?;
-        self.execute(&prepared.create_stage()).await?;
         if let Some((identity, policy)) = &self.remembers
             && let Some(table) = Remembered::of_prepared(identity, policy, &prepared)
         {
@@ -60,11 +61,7 @@ impl Tables for Session {
             .iter()
             .flat_map(|table| [table.stage.as_str(), table.probe.as_str()]);
         let stages: Vec<&str> = stages.collect();
-        if stages.is_empty() {
-            return Ok(());
-        }
-        self.execute(&format!("DROP TABLE {}", stages.join(", ")))
-            .await
+        self.drop_stages(&stages).await
     }
 
     async fn normal_texts(

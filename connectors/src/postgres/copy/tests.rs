@@ -3,7 +3,7 @@ use std::sync::Arc;
 use arrow::array::{
     Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
-use arrow::datatypes::Int32Type as I32;
+use arrow::datatypes::{Field, Int32Type as I32};
 
 use super::*;
 use crate::postgres::instant::{EPOCH_US, TOO_FINE};

@@ -104,10 +104,16 @@ fn texts_of_statements() {
             prepared: &prepared,
             policy: &options.conflict,
             identity: &identity,
+            bound: false,
+        };
+        let bound = Statements {
+            bound: true,
+            ..statements
         };
         let set = [true, true, true, false, true, false];
         let mut texts = vec![
             ("create stage", prepared.create_stage()),
+            ("create probe", prepared.create_probe()),
             (
                 "upsert inserts",
                 statements.upsert(INSERT, &[true; 6], 0, false),
@@ -132,6 +138,12 @@ fn texts_of_statements() {
             ("raced", statements.concurrent_inserts()),
             ("decided updates", statements.resolved_updates()),
             ("truncate", Statements::truncate(&prepared)),
+            (
+                "bound: upsert inserts",
+                bound.upsert(INSERT, &[true; 6], 0, false),
+            ),
+            ("bound: delete", bound.delete(&[true; 6], 0)),
+            ("bound: held", bound.held()),
         ];
         if options.conflict.buries() {
             texts.extend([

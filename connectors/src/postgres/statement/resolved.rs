@@ -10,14 +10,15 @@ impl Statements<'_> {
     /// One look into the index a key. Of a temporary table without statistics the planner takes a few
     /// keys for thousands, and would walk through the whole target to join them.
     pub(in crate::postgres) fn held(&self) -> String {
-        let Prepared { target, probe, .. } = self.prepared;
+        let target = &self.prepared.target;
+        let keys = self.prepared.keys(self.bound);
         let columns = self.prepared.columns.iter().map(|column| &column.name);
         let read: Vec<String> = columns
             .chain(&self.prepared.mark)
             .map(|name| format!("t.{name}"))
             .collect();
         format!(
-            "FROM (SELECT * FROM {probe} ORDER BY row) AS s \
+            "FROM (SELECT s.* FROM {keys} ORDER BY s.row) AS s \
              CROSS JOIN LATERAL (SELECT {} FROM {target} AS t WHERE {} FOR UPDATE) AS t ORDER BY s.row",
             read.join(", "),
             self.same_key()
@@ -26,16 +27,16 @@ impl Statements<'_> {
 
     /// Deletes what was decided to be deleted.
     pub(in crate::postgres) fn resolved_deletes(&self) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         format!(
-            "DELETE FROM {target} AS t USING {stage} AS s WHERE s.op >= {DELETE} AND {}",
+            "DELETE FROM {target} AS t USING {rows} WHERE s.op >= {DELETE} AND {}",
             self.same_key()
         )
     }
 
     /// Inserts what was decided to be inserted, of one pattern of set columns; returns how many rows.
     pub(in crate::postgres) fn resolved_inserts(&self, set: &[bool], pattern: usize) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let (names, mut values) = self.inserted(set);
         let marked = format!("get_bit(s.kept, {}) = 1", self.prepared.columns.len());
         if self.prepared.mark.is_some() {
@@ -44,7 +45,7 @@ impl Statements<'_> {
         }
         let key: Vec<&str> = self.key().map(|column| column.name.as_str()).collect();
         format!(
-            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {stage} AS s \
+            "WITH done AS (INSERT INTO {target} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {rows} \
              WHERE s.op = {INSERT} AND s.pattern = {pattern} ORDER BY s.row ON CONFLICT ({}) DO NOTHING RETURNING 1) SELECT count(*) FROM done",
             names.join(", "),
             values.join(", "),
@@ -54,9 +55,9 @@ impl Statements<'_> {
 
     /// Whether a row that should have been inserted is one of another session.
     pub(in crate::postgres) fn concurrent_inserts(&self) -> String {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         format!(
-            "SELECT EXISTS (SELECT FROM {stage} AS s JOIN {target} AS t ON {} \
+            "SELECT EXISTS (SELECT FROM {rows} JOIN {target} AS t ON {} \
              WHERE s.op = {INSERT} AND t.xmin <> pg_current_xact_id()::xid)",
             self.same_key()
         )
@@ -66,11 +67,11 @@ impl Statements<'_> {
     pub(in crate::postgres) fn resolved_updates(&self) -> String {
         let Prepared {
             target,
-            stage,
             columns,
             mark,
             ..
         } = self.prepared;
+        let rows = self.rows();
         let mut assignments: Vec<String> = columns
             .iter()
             .enumerate()
@@ -86,7 +87,7 @@ impl Statements<'_> {
             assignments.push(format!("{mark} = get_bit(s.kept, {}) = 1", columns.len()));
         }
         format!(
-            "UPDATE {target} AS t SET {} FROM {stage} AS s WHERE s.op = {UPDATE} AND {}",
+            "UPDATE {target} AS t SET {} FROM {rows} WHERE s.op = {UPDATE} AND {}",
             assignments.join(", "),
             self.same_key()
         )

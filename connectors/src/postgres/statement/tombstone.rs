@@ -4,7 +4,6 @@ use super::{From, Statements};
 use crate::conflict::{ConflictPolicy, Strategy};
 use crate::postgres::POSTGRES;
 use crate::postgres::equality::normal;
-use crate::postgres::prepare::Prepared;
 use crate::sql::TOMBSTONES_TABLE;
 use crate::sql::conflict::{Predicates, VersionSides};
 use crate::sql::identifier::literal;
@@ -14,13 +13,13 @@ use crate::sql::version::VersionKind;
 impl Statements<'_> {
     /// Keeps the versions of the deletes that applied, or that found nothing (R12).
     pub(in crate::postgres) fn record_tombstones(&self) -> Option<String> {
-        let Prepared { target, stage, .. } = self.prepared;
+        let (target, rows) = (&self.prepared.target, self.rows());
         let version = self.version(From::Staged, true)?.source;
         let column = self.tombstone_column()?;
         let cast = self.tombstone_type()?;
         Some(format!(
             "INSERT INTO {TOMBSTONES_TABLE} AS d (pipeline, sink, target, key, {column}) \
-             SELECT {}, {}, {}, {}, ({version})::{cast} FROM {stage} AS s WHERE s.op >= {DELETE} \
+             SELECT {}, {}, {}, {}, ({version})::{cast} FROM {rows} WHERE s.op >= {DELETE} \
              AND {version} IS NOT NULL AND NOT EXISTS (SELECT FROM {target} AS t WHERE {}) ORDER BY s.row \
              ON CONFLICT (pipeline, sink, target, key) DO UPDATE SET {column} = greatest(d.{column}, excluded.{column})",
             literal(&self.identity.pipeline),
@@ -40,11 +39,11 @@ impl Statements<'_> {
     }
 
     /// Takes the upserts that are not ahead of the tombstone of their key out of the staging table;
-    /// returns how many, inserts first.
+    /// returns how many, inserts first. Not for rows that are bound.
     pub(in crate::postgres) fn drop_outdated(&self) -> Option<String> {
-        let stage = &self.prepared.stage;
+        let rows = self.prepared.rows(false);
         Some(format!(
-            "WITH gone AS (DELETE FROM {stage} AS s USING {TOMBSTONES_TABLE} AS d WHERE s.op < {DELETE} \
+            "WITH gone AS (DELETE FROM {rows} USING {TOMBSTONES_TABLE} AS d WHERE s.op < {DELETE} \
              AND {} AND d.key = {} AND NOT {} RETURNING s.op, s.pattern) \
              SELECT op, pattern, count(*) FROM gone GROUP BY op, pattern",
             self.own_tombstones(),
@@ -55,9 +54,9 @@ impl Statements<'_> {
 
     /// Removes the tombstones of the upserts that are left.
     pub(in crate::postgres) fn clear_tombstones(&self) -> String {
-        let stage = &self.prepared.stage;
+        let rows = self.rows();
         format!(
-            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE s.op < {DELETE} AND {} AND d.key = {}",
+            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {rows} WHERE s.op < {DELETE} AND {} AND d.key = {}",
             self.own_tombstones(),
             self.key_text(),
         )
@@ -65,9 +64,9 @@ impl Statements<'_> {
 
     /// Removes the tombstones of the keys of which a row was written.
     pub(in crate::postgres) fn resolved_clear_tombstones(&self) -> String {
-        let Prepared { stage, columns, .. } = self.prepared;
+        let (columns, rows) = (&self.prepared.columns, self.rows());
         format!(
-            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {stage} AS s WHERE get_bit(s.kept, {}) = 1 AND {} AND d.key = {}",
+            "DELETE FROM {TOMBSTONES_TABLE} AS d USING {rows} WHERE get_bit(s.kept, {}) = 1 AND {} AND d.key = {}",
             columns.len() + 1,
             self.own_tombstones(),
             self.key_text(),
@@ -77,8 +76,8 @@ impl Statements<'_> {
     /// From `FROM` on: the tombstones of the keys that are looked for.
     pub(in crate::postgres) fn tombstones(&self) -> String {
         format!(
-            "FROM {} AS s JOIN {TOMBSTONES_TABLE} AS d ON {} AND d.key = {} ORDER BY s.row",
-            self.prepared.probe,
+            "FROM {} JOIN {TOMBSTONES_TABLE} AS d ON {} AND d.key = {} ORDER BY s.row",
+            self.prepared.keys(self.bound),
             self.own_tombstones(),
             self.key_text(),
         )

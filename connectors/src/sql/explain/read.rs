@@ -109,7 +109,7 @@ async fn ask<C: Bulk>(
         identity,
         has_tombstones: session.exists(TOMBSTONES_TABLE).await?,
     };
-    session.connection.begin().await?;
+    session.begin().await?;
     let (_, locked) = read_facts(session, &write, &placed, &groups).await?;
     session.roll_back().await?;
     Ok(question.answer(&locked, resolver.as_ref())?)

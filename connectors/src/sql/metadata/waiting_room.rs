@@ -140,6 +140,19 @@ impl MetadataTables {
         )
     }
 
+    /// Which of these changes still wait; locks them, so that nobody else takes them out.
+    pub fn lock_waiting_changes(&self, ids: &[i64]) -> Vec<String> {
+        let begin = format!(
+            "SELECT {} FROM {} WHERE {} AND {} IN (",
+            self.texts(&["sequence"]),
+            self.name(WAITING_ROOM_TABLE),
+            self.own(),
+            self.name("sequence"),
+        );
+        let end = format!("){}", self.dialect.lock);
+        super::chunks(&begin, ids.iter().map(i64::to_string), &end)
+    }
+
     /// Takes changes out of the waiting room.
     pub fn remove_waiting(&self, ids: &[i64]) -> Vec<String> {
         let begin = format!(

@@ -6,7 +6,7 @@ use super::lock::SinkLock;
 use super::tables::{create_tables, missing};
 use super::{Execute, as_text, nullable, number, targets, text};
 use crate::error::{Error, Result};
-use crate::positions::{Change, Kept, KeptPosition};
+use crate::positions::{Change, Kept, KeptPosition, ReplayMark};
 use crate::record::{Held, Partition};
 use crate::sql::POSITIONS_TABLE;
 use crate::sql::identifier::literal;
@@ -58,7 +58,8 @@ pub(crate) async fn read<E: Execute>(
 }
 
 /// Makes changes, all or none. Where every position of the sink goes, so does what is known of its
-/// tables; where some do, the tables that are gone are forgotten.
+/// tables; where some do, the tables that are gone are forgotten. The marks of a replay ([`ReplayMark`]) go
+/// with what is read again.
 ///
 /// # Errors
 /// `Configuration` where the pipeline runs, or where a position is not where `change` says.
@@ -125,9 +126,25 @@ async fn make<E: Execute>(
             .into());
         }
     }
+    let kept = read(connection, pipeline, sink).await?.positions;
+    let (marks, left): (Vec<_>, Vec<_>) = kept
+        .into_iter()
+        .partition(|kept| ReplayMark::read(&kept.partition).is_some());
+    for mark in marks {
+        // A record that is read again can be refused again, and its next replay has to write it.
+        if left.is_empty() || changes.iter().any(|change| is_read_again(change, &mark)) {
+            let forget = Change {
+                source: mark.source,
+                partition: mark.partition,
+                from: Some(mark.held.next),
+                to: None,
+            };
+            let sql = statement::<E>(pipeline, sink, &forget);
+            connection.execute(&sql).await?;
+        }
+    }
     let removed = changes.iter().any(|change| change.to.is_none());
-    let left = read(connection, pipeline, sink).await?.positions.len();
-    if removed && left == 0 {
+    if removed && left.is_empty() {
         connection.execute(&targets::forget(pipeline, sink)).await?;
     } else if removed {
         let kept = targets::kept(connection, pipeline, sink).await?;
@@ -141,6 +158,18 @@ async fn make<E: Execute>(
         }
     }
     Ok(())
+}
+
+/// Whether the record that a replay marked lies where `change` makes its source read again.
+fn is_read_again(change: &Change, kept: &KeptPosition) -> bool {
+    let Some(mark) = ReplayMark::read(&kept.partition) else {
+        return false;
+    };
+    let from = change.to.as_ref().map(|to| to.next);
+    kept.source == change.source
+        && *mark.topic == *change.partition.topic
+        && mark.number == change.partition.number
+        && from.is_none_or(|from| mark.offset >= from)
 }
 
 fn statement<E: Execute>(pipeline: &str, sink: &str, change: &Change) -> String {

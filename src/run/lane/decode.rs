@@ -1,0 +1,28 @@
+//! Bytes on their way to rows; rows that come as rows pass by.
+
+use std::sync::Arc;
+
+use syncline_connectors::source::{Fetched, FetchedRows};
+
+use super::Lane;
+use crate::failure::Failure;
+
+impl Lane {
+    /// One fetch of bytes, decoded and processed.
+    pub(super) async fn decode(&mut self, fetched: Fetched) -> Result<(), Failure> {
+        let records = Arc::new(fetched.records);
+        self.refusals
+            .first_look(&records, &self.declared, self.chain.input)
+            .map_err(|diagnosis| self.stopped(&diagnosis))?;
+        self.status.moved(&self.part);
+        self.status.waits(&self.part, "a fetch is being decoded");
+        let decoded = self.decoder.decode(&records);
+        let spans = fetched.spans;
+        self.process(FetchedRows {
+            records,
+            decoded,
+            spans,
+        })
+        .await
+    }
+}
