@@ -35,7 +35,7 @@ Exit codes:
   0  done
   1  failed while running; with --fail-on-quarantine: something is in quarantine
   2  the configuration or the command line is wrong
-  3  a system outside is not reachable
+  3  a system outside is not reachable; `run` waits for it, but with --once or --fail-fast
   130, 143  ended by a second SIGINT or SIGTERM";
 
 /// Keeps systems in sync: change data capture in, exact and conflict-aware writes out.

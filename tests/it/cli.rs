@@ -145,7 +145,9 @@ async fn what_is_not_reachable_exits_with_3_and_says_which() {
             .await;
         expect_code(&validate, 3);
         assert!(validate.stdout.contains(place), "{validate:?}");
-        let run = pipeline.command(&["run", pipeline.file()]).await;
+        let run = pipeline
+            .command(&["run", "--fail-fast", pipeline.file()])
+            .await;
         expect_code(&run, 3);
         assert!(run.stderr.contains(NOWHERE), "{run:?}");
         for finished in [&validate, &run] {

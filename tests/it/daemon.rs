@@ -37,6 +37,11 @@ fn folder(url: &str) -> Pipeline {
     pipeline
 }
 
+fn good_of(pipeline: &Pipeline) -> String {
+    let path = pipeline.folder().join("good.toml");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
 fn rows_of_good(pipeline: &Pipeline) -> Result<i64, String> {
     let path = pipeline.folder().join("out.db");
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -78,8 +83,8 @@ async fn a_database_that_is_away_at_the_start_is_waited_for_while_the_others_run
     let proxy = Proxy::start(upstream.expect("a port")).await;
     proxy.cut();
     let pipeline = folder(&target.url_through(proxy.port()));
-    let folder = pipeline.folder().to_str().expect("UTF-8").to_owned();
-    let mut process = pipeline.start(&[&folder]);
+    let good = good_of(&pipeline);
+    let mut process = pipeline.start(&[&good]);
     says(
         &mut process,
         &["stalled", "pipeline", "start", "sink out"],
@@ -107,8 +112,8 @@ async fn a_stop_while_a_database_is_waited_for_is_honoured_at_once() {
     let port = listener.local_addr().expect("it is bound").port();
     // It listens and never answers.
     let pipeline = folder(&format!("postgres://someone@127.0.0.1:{port}/nothing"));
-    let folder = pipeline.folder().to_str().expect("UTF-8").to_owned();
-    let mut process = pipeline.start(&[&folder]);
+    let good = good_of(&pipeline);
+    let mut process = pipeline.start(&[&good]);
     good_is_done(&pipeline, &mut process).await;
     let asked = Instant::now();
     process.terminate();
@@ -126,8 +131,8 @@ async fn fail_fast_ends_with_the_first_failure() {
     let port = listener.local_addr().expect("it is bound").port();
     drop(listener);
     let pipeline = folder(&format!("postgres://someone@127.0.0.1:{port}/nothing"));
-    let folder = pipeline.folder().to_str().expect("UTF-8").to_owned();
-    let process = pipeline.start(&[&folder, "--fail-fast"]);
+    let good = good_of(&pipeline);
+    let process = pipeline.start(&[&good, "--fail-fast"]);
     let finished = pipeline.finish(process, DEADLINE).await;
     assert_eq!(finished.code, Some(3), "{}", finished.stderr);
 }
@@ -142,6 +147,7 @@ async fn a_database_that_is_frozen_is_told_as_stalled_within_twenty_seconds() {
     let topic = kafka.topic("frozen", 1).await;
     let workload = Workload::generate(5, 200, 50, false);
     let (first, second) = workload.messages.split_at(100);
+    let all = workload.messages.len() as i64;
     let text = format!(
         r#"
 [sources.crm]
@@ -185,7 +191,7 @@ write_timeout_ms = 25000
     says(&mut process, &texts, Duration::from_secs(20)).await;
     assert!(frozen.elapsed() >= Duration::from_secs(14), "not before");
     proxy.heal();
-    arrives(&mut process, 200).await;
+    arrives(&mut process, all).await;
     says(&mut process, &["running again", "sink billing"], DEADLINE).await;
     process.terminate();
     pipeline.finish(process, DEADLINE).await.expect_success();
