@@ -15,18 +15,19 @@ path   = "in.jsonl"
 format = "json"
 
 [sinks.out]
-type   = "sqlite"
-path   = "out.db"
-inputs = ["crm"]
-table  = "clients"
-key    = ["id"]
+type      = "sqlite"
+path      = "out.db"
+inputs    = ["crm"]
+table     = "clients"
+key       = ["id"]
+evolution = "evolve"
 "#;
 
 /// A folder with the good pipeline and another one to `url`.
 fn folder(url: &str) -> Pipeline {
     let other = GOOD
         .replace(
-            "type   = \"sqlite\"\npath   = \"out.db\"",
+            "type      = \"sqlite\"\npath      = \"out.db\"",
             "type = \"postgres\"\nURL",
         )
         .replace("URL", &format!("url = \"{url}\""));
@@ -164,6 +165,7 @@ inputs = ["crm"]
 url    = "{url}"
 table  = "clients"
 key    = ["id"]
+evolution = "evolve"
 write_timeout_ms = 25000
 "#,
         brokers = kafka.brokers(),
