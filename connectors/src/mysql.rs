@@ -188,6 +188,7 @@ impl SinkSettings for MysqlSink {
     fn guarded(&self) -> Option<SinkConfig> {
         let mut guarded = self.clone();
         guarded.options.conflict = self.options.conflict.guarded();
+        guarded.options.writers = 1;
         Some(Arc::new(guarded))
     }
 
@@ -220,7 +221,7 @@ pub async fn connect(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
-    sql::sink::connect::<Session>(config, identity, resolvers).await
+    sql::writers::connect::<Session>(config, identity, resolvers).await
 }
 
 /// Whether the database answers, and whether the table that the sink names is there, where the sink

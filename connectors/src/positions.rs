@@ -75,6 +75,58 @@ impl<'t> ReplayMark<'t> {
     }
 }
 
+/// What a sink with several writers keeps beside the position of a partition: where each writer but the first
+/// stands, as a partition of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterMark<'t> {
+    /// The topic or file.
+    pub topic: &'t str,
+    /// Its partition.
+    pub number: i32,
+    /// Which writer, from 1.
+    pub writer: usize,
+}
+
+impl<'t> WriterMark<'t> {
+    const PREFIX: &'static str = "writer:";
+
+    /// The mark of a writer of `partition`.
+    pub fn new(partition: &'t Partition, writer: usize) -> Self {
+        Self {
+            topic: &partition.topic,
+            number: partition.number,
+            writer,
+        }
+    }
+
+    /// The partition that stands for the mark.
+    pub fn partition(&self) -> Partition {
+        Partition {
+            topic: format!("{}{}:{}", Self::PREFIX, self.writer, self.topic).into(),
+            number: self.number,
+        }
+    }
+
+    /// The partition that it belongs to.
+    pub fn of(&self) -> Partition {
+        Partition {
+            topic: self.topic.into(),
+            number: self.number,
+        }
+    }
+
+    /// The mark that a partition stands for; `None` for a partition of a source.
+    pub fn read(partition: &'t Partition) -> Option<Self> {
+        let text = partition.topic.strip_prefix(Self::PREFIX)?;
+        let (writer, topic) = text.split_once(':')?;
+        Some(Self {
+            topic,
+            number: partition.number,
+            writer: writer.parse().ok().filter(|&writer| writer > 0)?,
+        })
+    }
+}
+
 /// One change of a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -125,6 +177,25 @@ mod tests {
             };
             assert_eq!(ReplayMark::read(&mark.partition()), Some(mark), "{topic}");
         }
+    }
+
+    #[test]
+    fn a_writer_s_mark_is_read_as_it_was_written_r4() {
+        for topic in ["crm.public.clients", "data/2026:1/a.jsonl", "writer:1:a"] {
+            let partition = Partition {
+                topic: topic.into(),
+                number: 3,
+            };
+            let mark = WriterMark::new(&partition, 12);
+            let stored = mark.partition();
+            assert_eq!(WriterMark::read(&stored), Some(mark.clone()), "{topic}");
+            assert_eq!(mark.of(), partition);
+        }
+        let partition = Partition {
+            topic: "writer:0:a".into(),
+            number: 0,
+        };
+        assert_eq!(WriterMark::read(&partition), None, "the first has none");
     }
 
     #[test]

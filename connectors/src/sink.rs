@@ -55,7 +55,7 @@ impl Write {
     }
 }
 
-/// What became of every change of a write (R17): `written + superseded + kept + waiting` is their
+/// What became of every change of a write (R17): `written + superseded + kept + waiting + replayed` is their
 /// number, and that of the changes that were released beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -81,6 +81,9 @@ pub struct Outcome {
     /// Changes that waited too long, or that the target refuses now that their row is there. They go to
     /// the quarantine, and the sink keeps them until it is told so ([`Write::taken`]).
     pub expired: Vec<Expired>,
+    /// Written by an earlier process, which ended before the rest of their delivery was: they are in none of
+    /// the others.
+    pub replayed: u64,
     /// Conflicts by type, whoever won.
     pub conflicts: ConflictCounts,
 }
@@ -111,6 +114,7 @@ impl std::ops::AddAssign<&Outcome> for Outcome {
         self.released += other.released;
         self.taken += other.taken;
         self.room = self.room.max(other.room);
+        self.replayed += other.replayed;
         self.expired.extend_from_slice(&other.expired);
         self.conflicts += &other.conflicts;
     }

@@ -58,6 +58,7 @@ pub mod types;
 pub(crate) mod undeclared;
 pub mod version;
 pub(crate) mod waiting_room;
+pub(crate) mod writers;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,11 @@ pub struct Options {
     /// What a truncate does.
     #[serde(default)]
     pub truncate: TruncateMode,
+    /// How many connections write the changes of one partition, each those of its share of the keys. More
+    /// than one pays where a topic has fewer partitions than the machine has cores. SQLite has one writer.
+    #[serde(default = "default_writers")]
+    #[schemars(range(min = 1, max = 32))]
+    pub writers: usize,
     /// How long a change waits for a row that a foreign key needs (R21).
     #[serde(default)]
     pub waiting: WaitingConfig,
@@ -171,6 +177,7 @@ impl Default for Options {
             soft_delete_column: default_soft_delete_column(),
             evolution: Evolution::default(),
             truncate: TruncateMode::default(),
+            writers: default_writers(),
             waiting: WaitingConfig::default(),
             conflict: ConflictPolicy::default(),
         }
@@ -223,6 +230,11 @@ pub enum TruncateMode {
 /// The default of `table`: the source's name of the table.
 pub fn default_table() -> String {
     "{table}".to_owned()
+}
+
+/// The default of `writers`.
+pub fn default_writers() -> usize {
+    1
 }
 
 /// The default of `soft_delete_column`.

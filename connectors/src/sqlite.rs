@@ -58,9 +58,9 @@ pub use self::dialect::SQLITE;
 pub use self::source::SqliteSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::positions::PositionStore;
-use crate::problem::Problem;
+use crate::problem::{Problem, problems};
 use crate::sink::{Identity, Sink, SinkConfig, SinkSettings};
 use crate::sql::{self, Options};
 
@@ -136,7 +136,13 @@ impl SinkSettings for SqliteSink {
     }
 
     fn check(&self) -> Vec<Problem> {
-        Vec::new()
+        let writers = match self.options.writers {
+            0 | 1 => Ok(()),
+            more => Err(Error::configuration(format!(
+                "a SQLite database has one writer at a time, writers is {more}: leave it out"
+            ))),
+        };
+        problems([("writers", writers)])
     }
 
     async fn probe(&self) -> Result<()> {
@@ -158,6 +164,7 @@ impl SinkSettings for SqliteSink {
     fn guarded(&self) -> Option<SinkConfig> {
         let mut guarded = self.clone();
         guarded.options.conflict = self.options.conflict.guarded();
+        guarded.options.writers = 1;
         Some(Arc::new(guarded))
     }
 
@@ -190,7 +197,7 @@ pub async fn connect(
     identity: &Identity,
     resolvers: &Arc<dyn Resolvers>,
 ) -> Result<Box<dyn Sink>> {
-    sql::sink::connect::<SqliteConnection>(config, identity, resolvers).await
+    sql::writers::connect::<SqliteConnection>(config, identity, resolvers).await
 }
 
 /// Whether the database answers, and whether the table that the sink names is there, where the sink

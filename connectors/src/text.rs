@@ -2,7 +2,7 @@
 //!
 //! Dates and instants are ISO 8601 with as many fractional digits as their unit has, so the texts
 //! of one column have the order of the values (years 0 to 9999). `i64::MAX` and `i64::MIN` are
-//! `infinity` and `-infinity`. The end of a day is `24:00:00`. Binary values are base64 in JSON.
+//! `infinity` and `-infinity`. The end of a day is `24:00:00`; beyond it, and below zero, a time is a span. Binary values are base64 in JSON.
 
 use std::io::Write as _;
 
@@ -269,18 +269,31 @@ fn write_date(out: &mut Vec<u8>, days: i64) {
     write_padded(out, day, 2);
 }
 
-/// A time of day in units of `10^-digits` seconds.
+/// A time of day, or a span, in units of `10^-digits` seconds.
 fn write_time(out: &mut Vec<u8>, value: i64, digits: u32) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    let value = value.saturating_abs();
     let in_a_second = 10_i64.pow(digits);
-    let seconds = value.div_euclid(in_a_second);
-    write_padded(out, seconds / 3_600, 2);
+    let seconds = value / in_a_second;
+    let hours = seconds / 3_600;
+    write_padded(
+        out,
+        hours,
+        if hours < 100 {
+            2
+        } else {
+            hours.ilog10() as usize + 1
+        },
+    );
     out.push(b':');
     write_padded(out, seconds / 60 % 60, 2);
     out.push(b':');
     write_padded(out, seconds % 60, 2);
     if digits > 0 {
         out.push(b'.');
-        write_padded(out, value.rem_euclid(in_a_second), digits as usize);
+        write_padded(out, value % in_a_second, digits as usize);
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -107,7 +108,7 @@ async fn run_all(
     }
     let progress = Progress::start(watched, !global.json && std::io::stderr().is_terminal());
     let mut exit = Exit::Done;
-    let mut summaries = Vec::new();
+    let (mut summaries, mut errors) = (Vec::new(), Vec::new());
     while let Some(ended) = tasks.join_next().await {
         let Ok((file, running, result)) = ended else {
             tracing::error!("a pipeline panicked");
@@ -122,11 +123,12 @@ async fn run_all(
             }
         }
         summaries.push(running.summary());
+        errors.push(result.err().map(|failure| as_json(&file, &failure)));
     }
     progress.clear();
     signals.abort();
     let printed = if global.json {
-        print_json(&serde_json::json!(summaries))
+        print_json(&with_errors(&summaries, errors))
     } else {
         let printed = print(&summary::text(&summaries));
         say(&summary::quarantined(&summaries));
@@ -141,6 +143,8 @@ async fn run_all(
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
     match failure {
+        // With `--json` they stand in the summary.
+        Failure::Problems(_) if global.json => Exit::Configuration,
         Failure::Problems(problems) => refuse(&file.document.report(problems.clone()), global),
         Failure::Configuration(message) => {
             tracing::error!(pipeline = file.name, "{message}");
@@ -155,6 +159,30 @@ fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// The summaries, each with the `error` that ended its pipeline, or null.
+fn with_errors(summaries: &[Summary], errors: Vec<Option<Value>>) -> Value {
+    let summaries = summaries.iter().zip(errors).map(|(summary, error)| {
+        let mut summary = serde_json::json!(summary);
+        summary["error"] = error.into();
+        summary
+    });
+    summaries.collect()
+}
+
+/// Why a pipeline ended: its kind, the message, and where the file is wrong.
+fn as_json(file: &PipelineFile, failure: &Failure) -> Value {
+    let (kind, problems) = match failure {
+        Failure::Problems(problems) => {
+            let report = file.document.report(problems.clone());
+            ("configuration", report.to_json())
+        }
+        Failure::Configuration(_) => ("configuration", Value::Array(Vec::new())),
+        Failure::Unreachable(_) => ("unreachable", Value::Array(Vec::new())),
+        Failure::Failed(_) => ("failed", Value::Array(Vec::new())),
+    };
+    serde_json::json!({ "kind": kind, "message": failure.to_string(), "problems": problems })
 }
 
 /// Of two ends the one that a person has to act on first: a wrong configuration, then something that is

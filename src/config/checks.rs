@@ -42,6 +42,10 @@ pub(crate) fn check_sink(config: &SinkConfig) -> Vec<Problem> {
         let problem = Problem::new(&["waiting", "timeout"], "not a duration");
         problems.push(problem.help(help));
     }
+    if !(1..=32).contains(&options.writers) {
+        let message = format!("expected 1 to 32, found {}", options.writers);
+        problems.push(Problem::new(&["writers"], message));
+    }
     if options.key.as_ref().is_some_and(Vec::is_empty) {
         let message = "no column is named: leave `key` out to take the key that the changes carry";
         problems.push(Problem::new(&["key"], message));

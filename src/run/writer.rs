@@ -292,6 +292,7 @@ impl Writer {
         }
         let fetched_at = held.deliveries.first().map(|delivery| delivery.fetched_at);
         let latency = fetched_at.map_or(Duration::ZERO, |at| at.elapsed());
+        self.account.replay(outcome.replayed);
         self.account
             .finish(&held.tally, outcome, held.refused, latency);
         for Waiting { number, bytes, .. } in held.deliveries {

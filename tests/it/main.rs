@@ -35,3 +35,4 @@ mod two_way;
 mod types;
 mod waiting;
 mod whole_database;
+mod writers;

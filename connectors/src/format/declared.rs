@@ -33,7 +33,10 @@ pub fn parse_declared(declared: &DeclaredSchema) -> Result<SchemaRef, Vec<(Strin
             Some(reading) => fields.push(field(name, &reading)),
             None => errors.push((
                 name.clone(),
-                format!("unknown type `{text}`, expected one of {NAMES}"),
+                match meant(text) {
+                    Some(name) => format!("unknown type `{text}`: write `{name}`"),
+                    None => format!("unknown type `{text}`, expected one of {NAMES}"),
+                },
             )),
         }
     }
@@ -42,6 +45,31 @@ pub fn parse_declared(declared: &DeclaredSchema) -> Result<SchemaRef, Vec<(Strin
     } else {
         Err(errors)
     }
+}
+
+/// The type that is meant by a name of SQL's or of another language's.
+fn meant(text: &str) -> Option<&'static str> {
+    let text = text.trim().to_ascii_lowercase();
+    let name = text.split('(').next().unwrap_or(&text).trim_end();
+    Some(match name {
+        "tinyint" => "int8",
+        "smallint" | "int2" | "short" => "int16",
+        "int" | "integer" | "int4" | "serial" | "mediumint" => "int32",
+        "bigint" | "long" | "bigserial" => "int64",
+        "bool" => "boolean",
+        "real" | "float4" => "float32",
+        "double" | "double precision" | "float" | "float8" => "float64",
+        "text" | "varchar" | "char" | "character" | "character varying" | "str" | "clob"
+        | "enum" => "string",
+        "bytea" | "blob" | "bytes" | "varbinary" => "binary",
+        "jsonb" => "json",
+        "timestamp with time zone" => "timestamptz",
+        "datetime" | "timestamp" | "timestamp without time zone" => "timestamp(us)",
+        "time" => "time(us)",
+        "dec" | "decimal" | "number" | "money" => "decimal(12,2)",
+        "bit" => "bits(1)",
+        _ => return None,
+    })
 }
 
 fn field(name: &str, reading: &Reading) -> Field {
@@ -140,9 +168,34 @@ mod tests {
             (Ok(schema), Some(reading)) => {
                 assert_eq!(Reading::of(schema.field(0)), reading, "{text}")
             }
-            (Err(errors), None) => assert!(errors[0].0 == "x" && errors[0].1.contains("bits(n)")),
+            (Err(errors), None) => {
+                assert!(errors[0].0 == "x" && errors[0].1.starts_with("unknown type"));
+            }
             (found, expect) => panic!("{text}: found {found:?}, expected {expect:?}"),
         }
+    }
+
+    #[test]
+    fn names_of_sql_say_which_type_is_meant() {
+        for name in [
+            "BIGINT",
+            "varchar(20)",
+            "double precision",
+            "timestamp",
+            "number(10,2)",
+        ] {
+            let declared = DeclaredSchema(vec![("x".to_owned(), name.to_owned())]);
+            let errors = parse_declared(&declared).unwrap_err();
+            let meant = meant(name).expect("a known name");
+            assert_eq!(
+                errors[0].1,
+                format!("unknown type `{name}`: write `{meant}`")
+            );
+            assert!(reading(meant).is_some(), "{meant}");
+        }
+        let declared = DeclaredSchema(vec![("x".to_owned(), "thing".to_owned())]);
+        let errors = parse_declared(&declared).unwrap_err();
+        assert!(errors[0].1.contains("bits(n)"), "{errors:?}");
     }
 
     #[test]

@@ -176,6 +176,11 @@ impl Reading {
         }
     }
 
+    /// Whether values of an embedded schema that are read so are JSON strings.
+    pub(super) fn comes_as_text(&self) -> bool {
+        matches!(self, Self::Instant | Self::TimeTz | Self::Interval)
+    }
+
     /// The nullable field that holds what is read.
     pub(super) fn field(&self, name: &str) -> Field {
         let logical = match self {

@@ -2,13 +2,23 @@
 //!
 //! Years have four digits or more, with a sign where more; the calendar is proleptic Gregorian.
 //! A fraction may be of any length as long as the unit holds it. `24:00:00` is one unit past the
-//! last of the day. `infinity` and `-infinity` are the largest and smallest integers.
+//! last of the day; beyond it a time is a span, as MySQL's `TIME` is, up to 839 hours either way. `infinity` and `-infinity` are the largest and smallest integers.
 
 use arrow::datatypes::TimeUnit;
 
 use super::fault::{Fault, Parsed};
 
 const DAY_SECONDS: i64 = 86_400;
+
+/// The first span that MySQL's `TIME` does not hold, which ends at 838:59:59.999999.
+const SPAN_END_SECONDS: i64 = 839 * 3_600;
+
+/// Units since midnight, or of a span, where a database has such a time.
+#[inline]
+pub(super) fn span(value: i64, unit: TimeUnit) -> Option<i64> {
+    let end = SPAN_END_SECONDS * per_second(unit);
+    (value > -end && value < end).then_some(value)
+}
 
 /// Units in a second.
 pub(super) fn per_second(unit: TimeUnit) -> i64 {
@@ -57,7 +67,7 @@ pub(super) fn with_infinity(value: i64, unit: TimeUnit) -> Option<i64> {
 #[cold]
 fn fault(expected: &str) -> Box<Fault> {
     Fault::value(format!(
-        "found a string, expected {expected} that the type holds exactly"
+        "found a string, expected {expected} that the type holds exactly; to carry the text as it is, declare the column as string in the source's schema"
     ))
 }
 
@@ -69,13 +79,15 @@ pub(super) fn date(text: &[u8]) -> Parsed<i32> {
         .ok_or_else(|| fault("an ISO date"))
 }
 
-/// Units since midnight; a trailing `Z` is allowed.
+/// Units since midnight; a trailing `Z` is allowed. Or those of a span: `100:00:00`, `-838:59:59`.
 pub(super) fn time(text: &[u8], unit: TimeUnit) -> Parsed<i64> {
-    let mut reader = Reader(text);
+    let negative = text.first() == Some(&b'-');
+    let mut reader = Reader(&text[usize::from(negative)..]);
     reader
-        .time()
+        .span()
         .filter(|_| reader.zulu_end())
         .and_then(|(seconds, nanos)| in_unit(seconds, nanos, unit))
+        .and_then(|value| span(if negative { -value } else { value }, unit))
         .ok_or_else(|| fault("an ISO time"))
 }
 
@@ -215,6 +227,25 @@ impl Reader<'_> {
     /// Seconds and nanoseconds since midnight.
     fn time(&mut self) -> Option<(i64, i64)> {
         let hour = self.two()?;
+        let (seconds, nanos) = self.after_hour(hour)?;
+        (seconds < DAY_SECONDS || (seconds == DAY_SECONDS && nanos == 0))
+            .then_some((seconds, nanos))
+    }
+
+    /// Seconds and nanoseconds of a time of which the hours may have three digits.
+    fn span(&mut self) -> Option<(i64, i64)> {
+        let hundreds = match self.0 {
+            [digit @ b'0'..=b'9', _, _, b':', ..] => {
+                self.0 = &self.0[1..];
+                i64::from(digit - b'0') * 100
+            }
+            _ => 0,
+        };
+        let hour = hundreds + self.two()?;
+        self.after_hour(hour)
+    }
+
+    fn after_hour(&mut self, hour: i64) -> Option<(i64, i64)> {
         self.take(b':')?;
         let minute = self.two().filter(|&minute| minute < 60)?;
         let (mut second, mut nanos) = (0, 0);
@@ -224,9 +255,7 @@ impl Reader<'_> {
                 nanos = self.fraction()?;
             }
         }
-        let seconds = hour * 3600 + minute * 60 + second;
-        (seconds < DAY_SECONDS || (seconds == DAY_SECONDS && nanos == 0))
-            .then_some((seconds, nanos))
+        Some((hour * 3600 + minute * 60 + second, nanos))
     }
 
     fn fraction(&mut self) -> Option<i64> {
@@ -327,7 +356,22 @@ mod tests {
             assert_eq!(time(text.as_bytes(), unit).ok(), expect, "{text}");
         };
         check("24:00:00", TimeUnit::Microsecond, Some(86_400_000_000));
-        check("24:00:00.000001", TimeUnit::Microsecond, None);
+        check(
+            "24:00:00.000001",
+            TimeUnit::Microsecond,
+            Some(86_400_000_001),
+        );
+        check("100:00:00", TimeUnit::Microsecond, Some(360_000_000_000));
+        check(
+            "-838:59:59.999999",
+            TimeUnit::Microsecond,
+            Some(-3_020_399_999_999),
+        );
+        check("-00:00:01", TimeUnit::Millisecond, Some(-1_000));
+        check("839:00:00", TimeUnit::Microsecond, None);
+        check("1000:00:00", TimeUnit::Microsecond, None);
+        check("--1:00:00", TimeUnit::Microsecond, None);
+        check("-", TimeUnit::Microsecond, None);
         check("10:00:00.5Z", TimeUnit::Millisecond, Some(36_000_500));
         check("10:00:00.0005", TimeUnit::Millisecond, None);
         assert_eq!(date(b"2017-09-15Z").ok(), Some(17_424));

@@ -85,6 +85,7 @@ pub(super) async fn read(
         }
         unique.entry(name).or_default().push(column);
     }
+    found.table.other_constraints = !partial.is_empty();
     for (name, columns) in unique {
         if !partial.contains(&name) {
             if name == "PRIMARY" {

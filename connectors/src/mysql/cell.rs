@@ -131,10 +131,12 @@ impl<'a> Cells<'a> {
             }
             Values::Time(values, unit) => {
                 let value = self.microseconds(values.value(row), *unit)?;
-                let (seconds, part) = (value.div_euclid(1_000_000), value.rem_euclid(1_000_000));
+                let sign = if value < 0 { "-" } else { "" };
+                let value = value.saturating_abs();
+                let (seconds, part) = (value / 1_000_000, value % 1_000_000);
                 write!(
                     out,
-                    "'{:02}:{:02}:{:02}.{part:06}'",
+                    "'{sign}{:02}:{:02}:{:02}.{part:06}'",
                     seconds / 3_600,
                     seconds / 60 % 60,
                     seconds % 60

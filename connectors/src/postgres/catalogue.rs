@@ -82,7 +82,8 @@ GROUP BY i.indexrelid HAVING bool_and(k.number > 0) ORDER BY i.indexrelid";
 
 const TABLE: &str = "\
 SELECT c.oid::bigint, c.relkind = 'p', \
-       EXISTS (SELECT FROM pg_constraint AS f WHERE f.confrelid = c.oid AND f.conrelid <> c.oid AND f.contype = 'f') \
+       EXISTS (SELECT FROM pg_constraint AS f WHERE f.confrelid = c.oid AND f.conrelid <> c.oid AND f.contype = 'f'), \
+       (SELECT count(*) FROM pg_index AS x WHERE x.indrelid = c.oid AND (x.indisunique OR x.indisexclusion)) \
 FROM pg_class AS c WHERE c.oid = to_regclass($1)";
 
 const REFERENCES: &str = "\
@@ -97,12 +98,12 @@ pub(super) async fn read(
     let doing = format!("reading the catalogue for table {:?}", target.to_string());
     let fail = |error| failure(&doing, error);
     // Opening pg_class makes the session take note of what others created meanwhile.
-    let found: Option<(i64, bool, bool)> = sqlx::query_as(TABLE)
+    let found: Option<(i64, bool, bool, i64)> = sqlx::query_as(TABLE)
         .bind(&quoted)
         .fetch_optional(&mut *connection)
         .await
         .map_err(fail)?;
-    let Some((oid, partitioned, referenced)) = found else {
+    let Some((oid, partitioned, referenced, indexes)) = found else {
         return Ok(None);
     };
     let mut table = TargetTable::default();
@@ -131,6 +132,7 @@ pub(super) async fn read(
         }
         table.unique.push(row.try_get(0).map_err(fail)?);
     }
+    table.other_constraints = indexes > table.unique.len() as i64;
     let references = fetch(connection, REFERENCES, oid)
         .await
         .map_err(fail)?

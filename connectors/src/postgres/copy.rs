@@ -16,7 +16,7 @@ use arrow::datatypes::{
     Int32Type, Int64Type, IntervalMonthDayNanoType, TimeUnit,
 };
 
-use super::instant::{Unfit, date, microseconds, timestamp};
+use super::instant::{DAY_US, SPAN, Unfit, date, microseconds, timestamp};
 use super::numeric::{put_decimal, put_decimal_wide};
 use super::wire_type::{Kind, canonical, element_kind};
 use crate::error::{Error, Result};
@@ -111,7 +111,11 @@ impl Cells {
             Values::Binary(array) => put_bytes(out, array.value(row)),
             Values::Date(array) => put_fixed(out, date(array.value(row))?.to_be_bytes()),
             Values::Time(array, unit) => {
-                put_fixed(out, microseconds(array.value(row), *unit)?.to_be_bytes());
+                let time = microseconds(array.value(row), *unit)?;
+                if !(0..=DAY_US).contains(&time) {
+                    return Err(SPAN);
+                }
+                put_fixed(out, time.to_be_bytes());
             }
             Values::Duration(array, unit) => {
                 let length = microseconds(array.value(row), *unit)?;

@@ -20,6 +20,13 @@ pub(super) const TOO_FINE: Unfit = Unfit {
     rule: "R3 exactness",
     reason: "the value is finer than a microsecond, which PostgreSQL would round",
 };
+/// The last time of a day, 24:00:00.
+pub(super) const DAY_US: i64 = 86_400_000_000;
+
+pub(super) const SPAN: Unfit = Unfit {
+    rule: "R3 exactness",
+    reason: "the value is a span below zero or of more than a day, which PostgreSQL's time does not hold: cast it to bigint, its microseconds, in a map operator",
+};
 const TOO_FAR: Unfit = Unfit {
     rule: "22008 datetime_field_overflow",
     reason: "the instant is out of PostgreSQL's range",

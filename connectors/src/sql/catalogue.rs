@@ -32,6 +32,9 @@ pub struct TargetTable {
     pub unique: Vec<Vec<String>>,
     /// The place of the primary key among `unique`.
     pub primary: Option<usize>,
+    /// Whether anything else tells rows apart: an index that is unique for some rows, over an expression
+    /// or checked later, or an exclusion constraint.
+    pub other_constraints: bool,
 }
 
 impl TargetTable {
@@ -59,6 +62,12 @@ impl TargetTable {
             .next()
             .filter(|_| found.next().is_none())
             .map(Vec::as_slice)
+    }
+
+    /// Whether whether a row is taken depends on other rows than that of its key: a unique index beside the
+    /// key, or what [`TargetTable::other_constraints`] says.
+    pub fn constrains_across_keys(&self) -> bool {
+        self.other_constraints || self.unique.len() > 1
     }
 
     /// Whether rows of `key` are told apart by a unique index; `target` is the table's name.

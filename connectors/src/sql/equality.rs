@@ -51,6 +51,16 @@ pub(crate) struct Texts {
     pub(crate) ascii_only: bool,
 }
 
+/// How the target tells the values of a key column apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeyColumn {
+    /// The column's place among those of the changes.
+    pub(crate) index: usize,
+    pub(crate) equality: Equality,
+    /// Whether the target is given texts.
+    pub(crate) is_text: bool,
+}
+
 /// The normal form of a column.
 #[derive(Debug)]
 pub(super) enum Normal {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::change::Table;
+use crate::change::{Changes, Table};
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{HeldPositions, Span};
@@ -25,14 +25,15 @@ use crate::sink::{Identity, Outcome, Sink, Write};
 use crate::sql::Evolution;
 use crate::sql::admit::KnownTables;
 use crate::sql::apply::apply;
-use crate::sql::bulk::Bulk;
+use crate::sql::bulk::{Bulk, PreparedTable};
 use crate::sql::connection::{Connection, Purpose, Settings};
+use crate::sql::equality::KeyColumn;
 use crate::sql::failure::{Cause, Failure, rejections};
 use crate::sql::moves;
 use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::positions::{fence, is_done};
 use crate::sql::session::SqlSession;
-use crate::sql::target::Target;
+use crate::sql::target::{Target, key_columns};
 use crate::sql::version::version_column;
 
 /// How often one write begins anew because other sessions insert the rows that it decides about.
@@ -43,28 +44,6 @@ const PIECES_TIMES: u32 = 20;
 
 /// For each so many tables it may take that time once more: each may have to be made.
 const TABLES_TIMES: u32 = 100;
-
-/// Opens a session of its own for one lane.
-///
-/// # Errors
-/// `Unavailable` while the database does not answer, `Configuration` where it refuses or where the
-/// conflict policy is incomplete.
-pub(crate) async fn connect<C: Bulk>(
-    settings: &C::Settings,
-    identity: &Identity,
-    resolvers: &Arc<dyn Resolvers>,
-) -> Result<Box<dyn Sink>> {
-    version_column(&settings.options().conflict)?;
-    let session = SqlSession::open(settings, identity, resolvers, Purpose::Write).await?;
-    Ok(Box::new(SqlSink::<C> {
-        settings: settings.clone(),
-        identity: identity.clone(),
-        resolvers: resolvers.clone(),
-        session: Some(session),
-        tables: KnownTables::default(),
-        in_doubt: None,
-    }))
-}
 
 /// Whether the database answers, and whether the table that the sink names is there, where the sink
 /// does not create it, with a unique index over the sink's key. Writes nothing.
@@ -121,7 +100,7 @@ async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Res
 }
 
 /// One session of one lane.
-struct SqlSink<C: Bulk> {
+pub(crate) struct SqlSink<C: Bulk> {
     settings: C::Settings,
     identity: Identity,
     resolvers: Arc<dyn Resolvers>,
@@ -171,6 +150,62 @@ impl<C: Bulk> Sink for SqlSink<C> {
 }
 
 impl<C: Bulk> SqlSink<C> {
+    /// Connects with its first use.
+    pub(crate) fn new(
+        settings: &C::Settings,
+        identity: &Identity,
+        resolvers: &Arc<dyn Resolvers>,
+    ) -> Self {
+        Self {
+            settings: settings.clone(),
+            identity: identity.clone(),
+            resolvers: resolvers.clone(),
+            session: None,
+            tables: KnownTables::default(),
+            in_doubt: None,
+        }
+    }
+
+    /// Connects now.
+    ///
+    /// # Errors
+    /// `Unavailable` while the database does not answer, `Configuration` where it refuses.
+    pub(crate) async fn open(&mut self) -> Result<()> {
+        self.session = Some(self.take_session().await?);
+        Ok(())
+    }
+
+    /// How the table of these changes tells their keys apart; `None` where it was not written yet, where it
+    /// constrains rows of several keys together, or where the changes do not have the key that it was
+    /// prepared for.
+    pub(crate) fn key_equality(&self, changes: &Changes) -> Option<Vec<KeyColumn>> {
+        let options = self.settings.options();
+        let target = Target::of(&options.table, &changes.table).ok()?;
+        let tables = &self.session.as_ref()?.tables;
+        let entry = tables.by_target.get(&target)?.last()?;
+        if entry.found.constrains_across_keys() {
+            return None;
+        }
+        let layout = entry.table.layout();
+        let schema = changes.schema();
+        let columns = entry.key.iter().map(|column| {
+            let prepared = entry.schema.field(*column);
+            let place = layout.indices.iter().position(|index| index == column)?;
+            Some(KeyColumn {
+                index: schema.index_of(prepared.name()).ok()?,
+                equality: entry.table.equality(place),
+                is_text: prepared.data_type().is_string(),
+            })
+        });
+        let columns: Vec<KeyColumn> = columns.collect::<Option<_>>()?;
+        let named = match options.key.is_some() || changes.key.is_some() {
+            true => key_columns(&options, changes).ok()?,
+            false => return Some(columns),
+        };
+        let same = columns.iter().map(|column| column.index).eq(named);
+        same.then_some(columns)
+    }
+
     /// Writes all, or says which changes the database refuses.
     async fn write_or_refuse(&mut self, write: &Write) -> Result<Outcome> {
         let (mut refreshed, mut in_pieces, mut races) = (false, false, 0);

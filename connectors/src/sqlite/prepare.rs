@@ -270,6 +270,7 @@ fn read(connection: &Connection, target: &Target) -> rusqlite::Result<Option<Tar
             .query_map(params![name, schema], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
         // An index over an expression names no column.
+        table.other_constraints |= columns.is_none();
         table.unique.extend(columns);
     }
     Ok(Some(table))

@@ -1,8 +1,10 @@
 //! Which stream a message belongs to, and which columns the stream has.
 //!
-//! A stream takes on the schema that comes with its rows, else the one that is declared. Without either
+//! A stream takes on the schema that comes with its rows, else the one that is declared; what comes as a text
+//! and is declared as `string` stays a text. Without either
 //! its columns are those that the rows carry, each of the kind of the value at hand (R19).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Debezium, Job};
@@ -10,8 +12,9 @@ use crate::change::Table;
 use crate::format::fault::Parsed;
 use crate::format::head::{Head, Metadata};
 use crate::format::observed::Observed;
+use crate::format::reading::Reading;
 use crate::format::scan::Cursor;
-use crate::format::schema::Form;
+use crate::format::schema::{Described, Form};
 use crate::format::stream::{Basis, Stream, is_wanted};
 
 impl Debezium {
@@ -77,7 +80,8 @@ impl Debezium {
             (Some(connect), _) => {
                 stream.observed = None;
                 let connect = connect.clone();
-                let columns = self.with_key_columns(job, &connect.columns, &basis);
+                let columns = with_declared_texts(&connect.columns, self.declared.as_deref());
+                let columns = self.with_key_columns(job, &columns, &basis);
                 self.topics[job.topic].lacks_key_columns |= columns.len() > connect.columns.len();
                 let projection = self.projection.as_deref();
                 self.streams[target].reshape(&columns, form, basis, projection);
@@ -212,6 +216,25 @@ impl Debezium {
             self.streams[stream].rollback();
         }
     }
+}
+
+/// The columns of an embedded schema, but that one whose values are JSON strings is a text where it is declared
+/// as `string`: an instant in nanoseconds then stays as it was written.
+fn with_declared_texts<'c>(
+    columns: &'c [Described],
+    declared: Option<&[Described]>,
+) -> Cow<'c, [Described]> {
+    let is_text = |column: &&Described| column.reading == Reading::Text;
+    let mut columns = Cow::Borrowed(columns);
+    for text in declared.into_iter().flatten().filter(is_text) {
+        let embedded = columns
+            .iter()
+            .position(|column| column.name == text.name && column.reading.comes_as_text());
+        if let Some(place) = embedded {
+            columns.to_mut()[place].reading = Reading::Text;
+        }
+    }
+    columns
 }
 
 fn is_table(table: &Table, head: &Head<'_>, default: &str) -> bool {

@@ -154,14 +154,11 @@ impl Reading {
             Self::Duration(_) if value == i64::MAX || value == i64::MIN => {
                 return Err(self.destroyed());
             }
-            Self::Time(unit) => {
-                if !(0..=86_400 * temporal::per_second(*unit)).contains(&value) {
-                    return Err(Fault::value(
-                        "found a number that is no time of a day, expected time",
-                    ));
-                }
-                value
-            }
+            Self::Time(unit) => temporal::span(value, *unit).ok_or_else(|| {
+                Fault::value(
+                    "found a number that is no time and no span below 839 hours, expected time",
+                )
+            })?,
             _ => value,
         };
         if !push_integer(&mut column.values, i128::from(value)) {

@@ -332,4 +332,45 @@ fn infinities_and_the_end_of_the_day() {
             "R3 {value}"
         );
     }
+    for (value, span) in [
+        ("\"100:00:00\"", 360_000_000_000),
+        ("\"-838:59:59\"", -3_020_399_000_000),
+        ("-3020399000000", -3_020_399_000_000),
+    ] {
+        let column = column("time(us)", value);
+        let found = column.as_primitive::<Time64MicrosecondType>().value(0);
+        assert_eq!(found, span, "R3 {value}");
+    }
+}
+
+#[test]
+fn an_instant_that_is_declared_as_string_stays_as_it_was_written_r3() {
+    let schema = r#"{"type":"struct","fields":[{"field":"id","type":"int64","optional":false},{"field":"at","type":"string","name":"io.debezium.time.ZonedTimestamp","optional":true}]}"#;
+    let text = "2024-05-01T10:00:30.123456789+00:00";
+    let message = format!(r#"{{"schema":{schema},"payload":{{"id":1,"at":"{text}"}}}}"#);
+    let decode = |declared: Option<SchemaRef>| {
+        let options = DecoderOptions {
+            declared,
+            ..options()
+        };
+        decoder(Format::DebeziumJson, options).decode(&of_texts(&[(ID, Some(&message))]))
+    };
+    let rejected = decode(None).rejected;
+    assert_eq!(rejected.len(), 1, "microseconds do not hold it");
+    assert!(
+        rejected[0].reason.contains("as string"),
+        "{}",
+        rejected[0].reason
+    );
+    let decoded = decode(declared(&[("at", "string"), ("id", "string")]));
+    assert!(decoded.rejected.is_empty(), "{:?}", decoded.rejected);
+    let rows = &decoded.changes[0].rows;
+    let at = rows.column_by_name("at").unwrap();
+    assert_eq!(array_value_to_string(at, 0).unwrap(), text);
+    let id = rows.column_by_name("id").unwrap();
+    assert_eq!(
+        *id.data_type(),
+        DataType::Int64,
+        "a number stays what its schema says"
+    );
 }

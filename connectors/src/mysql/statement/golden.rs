@@ -50,6 +50,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
                 .collect(),
         ],
         primary: Some(0),
+        other_constraints: false,
     };
     let collations = columns
         .iter()

@@ -49,6 +49,7 @@ fn prepared(options: &Options, key: &[usize]) -> Prepared {
             columns: columns.iter().map(column).collect(),
             unique: Vec::new(),
             primary: None,
+            other_constraints: false,
         },
         exact: columns.iter().map(|(_, _, _, exact)| *exact).collect(),
         kinds: columns

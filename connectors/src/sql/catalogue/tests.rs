@@ -34,6 +34,7 @@ fn check(
             .collect(),
         unique: vec![vec!["id".to_owned()]],
         primary: Some(0),
+        other_constraints: false,
     });
     let key = ["id".to_owned()];
     let wanted = Wanted {
@@ -139,6 +140,7 @@ fn a_key_without_a_unique_index_and_a_required_column_are_refused() {
         columns: vec![column("id", "bigint")],
         unique: Vec::new(),
         primary: None,
+        other_constraints: false,
     };
     let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
     let key = ["id".to_owned()];
@@ -164,6 +166,7 @@ fn a_key_without_a_unique_index_and_a_required_column_are_refused() {
         columns: vec![column("id", "bigint"), required],
         unique: vec![key.to_vec()],
         primary: Some(0),
+        other_constraints: false,
     };
     let error = plan(&POSTGRES, &wanted, Some(&table), Evolution::Fail).unwrap_err();
     assert!(error.to_string().contains("column \"must\""), "{error}");
@@ -175,6 +178,7 @@ fn soft_deletes_bring_their_column() {
         columns: vec![column("id", "bigint")],
         unique: vec![vec!["id".to_owned()]],
         primary: Some(0),
+        other_constraints: false,
     };
     let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
     let key = ["id".to_owned()];
@@ -208,6 +212,7 @@ fn the_default_key_is_the_primary_one_or_the_only_one_without_nulls() {
             columns: ["id", "code", "maybe"].map(column).into(),
             unique: unique.iter().map(|unique| names(unique)).collect(),
             primary,
+            other_constraints: false,
         };
         let expect: Option<Vec<String>> = expect.map(names);
         assert_eq!(table.default_key(), expect.as_deref(), "{unique:?}");

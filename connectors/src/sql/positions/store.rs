@@ -6,13 +6,58 @@ use super::lock::SinkLock;
 use super::tables::{create_tables, missing};
 use super::{Execute, as_text, nullable, number, targets, text};
 use crate::error::{Error, Result};
-use crate::positions::{Change, Kept, KeptPosition, ReplayMark};
+use crate::positions::{Change, Kept, KeptPosition, ReplayMark, WriterMark};
 use crate::record::{Held, Partition};
 use crate::sql::POSITIONS_TABLE;
 use crate::sql::identifier::literal;
 
-/// Reads what is kept; nothing where no pipeline has written to the database.
+/// Reads what is kept; nothing where no pipeline has written to the database. A partition with several
+/// writers stands where the last of them does.
 pub(crate) async fn read<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+) -> Result<Kept, E::Failure> {
+    let mut kept = read_all(connection, pipeline, sink).await?;
+    kept.positions = together(&kept.positions);
+    Ok(kept)
+}
+
+/// Each partition once, where the last of its writers stands.
+fn together(kept: &[KeptPosition]) -> Vec<KeptPosition> {
+    let positions = kept
+        .iter()
+        .filter(|kept| WriterMark::read(&kept.partition).is_none());
+    let lowest = |position: &KeptPosition| {
+        let mut position = position.clone();
+        for next in writers_of(kept, &position.source, &position.partition) {
+            position.held.next = position.held.next.min(next.held.next);
+        }
+        position
+    };
+    positions.map(lowest).collect()
+}
+
+/// The positions of the writers of a partition, but for the first; none where it has one.
+fn writers_of<'k>(
+    kept: &'k [KeptPosition],
+    source: &str,
+    partition: &Partition,
+) -> Vec<&'k KeptPosition> {
+    let marks = kept.iter().filter_map(|kept| {
+        let mark = WriterMark::read(&kept.partition)?;
+        let own = kept.source == source && mark.of() == *partition;
+        own.then_some((mark.writer, kept))
+    });
+    let marks: Vec<_> = marks.collect();
+    let first = marks.iter().find(|(writer, _)| *writer == 1);
+    let count = first.and_then(|(_, kept)| kept.held.incarnation.as_deref()?.parse().ok());
+    let count: usize = count.unwrap_or(1);
+    let used = marks.into_iter().filter(|(writer, _)| *writer < count);
+    used.map(|(_, kept)| kept).collect()
+}
+
+async fn read_all<E: Execute>(
     connection: &mut E,
     pipeline: &str,
     sink: &str,
@@ -112,6 +157,7 @@ async fn make<E: Execute>(
     sink: &str,
     changes: &[Change],
 ) -> Result<(), E::Failure> {
+    join_writers::<E>(connection, pipeline, sink, changes).await?;
     for change in changes {
         let sql = statement::<E>(pipeline, sink, change);
         let moved = match connection.execute(&sql).await {
@@ -154,6 +200,46 @@ async fn make<E: Execute>(
             .collect();
         for target in gone {
             let sql = targets::forget_table(pipeline, sink, &target);
+            connection.execute(&sql).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets partitions that are about to change to where the last of their writers stands, as one writer.
+async fn join_writers<E: Execute>(
+    connection: &mut E,
+    pipeline: &str,
+    sink: &str,
+    changes: &[Change],
+) -> Result<(), E::Failure> {
+    let kept = read_all(connection, pipeline, sink).await?.positions;
+    let together = together(&kept);
+    let concerned = |source: &str, partition: &Partition| {
+        let mut changes = changes.iter();
+        changes.any(|change| change.source == source && change.partition == *partition)
+    };
+    for position in kept {
+        let mark = WriterMark::read(&position.partition);
+        let partition = mark
+            .as_ref()
+            .map_or(position.partition.clone(), WriterMark::of);
+        if !concerned(&position.source, &partition) {
+            continue;
+        }
+        let lowest = together
+            .iter()
+            .find(|kept| kept.source == position.source && kept.partition == partition);
+        let joined = Change {
+            from: Some(position.held.next),
+            to: lowest
+                .filter(|_| mark.is_none())
+                .map(|kept| kept.held.clone()),
+            source: position.source.clone(),
+            partition: position.partition.clone(),
+        };
+        if joined.to.as_ref() != Some(&position.held) {
+            let sql = statement::<E>(pipeline, sink, &joined);
             connection.execute(&sql).await?;
         }
     }

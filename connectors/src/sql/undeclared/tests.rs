@@ -44,6 +44,7 @@ fn options(evolution: Evolution) -> Options {
 fn table(columns: &[(&str, &str)]) -> TargetTable {
     TargetTable {
         primary: None,
+        other_constraints: false,
         columns: columns
             .iter()
             .map(|&(name, sql_type)| TargetColumn {

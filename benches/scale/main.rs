@@ -1,10 +1,13 @@
 //! Measures what a change costs as the work grows: more tables in a write, larger batches, wider rows, more
-//! rows in the target, more conflicts, hotter keys. Each curve is one table; the ratio is that of its
+//! rows in the target, more conflicts, hotter keys, more writers of one partition, more partitions of a topic,
+//! more idle pipelines in a process. Each curve is one table; the ratio is that of its
 //! point to the point that the curve is measured against, in the same run.
 //!
 //! The databases are those of `SYNCLINE_TEST_POSTGRES` and `SYNCLINE_TEST_MYSQL`, which `make bench` starts, and an
 //! SQLite file. `cargo bench --bench scale -- tables` measures the curves whose name holds `tables`.
 
+mod pipelines;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::cell::RefCell;
@@ -43,19 +46,26 @@ fn main() {
             folder: tempfile::tempdir().expect("a temporary folder"),
             fresh: RefCell::default(),
         };
-        let curves: [(&str, Curve); 6] = [
+        let curves: [(&str, Curve); 7] = [
             ("tables", tables),
             ("batch", batch_rows),
             ("columns", columns),
             ("target", target_rows),
             ("conflicts", conflicts),
             ("keys", keys),
+            ("writers", writers),
         ];
         for (name, curve) in curves {
             if runs(&format!("{kind} {name}")) {
                 curve(&database);
             }
         }
+    }
+    if runs("partitions") {
+        pipelines::partitions();
+    }
+    if runs("pipelines") {
+        pipelines::idle();
     }
 }
 
@@ -209,6 +219,49 @@ fn keys(database: &Database) {
     });
 }
 
+/// The changes of one partition over more and more connections (`writers`), 10,000 a write.
+fn writers(database: &Database) {
+    const ROWS: u64 = 10_000;
+    const WRITES: u64 = 10;
+    if database.kind == "sqlite" {
+        return;
+    }
+    database.curve("writers of a partition", &[1, 2, 3, 4], |writers| {
+        let table = database.fresh();
+        let mut sink = database.sink_with(&table, "clients", json!({}), writers);
+        let held = database.runtime.block_on(sink.positions());
+        held.expect("the database answers");
+        let writes: Vec<Vec<Changes>> = (0..=WRITES)
+            .map(|write| vec![of_table(events::rows(write * ROWS, ROWS), "clients")])
+            .collect();
+        let partition = Partition {
+            topic: table.as_str().into(),
+            number: 0,
+        };
+        let mut next = None;
+        let mut write = |changes: Vec<Changes>| {
+            let span = Span {
+                partition: partition.clone(),
+                from: next,
+                next: next.unwrap_or(0) + 1,
+                incarnation: None,
+            };
+            next = Some(span.next);
+            let write = Write {
+                changes,
+                spans: vec![span],
+                ..Write::default()
+            };
+            let outcome = database.runtime.block_on(sink.write(&write));
+            outcome.expect("the sink takes the rows");
+        };
+        let mut writes = writes.into_iter();
+        // The first write makes the table.
+        write(writes.next().expect("there is one"));
+        time(ROWS * WRITES, || writes.for_each(&mut write))
+    });
+}
+
 impl Database {
     /// Prints one curve: `measure` is asked for each point.
     fn curve(&self, name: &str, points: &[u64], mut measure: impl FnMut(u64) -> Run) {
@@ -236,8 +289,12 @@ impl Database {
 
     /// A sink that makes its tables, of a pipeline of its own.
     fn sink(&self, table: &str, name: &str, conflict: Value) -> Box<dyn Sink> {
+        self.sink_with(table, name, conflict, 1)
+    }
+
+    fn sink_with(&self, table: &str, name: &str, conflict: Value, writers: u64) -> Box<dyn Sink> {
         let mut settings = json!({
-            "table": table, "key": ["id"], "conflict": conflict, "evolution": "evolve",
+            "table": table, "key": ["id"], "conflict": conflict, "evolution": "evolve", "writers": writers,
         });
         let url = |variable: &str| {
             std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: run `make bench`"))
