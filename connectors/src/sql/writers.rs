@@ -99,6 +99,9 @@ struct Part {
     outcome: Option<Outcome>,
 }
 
+/// A batch of a delivery, and rows of it.
+type Place = (usize, Vec<u32>);
+
 /// What became of the durable parts of a delivery whose other parts were not: it is told with those.
 #[derive(Default)]
 struct Owed {
@@ -288,7 +291,7 @@ impl<C: Bulk> Writers<C> {
             after.push((span.partition.clone(), layout));
         }
         let left = self.not_held(write)?;
-        let places: Vec<(usize, Vec<u32>)> = left.iter().map(|(place, _)| place.clone()).collect();
+        let places: Vec<Place> = left.iter().map(|(place, _)| place.clone()).collect();
         let left = Write {
             changes: left.into_iter().map(|(_, changes)| changes).collect(),
             spans,
@@ -314,7 +317,7 @@ impl<C: Bulk> Writers<C> {
     }
 
     /// The changes that their writers have not written, with the batch and the rows that they are.
-    fn not_held(&self, write: &Write) -> Result<Vec<((usize, Vec<u32>), Changes)>> {
+    fn not_held(&self, write: &Write) -> Result<Vec<(Place, Changes)>> {
         let apart = |span: &Span| {
             let layout = self.layouts.get(&span.partition);
             layout.is_some_and(|layout| !layout.is_level())
@@ -360,7 +363,7 @@ impl<C: Bulk> Writers<C> {
 }
 
 /// Rejections of a part, by their places in the delivery.
-fn placed(rejected: Vec<RejectedChange>, places: &[(usize, Vec<u32>)]) -> Vec<RejectedChange> {
+fn placed(rejected: Vec<RejectedChange>, places: &[Place]) -> Vec<RejectedChange> {
     let rejected = rejected.into_iter().map(|change| {
         let (batch, rows) = &places[change.batch];
         RejectedChange {
