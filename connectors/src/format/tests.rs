@@ -96,7 +96,23 @@ fn text(column: &ArrayRef, row: usize) -> String {
             array_value_to_string(&make_array(local), row).unwrap()
         );
     }
+    if matches!(column.data_type(), DataType::Time64(_)) && is_beyond_a_day(column, row) {
+        let field = arrow::datatypes::Field::new("x", column.data_type().clone(), true);
+        let mut text = Vec::new();
+        crate::text::write_text(&field, column, row, &mut text);
+        return String::from_utf8(text).unwrap();
+    }
     array_value_to_string(column, row).unwrap()
+}
+
+/// Arrow shows no such time.
+fn is_beyond_a_day(column: &ArrayRef, row: usize) -> bool {
+    let units = column.to_data().buffer::<i64>(0)[row];
+    let day = match column.data_type() {
+        DataType::Time64(arrow::datatypes::TimeUnit::Nanosecond) => 86_400_000_000_000,
+        _ => 86_400_000_000,
+    };
+    !(0..day).contains(&units)
 }
 
 fn options() -> DecoderOptions {
