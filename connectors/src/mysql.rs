@@ -174,7 +174,7 @@ impl SinkSettings for MysqlSink {
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
-        sql::sink::default_key::<session::Session>(self).await
+        sql::check::default_key::<session::Session>(self).await
     }
 
     async fn connect(
@@ -230,7 +230,7 @@ pub async fn connect(
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &MysqlSink) -> Result<()> {
-    sql::sink::check::<Session>(config).await
+    sql::check::check::<Session>(config).await
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ impl SinkSettings for PostgresSink {
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
-        sql::sink::default_key::<session::Session>(self).await
+        sql::check::default_key::<session::Session>(self).await
     }
 
     async fn connect(
@@ -275,7 +275,7 @@ pub async fn check(config: &PostgresSink) -> Result<()> {
             .await
             .map_err(Failure::into_error)?;
     }
-    sql::sink::check::<Session>(config).await
+    sql::check::check::<Session>(config).await
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ pub(crate) mod prepared;
 pub(crate) mod session;
 pub(crate) mod table;
 
+pub(crate) mod check;
 pub(crate) mod sink;
 
 pub(crate) mod plan;

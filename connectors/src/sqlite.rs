@@ -150,7 +150,7 @@ impl SinkSettings for SqliteSink {
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
-        sql::sink::default_key::<connection::SqliteConnection>(self).await
+        sql::check::default_key::<connection::SqliteConnection>(self).await
     }
 
     async fn connect(
@@ -206,5 +206,5 @@ pub async fn connect(
 /// # Errors
 /// `Unavailable` or `Configuration`, with what to do about it.
 pub async fn check(config: &SqliteSink) -> Result<()> {
-    sql::sink::check::<SqliteConnection>(config).await
+    sql::check::check::<SqliteConnection>(config).await
 }

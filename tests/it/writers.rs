@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
 
 use crate::harness::{
     DEADLINE, Finished, Pipeline, Proxy, Target, Workload, eventually, kafka, postgres,
@@ -16,6 +17,8 @@ const KEYS: u64 = 8_000;
 /// The position of the last writer of every partition, once they stand together.
 const POSITION: &str =
     "SELECT CAST(sum(position) AS text) FROM _syncline_positions WHERE topic NOT LIKE 'writer:%'";
+/// Where the writer stands that stands last.
+const LAST: &str = "SELECT COALESCE(min(position), 0) FROM _syncline_positions";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_between_writers_lose_nothing_and_duplicate_nothing_r4() {
@@ -38,11 +41,11 @@ async fn kills_between_writers_lose_nothing_and_duplicate_nothing_r4() {
     let proxy = Proxy::start(server_port.expect("a port")).await;
     proxy.delay(Duration::from_millis(2));
     let url = target.url_through(proxy.port());
-    let pipeline = Pipeline::new(&kill_text(&topic, kafka.brokers(), &url, 2));
+    let pipeline = Pipeline::new(&kill_text(&topic, kafka.brokers(), &url, 2, ""));
     let moved = async || target.positions_sum().await.unwrap_or_default();
     for kill in 0..KILLS {
         let writers = [2, 3, 3, 1, 4][kill % 5];
-        pipeline.write(&kill_text(&topic, kafka.brokers(), &url, writers));
+        pipeline.write(&kill_text(&topic, kafka.brokers(), &url, writers, ""));
         let start = moved().await;
         let mut process = pipeline.start(&[]);
         eventually("progress", DEADLINE, async || {
@@ -72,7 +75,67 @@ async fn kills_between_writers_lose_nothing_and_duplicate_nothing_r4() {
     assert_eq!(target.rows(back).await, Vec::<Vec<Option<String>>>::new());
 }
 
-fn kill_text(topic: &str, brokers: &str, url: &str, writers: usize) -> String {
+/// A change that is written twice is added twice, which no later change of the row mends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_two_commits_adds_every_change_once_c8() {
+    let kafka = kafka();
+    let topic = kafka.topic("writers_sum", 1).await;
+    let target = postgres("writers_sum").await;
+    target.execute(Workload::TABLE).await;
+    let workload = Workload::generate(22, 4_000, 900, false);
+    let (first, second) = workload.messages.split_at(2_000);
+    kafka.produce(&topic, first);
+    let conflict = "conflict.columns.balance = \"sum\"\n";
+    let text = kill_text(&topic, kafka.brokers(), target.url(), 2, conflict);
+    let pipeline = Pipeline::new(&text);
+    let mut process = pipeline.start(&[]);
+    let last = async || target.number(LAST).await.unwrap_or(0);
+    eventually("the first half", DEADLINE, async || {
+        process.expect_running();
+        let now = last().await;
+        if now == first.len() as i64 {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    })
+    .await;
+    // The second writer cannot move its position, so the first one commits alone.
+    let mut other = sqlx::PgConnection::connect(target.url())
+        .await
+        .expect("PostgreSQL is up");
+    let hold = "BEGIN; SELECT 1 FROM _syncline_positions WHERE topic LIKE 'writer:%' FOR UPDATE";
+    let held = other.execute(sqlx::raw_sql(hold)).await;
+    held.expect("it is held");
+    kafka.produce(&topic, second);
+    eventually("a commit of one writer", DEADLINE, async || {
+        process.expect_running();
+        let sum = target.positions_sum().await.unwrap_or_default();
+        if sum > 2 * first.len() as i64 {
+            Ok(())
+        } else {
+            Err(sum)
+        }
+    })
+    .await;
+    assert!(process.kill(), "it ran until it was killed");
+    other
+        .execute(sqlx::raw_sql("ROLLBACK"))
+        .await
+        .expect("it is let go");
+    let finished = pipeline.run_once(DEADLINE).await;
+    finished.expect_success();
+    assert_eq!(last().await, workload.messages.len() as i64);
+    let (found, expected) = (target.rows(Workload::QUERY).await, workload.expected());
+    let differing = found
+        .iter()
+        .zip(&expected)
+        .find(|(found, expected)| found != expected);
+    assert_eq!(differing, None, "found and expected row");
+    assert_eq!(found.len(), expected.len());
+}
+
+fn kill_text(topic: &str, brokers: &str, url: &str, writers: usize, conflict: &str) -> String {
     format!(
         r#"
 [batch]
@@ -96,7 +159,7 @@ url     = "{url}"
 table   = "clients"
 key     = ["id"]
 writers = {writers}
-"#,
+{conflict}"#,
         schema = Workload::SCHEMA,
     )
 }

@@ -17,16 +17,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::change::{Changes, Table};
+use crate::change::Changes;
 use crate::conflict::Resolvers;
 use crate::error::{Error, Result};
 use crate::record::{HeldPositions, Span};
 use crate::sink::{Identity, Outcome, Sink, Write};
-use crate::sql::Evolution;
 use crate::sql::admit::KnownTables;
 use crate::sql::apply::apply;
 use crate::sql::bulk::{Bulk, PreparedTable};
-use crate::sql::connection::{Connection, Purpose, Settings};
+use crate::sql::connection::{Purpose, Settings};
 use crate::sql::equality::KeyColumn;
 use crate::sql::failure::{Cause, Failure, rejections};
 use crate::sql::moves;
@@ -34,7 +33,6 @@ use crate::sql::plan::{ChangeSlice, plan};
 use crate::sql::positions::{fence, is_done};
 use crate::sql::session::SqlSession;
 use crate::sql::target::{Target, key_columns};
-use crate::sql::version::version_column;
 
 /// How often one write begins anew because other sessions insert the rows that it decides about.
 const RACES_MAX: u32 = 10;
@@ -44,60 +42,6 @@ const PIECES_TIMES: u32 = 20;
 
 /// For each so many tables it may take that time once more: each may have to be made.
 const TABLES_TIMES: u32 = 100;
-
-/// Whether the database answers, and whether the table that the sink names is there, where the sink
-/// does not create it, with a unique index over the sink's key. Writes nothing.
-///
-/// # Errors
-/// `Unavailable` or `Configuration`, with what to do about it.
-pub(crate) async fn check<C: Connection>(settings: &C::Settings) -> Result<()> {
-    let options = settings.options();
-    version_column(&options.conflict)?;
-    let mut connection = open_to_check::<C>(settings, "check").await?;
-    if options.table.contains('{') {
-        return Ok(());
-    }
-    let target = Target::of(&options.table, &Table::nowhere())?;
-    let found = connection.describe(&target).await;
-    let creates = matches!(options.evolution, Evolution::Evolve | Evolution::Lenient);
-    match (found.map_err(Failure::into_error)?, &options.key) {
-        (Some(found), Some(key)) => found.check_key(&target.to_string(), key, options.case),
-        (None, _) if !creates => Err(Error::configuration(format!(
-            "table {:?} does not exist: create it, or write evolution = \"evolve\" in the sink",
-            target.to_string()
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// The key of the one table that the sink names, as the table says it; `None` where the sink says it
-/// itself, where the table does not exist or has no such key, or depends on the change.
-///
-/// # Errors
-/// As [`check`].
-pub(crate) async fn default_key<C: Connection>(
-    settings: &C::Settings,
-) -> Result<Option<Vec<String>>> {
-    let options = settings.options();
-    if options.key.is_some() || options.table.contains('{') {
-        return Ok(None);
-    }
-    let target = Target::of(&options.table, &Table::nowhere())?;
-    let mut connection = open_to_check::<C>(settings, "catalogue").await?;
-    let found = connection.describe(&target).await;
-    let found = found.map_err(Failure::into_error)?;
-    Ok(found.and_then(|table| table.default_key().map(<[String]>::to_vec)))
-}
-
-/// A session that writes nothing and decides nothing.
-async fn open_to_check<C: Connection>(settings: &C::Settings, name: &str) -> Result<C> {
-    let identity = Identity {
-        pipeline: name.to_owned(),
-        sink: String::new(),
-        source: String::new(),
-    };
-    C::open(settings, &identity, Purpose::ReadOnly).await
-}
 
 /// One session of one lane.
 pub(crate) struct SqlSink<C: Bulk> {
@@ -173,6 +117,35 @@ impl<C: Bulk> SqlSink<C> {
     pub(crate) async fn open(&mut self) -> Result<()> {
         self.session = Some(self.take_session().await?);
         Ok(())
+    }
+
+    /// Prepares the tables of a write without writing, so that [`SqlSink::key_equality`] knows them.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Configuration`; what would be refused is not told here.
+    pub(crate) async fn prepare(&mut self, write: &Write) -> Result<()> {
+        let options = self.settings.options();
+        let mut session = self.take_session().await?;
+        session.tables.looked_at = false;
+        for target in self.tables.unknown(&options, &write.changes)? {
+            let table = session.connection.describe(&target).await;
+            let table = table.map_err(Failure::into_error)?;
+            self.tables.learn(target, table.as_ref());
+        }
+        let admitted = match self.tables.admit(&options, write) {
+            Err(Error::Rejected(_)) => {
+                self.session = Some(session);
+                return Ok(());
+            }
+            admitted => admitted?,
+        };
+        let slices = ChangeSlice::of_write(&options, &admitted.write)?;
+        let planned = plan(&mut session, &options, &slices).await;
+        self.session = Some(session);
+        match planned.map_err(Failure::into_error) {
+            Err(error @ (Error::Unavailable { .. } | Error::Configuration { .. })) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// How the table of these changes tells their keys apart; `None` where it was not written yet, where it

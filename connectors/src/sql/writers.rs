@@ -290,7 +290,7 @@ impl<C: Bulk> Writers<C> {
             spans.extend(layout.advance(span, self.count));
             after.push((span.partition.clone(), layout));
         }
-        let left = self.not_held(write)?;
+        let left = self.not_held(write).await?;
         let places: Vec<Place> = left.iter().map(|(place, _)| place.clone()).collect();
         let left = Write {
             changes: left.into_iter().map(|(_, changes)| changes).collect(),
@@ -317,12 +317,16 @@ impl<C: Bulk> Writers<C> {
     }
 
     /// The changes that their writers have not written, with the batch and the rows that they are.
-    fn not_held(&self, write: &Write) -> Result<Vec<(Place, Changes)>> {
+    async fn not_held(&mut self, write: &Write) -> Result<Vec<(Place, Changes)>> {
         let apart = |span: &Span| {
             let layout = self.layouts.get(&span.partition);
             layout.is_some_and(|layout| !layout.is_level())
         };
         let apart = write.spans.iter().any(apart);
+        if apart {
+            // Else nothing tells whose rows they are, and rows would be written twice.
+            self.first().prepare(write).await?;
+        }
         let mut left = Vec::new();
         for (batch, changes) in write.changes.iter().enumerate() {
             let rows: Vec<u32> = match apart {
