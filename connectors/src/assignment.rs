@@ -15,7 +15,7 @@
 //! came in between would be skipped: the source names such places ([`Remember`]) and the lane makes
 //! the sink keep them before anything is written.
 
-use crate::record::{Held, HeldPositions, Partition, Span};
+use crate::record::{Held, HeldPositions, Incarnation, Partition, Span};
 
 /// A partition to begin with.
 #[derive(Debug, Clone)]
@@ -56,6 +56,31 @@ pub struct Remember {
     /// Where it begins. `from` is `None`. Its partition may belong to another lane: all partitions
     /// that exist when a topic is met for the first time begin at `start`, whoever reads them.
     pub span: Span,
+}
+
+impl Assignment {
+    /// What sets every sink that holds another place back to this one: for sources whose numbers do not say
+    /// which record they mean when it is read again.
+    pub fn set_back(&self, next: i64, incarnation: &Incarnation) -> Vec<Remember> {
+        let mut remember = Vec::new();
+        for (sink, standing) in self.sinks.iter().enumerate() {
+            let Standing::Held(held) = standing else {
+                continue;
+            };
+            if held.next != next || held.incarnation.as_ref() != Some(incarnation) {
+                remember.push(Remember {
+                    sink,
+                    span: Span {
+                        partition: self.partition.clone(),
+                        from: Some(held.next),
+                        next,
+                        incarnation: Some(incarnation.clone()),
+                    },
+                });
+            }
+        }
+        remember
+    }
 }
 
 impl Standing {

@@ -43,6 +43,7 @@ pub(crate) mod image;
 mod images;
 mod keys;
 mod layout;
+mod maxwell;
 mod observed;
 mod origin;
 mod reading;
@@ -71,6 +72,7 @@ pub(crate) use self::csv::{RecordEnd, is_word, record_end};
 pub use self::declared::parse_declared;
 pub use self::decode::{Decode, decoder};
 pub use self::decoding::Decoding;
+pub(crate) use self::origin::is_origin_of;
 use crate::change::Changes;
 
 /// What the bytes of a record are.
@@ -79,18 +81,24 @@ use crate::change::Changes;
 pub enum Format {
     /// Debezium events as JSON: envelopes or flat rows, with or without their schema.
     DebeziumJson,
+    /// Changes of MySQL as Maxwell's daemon writes them.
+    MaxwellJson,
     /// One JSON object a message or line, which is a row.
     Json,
     /// One row a message or line, as comma-separated values (RFC 4180).
     Csv,
+    /// Files of columns with their types; only for files.
+    Parquet,
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DebeziumJson => "debezium-json",
+            Self::MaxwellJson => "maxwell-json",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         })
     }
 }

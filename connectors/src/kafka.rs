@@ -30,6 +30,7 @@ mod failure;
 mod fetch_buffer;
 mod headers;
 mod message;
+mod new_topic;
 mod outage;
 #[cfg(test)]
 mod outage_tests;
@@ -55,6 +56,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use client::{LogOnly, Reports};
 pub use message::MessageFormat;
+pub use new_topic::CreateTopics;
 pub use producer::{KafkaWriter, OutRecord, read_topic};
 use properties::check_properties;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -256,6 +258,10 @@ pub fn check_settings(config: &KafkaSource) -> Vec<Problem> {
         && let Err(error) = timestamp.milliseconds()
     {
         problems.push(Problem::new(&["start", "timestamp"], error.to_string()));
+    }
+    if config.decoding.format == Format::Parquet {
+        let message = "only for files: a message is no file of columns";
+        problems.push(Problem::new(&["format"], message));
     }
     let names = config.topics.names();
     if names.is_empty() {

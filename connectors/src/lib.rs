@@ -14,6 +14,8 @@ pub mod error;
 mod explanation;
 pub mod file;
 pub mod format;
+pub mod http;
+mod json_row;
 pub mod kafka;
 pub mod kind;
 pub mod layer;
@@ -27,6 +29,7 @@ pub mod sink;
 pub mod source;
 pub mod sql;
 pub mod sqlite;
+mod stable_hash;
 mod text;
 pub mod waiting;
 

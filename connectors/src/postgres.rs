@@ -24,6 +24,7 @@ mod positions;
 mod prepare;
 #[cfg(target_os = "linux")]
 mod relay;
+mod replication;
 mod session;
 mod source;
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::blackhole::BlackholeSink;
 use crate::file::{FileSink, FileSource};
+use crate::http::{HttpSink, HttpSource};
 use crate::kafka::{KafkaSink, KafkaSource};
 use crate::kind::Kind;
 use crate::mysql::{MysqlSink, MysqlSource};
@@ -22,6 +23,7 @@ use crate::sqlite::{SqliteSink, SqliteSource};
 pub const SOURCES: &[Kind<SourceConfig>] = &[
     source::<KafkaSource>("kafka"),
     source::<FileSource>("file"),
+    source::<HttpSource>("http"),
     source::<PostgresSource>("postgres"),
     source::<MysqlSource>("mysql"),
     source::<SqliteSource>("sqlite"),
@@ -34,6 +36,7 @@ pub const SINKS: &[Kind<SinkConfig>] = &[
     sink::<SqliteSink>("sqlite"),
     sink::<KafkaSink>("kafka"),
     sink::<FileSink>("file"),
+    sink::<HttpSink>("http"),
     sink::<BlackholeSink>("blackhole"),
 ];
 
@@ -75,6 +78,7 @@ mod tests {
             r#"{"brokers": "h:1", "topics": "t", "group": "g", "format": "debezium-json"}"#,
         );
         source("file", r#"{"path": "x.jsonl", "format": "debezium-json"}"#);
+        source("http", r#"{"url": "https://h/clients", "format": "json"}"#);
         source("postgres", r#"{"url": "postgres://h/d", "tables": ["t"]}"#);
         source("mysql", r#"{"url": "mysql://h/d", "tables": ["t"]}"#);
         source("sqlite", r#"{"path": "x.db", "tables": ["t"]}"#);
@@ -88,6 +92,7 @@ mod tests {
         sink("sqlite", r#"{"path": "x.db"}"#);
         sink("kafka", r#"{"brokers": "h:1", "topic": "t"}"#);
         sink("file", r#"{"path": "x.jsonl"}"#);
+        sink("http", r#"{"url": "https://h/clients/{id}"}"#);
         sink("blackhole", "{}");
     }
 }

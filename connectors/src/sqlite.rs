@@ -40,6 +40,7 @@ mod dialect;
 mod equality;
 mod read;
 mod rows;
+mod scratch;
 mod session;
 mod source;
 mod types;
@@ -55,6 +56,7 @@ use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
 pub use self::dialect::SQLITE;
+pub use self::scratch::ScratchDatabase;
 pub use self::source::SqliteSource;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;

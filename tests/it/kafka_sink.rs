@@ -27,6 +27,38 @@ fn to_kafka(kafka: &Kafka, topic: &str, format: &str, more: &str) -> Pipeline {
 }
 
 #[tokio::test]
+async fn a_topic_is_made_on_request_and_its_messages_have_headers() {
+    let kafka = kafka();
+    let topic = unique("made");
+    let pipeline = to_kafka(&kafka, &topic, "json", "key = [\"id\"]");
+    fs::write(pipeline.folder().join("rows.jsonl"), ROWS).expect("the folder can be written");
+    let text = fs::read_to_string(pipeline.file()).expect("it is there");
+    let finished = pipeline.run_once(DEADLINE).await;
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    pipeline.write(&format!(
+        "{text}create = {{ partitions = 3, compact = true, settings = {{ \"retention.ms\" = \"-1\" }} }}\nheaders = {{ origin = \"syncline\" }}\n"
+    ));
+    pipeline.run_once(DEADLINE).await.expect_success();
+    assert_eq!(kafka.read(&topic).len(), 7);
+    // Read back, a header is a column of the operators.
+    let back = Pipeline::new(&format!(
+        "[sources.in]\ntype = \"kafka\"\nbrokers = \"{}\"\ntopics = \"{topic}\"\ngroup = \"{topic}\"\nformat = \"json\"\n\
+         [operators.told]\ntype = \"map\"\ninputs = [\"in\"]\nfields.id = \"id\"\nfields.headers = \"_headers\"\nfields.partition = \"_partition\"\n\
+         [sinks.look]\ntype = \"file\"\ninputs = [\"told\"]\npath = \"out.jsonl\"\n",
+        kafka.brokers()
+    ));
+    back.run_once(DEADLINE).await.expect_success();
+    let lines = fs::read_to_string(back.folder().join("out.jsonl")).expect("it is there");
+    assert!(
+        lines
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("syncline")),
+        "{lines}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_written_is_read_as_the_same_changes() {
     let kafka = kafka();
     for format in ["json", "debezium-json"] {

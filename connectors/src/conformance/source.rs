@@ -1,5 +1,6 @@
 //! The test suite for sources.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,11 +25,20 @@ fn limits(rows: usize) -> Limits {
 /// Checks that a source that ends by itself delivers `count` records, each once and in order, for
 /// every batch size and every position from which it resumes.
 pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
+    check_source_from(open, &HeldPositions::new(), count).await;
+}
+
+/// The same for what comes behind a place. Gives the last place.
+pub async fn check_source_from(
+    open: &dyn Fn() -> Box<dyn Source>,
+    start: &HeldPositions,
+    count: usize,
+) -> HeldPositions {
     let mut steps = Vec::new();
-    let all = read(open(), 1, &HeldPositions::new(), &mut steps).await;
+    let all = read(open(), 1, start, &mut steps).await;
     assert_eq!(all.len(), count, "records in all");
     for rows in [2, 7, 10_000] {
-        let again = read(open(), rows, &HeldPositions::new(), &mut Vec::new()).await;
+        let again = read(open(), rows, start, &mut Vec::new()).await;
         assert_eq!(again, all, "batches of {rows} rows");
     }
     // Resume from each position at which a sink may have stopped: no loss and no repetition.
@@ -45,6 +55,7 @@ pub async fn check_source(open: &dyn Fn() -> Box<dyn Source>, count: usize) {
         assert_eq!(rest, expect, "resumed at {held:?}");
     }
     holds_back(open()).await;
+    steps.pop().unwrap_or_default()
 }
 
 /// Keeps a position as a target does; gives the one before.
@@ -61,7 +72,12 @@ fn keep(positions: &mut HeldPositions, span: Span) -> Option<i64> {
 
 /// Every record is accounted for once, and the rows are those of the records (R17).
 fn check_rows(rows: &FetchedRows) {
-    assert_eq!(rows.decoded.total(), rows.records.len() as u64);
+    let mut origins: BTreeSet<u32> = rows.decoded.rejected.iter().map(|bad| bad.origin).collect();
+    for changes in &rows.decoded.changes {
+        origins.extend(&changes.origins);
+    }
+    let others = rows.decoded.filtered + rows.decoded.superseded;
+    assert_eq!(origins.len() as u64 + others, rows.records.len() as u64);
     for changes in &rows.decoded.changes {
         assert!(Arc::ptr_eq(&changes.records, &rows.records));
         assert_eq!(changes.rows.num_rows(), changes.len());

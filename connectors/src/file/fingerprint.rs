@@ -5,9 +5,10 @@
 //! so neither its form nor the algorithm may change. Two files that begin alike are one file.
 
 use std::fs::File;
-use std::hash::Hasher;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+use crate::stable_hash::hash;
 
 /// How much of a file tells it from others.
 pub(super) const BYTES_MAX: u64 = 4096;
@@ -33,14 +34,6 @@ pub(super) fn matches(file: &File, kept: &str) -> io::Result<bool> {
         Some(length) if length <= BYTES_MAX => Ok(take(file, length)?.as_deref() == Some(kept)),
         _ => Ok(true),
     }
-}
-
-/// The standard library names the algorithm of this hasher; of its successor it promises nothing.
-#[expect(deprecated, reason = "the only hasher whose algorithm is promised")]
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hasher = std::hash::SipHasher::new();
-    hasher.write(bytes);
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! Lines of files, one file after another; what `file/source.rs` opens.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use async_trait::async_trait;
 
-use super::tail::{Framing, Tail, failed};
+use super::find::{find, is_pattern};
+use super::tail::{Framing, Tail};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::record::{Held, Partition, Positions, Records, Span};
@@ -61,39 +59,10 @@ impl Lines {
 
     /// Looks for files that are not known yet.
     fn discover(&mut self) -> Result<()> {
-        let mut add = |path: &Path| {
-            let Some(topic) = path.to_str() else {
-                return Err(Error::configuration(format!(
-                    "the name of file {:?} is not UTF-8: rename it",
-                    path.display()
-                )));
-            };
-            if !self
-                .tails
-                .iter()
-                .any(|tail| *tail.partition.topic == *topic)
-            {
-                self.found.push(Partition {
-                    topic: Arc::from(topic),
-                    number: 0,
-                });
-            }
-            Ok(())
-        };
-        let path = Path::new(&self.path);
-        if !is_pattern(&self.path) || path.is_file() {
-            return if path.exists() { add(path) } else { Ok(()) };
-        }
-        let paths = glob::glob(&self.path).map_err(|cause| {
-            Error::configuration_from(format!("path = {:?} is no valid pattern", self.path), cause)
-        })?;
-        for path in paths {
-            let path = path.map_err(|cause| {
-                let path = cause.path().to_owned();
-                failed("read", &path, cause.into())
-            })?;
-            if path.is_file() {
-                add(&path)?;
+        for partition in find(&self.path)? {
+            let mut tails = self.tails.iter();
+            if !tails.any(|tail| tail.partition == partition) {
+                self.found.push(partition);
             }
         }
         Ok(())
@@ -214,8 +183,4 @@ impl Source for Lines {
     async fn close(self: Box<Self>) -> Result<()> {
         Ok(())
     }
-}
-
-fn is_pattern(path: &str) -> bool {
-    path.contains(['*', '?', '['])
 }

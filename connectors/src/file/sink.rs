@@ -1,55 +1,150 @@
-//! The file sink: one JSON object a line for every change, to look at and to pipe on.
+//! The file sink: changes as lines of a file, or as finished files in folders.
 //!
-//! ```toml
-//! [sinks.out]
-//! type   = "file"
-//! inputs = ["tidy"]
-//! path   = "out/{table}.jsonl"
-//! ```
+//! A `path` that ends in `/` is a folder of finished files, **exactly once**; any other is one file that
+//! lines of JSON are appended to, **at least once**; `-` is standard output.
 //!
-//! A line holds `_op` (`c`, `u`, `d`, `r`, `t`), `_table`, and the columns that the change sets:
-//! decimals and instants as exact text, an unavailable value left out (R14), of a delete what the
-//! source sent of the row. Changes stand in source order; nothing is folded, no conflict decided.
-//! A file is flushed to the disk with every write. It keeps no positions, so it is **at-least-once**:
-//! after a crash lines may stand twice. `path = "-"` is standard output.
+//! - `append`: lines at the end of a file
+//! - `folder`: finished files; the rest is for them
+//! - `template`: which folder a row goes to
+//! - `rows`: rows as bytes of a format, and which rows a format cannot say
+//! - `part`: a file that is being written, and how it is finished
+//! - `state`: where a partition of the source stands, kept beside the files
+//! - `store`: the positions for a person
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+mod append;
+mod folder;
+mod part;
+mod rows;
+mod state;
+mod store;
+mod template;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::tail::failed;
-use crate::change::Changes;
+use self::template::Template;
 use crate::conflict::Resolvers;
 use crate::conflict_queue::ConflictQueue;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::file::Compression;
+use crate::format::CsvSettings;
 use crate::positions::PositionStore;
 use crate::problem::Problem;
-use crate::record::HeldPositions;
-use crate::sink::{Identity, Outcome, Sink, SinkConfig, SinkSettings, Write};
+use crate::sink::{Identity, Sink, SinkConfig, SinkSettings};
 use crate::sql::Options;
-use crate::text::{write_json, write_string};
+use crate::sql::version::duration_us;
 
-/// Writes changes as JSON lines, to look at them or to pipe them on.
+/// Writes changes to files: lines of JSON at the end of one, or folders of finished `jsonl`, `csv` or
+/// `parquet` files, exactly once.
 ///
 /// ```toml
-/// [sinks.look]
-/// type   = "file"
-/// inputs = ["crm"]
-/// path   = "-"
+/// [sinks.lake]
+/// type        = "file"
+/// inputs      = ["crm"]
+/// path        = "lake/{table}/dt={date}/"
+/// format      = "parquet"
+/// roll.rows   = 500_000
+/// roll.after  = "10m"
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileSink {
-    /// The file to append to, made where it is absent; `{table}` is the table's name, `-` is
-    /// standard output.
+    /// A file that lines are appended to; `-` is standard output; a path that ends in `/` is a folder of
+    /// finished files. `{table}` is the table's name. In a folder's path `{date}` (`2024-02-29`) and
+    /// `{hour}` (`07`) are when the change happened at the source, in UTC; where nothing says it, when it
+    /// is written.
     pub path: String,
+    /// What a file holds. Lines that are appended are `jsonl`.
+    #[serde(default)]
+    pub format: FileFormat,
+    /// How finished `jsonl` and `csv` files are compressed. A `parquet` file is compressed inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// For `csv`: `delimiter`, `quote` and `null`, as in a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csv: Option<CsvSettings>,
+    /// Whether each row says what happened to it: `_op` (`c`, `u`, `d`, `r`, `t`), `_table`, and in `csv` and
+    /// `parquet` `_unset`, the columns that the change does not carry. `false` writes the columns alone;
+    /// then a delete, a truncate and, in `csv` and `parquet`, a change without some of its columns are refused.
+    #[serde(default = "default_operations")]
+    pub operations: bool,
+    /// When a file of a folder is finished and the next begins; whatever comes first, and when the
+    /// pipeline ends.
+    #[serde(default)]
+    pub roll: Roll,
+}
+
+fn default_operations() -> bool {
+    true
+}
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileFormat {
+    /// A JSON object a line.
+    #[default]
+    Jsonl,
+    /// A header and a line a row.
+    Csv,
+    /// Columns with their types.
+    Parquet,
+}
+
+/// When a file is finished.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roll {
+    /// It holds so many rows.
+    pub rows: u64,
+    /// It has so many bytes, as they are written: before `parquet` makes columns of them.
+    pub bytes: u64,
+    /// It was begun so long ago.
+    pub after: String,
+}
+
+impl Default for Roll {
+    fn default() -> Self {
+        Self {
+            rows: 1_000_000,
+            bytes: 128 << 20,
+            after: "10m".to_owned(),
+        }
+    }
+}
+
+impl Roll {
+    /// How long a file is written to.
+    ///
+    /// # Errors
+    /// `Configuration` where it is no duration.
+    fn interval(&self) -> Result<Duration> {
+        let us = duration_us("roll.after", &self.after)?;
+        Ok(Duration::from_micros(u64::try_from(us).unwrap_or(0)))
+    }
+}
+
+impl FileSink {
+    /// Lines of JSON that are appended to `path`, or a folder with every setting at its default.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            format: FileFormat::default(),
+            compression: None,
+            csv: None,
+            operations: true,
+            roll: Roll::default(),
+        }
+    }
+
+    /// Whether the path is a folder of finished files.
+    fn is_folder(&self) -> bool {
+        self.path.ends_with('/')
+    }
 }
 
 #[async_trait]
@@ -63,11 +158,62 @@ impl SinkSettings for FileSink {
     }
 
     fn check(&self) -> Vec<Problem> {
-        Vec::new()
+        let mut problems = Vec::new();
+        let mut refuse = |path: &[&str], message: &str| problems.push(Problem::new(path, message));
+        if !self.is_folder() {
+            let default = Self::new(&self.path);
+            let folder_only = [
+                ("format", self.format != default.format),
+                ("compression", self.compression.is_some()),
+                ("operations", !self.operations),
+                ("roll", self.roll != default.roll),
+            ];
+            for (name, given) in folder_only {
+                if given {
+                    refuse(
+                        &[name],
+                        "only for a folder of finished files: end path = \"…\" with a slash",
+                    );
+                }
+            }
+        } else if let Err(message) = Template::parse(&self.path) {
+            refuse(&["path"], &message);
+        }
+        if self.csv.is_some() && self.format != FileFormat::Csv {
+            refuse(&["csv"], "only for format = \"csv\"");
+        }
+        if let Some(csv) = &self.csv {
+            if csv.header.is_some() {
+                refuse(
+                    &["csv", "header"],
+                    "the sink writes the names of the columns",
+                );
+            }
+            problems.extend(csv.check());
+        }
+        let mut refuse = |path: &[&str], message: &str| problems.push(Problem::new(path, message));
+        if self.compression.is_some() && self.format == FileFormat::Parquet {
+            refuse(&["compression"], "a parquet file is compressed inside");
+        }
+        if self.roll.interval().is_err() {
+            refuse(
+                &["roll", "after"],
+                "write for example \"30s\", \"10m\" or \"1h\"",
+            );
+        }
+        for (name, limit) in [("rows", self.roll.rows), ("bytes", self.roll.bytes)] {
+            if limit == 0 {
+                refuse(&["roll", name], "a file cannot hold less than one");
+            }
+        }
+        problems
     }
 
     async fn probe(&self) -> Result<()> {
-        Ok(())
+        match self.is_folder() {
+            true => folder::probe(self),
+            false => Ok(()),
+        }
     }
 
     async fn default_key(&self) -> Result<Option<Vec<String>>> {
@@ -79,7 +225,10 @@ impl SinkSettings for FileSink {
         identity: &Identity,
         _resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>> {
-        connect_sink(self, identity)
+        match self.is_folder() {
+            true => folder::connect(self, identity),
+            false => append::connect(self),
+        }
     }
 
     fn guarded(&self) -> Option<SinkConfig> {
@@ -96,237 +245,15 @@ impl SinkSettings for FileSink {
 
     async fn open_positions(
         &self,
-        _pipeline: &str,
-        _sink: &str,
+        pipeline: &str,
+        sink: &str,
     ) -> Result<Option<Box<dyn PositionStore>>> {
-        Ok(None)
-    }
-}
-
-/// Opens the sink. A file whose name depends on the table is made with the first change for it.
-///
-/// # Errors
-/// `Configuration` where the file cannot be made.
-fn connect_sink(config: &FileSink, _identity: &Identity) -> Result<Box<dyn Sink>> {
-    let mut sink = Lines {
-        path: config.path.clone(),
-        files: BTreeMap::new(),
-    };
-    if config.path != "-" && !config.path.contains("{table}") {
-        sink.file(PathBuf::from(&config.path))?;
-    }
-    Ok(Box::new(sink))
-}
-
-struct Lines {
-    path: String,
-    files: BTreeMap<PathBuf, Appended>,
-}
-
-/// A file with the length up to which it holds whole writes.
-struct Appended {
-    file: File,
-    length: u64,
-}
-
-impl Lines {
-    fn path_of(&self, changes: &Changes) -> Result<PathBuf> {
-        let name = &*changes.table.name;
-        if !self.path.contains("{table}") {
-            return Ok(PathBuf::from(&self.path));
-        }
-        // A name from the data must not lead out of the folder.
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-            return Err(Error::configuration(format!(
-                "table {name:?} cannot be part of a file name: write a path without {{table}}"
-            )));
-        }
-        Ok(PathBuf::from(self.path.replace("{table}", name)))
-    }
-
-    fn file(&mut self, path: PathBuf) -> Result<&mut Appended> {
-        match self.files.entry(path) {
-            Entry::Occupied(file) => Ok(file.into_mut()),
-            Entry::Vacant(free) => {
-                let file = Appended::open(free.key())
-                    .map_err(|cause| failed("open", free.key(), cause))?;
-                Ok(free.insert(file))
-            }
+        match self.is_folder() {
+            true => store::open(self, pipeline, sink).map(Some),
+            false => Ok(None),
         }
     }
-}
-
-impl Appended {
-    fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self { file, length })
-    }
-
-    /// Appends whole lines; takes back what a failure left half written.
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = self
-            .file
-            .write_all(lines)
-            .and_then(|()| self.file.sync_data());
-        match written {
-            Ok(()) => self.length += lines.len() as u64,
-            // The first failure is the one to report; the length is set again with the next write.
-            Err(_) => drop(self.file.set_len(self.length)),
-        }
-        written
-    }
-}
-
-#[async_trait]
-impl Sink for Lines {
-    async fn positions(&mut self) -> Result<Option<HeldPositions>> {
-        Ok(None)
-    }
-
-    async fn write(&mut self, write: &Write) -> Result<Outcome> {
-        let mut texts: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
-        for changes in &write.changes {
-            let text = texts.entry(self.path_of(changes)?).or_default();
-            for row in 0..changes.len() {
-                write_line(changes, row, text);
-            }
-        }
-        for (path, text) in texts {
-            if path.as_os_str() == "-" {
-                let mut output = io::stdout().lock();
-                output
-                    .write_all(&text)
-                    .and_then(|()| output.flush())
-                    .map_err(|cause| {
-                        Error::unavailable("cannot write to standard output", cause)
-                    })?;
-                continue;
-            }
-            let file = self.file(path.clone())?;
-            file.append(&text)
-                .map_err(|cause| failed("write", &path, cause))?;
-        }
-        Ok(Outcome {
-            written: write.len() as u64,
-            ..Outcome::default()
-        })
-    }
-
-    async fn close(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
-fn write_line(changes: &Changes, row: usize, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"_op\":\"");
-    out.extend_from_slice(changes.operations[row].letter().as_bytes());
-    out.extend_from_slice(b"\",\"_table\":");
-    write_string(&changes.table.name, out);
-    let schema = changes.rows.schema_ref();
-    for (index, column) in changes.rows.columns().iter().enumerate() {
-        if changes.is_unset(index, row) {
-            continue;
-        }
-        out.push(b',');
-        write_string(schema.field(index).name(), out);
-        out.push(b':');
-        write_json(schema.field(index), column, row, out);
-    }
-    out.extend_from_slice(b"}\n");
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Int64Array, RecordBatch, StringArray};
-    use arrow::buffer::BooleanBuffer;
-    use arrow::datatypes::{DataType, Field, Schema};
-
-    use super::*;
-    use crate::change::{Operation, Table};
-    use crate::record::Records;
-
-    fn changes(table: &str) -> Changes {
-        let schema = Schema::new(vec![
-            Field::new("id", DataType::Int64, true),
-            Field::new("name", DataType::Utf8, true),
-        ]);
-        Changes {
-            table: Arc::new(Table {
-                topic: "t".into(),
-                database: None,
-                schema: None,
-                name: table.into(),
-            }),
-            key: None,
-            rows: RecordBatch::try_new(
-                Arc::new(schema),
-                vec![
-                    Arc::new(Int64Array::from(vec![1, 2])),
-                    Arc::new(StringArray::from(vec![Some("a"), None])),
-                ],
-            )
-            .unwrap(),
-            unset: vec![None, Some(BooleanBuffer::from(vec![false, true]))],
-            before: None,
-            not_carried: Vec::new(),
-            operations: vec![Operation::Create, Operation::Delete],
-            event_times_ms: vec![None; 2],
-            origins: vec![0; 2],
-            records: Arc::new(Records::default()),
-        }
-    }
-
-    fn identity() -> Identity {
-        Identity {
-            pipeline: "p".to_owned(),
-            sink: "s".to_owned(),
-            source: "t".to_owned(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_change_is_one_line_in_the_file_of_its_table() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder
-            .path()
-            .join("{table}.jsonl")
-            .to_str()
-            .unwrap()
-            .to_owned();
-        let mut sink = connect_sink(&FileSink { path }, &identity()).unwrap();
-        let write = Write {
-            changes: vec![changes("clients"), changes("notes")],
-            spans: Vec::new(),
-            taken: Vec::new(),
-        };
-        for _ in 0..2 {
-            assert_eq!(sink.write(&write).await.unwrap().written, 4);
-        }
-        let lines = "{\"_op\":\"c\",\"_table\":\"clients\",\"id\":1,\"name\":\"a\"}\n\
-                     {\"_op\":\"d\",\"_table\":\"clients\",\"id\":2}\n";
-        let found = std::fs::read_to_string(folder.path().join("clients.jsonl")).unwrap();
-        assert_eq!(found, lines.repeat(2));
-        assert!(folder.path().join("notes.jsonl").exists());
-    }
-
-    #[tokio::test]
-    async fn a_table_name_never_leads_out_of_the_folder() {
-        let path = "out/{table}".to_owned();
-        let mut sink = connect_sink(&FileSink { path }, &identity()).unwrap();
-        for name in ["../etc", "a/b", "..", "", "a\0b"] {
-            let write = Write {
-                changes: vec![changes(name)],
-                spans: Vec::new(),
-                taken: Vec::new(),
-            };
-            let error = sink.write(&write).await.unwrap_err();
-            assert!(matches!(error, Error::Configuration { .. }), "{name:?}");
-        }
-    }
-}
+mod tests;

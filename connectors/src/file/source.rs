@@ -1,4 +1,5 @@
-//! The file source: every line of a file, or of every file that a glob finds, is one record.
+//! The file source: every line of a file, or of every file that a glob finds, is one record; of a `parquet` file
+//! every row (`columns`).
 //!
 //! ```toml
 //! [sources.export]
@@ -6,6 +7,9 @@
 //! path   = "exports/clients-*.jsonl"
 //! format = "debezium-json"
 //! ```
+//!
+//! A file whose name ends with `.gz` or `.zst` is decompressed; its position counts the bytes that are in it. It may
+//! grow by whole members.
 //!
 //! With `format = "csv"` a record ends at the line end that no quotes enclose, and the first line names the
 //! columns unless `csv.header` does.
@@ -23,6 +27,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::columns::{self, Columns};
 use super::lines::Lines;
 use super::survey::survey;
 use super::tail::{Framing, LINE_BYTES_MAX};
@@ -31,7 +36,7 @@ use crate::format::{Decoding, Format};
 use crate::problem::Problem;
 use crate::source::{Description, Extent, Opening, Purpose, Source, SourceSettings, Wanted};
 
-/// Reads the lines of files, and goes on where it stopped.
+/// Reads the lines of files, also compressed ones, or the rows of `parquet` files, and goes on where it stopped.
 ///
 /// ```toml
 /// [sources.crm]
@@ -64,7 +69,13 @@ impl SourceSettings for FileSource {
     }
 
     fn check(&self) -> Vec<Problem> {
-        self.decoding.check()
+        let mut problems = self.decoding.check();
+        if self.decoding.format == Format::Parquet && self.decoding.schema.is_some() {
+            let message =
+                "a parquet file says the types of its columns: cast them in a map operator";
+            problems.push(Problem::new(&["schema"], message));
+        }
+        problems
     }
 
     async fn lanes(&self, _lanes_max: usize) -> Result<usize> {
@@ -73,11 +84,18 @@ impl SourceSettings for FileSource {
 
     async fn connect(&self, opening: Opening) -> Result<Box<dyn Source>> {
         let once = opening.purpose != Purpose::Follow;
+        if self.decoding.format == Format::Parquet {
+            let columns = Columns::open(&self.path, &self.decoding, once)?;
+            return Ok(Box::new(columns));
+        }
         let lines = Lines::open(&self.path, self.framing(), once, LINE_BYTES_MAX)?;
         Ok(Box::new(lines))
     }
 
     async fn survey(&self, wanted: &Wanted) -> Result<Vec<Extent>> {
+        if self.decoding.format == Format::Parquet {
+            return columns::survey(&self.path, &self.decoding, wanted);
+        }
         let files = Lines::open(&self.path, self.framing(), true, LINE_BYTES_MAX)?;
         survey(&files, wanted)
     }
@@ -93,7 +111,9 @@ impl FileSource {
                 quote: csv.quote as u8,
                 header: csv.header.is_none(),
             },
-            Format::DebeziumJson | Format::Json => Framing::Lines,
+            Format::DebeziumJson | Format::MaxwellJson | Format::Json | Format::Parquet => {
+                Framing::Lines
+            }
         }
     }
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use super::Compression;
 use super::fingerprint;
+use super::input::Input;
 use super::lines::Lines;
 use super::tail::failed;
 use crate::error::{Error, Result};
@@ -51,8 +53,11 @@ pub(super) fn survey(files: &Lines, wanted: &Wanted) -> Result<Vec<Extent>> {
 
 /// What a position at `offset` counts in.
 fn fingerprint_of(partition: &Partition, offset: i64) -> std::io::Result<Option<Incarnation>> {
-    let length = u64::try_from(offset).unwrap_or(0);
+    let mut length = u64::try_from(offset).unwrap_or(0);
     let file = File::open(&*partition.topic)?;
+    if length > 0 && Compression::of_name(Path::new(&*partition.topic)).is_some() {
+        length = file.metadata()?.len();
+    }
     let taken = (length > 0)
         .then(|| fingerprint::take(&file, length))
         .transpose()?;
@@ -61,6 +66,9 @@ fn fingerprint_of(partition: &Partition, offset: i64) -> std::io::Result<Option<
 
 /// Where the last whole line ends, and whether `offset` lies within a line.
 fn end(partition: &Partition, offset: Option<i64>) -> std::io::Result<(i64, bool)> {
+    if Compression::of_name(Path::new(&*partition.topic)).is_some() {
+        return end_of_packed(partition, offset);
+    }
     let mut file = File::open(&*partition.topic)?;
     let length = file.metadata()?.len();
     let mut broken = false;
@@ -84,6 +92,28 @@ fn end(partition: &Partition, offset: Option<i64>) -> std::io::Result<(i64, bool
         upto = from;
     }
     Ok((0, broken))
+}
+
+/// The same of what is in a compressed file.
+fn end_of_packed(partition: &Partition, offset: Option<i64>) -> std::io::Result<(i64, bool)> {
+    let Ok(mut input) = Input::open(Path::new(&*partition.topic), 0)? else {
+        return Ok((0, false));
+    };
+    let (mut passed, mut high, mut broken) = (0, 0, false);
+    let mut block = vec![0; BLOCK_BYTES as usize];
+    loop {
+        let count = input.read(&mut block)?;
+        if count == 0 {
+            return Ok((high, broken));
+        }
+        let before = offset.map(|offset| offset - 1 - passed);
+        let byte = before.and_then(|at| block[..count].get(usize::try_from(at).ok()?));
+        broken |= byte.is_some_and(|&byte| byte != b'\n');
+        if let Some(found) = memchr::memrchr(b'\n', &block[..count]) {
+            high = passed + found as i64 + 1;
+        }
+        passed += count as i64;
+    }
 }
 
 #[cfg(test)]

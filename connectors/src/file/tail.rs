@@ -4,8 +4,7 @@
 //! that the decoder refuses it and it ends in the quarantine, and the rest of it is skipped.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 
 use super::fingerprint;
+use super::input::Input;
 use crate::error::{Error, Result};
 use crate::format::{RecordEnd, record_end};
 use crate::record::Partition;
@@ -70,7 +70,7 @@ pub(super) struct Tail {
     pub(super) partition: Partition,
     /// Whether the target holds a position for it, once what was read is written.
     pub(super) known: bool,
-    file: Option<File>,
+    file: Option<Input>,
     /// The bytes read and not yet handed on; the first unread byte is at `start`.
     buffer: Vec<u8>,
     start: usize,
@@ -119,9 +119,16 @@ impl Tail {
 
     /// What the position counts in: how the file began when it was read; `None` before anything was.
     pub(super) fn incarnation(&mut self) -> Result<Option<Arc<str>>> {
-        let length = u64::try_from(self.position)
-            .unwrap_or(0)
-            .min(fingerprint::BYTES_MAX);
+        let read = u64::try_from(self.position).unwrap_or(0);
+        let length = match &self.file {
+            // Its bytes are those of the file, whatever is in them.
+            Some(input) if input.is_packed() && read > 0 => {
+                let found = input.file.metadata();
+                found.map_err(|cause| self.failed("read", cause))?.len()
+            }
+            _ => read,
+        };
+        let length = length.min(fingerprint::BYTES_MAX);
         let known = self
             .fingerprint
             .as_ref()
@@ -129,10 +136,11 @@ impl Tail {
         if let Some((_, known)) = known {
             return Ok(Some(known.clone()));
         }
-        let Some(file) = self.file.as_ref().filter(|_| length > 0) else {
+        let Some(input) = self.file.as_ref().filter(|_| length > 0) else {
             return Ok(None);
         };
-        let taken = fingerprint::take(file, length).map_err(|cause| self.failed("read", cause))?;
+        let taken =
+            fingerprint::take(&input.file, length).map_err(|cause| self.failed("read", cause))?;
         let taken: Arc<str> = taken.ok_or_else(|| self.replaced())?.into();
         self.fingerprint = Some((length, taken.clone()));
         Ok(Some(taken))
@@ -154,21 +162,20 @@ impl Tail {
     /// read.
     fn follow(&mut self) -> Result<()> {
         let kept = self.incarnation()?;
-        let (Some(file), Ok(found)) = (&self.file, std::fs::metadata(&*self.partition.topic))
+        let (Some(input), Ok(found)) = (&self.file, std::fs::metadata(&*self.partition.topic))
         else {
             return Ok(());
         };
-        let open = file
-            .metadata()
-            .map_err(|cause| self.failed("read", cause))?;
-        let same = (open.dev(), open.ino()) == (found.dev(), found.ino());
-        if same && found.len() == self.read_up_to() {
+        let is_packed = input.is_packed();
+        let compared = input.is_same(&found, self.read_up_to());
+        let (same, unchanged) = compared.map_err(|cause| self.failed("read", cause))?;
+        if same && unchanged {
             return Ok(());
         }
         if let Some(kept) = kept {
             self.verify(&kept)?;
         }
-        if same {
+        if same && !is_packed {
             Ok(())
         } else {
             self.seek(self.position)
@@ -190,15 +197,12 @@ impl Tail {
 
     /// Goes to a position.
     pub(super) fn seek(&mut self, position: i64) -> Result<()> {
-        let mut file =
-            File::open(&*self.partition.topic).map_err(|cause| self.failed("open", cause))?;
-        let length = self.length(&file)?;
-        if length < position {
-            return Err(self.shrunk(length, position));
+        let path = Path::new(&*self.partition.topic);
+        let opened = Input::open(path, u64::try_from(position).unwrap_or(0));
+        match opened.map_err(|cause| self.failed("open", cause))? {
+            Ok(input) => self.file = Some(input),
+            Err(length) => return Err(self.shrunk(length as i64, position)),
         }
-        file.seek(SeekFrom::Start(position as u64))
-            .map_err(|cause| self.failed("read", cause))?;
-        self.file = Some(file);
         self.buffer = Vec::new();
         (self.start, self.searched, self.skipped) = (0, 0, 0);
         self.position = position;
@@ -313,21 +317,16 @@ impl Tail {
         self.start = 0;
         let held = self.buffer.len();
         self.buffer.resize(held + BLOCK_BYTES, 0);
-        let file = self.file.as_mut().expect("a seek opened the file");
-        let read = loop {
-            match file.read(&mut self.buffer[held..]) {
-                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
+        let input = self.file.as_mut().expect("a seek opened the file");
+        let read = input.read(&mut self.buffer[held..]);
         let count = *read.as_ref().unwrap_or(&0);
         self.buffer.truncate(held + count);
         read.map_err(|cause| self.failed("read", cause))?;
         self.at_end = count == 0;
-        if count == 0 {
-            let file = self.file.as_ref().expect("a seek opened the file");
+        let input = self.file.as_ref().expect("a seek opened the file");
+        if count == 0 && !input.is_packed() {
             let (length, reached) = (
-                self.length(file)?,
+                self.length(&input.file)?,
                 self.position + (held + self.skipped) as i64,
             );
             if length < reached {

@@ -23,6 +23,7 @@ use super::debezium::{Debezium, ToObject};
 use super::fault::{Fault, Parsed};
 use super::{Decode, Decoded, DecoderOptions};
 use crate::change::{Logical, loose_text};
+use crate::problem::Problem;
 use crate::record::Records;
 use crate::text::write_string;
 
@@ -48,6 +49,26 @@ impl Default for CsvSettings {
             header: None,
             null: None,
         }
+    }
+}
+
+impl CsvSettings {
+    /// Characters that do not fit; paths begin at the table that holds `csv`.
+    pub(crate) fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut refuse = |name: &str, message: String| {
+            problems.push(Problem::new(&["csv", name], message));
+        };
+        for (name, mark) in [("delimiter", self.delimiter), ("quote", self.quote)] {
+            if !mark.is_ascii() || mark == '\n' || mark == '\r' {
+                let message = format!("found {mark:?}, expected one ASCII character, no line end");
+                refuse(name, message);
+            }
+        }
+        if self.delimiter == self.quote {
+            refuse("quote", "it is the delimiter, too".to_owned());
+        }
+        problems
     }
 }
 

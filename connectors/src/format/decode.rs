@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::csv::Csv;
 use super::debezium::Debezium;
+use super::maxwell::Maxwell;
 use super::{Decoded, DecoderOptions, Format};
 use crate::record::Records;
 
@@ -19,8 +20,10 @@ pub trait Decode: fmt::Debug + Send {
 /// A decoder of this format.
 pub fn decoder(format: Format, options: DecoderOptions) -> Box<dyn Decode> {
     match format {
+        Format::MaxwellJson => Box::new(Maxwell::new(options)),
         Format::DebeziumJson => Box::new(Debezium::new(options)),
-        Format::Json => Box::new(Debezium::of_rows(options, None)),
+        // A row of a file of columns comes back from the quarantine as an object.
+        Format::Json | Format::Parquet => Box::new(Debezium::of_rows(options, None)),
         Format::Csv => Box::new(Csv::new(options)),
     }
 }

@@ -62,7 +62,8 @@ impl Decoding {
         let mut refuse = |path: &[&str], message: String| {
             problems.push(Problem::new(path, message));
         };
-        if self.deleted.is_some() && self.format == Format::DebeziumJson {
+        let says_deletes = matches!(self.format, Format::DebeziumJson | Format::MaxwellJson);
+        if self.deleted.is_some() && says_deletes {
             refuse(
                 &["deleted"],
                 format!("{} says by itself what a delete is", self.format),
@@ -71,16 +72,7 @@ impl Decoding {
         if self.csv.is_some() && self.format != Format::Csv {
             refuse(&["csv"], format!("the format is {}", self.format));
         }
-        let csv = self.csv.clone().unwrap_or_default();
-        for (name, mark) in [("delimiter", csv.delimiter), ("quote", csv.quote)] {
-            if !mark.is_ascii() || mark == '\n' || mark == '\r' {
-                let message = format!("found {mark:?}, expected one ASCII character, no line end");
-                refuse(&["csv", name], message);
-            }
-        }
-        if csv.delimiter == csv.quote {
-            refuse(&["csv", "quote"], "it is the delimiter, too".to_owned());
-        }
+        problems.extend(self.csv.iter().flat_map(CsvSettings::check));
         problems
     }
 

@@ -41,6 +41,14 @@ impl Origins {
     }
 }
 
+/// Whether a name is that of an origin that is left out.
+pub(crate) fn is_origin_of(patterns: &[String], name: &str) -> bool {
+    let Origins { patterns } = Origins::new(patterns);
+    patterns
+        .iter()
+        .any(|pattern| pattern_matches(pattern, name.as_bytes()))
+}
+
 /// Whether a name is the parts of a pattern, in their order, with any text between them.
 fn pattern_matches(parts: &[Box<[u8]>], name: &[u8]) -> bool {
     let [first, middle @ .., last] = parts else {

@@ -21,7 +21,7 @@
 //! - truncate: an event in `debezium-json`; `json` cannot say it and rejects it (R13).
 //! - an unset value (R14, R19) is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::message::{MessageFormat, key_columns, messages};
+use super::new_topic::{CreateTopics, ensure};
 use super::producer::{KafkaWriter, OutRecord};
 use super::{KafkaSource, Start, Topics, check_settings};
 use crate::change::Changes;
@@ -59,7 +60,7 @@ use crate::sql::Options;
 pub struct KafkaSink {
     /// Addresses to begin with, `host:port` separated by commas.
     pub brokers: String,
-    /// The topic; it must exist. `{table}` is the table's name.
+    /// The topic; it must exist, unless `create` makes it. `{table}` is the table's name.
     pub topic: String,
     /// What the value of a message is.
     #[serde(default)]
@@ -67,6 +68,12 @@ pub struct KafkaSink {
     /// The columns that make the key of a message. Default: the key that the changes carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
+    /// How topics are made that are not there. Default: they are not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<CreateTopics>,
+    /// Headers of every message.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// A change whose message is larger, in bytes, goes to the quarantine. Not more than
     /// `max.message.bytes` of the topic.
     #[serde(default = "default_message_bytes_max")]
@@ -96,8 +103,9 @@ impl fmt::Debug for KafkaSink {
 impl KafkaSink {
     /// A source of the same brokers, which checks what both have.
     fn as_source(&self) -> KafkaSource {
-        // The topics of a pattern are not known before there are changes: any answer will do.
-        let topic = match self.topic.contains("{table}") {
+        // The topics of a pattern are not known before there are changes, nor is there one that is made
+        // then: any answer will do.
+        let topic = match self.topic.contains("{table}") || self.create.is_some() {
             true => "^$".to_owned(),
             false => self.topic.clone(),
         };
@@ -131,6 +139,16 @@ impl SinkSettings for KafkaSink {
                 "is no name of a topic: expected letters, digits, `.`, `_`, `-` and {table}";
             problems.push(Problem::new(&["topic"], message));
         }
+        if let Some(create) = &self.create {
+            for (name, count) in [
+                ("partitions", create.partitions),
+                ("replication", create.replication),
+            ] {
+                if count == 0 {
+                    problems.push(Problem::new(&["create", name], "a topic has at least one"));
+                }
+            }
+        }
         if self.key.as_ref().is_some_and(Vec::is_empty) {
             let message =
                 "no column is named: leave `key` out to take the key that the changes carry";
@@ -156,6 +174,7 @@ impl SinkSettings for KafkaSink {
         Ok(Box::new(Messages {
             writer: KafkaWriter::connect(&self.brokers, &self.topic, &self.properties)?,
             config: self.clone(),
+            known: BTreeSet::new(),
         }))
     }
 
@@ -189,6 +208,8 @@ fn is_topic(name: &str) -> bool {
 struct Messages {
     writer: KafkaWriter,
     config: KafkaSink,
+    /// Topics that are there, where it is our part to make them.
+    known: BTreeSet<String>,
 }
 
 impl Messages {
@@ -224,7 +245,13 @@ impl Messages {
             };
             match messages(changes, row, &key, self.config.format) {
                 Err(refused) => refuse(refused.rule, refused.field, refused.reason),
-                Ok(records) => {
+                Ok(mut records) => {
+                    for record in &mut records {
+                        let headers = self.config.headers.iter();
+                        let headers =
+                            headers.map(|(name, value)| (name.clone(), value.clone().into_bytes()));
+                        record.headers.extend(headers);
+                    }
                     let size = |record: &OutRecord| {
                         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
                         length(&record.key) + length(&record.value)
@@ -267,6 +294,21 @@ impl Sink for Messages {
             return Err(Error::Rejected(rejected));
         }
         for (topic, records) in batches {
+            if let Some(create) = self
+                .config
+                .create
+                .as_ref()
+                .filter(|_| !self.known.contains(&topic))
+            {
+                ensure(
+                    &self.config.brokers,
+                    &self.config.properties,
+                    &topic,
+                    create,
+                )
+                .await?;
+                self.known.insert(topic.clone());
+            }
             self.writer.send_all_to(&topic, records).await?;
         }
         Ok(Outcome {

@@ -5,6 +5,7 @@
 //! The breaker rejects no write: a lane waits for its turn, and all continue after the first
 //! success.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,14 @@ pub struct Breaker {
     failures_max: u32,
     window: Duration,
     state: Arc<Mutex<State>>,
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]

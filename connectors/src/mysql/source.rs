@@ -79,6 +79,7 @@ impl fmt::Debug for MysqlSource {
 
 impl TableSettings for MysqlSource {
     const KIND: &'static str = "mysql";
+    const HAS_LOG: bool = false;
 
     fn options(&self) -> &ReadOptions {
         &self.options

@@ -9,6 +9,8 @@
 //! url    = "postgres://syncline@localhost/shop"
 //! tables = ["public.clients", "public.orders"]
 //! ```
+//!
+//! With `mode = "replication"` it goes on with the log of the database: [`super::replication`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use serde::Deserialize;
 
 use super::PostgresSink;
 use super::failure::Failure;
+use super::replication::{self, ReplicationSettings};
 use super::session::{Session, connect_options};
 use crate::change::Logical;
 use crate::error::{Error, Result};
@@ -27,18 +30,18 @@ use crate::source::{Opening, Source};
 use crate::sql::catalogue::TargetColumn;
 use crate::sql::source::rows::{number_literal, text_literal};
 use crate::sql::source::settings::TableSettings;
-use crate::sql::source::{Cells, Order, ReadOptions, ReadRows, connect};
+use crate::sql::source::{Cells, Order, ReadMode, ReadOptions, ReadRows, connect};
 
-/// Reads tables of a PostgreSQL database: every row, or those whose column has grown.
+/// Reads tables of a PostgreSQL database: every row, those whose column has grown, or every change from the
+/// log, deletes too.
 ///
 /// ```toml
 /// [sources.shop]
-/// type     = "postgres"
-/// url      = "postgres://syncline@localhost/shop"
-/// tables   = ["clients", "sales.orders"]
-/// mode     = "cursor"
-/// cursor   = "updated_at"
-/// lookback = "5m"
+/// type   = "postgres"
+/// url    = "postgres://syncline@localhost/shop"
+/// tables = ["clients", "sales.*"]
+/// mode   = "replication"
+/// slot   = "syncline_shop"
 /// ```
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +52,22 @@ pub struct PostgresSource {
     /// What every source of tables can be told.
     #[serde(flatten)]
     pub options: ReadOptions,
+    /// For `mode = "replication"`: the replication slot, which keeps the log until every sink has it. Made
+    /// where it is not there, and never dropped: a slot that is read no more fills the disk of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// For `mode = "replication"`: the publication. Made where it is not there, and extended by tables that
+    /// it lacks. Default: the name of the slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publication: Option<String>,
+    /// For `mode = "replication"`: whether a slot that is made is carried over to a standby (PostgreSQL 17 and
+    /// later).
+    #[serde(default)]
+    pub failover: bool,
+    /// For `mode = "replication"`: replication origins whose changes are left out, where another pipeline
+    /// writes to this database: `syncline_*`, with `*` for any text. They count as filtered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_origins: Vec<String>,
     /// How long to wait for a connection, in milliseconds.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -76,6 +95,7 @@ impl fmt::Debug for PostgresSource {
 
 impl TableSettings for PostgresSource {
     const KIND: &'static str = "postgres";
+    const HAS_LOG: bool = true;
 
     fn options(&self) -> &ReadOptions {
         &self.options
@@ -83,16 +103,61 @@ impl TableSettings for PostgresSource {
 
     fn check_place(&self) -> Vec<Problem> {
         let message = "cannot be read: write postgres://user:password@host:port/database, with special characters percent-encoded";
-        match connect_options(&self.url) {
-            Ok(_) => Vec::new(),
-            Err(_) => vec![Problem::new(&["url"], message)],
+        let mut problems = Vec::new();
+        if connect_options(&self.url).is_err() {
+            problems.push(Problem::new(&["url"], message));
         }
+        let is_slot = |name: &str| {
+            let fits =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            (1..=63).contains(&name.len()) && name.bytes().all(fits)
+        };
+        match (self.options.mode, &self.slot) {
+            (ReadMode::Replication, None) => {
+                let message =
+                    "\"replication\" needs a name for its slot: write slot = \"syncline_…\"";
+                problems.push(Problem::new(&["mode"], message));
+            }
+            (ReadMode::Replication, Some(slot)) if !is_slot(slot) => {
+                let message =
+                    "is no name of a slot: expected up to 63 lower-case letters, digits and `_`";
+                problems.push(Problem::new(&["slot"], message));
+            }
+            (ReadMode::Replication, Some(_)) => {}
+            (ReadMode::Snapshot | ReadMode::Cursor, _) => {
+                let only = [
+                    ("slot", self.slot.is_some()),
+                    ("publication", self.publication.is_some()),
+                    ("failover", self.failover),
+                    ("ignore_origins", !self.ignore_origins.is_empty()),
+                ];
+                for (name, given) in only {
+                    if given {
+                        let message = "only for mode = \"replication\"";
+                        problems.push(Problem::new(&[name], message));
+                    }
+                }
+            }
+        }
+        problems
     }
 
     async fn open(&self, opening: &Opening) -> Result<Box<dyn Source>> {
         let mut place = PostgresSink::new(&self.url);
         place.connect_timeout_ms = self.connect_timeout_ms;
         place.write_timeout_ms = self.read_timeout_ms;
+        if self.options.mode == ReadMode::Replication {
+            let slot = self.slot.clone().unwrap_or_default();
+            let settings = ReplicationSettings {
+                place,
+                options: self.options.clone(),
+                publication: self.publication.clone().unwrap_or_else(|| slot.clone()),
+                slot,
+                failover: self.failover,
+                ignore_origins: self.ignore_origins.clone(),
+            };
+            return replication::connect(settings, opening).await;
+        }
         connect::<Session>(&place, &self.options, opening).await
     }
 }

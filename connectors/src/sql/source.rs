@@ -20,6 +20,7 @@
 //! - `bookmark`: after which row reading goes on, as a text that the sink keeps
 //! - `layout`: a table as it is now, and the statements that read it
 //! - `page`: values as rows and records
+//! - `pages`: one table read once, for a source that goes on with a log
 //! - `progress`: where one table stands, and what is to be read next
 //! - `reader`: the [`Source`](crate::source::Source)
 //! - `settings`: its settings
@@ -29,6 +30,7 @@ mod layout;
 mod lookback;
 mod options;
 mod page;
+mod pages;
 mod progress;
 pub(crate) mod rows;
 
@@ -38,6 +40,7 @@ pub(crate) mod settings;
 use std::sync::LazyLock;
 
 pub use self::options::{ReadMode, ReadOptions};
+pub(crate) use self::pages::Pages;
 use self::reader::TableSource;
 pub(crate) use self::rows::{Cells, Order, ReadRows};
 use crate::error::{Error, Result};
@@ -47,9 +50,15 @@ use crate::source::{Extent, Opening, Source};
 /// How a row that comes back from the quarantine is read: it was kept as a JSON object.
 static DECODING: LazyLock<Decoding> = LazyLock::new(|| Decoding::new(Format::Json));
 
-/// What the bytes are that stand for a row.
-pub(crate) fn decoding() -> &'static Decoding {
-    &DECODING
+/// How a change of a log that comes back from the quarantine is read: it was kept as an event.
+static EVENTS: LazyLock<Decoding> = LazyLock::new(|| Decoding::new(Format::DebeziumJson));
+
+/// What the bytes are that stand for a row or a change.
+pub(crate) fn decoding(mode: ReadMode) -> &'static Decoding {
+    match mode {
+        ReadMode::Snapshot | ReadMode::Cursor => &DECODING,
+        ReadMode::Replication => &EVENTS,
+    }
 }
 
 /// Opens the source of one lane: it reads every so many of the tables.

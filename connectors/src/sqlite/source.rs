@@ -60,6 +60,7 @@ fn default_busy_timeout_ms() -> u64 {
 
 impl TableSettings for SqliteSource {
     const KIND: &'static str = "sqlite";
+    const HAS_LOG: bool = false;
 
     fn options(&self) -> &ReadOptions {
         &self.options

@@ -86,6 +86,10 @@ impl<R> Layout<R> {
         let (mut fields, mut readers, mut labels) = (Vec::new(), Vec::new(), Vec::new());
         let (mut list, mut order) = (Vec::new(), Vec::new());
         for column in &found.columns {
+            // A log does not tell the values of these.
+            if options.mode == ReadMode::Replication && column.generated {
+                continue;
+            }
             let field = (C::DIALECT.field)(&column.name, &column.sql_type);
             let field = Arc::new(match Logical::of(&field) {
                 // Bits of any number are a text.
@@ -225,6 +229,30 @@ impl<R> Layout<R> {
             filter(&conditions),
             columns.join(", ")
         ))
+    }
+
+    /// Refuses a table with rows that would be passed over.
+    pub(super) async fn refuse_gaps<C: ReadRows<Reader = R>>(
+        &self,
+        connection: &mut C,
+    ) -> Result<(), Failure> {
+        if let Some(sql) = self.unplaced()
+            && !connection.query(&sql).await?.is_empty()
+        {
+            return Err(Failure::Error(self.refused(
+                "a row without a value of the right type in the columns of its order",
+                "give it one, exclude it with where = \"…\", or take another column for key or cursor",
+            )));
+        }
+        if let Some(sql) = self.duplicate()
+            && !connection.query(&sql).await?.is_empty()
+        {
+            return Err(Failure::Error(self.refused(
+                "two rows of one key in the order",
+                "name in key = […] the columns that tell them apart",
+            )));
+        }
+        Ok(())
     }
 
     /// Rows that are found by [`Layout::unplaced`] or [`Layout::duplicate`].

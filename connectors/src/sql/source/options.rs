@@ -24,13 +24,15 @@ pub enum ReadMode {
     Snapshot,
     /// Every row, and then those whose `cursor` has grown.
     Cursor,
+    /// Every row, and then every change, deletes too, from the log of the database; only `postgres`.
+    Replication,
 }
 
 /// What a source of tables can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct ReadOptions {
     /// The tables or views that are read: `name` or `schema.name` (MySQL: `database.name`). A query is
-    /// read as a view.
+    /// read as a view. For `mode = "replication"` tables, also as patterns: `sales.*`.
     pub tables: Vec<String>,
     /// How they are read.
     #[serde(default)]
@@ -98,13 +100,24 @@ impl ReadOptions {
                     "\"cursor\" needs the column: write cursor = \"…\"",
                 );
             }
-            (ReadMode::Snapshot, Some(_), _) => {
+            (ReadMode::Snapshot | ReadMode::Replication, Some(_), _) => {
                 refuse(&["cursor"], "only for mode = \"cursor\"");
             }
-            (ReadMode::Snapshot, None, Some(_)) => {
+            (ReadMode::Snapshot | ReadMode::Replication, None, Some(_)) => {
                 refuse(&["lookback"], "only for mode = \"cursor\"");
             }
             _ => {}
+        }
+        if self.mode == ReadMode::Replication {
+            if self.every.is_some() {
+                refuse(&["every"], "changes of a log come when they are made");
+            }
+            if self.condition.is_some() {
+                refuse(
+                    &["where"],
+                    "the log tells every change: leave rows out with a filter operator",
+                );
+            }
         }
         if self.look_back().is_err() {
             let message = "write a time such as \"5m\", or a number such as \"1000\"";
@@ -134,7 +147,7 @@ impl ReadOptions {
         let given = given.map(|us| Duration::from_micros(u64::try_from(us).unwrap_or(0)));
         Ok(match self.mode {
             ReadMode::Cursor => Some(given.unwrap_or(CURSOR_EVERY)),
-            ReadMode::Snapshot => given,
+            ReadMode::Snapshot | ReadMode::Replication => given,
         })
     }
 }

@@ -21,11 +21,25 @@ use crate::record::{Partition, Records};
 pub(super) struct Page<'a, R> {
     layout: &'a Layout<R>,
     cells: &'a Cells,
+    /// What stands before and behind the row in each record.
+    envelope: (&'a [u8], &'a [u8]),
 }
 
 impl<'a, R> Page<'a, R> {
     pub(super) fn new(layout: &'a Layout<R>, cells: &'a Cells) -> Self {
-        Self { layout, cells }
+        Self {
+            layout,
+            cells,
+            envelope: (b"", b""),
+        }
+    }
+
+    /// The same with records that hold more than the row.
+    pub(super) fn within(self, (before, behind): &'a (Vec<u8>, Vec<u8>)) -> Self {
+        Self {
+            envelope: (before, behind),
+            ..self
+        }
     }
 
     /// How many cells a row has.
@@ -152,18 +166,20 @@ impl<'a, R> Page<'a, R> {
         let mut object = Vec::new();
         for (index, &row) in rows.iter().enumerate() {
             object.clear();
+            object.extend_from_slice(self.envelope.0);
             object.push(b'{');
             for (column, value) in self.values(row).enumerate() {
                 if is_foreign(index, column) {
                     continue;
                 }
-                if object.len() > 1 {
+                if object.last() != Some(&b'{') {
                     object.push(b',');
                 }
                 object.extend_from_slice(&self.layout.labels[column]);
                 object.extend_from_slice(value.unwrap_or(b"null"));
             }
             object.push(b'}');
+            object.extend_from_slice(self.envelope.1);
             records.push(
                 number,
                 first + index as i64,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::bookmark::{Bookmark, Place};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::Result;
-use crate::record::{Held, Span};
+use crate::record::Held;
 
 /// Rows of a look-back that are remembered, so that they are not handed over in every round. Of more, all
 /// come again.
@@ -69,22 +69,11 @@ impl Progress {
             _ => (0, start.clone()),
         };
         let text = bookmark.text();
-        let mut remember = Vec::new();
-        for (sink, held) in held {
+        for (_, held) in &held {
             // What is kept has to be one of this order, wherever it stands.
-            let kept = Bookmark::parse(held.incarnation.as_ref(), start, partition)?;
-            if held.next != number || kept != bookmark {
-                remember.push(Remember {
-                    sink,
-                    span: Span {
-                        partition: partition.clone(),
-                        from: Some(held.next),
-                        next: number,
-                        incarnation: Some(text.clone()),
-                    },
-                });
-            }
+            Bookmark::parse(held.incarnation.as_ref(), start, partition)?;
         }
+        let remember = assignment.set_back(number, &text);
         let is_held = assignment
             .sinks
             .iter()

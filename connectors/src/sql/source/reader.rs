@@ -133,22 +133,7 @@ impl<C: ReadRows> TableSource<C> {
         let (name, options) = (self.tables[index].name.clone(), self.options.clone());
         let connection = self.connection().await?;
         let layout = Layout::read(connection, &name, &options).await?;
-        if let Some(sql) = layout.unplaced()
-            && !connection.query(&sql).await?.is_empty()
-        {
-            return Err(Failure::Error(layout.refused(
-                "a row without a value of the right type in the columns of its order",
-                "give it one, exclude it with where = \"…\", or take another column for key or cursor",
-            )));
-        }
-        if let Some(sql) = layout.duplicate()
-            && !connection.query(&sql).await?.is_empty()
-        {
-            return Err(Failure::Error(layout.refused(
-                "two rows of one key in the order",
-                "name in key = […] the columns that tell them apart",
-            )));
-        }
+        layout.refuse_gaps(connection).await?;
         let table = &mut self.tables[index];
         let start = Bookmark::start(options.mode, &layout.by());
         if layout.by() != table.layout.by() {

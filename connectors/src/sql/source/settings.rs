@@ -5,7 +5,7 @@ use std::future::Future;
 
 use async_trait::async_trait;
 
-use super::options::ReadOptions;
+use super::options::{ReadMode, ReadOptions};
 use super::{decoding, survey};
 use crate::error::Result;
 use crate::format::Decoding;
@@ -16,6 +16,9 @@ use crate::source::{Description, Extent, Opening, Source, SourceSettings, Wanted
 pub(crate) trait TableSettings: fmt::Debug + Send + Sync {
     /// The value of `type`.
     const KIND: &'static str;
+
+    /// Whether it can read changes from the log of its database.
+    const HAS_LOG: bool;
 
     /// What every source of tables can be told.
     fn options(&self) -> &ReadOptions;
@@ -41,16 +44,24 @@ impl<T: TableSettings> SourceSettings for T {
     }
 
     fn decoding(&self) -> &Decoding {
-        decoding()
+        decoding(self.options().mode)
     }
 
     fn check(&self) -> Vec<Problem> {
         let mut problems = self.check_place();
         problems.extend(self.options().check());
+        if self.options().mode == ReadMode::Replication && !Self::HAS_LOG {
+            let message = "only for PostgreSQL: expected \"snapshot\" or \"cursor\"";
+            problems.push(Problem::new(&["mode"], message));
+        }
         problems
     }
 
     async fn lanes(&self, lanes_max: usize) -> Result<usize> {
+        // A log is one stream.
+        if self.options().mode == ReadMode::Replication {
+            return Ok(1);
+        }
         Ok(self.options().tables.len().clamp(1, lanes_max.max(1)))
     }
 
