@@ -1,12 +1,14 @@
 //! Measures `map` with five expressions and `filter`, compared with direct calls of the same Arrow
-//! kernels.
+//! kernels, and `normalize` and `validate`, compared with loops over the same values.
 
 mod support;
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, Scalar, StringArray, cast::AsArray};
+use arrow::array::{
+    Array as _, ArrayRef, Int64Array, RecordBatch, Scalar, StringArray, cast::AsArray,
+};
 use arrow::compute::kernels::cmp::gt;
 use arrow::compute::kernels::concat_elements::concat_elements_utf8;
 use arrow::compute::kernels::numeric::{add, mul};
@@ -43,6 +45,7 @@ inputs = ["some"]
 "#;
 
 fn main() {
+    normalize_and_validate();
     let file = config::load_text("bench.toml", PIPELINE.to_owned(), &|_| None)
         .expect("the pipeline is right");
     let changes = events::changes(events::rows(0, ROWS), events::records(0, ROWS));
@@ -86,6 +89,98 @@ fn main() {
             })
         },
     );
+}
+
+const CHECKED: &str = r#"
+[sources.crm]
+type   = "file"
+path   = "unused.jsonl"
+format = "debezium-json"
+
+[operators.clean]
+type   = "normalize"
+inputs = ["crm"]
+rules = [
+  { fields = ["first_name", "last_name", "status"], space = "trim", case = "lower" },
+  { field = "notes", space = "trim", null_like = true },
+  { field = "email", space = "trim", case = "lower" },
+]
+
+[operators.check]
+type   = "validate"
+inputs = ["clean"]
+rules = [
+  { fields = ["id", "email", "status"], required = true },
+  { field = "id", min = 0 },
+  { field = "first_name", length = { max = 100 } },
+  { field = "status", one_of = ["active", "draft"] },
+]
+
+[sinks.nowhere]
+type   = "blackhole"
+inputs = ["check"]
+"#;
+
+/// `normalize` with five columns and `validate` with six conditions, against loops over the same values.
+fn normalize_and_validate() {
+    let file = config::load_text("bench.toml", CHECKED.to_owned(), &|_| None)
+        .expect("the pipeline is right");
+    let changes = events::changes(events::rows(0, ROWS), events::records(0, ROWS));
+    let mut schema = changes.schema();
+    let mut operators: Vec<Box<dyn Operator>> = Vec::new();
+    for (name, config) in &file.operators {
+        let operator = operator::compile(name, config, &schema).expect("the rules fit");
+        schema = operator.schema();
+        operators.push(operator);
+    }
+    compare(
+        "normalize 5 columns + validate 6 rules",
+        "loops over the same values by hand",
+        Aim::TimeAtMost(1.5),
+        || {
+            time(ROWS * BATCHES, || {
+                for _ in 0..BATCHES {
+                    let mut batch = changes.clone();
+                    for operator in &mut operators {
+                        batch = operator.apply(batch).expect("nothing stops").changes;
+                    }
+                    black_box(batch.len());
+                }
+            })
+        },
+        || {
+            time(ROWS * BATCHES, || {
+                for _ in 0..BATCHES {
+                    black_box(checked_by_hand(&changes.rows));
+                }
+            })
+        },
+    );
+}
+
+/// The same values, and how many rows break a rule.
+fn checked_by_hand(rows: &RecordBatch) -> usize {
+    let column = |name: &str| rows.column_by_name(name).expect("the events have it");
+    let lower = |name: &str| -> StringArray {
+        let texts: &StringArray = column(name).as_string();
+        texts
+            .iter()
+            .map(|text| Some(text?.trim().to_lowercase()))
+            .collect()
+    };
+    let lowered = ["first_name", "last_name", "status", "email"].map(lower);
+    let notes: StringArray = column("notes")
+        .as_string::<i32>()
+        .iter()
+        .map(|text| text.map(str::trim).filter(|text| !text.is_empty()))
+        .collect();
+    let ids = column("id").as_primitive::<Int64Type>();
+    let wrong = (0..rows.num_rows()).filter(|&row| {
+        let name = lowered[0].value(row).chars().count() <= 100;
+        let status = matches!(lowered[2].value(row), "active" | "draft");
+        ids.value(row) < 0 || !name || !status
+    });
+    wrong.count() + notes.len()
 }
 
 fn by_hand(rows: &RecordBatch) -> RecordBatch {

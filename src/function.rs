@@ -26,18 +26,24 @@ use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::{collect_columns, reassign_expr_columns};
 
 mod clock;
+mod definition;
+pub(crate) mod format;
+mod json;
 mod location;
 mod nearest;
+pub(crate) mod normal;
 mod planning;
 mod registry;
 mod syntax;
 mod text;
 
 pub use clock::Clock;
+pub use definition::{Definition, DefinitionError, Definitions, Expanded};
 pub use nearest::nearest;
 pub(crate) use planning::type_name;
 pub use registry::{FunctionInfo, list};
 pub use syntax::{ExpressionError, Name};
+pub(crate) use text::fingerprint;
 
 use registry::Registry;
 
@@ -274,6 +280,10 @@ fn reason(error: &DataFusionError) -> &'static str {
                 "a value cannot be cast to the type that was asked for"
             }
             _ => "a value is outside the range that the expression accepts",
+        },
+        DataFusionError::External(error) => match error.downcast_ref::<text::Refused>() {
+            Some(text::Refused(reason)) => reason,
+            None => "a value is outside the range that the expression accepts",
         },
         _ => "a value is outside the range that the expression accepts",
     }

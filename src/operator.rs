@@ -7,21 +7,41 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::Changes;
 
-use crate::function::{Clock, ExpressionError, nearest};
+use crate::function::{ExpressionError, nearest};
 use crate::problem::Problem;
 
+mod context;
+pub mod dedupe;
+pub mod explode;
 pub mod filter;
+mod in_place;
 pub mod literal;
 pub mod map;
+pub mod mask;
+mod memory;
+pub mod normalize;
 mod refuse;
+pub mod route;
 mod scope;
 #[cfg(test)]
 mod testing;
 pub mod validate;
 
+pub use context::Context;
+pub use dedupe::DedupeConfig;
+pub use explode::ExplodeConfig;
 pub use filter::FilterConfig;
 pub use map::MapConfig;
+pub use mask::MaskConfig;
+pub use memory::{Memory, RuleCount};
+pub use normalize::NormalizeConfig;
+pub use route::{BranchConfig, RouteConfig};
 pub use validate::ValidateConfig;
+pub(crate) use validate::encoded;
+
+/// The column of warnings that `validate` adds. It goes with its row as far as the sink, which does not get
+/// it.
+pub const WARNINGS: &str = "_warnings";
 
 /// The settings of an operator. Serde does not read the tag, because that would lose the positions
 /// of errors: the configuration reads `type` first and then the matching struct.
@@ -33,14 +53,37 @@ pub enum OperatorConfig {
     Filter(FilterConfig),
     /// `type = "validate"`
     Validate(ValidateConfig),
+    /// `type = "normalize"`
+    Normalize(NormalizeConfig),
+    /// `type = "mask"`
+    Mask(MaskConfig),
+    /// `type = "dedupe"`
+    Dedupe(DedupeConfig),
+    /// `type = "explode"`
+    Explode(ExplodeConfig),
+    /// `type = "route"`
+    Route(RouteConfig),
+    /// One output of a `route`; a plan makes it.
+    Branch(BranchConfig),
 }
 
-/// Every operator: its `type` and a summary in one line.
-pub const LIST: [(&str, &str); 3] = [
-    ("map", map::SUMMARY),
-    ("filter", filter::SUMMARY),
-    ("validate", validate::SUMMARY),
-];
+/// What the settings of every operator answer.
+trait Settings {
+    /// The operator for rows of `schema`, or every problem; see [`compile`].
+    fn compile(&self, name: &str, schema: &SchemaRef, context: &Context) -> Compiled;
+
+    /// See [`check_without_schema`].
+    fn check(&self) -> Vec<Problem>;
+
+    /// See [`computed_columns`].
+    fn computed_columns(&self) -> Vec<String>;
+
+    /// See [`required_columns`].
+    fn required_columns(&self, wanted: Option<&[String]>) -> Option<Vec<String>>;
+
+    /// See [`OperatorConfig::column_behind`].
+    fn column_behind(&self, output: &str) -> Option<String>;
+}
 
 impl OperatorConfig {
     /// The names of the sources or operators whose changes the operator gets.
@@ -49,6 +92,62 @@ impl OperatorConfig {
             Self::Map(config) => &config.inputs,
             Self::Filter(config) => &config.inputs,
             Self::Validate(config) => &config.inputs,
+            Self::Normalize(config) => &config.inputs,
+            Self::Mask(config) => &config.inputs,
+            Self::Dedupe(config) => &config.inputs,
+            Self::Explode(config) => &config.inputs,
+            Self::Route(config) => &config.inputs,
+            Self::Branch(_) => &[],
+        }
+    }
+
+    /// The value of `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Map(_) => "map",
+            Self::Filter(_) => "filter",
+            Self::Validate(_) => "validate",
+            Self::Normalize(_) => "normalize",
+            Self::Mask(_) => "mask",
+            Self::Dedupe(_) => "dedupe",
+            Self::Explode(_) => "explode",
+            Self::Route(_) | Self::Branch(_) => "route",
+        }
+    }
+
+    /// The column of the rows that come in which stands behind the column `output` of those that go out:
+    /// the same value, or one that only it decides. `None` where `output` is made of others.
+    pub fn column_behind(&self, output: &str) -> Option<String> {
+        self.settings().column_behind(output)
+    }
+
+    /// The names under which others read the operator: its own, and for a `route` those of its outputs.
+    pub fn output_names(&self, name: &str) -> Vec<String> {
+        match self {
+            Self::Route(config) => {
+                let outputs = config.output_names();
+                outputs.map(|output| format!("{name}.{output}")).collect()
+            }
+            _ => vec![name.to_owned()],
+        }
+    }
+
+    /// Whether the operator needs the rows before, so that their sources send them.
+    pub fn wants_before(&self) -> bool {
+        matches!(self, Self::Route(_) | Self::Explode(_))
+    }
+
+    fn settings(&self) -> &dyn Settings {
+        match self {
+            Self::Map(config) => config,
+            Self::Filter(config) => config,
+            Self::Validate(config) => config,
+            Self::Normalize(config) => config,
+            Self::Mask(config) => config,
+            Self::Dedupe(config) => config,
+            Self::Explode(config) => config,
+            Self::Route(config) => config,
+            Self::Branch(config) => config,
         }
     }
 }
@@ -64,6 +163,20 @@ pub struct Rejection {
     pub field: Option<String>,
     /// The reason, for a person to read. Never contains the row's values.
     pub reason: String,
+    /// What else is known of it.
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What stands beside the reason of a rejection. It can contain the row's values, so that it is kept in the
+/// quarantine and never logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// The value that was found, as text; of a sensitive column only its length.
+    pub found: Option<String>,
+    /// An expression that would mend it.
+    pub suggestion: Option<String>,
+    /// Tells the rule with its settings from every other.
+    pub fingerprint: String,
 }
 
 /// The result of an operator for a batch: every row is in exactly one of `changes`, `rejected` and
@@ -78,6 +191,8 @@ pub struct Applied {
     pub filtered: u64,
     /// The number of rows in `changes` that broke a rule which only warns.
     pub warned: u64,
+    /// The number of rows in `changes` that there were not before: each counts as a change of its own.
+    pub added: u64,
 }
 
 /// The reason why an operator stopped the pipeline.
@@ -112,40 +227,37 @@ pub type Compiled = Result<Box<dyn Operator>, Vec<Problem>>;
 /// All problems of its configuration, each with a path that starts in the operator's own table
 /// (`["fields", "email"]`).
 pub fn compile(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
-    compile_for(name, config, schema).or_else(|problems| {
-        let computed = computed_columns(config);
-        let compile = |schema: &SchemaRef| compile_for(name, config, schema).ok();
-        refuse::compile(name, schema, &computed, &problems, compile).ok_or(problems)
-    })
+    compile_in(name, config, schema, &Context::default())
 }
 
-fn compile_for(name: &str, config: &OperatorConfig, schema: &SchemaRef) -> Compiled {
-    let clock = Clock::system();
-    match config {
-        OperatorConfig::Map(config) => map::compile(config, schema, clock),
-        OperatorConfig::Filter(config) => filter::compile(config, schema, clock),
-        OperatorConfig::Validate(config) => validate::compile(name, config, schema, clock),
-    }
+/// The same as [`compile`], with a clock and a memory.
+///
+/// # Errors
+/// The same as [`compile`].
+pub fn compile_in(
+    name: &str,
+    config: &OperatorConfig,
+    schema: &SchemaRef,
+    context: &Context,
+) -> Compiled {
+    let compile = |schema: &SchemaRef| config.settings().compile(name, schema, context);
+    compile(schema).or_else(|problems| {
+        let computed = computed_columns(config);
+        let compile = |schema: &SchemaRef| compile(schema).ok();
+        refuse::compile(name, schema, &computed, &problems, compile).ok_or(problems)
+    })
 }
 
 /// The problems that can be found without knowing the rows: syntax, functions, the shape of rules.
 /// [`compile`] finds them too, with the same paths.
 pub fn check_without_schema(config: &OperatorConfig) -> Vec<Problem> {
-    match config {
-        OperatorConfig::Map(config) => map::check_without_schema(config),
-        OperatorConfig::Filter(config) => filter::check_without_schema(config),
-        OperatorConfig::Validate(config) => validate::check_without_schema(config),
-    }
+    config.settings().check()
 }
 
 /// The columns of the rows that come in of which an operator computes something: where no schema declares
 /// them, each of their values keeps a type of its own.
 pub fn computed_columns(config: &OperatorConfig) -> Vec<String> {
-    let mut names = match config {
-        OperatorConfig::Map(config) => map::computed_columns(config),
-        OperatorConfig::Filter(config) => filter::computed_columns(config),
-        OperatorConfig::Validate(config) => validate::computed_columns(config),
-    };
+    let mut names = config.settings().computed_columns();
     // Metadata of the change is no column, unless a row carries one of that name.
     names.retain(|name| !scope::is_metadata(name));
     names
@@ -156,7 +268,8 @@ pub fn computed_columns(config: &OperatorConfig) -> Vec<String> {
 pub fn named_columns(config: &OperatorConfig) -> Vec<String> {
     let mut names = computed_columns(config);
     if let OperatorConfig::Map(config) = config {
-        names.extend(map::passed_columns(config));
+        let passed = map::passed_columns(config);
+        names.extend(passed.into_iter().filter(|name| !scope::is_metadata(name)));
     }
     names
 }
@@ -165,11 +278,7 @@ pub fn named_columns(config: &OperatorConfig) -> Vec<String> {
 /// each once. The result can contain metadata names such as `_op`, which are columns only if the
 /// rows have a column of that name. Key columns are not added, because a decoder always keeps them.
 pub fn required_columns(config: &OperatorConfig, wanted: Option<&[String]>) -> Option<Vec<String>> {
-    let mut required = match config {
-        OperatorConfig::Map(config) => map::required_columns(config, wanted),
-        OperatorConfig::Filter(config) => filter::required_columns(config, wanted),
-        OperatorConfig::Validate(config) => validate::required_columns(config, wanted),
-    }?;
+    let mut required = config.settings().required_columns(wanted)?;
     let mut seen = std::collections::HashSet::new();
     required.retain(|name| seen.insert(name.clone()));
     Some(required)
@@ -220,15 +329,39 @@ mod tests {
     /// The examples in the documentation of the settings must be valid, because people copy them.
     #[test]
     fn every_documented_snippet_parses() {
-        let sources = [
-            ("map", include_str!("operator/map.rs")),
-            ("filter", include_str!("operator/filter.rs")),
-            ("validate", include_str!("operator/validate.rs")),
+        type Read = fn(toml::Table) -> OperatorConfig;
+        let sources: [(&str, &str, Read); 8] = [
+            ("map", include_str!("operator/map.rs"), |table| {
+                OperatorConfig::Map(table.try_into().expect("settings"))
+            }),
+            ("filter", include_str!("operator/filter.rs"), |table| {
+                OperatorConfig::Filter(table.try_into().expect("settings"))
+            }),
+            ("validate", include_str!("operator/validate.rs"), |table| {
+                OperatorConfig::Validate(table.try_into().expect("settings"))
+            }),
+            (
+                "normalize",
+                include_str!("operator/normalize.rs"),
+                |table| OperatorConfig::Normalize(table.try_into().expect("settings")),
+            ),
+            ("mask", include_str!("operator/mask.rs"), |table| {
+                OperatorConfig::Mask(table.try_into().expect("settings"))
+            }),
+            ("dedupe", include_str!("operator/dedupe.rs"), |table| {
+                OperatorConfig::Dedupe(table.try_into().expect("settings"))
+            }),
+            ("explode", include_str!("operator/explode.rs"), |table| {
+                OperatorConfig::Explode(table.try_into().expect("settings"))
+            }),
+            ("route", include_str!("operator/route.rs"), |table| {
+                OperatorConfig::Route(table.try_into().expect("settings"))
+            }),
         ];
-        for (kind, source) in sources {
+        for (kind, source, read) in sources {
             let lines = source.lines().map_while(|line| match line {
                 "#[cfg(test)]" => None,
-                line => Some(line.strip_prefix("/// ").unwrap_or(line)),
+                line => Some(line.trim_start_matches("///").trim_start()),
             });
             let text: Vec<&str> = lines.collect();
             let snippets: Vec<String> = text
@@ -244,11 +377,7 @@ mod tests {
                 for settings in operators.values() {
                     let mut settings = settings.as_table().expect("a table").clone();
                     assert_eq!(settings.remove("type"), Some(kind.into()));
-                    let config = match kind {
-                        "map" => OperatorConfig::Map(settings.try_into().expect(&snippet)),
-                        "filter" => OperatorConfig::Filter(settings.try_into().expect(&snippet)),
-                        _ => OperatorConfig::Validate(settings.try_into().expect(&snippet)),
-                    };
+                    let config = read(settings);
                     assert_eq!(check_without_schema(&config), []);
                 }
             }

@@ -29,6 +29,8 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
             let mut outgoing = Vec::new();
             for schema in &incoming {
                 match operator::compile(name, config, schema) {
+                    // The outputs of a route have the rows that come in.
+                    Ok(_) if config.kind() == "route" => outgoing.push(schema.clone()),
                     Ok(compiled) => outgoing.push(compiled.schema()),
                     Err(found) => problems.extend(
                         found
@@ -39,7 +41,9 @@ pub fn check_rows(file: &PipelineFile, known: KnownRows) -> Vec<Problem> {
             }
             // The output of an operator with a problem is unknown.
             if outgoing.len() == incoming.len() {
-                rows.insert(name.clone(), outgoing);
+                for output in config.output_names(name) {
+                    rows.insert(output, outgoing.clone());
+                }
             }
             false
         });

@@ -16,7 +16,7 @@ use datafusion_expr::{
 };
 
 use super::clock::{self, Clock};
-use super::text;
+use super::{json, text};
 
 /// A function as `syncline list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,12 @@ pub struct FunctionInfo {
     pub signature: String,
     /// What the function returns, in one line.
     pub summary: String,
+    /// Each argument with what it is.
+    pub arguments: Vec<(String, String)>,
+    /// The types that it takes, one text a form; empty where it decides by itself.
+    pub types: Vec<String>,
+    /// A call and its result.
+    pub example: Option<(String, String)>,
 }
 
 /// Every function that an expression may call, ordered by name; aliases are not listed.
@@ -36,7 +42,37 @@ pub fn list() -> Vec<FunctionInfo> {
         listed.insert(function.name().to_owned(), describe(function));
     }
     for own in &text::FUNCTIONS {
-        listed.insert(own.name.to_owned(), info(own.name, own.syntax, own.summary));
+        let arguments = own.arguments.iter();
+        let mut info = FunctionInfo {
+            arguments: arguments
+                .map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned()))
+                .collect(),
+            types: vec![vec!["text"; own.arguments.len()].join(", ")],
+            ..info(own.name, &own.syntax(), own.summary)
+        };
+        if own.may_fail {
+            let name = format!("try_{}", own.name);
+            let lenient = FunctionInfo {
+                signature: format!("try_{}", info.signature),
+                summary: format!("as {}, but null where that fails", own.name),
+                example: examples().get(name.as_str()).cloned(),
+                name: name.clone(),
+                ..info.clone()
+            };
+            listed.insert(name, lenient);
+        }
+        info.example = examples().get(own.name).cloned();
+        listed.insert(own.name.to_owned(), info);
+    }
+    for own in json::FUNCTIONS {
+        let arguments = own.arguments.iter();
+        let described = FunctionInfo {
+            arguments: arguments
+                .map(|(name, meaning)| ((*name).to_owned(), (*meaning).to_owned()))
+                .collect(),
+            ..info(own.name, own.syntax, own.summary)
+        };
+        listed.insert(own.name.to_owned(), described);
     }
     for (name, summary) in [
         ("now", "the time of the batch, in UTC"),
@@ -53,13 +89,22 @@ fn info(name: &str, signature: &str, summary: &str) -> FunctionInfo {
         name: name.to_owned(),
         signature: signature.to_owned(),
         summary: summary.to_owned(),
+        arguments: Vec::new(),
+        types: Vec::new(),
+        example: examples().get(name).cloned(),
     }
 }
 
 fn describe(function: &ScalarUDF) -> FunctionInfo {
     let name = function.name();
+    let forms = function.signature().type_signature.to_string_repr();
+    let decides = forms.iter().any(|form| form.contains("UserDefined"));
+    let types = if decides { Vec::new() } else { forms };
     let Some(documentation) = function.documentation() else {
-        return info(name, &format!("{name}(…)"), "");
+        return FunctionInfo {
+            types,
+            ..info(name, &format!("{name}(…)"), "")
+        };
     };
     let description = documentation.description.trim();
     let sentence = description
@@ -70,7 +115,26 @@ fn describe(function: &ScalarUDF) -> FunctionInfo {
         .next()
         .unwrap_or_default();
     let summary = sentence.trim().trim_end_matches('.');
-    info(name, documentation.syntax_example.trim(), summary)
+    FunctionInfo {
+        arguments: documentation.arguments.clone().unwrap_or_default(),
+        types,
+        ..info(name, documentation.syntax_example.trim(), summary)
+    }
+}
+
+/// A call of each function and its result, by name. A test evaluates them.
+fn examples() -> &'static BTreeMap<&'static str, (String, String)> {
+    static EXAMPLES: LazyLock<BTreeMap<&str, (String, String)>> = LazyLock::new(|| {
+        let lines = include_str!("examples.tsv").lines();
+        lines
+            .filter_map(|line| {
+                let mut cells = line.splitn(3, '\t');
+                let (name, call, result) = (cells.next()?, cells.next()?, cells.next()?);
+                Some((name, (call.to_owned(), result.to_owned())))
+            })
+            .collect()
+    });
+    &EXAMPLES
 }
 
 /// A `timestamptz` is an instant: the time zone is UTC, as for the columns.
@@ -86,7 +150,7 @@ static FUNCTIONS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| 
         .into_iter()
         .chain(datafusion_functions_nested::all_default_nested_functions());
     let mut functions = BTreeMap::new();
-    for function in theirs.chain(text::functions()) {
+    for function in theirs.chain(text::functions()).chain(json::functions()) {
         for alias in function.aliases() {
             functions.insert(alias.clone(), function.clone());
         }
@@ -98,6 +162,7 @@ static FUNCTIONS: LazyLock<BTreeMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| 
 
 static PLANNERS: LazyLock<Vec<Arc<dyn ExprPlanner>>> = LazyLock::new(|| {
     vec![
+        Arc::new(json::Operators),
         Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
         Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
         Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
@@ -220,6 +285,49 @@ mod tests {
         for name in ["random", "uuid", "count", "generate_table"] {
             assert_eq!(find(name), None, "{name}");
         }
+    }
+
+    /// The value of an expression over no row.
+    fn value(text: &str) -> Option<String> {
+        let schema = std::sync::Arc::new(arrow::datatypes::Schema::empty());
+        let clock = Clock::stopped_at(1_767_225_600_000_000);
+        let expression = crate::function::Expression::compile_at(text, &schema, &clock).ok()?;
+        let evaluated = expression.evaluate_on(1, |_| unreachable!("it reads no column"));
+        let options = arrow::util::display::FormatOptions::new().with_null("null");
+        let shown =
+            arrow::util::display::ArrayFormatter::try_new(&evaluated.array, &options).ok()?;
+        let text = shown.value(0).try_to_string().ok()?;
+        (evaluated.failures.is_empty() && !text.contains(['\n', '\t'])).then_some(text)
+    }
+
+    /// Every function has an example, and its result is what is shown. `UPDATE_EXPECT=1` writes results, and
+    /// takes the calls of the functions of DataFusion from their documentation.
+    #[test]
+    fn every_example_gives_what_it_says() {
+        let mut lines = String::new();
+        let mut without = Vec::new();
+        for function in list() {
+            let name = function.name;
+            let of_documentation = || {
+                let documentation = FUNCTIONS.get(&name)?.documentation()?.sql_example.clone()?;
+                let calls = documentation.lines().filter_map(|line| {
+                    let line = line.trim().trim_start_matches('>').trim();
+                    let is_select = line.get(..7)?.eq_ignore_ascii_case("select ");
+                    is_select.then(|| line[7..].trim_end_matches(';').trim().to_owned())
+                });
+                calls.into_iter().find(|call| value(call).is_some())
+            };
+            let known = function.example.map(|(call, _)| call);
+            let call = known
+                .filter(|call| value(call).is_some())
+                .or_else(of_documentation);
+            match call.as_deref().and_then(|call| Some((call, value(call)?))) {
+                Some((call, result)) => lines += &format!("{name}\t{call}\t{result}\n"),
+                None => without.push(name),
+            }
+        }
+        expect_test::expect_file!["examples.tsv"].assert_eq(&lines);
+        expect_test::expect!["array_compact arrow_cast arrow_metadata arrow_try_cast arrow_typeof cast_to_type current_date current_time date_bin decode encode get_field named_struct now pi sqrt struct try_cast_to_type union_extract union_tag with_metadata"].assert_eq(&without.join(" "));
     }
 
     #[test]

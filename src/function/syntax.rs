@@ -15,7 +15,7 @@ use std::ops::{ControlFlow, Range};
 
 use datafusion_sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Visit, visit_expressions_mut,
+    FunctionArguments, Ident, Value, Visit, visit_expressions_mut,
 };
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
@@ -169,6 +169,25 @@ pub(super) fn parse(
 /// Turns a two-part column name such as `source.email` into one identifier.
 fn join_name(part: &mut SqlExpr, columns: &[&str]) {
     let (joined, rest) = match part {
+        // A member of the JSON document that says where a change comes from.
+        SqlExpr::CompoundIdentifier(names) if is_document(&names[0], columns) => {
+            let mut value = SqlExpr::Identifier(names[0].clone());
+            for (index, name) in names[1..].iter().enumerate() {
+                let is_last = index + 2 == names.len();
+                value = SqlExpr::BinaryOp {
+                    left: Box::new(value),
+                    op: match is_last {
+                        true => BinaryOperator::LongArrow,
+                        false => BinaryOperator::Arrow,
+                    },
+                    right: Box::new(SqlExpr::Value(
+                        Value::SingleQuotedString(name.value.clone()).with_span(name.span),
+                    )),
+                };
+            }
+            *part = SqlExpr::Nested(Box::new(value));
+            return;
+        }
         SqlExpr::CompoundIdentifier(names) => {
             let Some(joined) = joined_name(&names[0], &names[1], columns) else {
                 return;
@@ -197,6 +216,11 @@ fn join_name(part: &mut SqlExpr, columns: &[&str]) {
             access_chain: rest,
         },
     };
+}
+
+/// Whether a name is that of the metadata which is a JSON document.
+fn is_document(name: &Ident, columns: &[&str]) -> bool {
+    name.value == "_source" && columns.contains(&"_source")
 }
 
 /// The single identifier for `side.name`, if a column has that name; a column named `side` has

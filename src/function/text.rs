@@ -1,140 +1,108 @@
 //! Text functions that DataFusion does not have.
 //!
-//! A null argument gives null. A text that is already in normal form is copied without a
-//! conversion.
+//! A null argument gives null. The first argument is the value; the others are read once for as many rows
+//! as they stay the same. A function that can refuse a text has a second form whose name begins with
+//! `try_` and which gives null instead.
 
+mod list;
+
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use sha2::{Digest, Sha256};
+
+pub(super) use self::list::FUNCTIONS;
 
 /// One of Syncline's own functions, with its documentation.
 pub(super) struct TextFunction {
     pub(super) name: &'static str,
-    /// The function with its arguments, as it is called.
-    pub(super) syntax: &'static str,
     /// What the function returns, in one line.
     pub(super) summary: &'static str,
-    arguments: usize,
-    /// Appends the result for these arguments to the builder; may append a null.
-    append: fn(&[&str], &mut StringBuilder),
+    /// The arguments, all texts: the name of each and what it is.
+    pub(super) arguments: &'static [(&'static str, &'static str)],
+    /// Whether it refuses some texts.
+    pub(super) may_fail: bool,
+    /// Reads all arguments but the first.
+    prepare: fn(&[&str]) -> Result<Apply, &'static str>,
 }
 
-/// All text functions.
-pub(super) const FUNCTIONS: [TextFunction; 5] = [
-    TextFunction {
-        name: "normalize_email",
-        syntax: "normalize_email(text)",
-        summary: "the address without surrounding white space, in lower case",
-        arguments: 1,
-        append: |arguments, builder| append_email(arguments[0], builder),
-    },
-    TextFunction {
-        name: "normalize_space",
-        syntax: "normalize_space(text)",
-        summary: "the text without surrounding white space, with each inner run of white space replaced by one space",
-        arguments: 1,
-        append: |arguments, builder| append_spaced(arguments[0], builder),
-    },
-    TextFunction {
-        name: "normalize_unicode",
-        syntax: "normalize_unicode(text)",
-        summary: "the text in Unicode normal form NFC, in which equal-looking texts are equal",
-        arguments: 1,
-        append: |arguments, builder| append_composed(arguments[0], builder),
-    },
-    TextFunction {
-        name: "null_if_blank",
-        syntax: "null_if_blank(text)",
-        summary: "null if the text is empty or only white space, otherwise the text unchanged",
-        arguments: 1,
-        append: |arguments, builder| {
-            let blank = arguments[0].chars().all(char::is_whitespace);
-            builder.append_option((!blank).then_some(arguments[0]));
-        },
-    },
-    TextFunction {
-        name: "json_text",
-        syntax: "json_text(document, name)",
-        summary: "a member of a JSON object as text, null if it is absent or null; for \
-                  _headers and JSON columns",
-        arguments: 2,
-        append: |arguments, builder| append_member(arguments[0], arguments[1], builder),
-    },
-];
+/// Gives the result for the first argument, null, or the reason why there is none.
+type Apply = Box<dyn for<'a> Fn(&'a str) -> Result<Option<Cow<'a, str>>, &'static str>>;
+
+/// A function that gives one text for each.
+fn plain(function: fn(&str) -> super::normal::Normal<'_>) -> Result<Apply, &'static str> {
+    Ok(Box::new(move |text| function(text).map(Some)))
+}
+
+/// A function that refuses no text.
+fn total(function: fn(&str) -> Option<Cow<'_, str>>) -> Result<Apply, &'static str> {
+    Ok(Box::new(move |text| Ok(function(text))))
+}
+
+/// The first 16 hexadecimal digits of the SHA-256.
+pub(crate) fn fingerprint(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Why a function of Syncline has no value for a row.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(pub(super) &'static str);
+
+impl TextFunction {
+    /// The function with its arguments, as it is called.
+    pub(super) fn syntax(&self) -> String {
+        let names: Vec<&str> = self.arguments.iter().map(|(name, _)| *name).collect();
+        format!("{}({})", self.name, names.join(", "))
+    }
+}
 
 /// Creates the functions for the planner.
 pub(super) fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
-    FUNCTIONS.iter().map(|function| {
+    let planned = |function: &'static TextFunction, lenient: bool| {
+        let prefix = if lenient { "try_" } else { "" };
         Arc::new(ScalarUDF::from(Planned {
             function,
-            signature: Signature::string(function.arguments, Volatility::Immutable),
+            lenient,
+            name: format!("{prefix}{}", function.name),
+            signature: Signature::string(function.arguments.len(), Volatility::Immutable),
         }))
+    };
+    FUNCTIONS.iter().flat_map(move |function| {
+        let lenient = function.may_fail.then(|| planned(function, true));
+        std::iter::once(planned(function, false)).chain(lenient)
     })
-}
-
-fn append_email(text: &str, builder: &mut StringBuilder) {
-    let trimmed = text.trim();
-    if trimmed
-        .bytes()
-        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
-    {
-        builder.append_value(trimmed);
-    } else {
-        builder.append_value(trimmed.to_lowercase());
-    }
-}
-
-fn append_spaced(text: &str, builder: &mut StringBuilder) {
-    let mut spaced = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !spaced.is_empty() {
-            spaced.push(' ');
-        }
-        spaced.push_str(word);
-    }
-    builder.append_value(spaced);
-}
-
-fn append_composed(text: &str, builder: &mut StringBuilder) {
-    if text.is_ascii() || is_nfc(text) {
-        builder.append_value(text);
-    } else {
-        builder.append_value(text.nfc().collect::<String>());
-    }
-}
-
-/// Appends a member of a JSON object; null if the document is not a JSON object.
-fn append_member(document: &str, name: &str, builder: &mut StringBuilder) {
-    let parsed: Option<serde_json::Value> = serde_json::from_str(document).ok();
-    match parsed.as_ref().and_then(|value| value.get(name)) {
-        None | Some(serde_json::Value::Null) => builder.append_null(),
-        Some(serde_json::Value::String(text)) => builder.append_value(text),
-        Some(other) => builder.append_value(other.to_string()),
-    }
 }
 
 struct Planned {
     function: &'static TextFunction,
+    /// Whether it gives null for a text that it refuses.
+    lenient: bool,
+    name: String,
     signature: Signature,
 }
 
 impl std::fmt::Debug for Planned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.function.name)
+        f.write_str(&self.name)
     }
 }
 
 impl PartialEq for Planned {
     fn eq(&self, other: &Self) -> bool {
-        self.function.name == other.function.name
+        self.name == other.name
     }
 }
 
@@ -142,13 +110,13 @@ impl Eq for Planned {}
 
 impl Hash for Planned {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.function.name.hash(state);
+        self.name.hash(state);
     }
 }
 
 impl ScalarUDFImpl for Planned {
     fn name(&self) -> &str {
-        self.function.name
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -169,25 +137,48 @@ impl ScalarUDFImpl for Planned {
             .map(|array| cast(array, &DataType::Utf8))
             .collect::<Result<Vec<ArrayRef>, _>>()?;
         let texts: Vec<&StringArray> = arrays.iter().map(|array| array.as_string()).collect();
-
-        let rows = texts[0].len();
-        let mut builder = StringBuilder::with_capacity(rows, texts[0].value_data().len());
-        let mut arguments = Vec::with_capacity(texts.len());
-        for row in 0..rows {
-            if texts.iter().any(|text| text.is_null(row)) {
-                builder.append_null();
-                continue;
-            }
-            arguments.clear();
-            arguments.extend(texts.iter().map(|text| text.value(row)));
-            (self.function.append)(&arguments, &mut builder);
-        }
-        let result: ArrayRef = Arc::new(builder.finish());
+        let result = self
+            .values(texts[0], &texts[1..])
+            .map_err(|reason| DataFusionError::External(Box::new(Refused(reason))))?;
         if scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
                 &result, 0,
             )?));
         }
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+impl Planned {
+    fn values(
+        &self,
+        texts: &StringArray,
+        parameters: &[&StringArray],
+    ) -> Result<ArrayRef, &'static str> {
+        let rows = texts.len();
+        let mut builder = StringBuilder::with_capacity(rows, texts.value_data().len());
+        let mut known: Option<(Vec<&str>, Apply)> = None;
+        for row in 0..rows {
+            if texts.is_null(row) || parameters.iter().any(|values| values.is_null(row)) {
+                builder.append_null();
+                continue;
+            }
+            let same = |known: &[&str]| {
+                let mut given = parameters.iter().map(|values| values.value(row));
+                known.iter().all(|known| given.next() == Some(*known))
+            };
+            if !known.as_ref().is_some_and(|(of, _)| same(of)) {
+                let of: Vec<&str> = parameters.iter().map(|values| values.value(row)).collect();
+                let apply = (self.function.prepare)(&of)?;
+                known = Some((of, apply));
+            }
+            let (_, apply) = known.as_ref().expect("it was read above");
+            match apply(texts.value(row)) {
+                Ok(value) => builder.append_option(value),
+                Err(_) if self.lenient => builder.append_null(),
+                Err(reason) => return Err(reason),
+            }
+        }
+        Ok(Arc::new(builder.finish()))
     }
 }

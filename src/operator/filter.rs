@@ -21,12 +21,11 @@ use serde::{Deserialize, Serialize};
 use syncline_connectors::change::{Changes, Operation};
 
 use super::scope::{Known, Scope, Values};
-use super::{Applied, Compiled, Operator, OperatorError, Rejection, is_set, problem};
+use super::{
+    Applied, Compiled, Context, Operator, OperatorError, Rejection, Settings, is_set, problem,
+};
 use crate::function::{self, Clock, Expression, type_name};
 use crate::problem::Problem;
-
-/// The summary for `syncline list`.
-pub const SUMMARY: &str = "passes the changes for which a condition is true";
 
 /// Passes the changes for which a condition is true; the others are dropped and counted as
 /// filtered.
@@ -47,6 +46,28 @@ pub struct FilterConfig {
     pub r#where: String,
 }
 
+impl Settings for FilterConfig {
+    fn compile(&self, _: &str, schema: &SchemaRef, context: &Context) -> Compiled {
+        compile(self, schema, context.clock.clone())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        check_without_schema(self)
+    }
+
+    fn computed_columns(&self) -> Vec<String> {
+        computed_columns(self)
+    }
+
+    fn required_columns(&self, wanted: Option<&[String]>) -> Option<Vec<String>> {
+        required_columns(self, wanted)
+    }
+
+    fn column_behind(&self, output: &str) -> Option<String> {
+        Some(output.to_owned())
+    }
+}
+
 #[derive(Debug)]
 struct Filter {
     scope: Scope,
@@ -57,7 +78,7 @@ struct Filter {
     rule: String,
 }
 
-pub(super) fn compile(config: &FilterConfig, schema: &SchemaRef, clock: Clock) -> Compiled {
+fn compile(config: &FilterConfig, schema: &SchemaRef, clock: Clock) -> Compiled {
     let scope = Scope::new(schema, clock);
     let at_where = |error: Box<function::ExpressionError>| vec![problem(&["where"], *error)];
     let condition = condition(&scope, &config.r#where).map_err(at_where)?;
@@ -95,21 +116,18 @@ pub(super) fn condition(
     }))
 }
 
-pub(super) fn check_without_schema(config: &FilterConfig) -> Vec<Problem> {
+fn check_without_schema(config: &FilterConfig) -> Vec<Problem> {
     match function::references(&config.r#where) {
         Ok(_) => Vec::new(),
         Err(error) => vec![problem(&["where"], *error)],
     }
 }
 
-pub(super) fn computed_columns(config: &FilterConfig) -> Vec<String> {
+fn computed_columns(config: &FilterConfig) -> Vec<String> {
     function::references(&config.r#where).unwrap_or_default()
 }
 
-pub(super) fn required_columns(
-    config: &FilterConfig,
-    wanted: Option<&[String]>,
-) -> Option<Vec<String>> {
+fn required_columns(config: &FilterConfig, wanted: Option<&[String]>) -> Option<Vec<String>> {
     let mut required = wanted?.to_vec();
     required.extend(function::references(&config.r#where).ok()?);
     Some(required)
@@ -137,6 +155,7 @@ impl Operator for Filter {
             changes: passed,
             rejected,
             warned: 0,
+            added: 0,
         })
     }
 }
@@ -189,6 +208,7 @@ impl Filter {
                     rule: self.rule.clone(),
                     field: None,
                     reason: reason.to_owned(),
+                    detail: None,
                 });
                 false
             })

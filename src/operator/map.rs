@@ -26,18 +26,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use syncline_connectors::change::{Changes, has_no_kind, is_undeclared, undeclared, without_kind};
 
-use self::check::check_shape;
-pub(super) use self::check::{
-    check_without_schema, computed_columns, passed_columns, required_columns,
-};
+pub(super) use self::check::passed_columns;
+use self::check::{check_shape, check_without_schema, computed_columns, required_columns};
 use super::literal::Texts;
 use super::scope::{Scope, Values};
-use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining, unknown};
+use super::{
+    Applied, Compiled, Context, Operator, OperatorError, Rejection, Settings, problem, remaining,
+    unknown,
+};
 use crate::function::{self, Clock, Expression, Failure};
 use crate::problem::Problem;
-
-/// What it does, in one line.
-pub const SUMMARY: &str = "chooses, renames and computes columns";
 
 /// Chooses, renames and computes columns.
 ///
@@ -77,10 +75,26 @@ pub struct MapConfig {
     pub set: Texts,
 }
 
-impl MapConfig {
+impl Settings for MapConfig {
+    fn compile(&self, _: &str, schema: &SchemaRef, context: &Context) -> Compiled {
+        compile(self, schema, context.clock.clone())
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        check_without_schema(self)
+    }
+
+    fn computed_columns(&self) -> Vec<String> {
+        computed_columns(self)
+    }
+
+    fn required_columns(&self, wanted: Option<&[String]>) -> Option<Vec<String>> {
+        required_columns(self, wanted)
+    }
+
     /// The column that comes in as `output`, where it goes on as it is; `None` where `output` is
     /// computed or does not go on.
-    pub fn column_behind(&self, output: &str) -> Option<String> {
+    fn column_behind(&self, output: &str) -> Option<String> {
         let computed = if self.fields.is_empty() {
             &self.set
         } else {
@@ -127,7 +141,7 @@ struct Map {
     schema: SchemaRef,
 }
 
-pub(super) fn compile(config: &MapConfig, schema: &SchemaRef, clock: Clock) -> Compiled {
+fn compile(config: &MapConfig, schema: &SchemaRef, clock: Clock) -> Compiled {
     let mut problems = check_shape(config);
     let scope = Scope::new(schema, clock);
     let mut outputs: Vec<(Field, Output)> = Vec::new();
@@ -270,6 +284,7 @@ impl Operator for Map {
                     rule: rule.to_owned(),
                     field: Some(field.name().clone()),
                     reason: failure.reason.to_owned(),
+                    detail: None,
                 });
             })?;
         let before = match &changes.before {
@@ -290,6 +305,7 @@ impl Operator for Map {
             rejected: rejected.into_values().collect(),
             filtered: 0,
             warned: 0,
+            added: 0,
         })
     }
 }

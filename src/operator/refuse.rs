@@ -109,6 +109,7 @@ impl Operator for Refuse {
                 rule: self.rule.clone(),
                 field: Some(fields.field(column).name().clone()),
                 reason: self.reason.clone(),
+                detail: None,
             })
             .collect();
         let passes = BooleanBuffer::collect_bool(changes.len(), |row| refused(row).is_none());

@@ -2,7 +2,8 @@
 //! change.
 //!
 //! The metadata names are `_key`, `_headers`, `_topic`, `_partition`, `_offset`, `_timestamp`,
-//! `_op` and `_table`. A column of the row with such a name hides the metadata. A metadata column
+//! `_op`, `_table`, `_source` (what an envelope says of its source, as JSON; `_source.lsn` is a member of
+//! it) and `_warnings` (null where no `validate` stands before). A column of the row with such a name hides the metadata. A metadata column
 //! is built once for each batch, and only if an expression uses it.
 //!
 //! If a value depends on a column that the source did not send, the value is unset, too (R14, R19): it
@@ -21,6 +22,7 @@ use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use syncline_connectors::change::{Changes, Operation, has_no_kind};
 
+use super::WARNINGS;
 use crate::function::{Clock, Expression, ExpressionError, Failure};
 
 /// A metadata column of a change, which is not a column of its row.
@@ -34,10 +36,12 @@ enum Metadata {
     Timestamp,
     Op,
     Table,
+    Source,
+    Warnings,
 }
 
 impl Metadata {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Key,
         Self::Headers,
         Self::Topic,
@@ -46,6 +50,8 @@ impl Metadata {
         Self::Timestamp,
         Self::Op,
         Self::Table,
+        Self::Source,
+        Self::Warnings,
     ];
 
     fn name(self) -> &'static str {
@@ -58,6 +64,8 @@ impl Metadata {
             Self::Timestamp => "_timestamp",
             Self::Op => "_op",
             Self::Table => "_table",
+            Self::Source => "_source",
+            Self::Warnings => WARNINGS,
         }
     }
 
@@ -100,6 +108,12 @@ impl Metadata {
             Self::Table => Arc::new(StringArray::from_iter_values(
                 changes.operations.iter().map(|_| &changes.table.name),
             )),
+            Self::Source => Arc::new(
+                origins()
+                    .map(|origin| source_of(records.value(origin)?))
+                    .collect::<StringArray>(),
+            ),
+            Self::Warnings => new_null_array(&DataType::Utf8, changes.len()),
         }
     }
 }
@@ -107,6 +121,21 @@ impl Metadata {
 /// Whether a name is that of metadata.
 pub(super) fn is_metadata(name: &str) -> bool {
     Metadata::ALL.iter().any(|metadata| metadata.name() == name)
+}
+
+/// What a Debezium envelope says of its source, as a JSON object.
+fn source_of(value: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        payload: Option<Box<Envelope>>,
+        source: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+    let envelope: Envelope = serde_json::from_slice(value).ok()?;
+    let source = match envelope.payload {
+        Some(payload) => payload.source,
+        None => envelope.source,
+    };
+    Some(serde_json::Value::Object(source?).to_string())
 }
 
 /// Bytes that are not valid UTF-8 become null.

@@ -9,7 +9,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use syncline_connectors::change::{Changes, Image, Logical, Operation, Table};
 use syncline_connectors::record::{Partition, Records};
 
-use super::Applied;
+use super::{Applied, OperatorConfig, compile};
 use crate::problem::Problem;
 
 /// | row | operation | id | email     | status | balance    | notes  |
@@ -247,4 +247,62 @@ pub(super) fn show_problems(problems: &[Problem]) -> String {
         })
         .collect();
     lines.concat()
+}
+
+/// Inserts with one text column, `x`, by the key `id`, which counts from 1 on.
+pub(super) fn text_changes(values: &[Option<&str>]) -> Changes {
+    let mut records = Records::default();
+    let partition = Partition {
+        topic: Arc::from("t"),
+        number: 0,
+    };
+    let partition = records.add_partition(&partition, true);
+    let len = values.len();
+    for row in 0..len as i64 {
+        records.push(partition, row, Some(1_000 * row), None, None, None);
+    }
+    let schema = Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("x", DataType::Utf8, true),
+    ]);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(1..=len as i64)),
+        Arc::new(StringArray::from(values.to_vec())),
+    ];
+    Changes {
+        table: Arc::new(Table {
+            topic: Arc::from("t"),
+            database: None,
+            schema: None,
+            name: Arc::from("t"),
+        }),
+        key: Some(Arc::from(["id".to_owned()])),
+        rows: RecordBatch::try_new(Arc::new(schema), columns).expect("columns of one length"),
+        unset: vec![None, None],
+        before: None,
+        not_carried: Vec::new(),
+        operations: vec![Operation::Create; len],
+        event_times_ms: vec![None; len],
+        origins: (0..len as u32).collect(),
+        records: Arc::new(records),
+    }
+}
+
+/// Checks that an operator makes of one batch what it makes of its two parts, split at a row.
+pub(super) fn splits_agree(config: &OperatorConfig, changes: &Changes, at: usize) {
+    let at = at.min(changes.len()) as u32;
+    let apply = |parts: &[Changes]| {
+        let mut operator = compile("op", config, &changes.schema()).expect("it compiles");
+        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+        for part in parts {
+            let applied = operator.apply(part.clone()).expect("it goes on");
+            rows.extend(show(&applied.changes).lines().skip(1).map(str::to_owned));
+            rejected.extend(applied.rejected);
+        }
+        (rows, rejected)
+    };
+    let first: Vec<u32> = (0..at).collect();
+    let second: Vec<u32> = (at..changes.len() as u32).collect();
+    let parts = [first, second].map(|rows| changes.take(&rows).expect("the rows are there"));
+    assert_eq!(apply(std::slice::from_ref(changes)), apply(&parts));
 }

@@ -9,31 +9,33 @@
 //!   unset value, the rule does not apply; where it cannot be computed, the row breaks the rule.
 //! - Bounds are compared exactly, in the column's own type.
 
-use std::collections::BTreeMap;
-
-use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::SchemaRef;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use syncline_connectors::change::{Changes, Operation};
+use syncline_connectors::change::Changes;
 
 use super::scope::Scope;
-use super::{Applied, Compiled, Operator, OperatorError, Rejection, problem, remaining};
-use crate::function::{self, Clock, Failure};
+use super::{
+    Applied, Compiled, Context, Memory, Operator, OperatorError, Settings, WARNINGS, problem,
+    remaining,
+};
+use crate::function;
 use crate::problem::Problem;
 
 mod bound;
+mod breach;
 mod check;
 mod condition;
-mod format;
+mod formats;
 mod length;
 mod rule;
+mod suggestion;
+mod unique;
+mod warnings;
 
 use condition::{Applies, Condition};
-pub use rule::{Format, Length, LengthBounds, OnFailure, Rule, ValueType};
-
-/// The summary for `syncline list`.
-pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is quarantined";
+pub use rule::{Format, Length, LengthBounds, OnFailure, Rule, Severity, ValueType};
+pub(crate) use unique::encoded;
 
 /// Checks rows against rules; a row that breaks one is quarantined, or treated as `on_failure`
 /// says.
@@ -50,6 +52,9 @@ pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is q
 /// ]
 /// ```
 ///
+/// A row that breaks a rule of `severity = "warning"` goes on, and the warning is in the column `_warnings`,
+/// a JSON list, which goes as far as the sink and which a `map` behind it can keep.
+///
 /// ```toml
 /// [operators.complete]
 /// type   = "validate"
@@ -57,7 +62,11 @@ pub const SUMMARY: &str = "checks rows against rules; a row that breaks one is q
 /// rules = [
 ///   { fields = ["name", "city", "country"], required = true, where = "status <> 'draft'" },
 ///   { field = "website", format = "hostname", on_failure = "warn" },
+///   { field = "phone", format = "phone", region = "DE", severity = "warning" },
+///   { field = "email", unique = true, max_failure_rate = 0.1 },
+///   { field = "address", json_schema = { type = "object", required = ["city"] } },
 /// ]
+/// sensitive = ["email", "phone"]
 /// ```
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -68,8 +77,51 @@ pub struct ValidateConfig {
     /// What happens to a row that breaks a rule, if the rule has no `on_failure` of its own.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// The rules; a row is checked against all of them.
+    /// The rules; a row is checked against all of them. A text names a file with further `rules`, relative
+    /// to the pipeline file: `["rules/clients.toml", { field = "email", format = "email" }]`.
+    #[schemars(schema_with = "rules_or_files")]
     pub rules: Vec<Rule>,
+    /// Columns whose values are not kept beside the reason of a failure.
+    #[serde(default)]
+    pub sensitive: Vec<String>,
+    /// The part of rows that may break a rule, from 0 to 1, over the last `failure_window` rows: beyond it
+    /// the pipeline stops with the rule that failed most often, and nothing of the batch is acknowledged.
+    #[schemars(range(min = 0, max = 1))]
+    pub max_failure_rate: Option<f64>,
+    /// How many rows `max_failure_rate` looks at, here and in rules. Default: 1000.
+    #[schemars(range(min = 1))]
+    pub failure_window: Option<u64>,
+}
+
+/// How many rows `max_failure_rate` looks at.
+const FAILURE_WINDOW: u64 = 1_000;
+
+/// Rules, or files with rules: a pipeline file is read with the files in the place of their names.
+fn rules_or_files(generator: &mut SchemaGenerator) -> Schema {
+    let rules = generator.subschema_for::<Rule>();
+    json_schema!({ "type": ["array", "string"], "items": { "anyOf": [rules, { "type": "string" }] } })
+}
+
+impl Settings for ValidateConfig {
+    fn compile(&self, name: &str, schema: &SchemaRef, context: &Context) -> Compiled {
+        compile(name, self, schema, context)
+    }
+
+    fn check(&self) -> Vec<Problem> {
+        check_without_schema(self)
+    }
+
+    fn computed_columns(&self) -> Vec<String> {
+        computed_columns(self)
+    }
+
+    fn required_columns(&self, wanted: Option<&[String]>) -> Option<Vec<String>> {
+        required_columns(self, wanted)
+    }
+
+    fn column_behind(&self, output: &str) -> Option<String> {
+        Some(output.to_owned())
+    }
 }
 
 struct CompiledRule {
@@ -78,6 +130,11 @@ struct CompiledRule {
     applies: Option<Applies>,
     message: Option<String>,
     on_failure: OnFailure,
+    /// Whether a failure is told in [`WARNINGS`].
+    is_told: bool,
+    max_failure_rate: Option<f64>,
+    /// Tells the rule with its settings from others.
+    fingerprint: String,
     /// Whether a warning of the rule was already logged; later warnings are only counted.
     logged: bool,
 }
@@ -85,22 +142,23 @@ struct CompiledRule {
 struct Validate {
     name: String,
     scope: Scope,
+    /// Of the rows that go out.
     schema: SchemaRef,
     rules: Vec<CompiledRule>,
+    memory: Memory,
+    sensitive: Vec<String>,
+    max_failure_rate: Option<f64>,
+    failure_window: u64,
 }
 
-pub(super) fn compile(
-    name: &str,
-    config: &ValidateConfig,
-    schema: &SchemaRef,
-    clock: Clock,
-) -> Compiled {
-    let scope = Scope::new(schema, clock);
+fn compile(name: &str, config: &ValidateConfig, schema: &SchemaRef, context: &Context) -> Compiled {
+    let scope = Scope::new(schema, context.clock.clone());
     let mut problems = check_shape(config);
     let mut rules = Vec::new();
     for (index, rule) in config.rules.iter().enumerate() {
         let mut found = Vec::new();
-        let conditions = condition::compile(rule, schema, &scope, &mut found);
+        let memory = (index, &context.memory);
+        let conditions = condition::compile(rule, schema, &scope, memory, &mut found);
         let applies = condition::compile_where(rule, &scope, &mut found);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
@@ -108,7 +166,10 @@ pub(super) fn compile(
             conditions,
             applies,
             message: rule.message.clone(),
-            on_failure: rule.on_failure.unwrap_or(config.on_failure),
+            on_failure: rule.action(config.on_failure),
+            is_told: rule.severity == Some(Severity::Warning),
+            max_failure_rate: rule.max_failure_rate,
+            fingerprint: rule.fingerprint(),
             logged: false,
         });
     }
@@ -118,8 +179,15 @@ pub(super) fn compile(
     Ok(Box::new(Validate {
         name: name.to_owned(),
         scope,
-        schema: schema.clone(),
+        schema: match rules.iter().any(|rule| rule.is_told) {
+            true => warnings::with_column(schema),
+            false => schema.clone(),
+        },
         rules,
+        memory: context.memory.clone(),
+        sensitive: config.sensitive.clone(),
+        max_failure_rate: config.max_failure_rate,
+        failure_window: config.failure_window.unwrap_or(FAILURE_WINDOW),
     }))
 }
 
@@ -140,7 +208,7 @@ fn check_shape(config: &ValidateConfig) -> Vec<Problem> {
     problems
 }
 
-pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
+fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
     let mut problems = check_shape(config);
     for (index, rule) in config.rules.iter().enumerate() {
         for (setting, text) in rule.expressions() {
@@ -152,7 +220,7 @@ pub(super) fn check_without_schema(config: &ValidateConfig) -> Vec<Problem> {
     problems
 }
 
-pub(super) fn computed_columns(config: &ValidateConfig) -> Vec<String> {
+fn computed_columns(config: &ValidateConfig) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for rule in &config.rules {
         names.extend(rule.columns().into_iter().map(|(_, name)| name.to_owned()));
@@ -163,11 +231,9 @@ pub(super) fn computed_columns(config: &ValidateConfig) -> Vec<String> {
     names
 }
 
-pub(super) fn required_columns(
-    config: &ValidateConfig,
-    wanted: Option<&[String]>,
-) -> Option<Vec<String>> {
+fn required_columns(config: &ValidateConfig, wanted: Option<&[String]>) -> Option<Vec<String>> {
     let mut required = wanted?.to_vec();
+    required.retain(|name| name != WARNINGS);
     for rule in &config.rules {
         required.extend(rule.columns().into_iter().map(|(_, name)| name.to_owned()));
         for (_, text) in rule.expressions() {
@@ -175,24 +241,6 @@ pub(super) fn required_columns(
         }
     }
     Some(required)
-}
-
-/// A condition of a rule, with the rows that break it.
-struct Breach {
-    /// The index of the rule, and of the condition within it.
-    rule: usize,
-    condition: usize,
-    rows: BooleanBuffer,
-    /// The rows for which an expression cannot be computed.
-    failures: Vec<Failure>,
-    /// Whether it is the `where` of the rule that cannot be computed.
-    of_where: bool,
-}
-
-/// The action for a row, and the breaches that lead to it.
-struct Verdict {
-    on_failure: OnFailure,
-    breaches: Vec<usize>,
 }
 
 impl Operator for Validate {
@@ -203,6 +251,7 @@ impl Operator for Validate {
     fn apply(&mut self, changes: Changes) -> Result<Applied, OperatorError> {
         let breaches = self.breaches(&changes);
         let verdicts = self.verdicts(&breaches);
+        self.count(&changes, &breaches, &verdicts)?;
         let mut rejected = Vec::new();
         let (mut filtered, mut warned) = (0, 0);
         for (&row, verdict) in &verdicts {
@@ -213,10 +262,11 @@ impl Operator for Validate {
                 }
                 OnFailure::Drop => filtered += 1,
                 OnFailure::Quarantine => {
-                    rejected.push(self.rejection(row, &changes, verdict, &breaches));
+                    let left = breach::SUGGESTIONS_MAX.saturating_sub(rejected.len());
+                    rejected.push(self.rejection(row, &changes, verdict, &breaches, left));
                 }
                 OnFailure::Stop => {
-                    let rejection = self.rejection(row, &changes, verdict, &breaches);
+                    let rejection = self.rejection(row, &changes, verdict, &breaches, 0);
                     let origin = rejection.origin as usize;
                     return Err(OperatorError::Stop(format!(
                         "operator {} stops at {} offset {}: {} ({}): correct the row at its source, or \
@@ -230,6 +280,10 @@ impl Operator for Validate {
                 }
             }
         }
+        let told = match self.rules.iter().any(|rule| rule.is_told) {
+            true => self.tell(changes, &breaches)?,
+            false => changes,
+        };
         let is_gone = |row: usize| {
             verdicts
                 .get(&row)
@@ -237,145 +291,16 @@ impl Operator for Validate {
         };
         let gone = rejected.len() + filtered as usize;
         Ok(Applied {
-            changes: remaining(changes, is_gone, gone)?,
+            changes: remaining(told, is_gone, gone)?,
             rejected,
             filtered,
             warned,
+            added: 0,
         })
     }
 }
 
-impl Validate {
-    /// Every condition that a row breaks, in the order of the rules.
-    fn breaches(&self, changes: &Changes) -> Vec<Breach> {
-        let values = self.scope.enter(changes);
-        let has_row_after = |row: usize| {
-            !matches!(
-                changes.operations[row],
-                Operation::Delete | Operation::Truncate
-            )
-        };
-        let all_have = (0..changes.len()).all(has_row_after);
-        let validated =
-            (!all_have).then(|| BooleanBuffer::collect_bool(changes.len(), has_row_after));
-
-        let mut breaches = Vec::new();
-        for (rule_index, rule) in self.rules.iter().enumerate() {
-            let mut checked = validated.clone();
-            if let Some(applies) = &rule.applies {
-                let (rows, mut failures) = applies.rows(changes, &values);
-                failures.retain(|failure| has_row_after(failure.row));
-                if !failures.is_empty() && !rule.conditions.is_empty() {
-                    let mut failed = failures.iter().map(|failure| failure.row).peekable();
-                    breaches.push(Breach {
-                        rule: rule_index,
-                        condition: 0,
-                        rows: BooleanBuffer::collect_bool(changes.len(), |row| {
-                            failed.next_if_eq(&row).is_some()
-                        }),
-                        failures,
-                        of_where: true,
-                    });
-                }
-                checked = Some(match checked {
-                    Some(checked) => &checked & &rows,
-                    None => rows,
-                });
-            }
-            for (condition_index, condition) in rule.conditions.iter().enumerate() {
-                let (mut rows, failures) = condition.broken(changes, &values);
-                if let Some(checked) = &checked {
-                    rows = &rows & checked;
-                }
-                if rows.count_set_bits() > 0 {
-                    breaches.push(Breach {
-                        rule: rule_index,
-                        condition: condition_index,
-                        rows,
-                        failures,
-                        of_where: false,
-                    });
-                }
-            }
-        }
-        breaches
-    }
-
-    fn verdicts(&self, breaches: &[Breach]) -> BTreeMap<usize, Verdict> {
-        let mut verdicts: BTreeMap<usize, Verdict> = BTreeMap::new();
-        for (index, breach) in breaches.iter().enumerate() {
-            let on_failure = self.rules[breach.rule].on_failure;
-            for row in breach.rows.set_indices() {
-                let verdict = verdicts.entry(row).or_insert(Verdict {
-                    on_failure,
-                    breaches: Vec::new(),
-                });
-                verdict.breaches.push(index);
-                if on_failure.severity() > verdict.on_failure.severity() {
-                    verdict.on_failure = on_failure;
-                }
-            }
-        }
-        verdicts
-    }
-
-    /// The first rule that decides about the row, and every reason against the row.
-    fn rejection(
-        &self,
-        row: usize,
-        changes: &Changes,
-        verdict: &Verdict,
-        breaches: &[Breach],
-    ) -> Rejection {
-        let of_row = || verdict.breaches.iter().map(|&index| &breaches[index]);
-        let first = of_row()
-            .find(|breach| self.rules[breach.rule].on_failure == verdict.on_failure)
-            .expect("a verdict is that of one of its breaches");
-        let mut reasons: Vec<String> = Vec::new();
-        for breach in of_row() {
-            let rule = &self.rules[breach.rule];
-            let failure = breach.failures.iter().find(|failure| failure.row == row);
-            let reason = match (&rule.message, failure) {
-                (_, Some(failure)) if breach.of_where => {
-                    format!(
-                        "the where of the rule cannot be computed: {}",
-                        failure.reason
-                    )
-                }
-                (Some(message), _) => message.clone(),
-                (None, Some(failure)) => {
-                    format!("the check cannot be computed: {}", failure.reason)
-                }
-                (None, None) => rule.conditions[breach.condition].reason.clone(),
-            };
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
-        }
-        let condition = &self.rules[first.rule].conditions[first.condition];
-        Rejection {
-            origin: changes.origins[row],
-            rule: condition.rule.clone(),
-            field: condition.field.clone(),
-            reason: reasons.join("; "),
-        }
-    }
-
-    /// Logs once that a rule is broken; a line for every batch would fill the log.
-    fn log_once(&mut self, verdict: &Verdict, breaches: &[Breach]) {
-        for &index in &verdict.breaches {
-            let rule = &mut self.rules[breaches[index].rule];
-            if !rule.logged {
-                rule.logged = true;
-                tracing::warn!(
-                    operator = self.name,
-                    rule = rule.conditions[breaches[index].condition].rule,
-                    "a row broke a rule that only warns; further rows are counted without a log line"
-                );
-            }
-        }
-    }
-}
-
+#[cfg(test)]
+mod further_tests;
 #[cfg(test)]
 mod tests;

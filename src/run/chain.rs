@@ -5,6 +5,9 @@
 //! A flow carries a tally of what became of the changes on its way, so that every sink's account
 //! adds up (R17).
 
+mod join;
+mod to_sink;
+
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -13,8 +16,10 @@ use syncline_connectors::change::Changes;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
 
+use self::to_sink::by_key;
 use crate::failure::Failure;
-use crate::operator::{self, Operator, OperatorConfig, OperatorError};
+use crate::function::Clock;
+use crate::operator::{self, Context, Operator, OperatorConfig, OperatorError};
 use crate::plan::{Input, SourcePlan};
 use crate::problem::Problem;
 use crate::quarantine::Entry;
@@ -39,6 +44,8 @@ pub(crate) struct Chain {
 
 struct Step {
     name: Arc<str>,
+    stage: Arc<str>,
+    context: Context,
     config: OperatorConfig,
     inputs: Vec<Input>,
     compiled: Vec<(SchemaRef, Box<dyn Operator>)>,
@@ -95,6 +102,11 @@ impl From<ChainError> for Failure {
 impl Chain {
     /// The chain of a source's plan; operators are compiled when the first schema arrives.
     pub(crate) fn new(pipeline: &str, plan: &SourcePlan) -> Self {
+        Self::with_clock(pipeline, plan, Clock::system)
+    }
+
+    /// The same, with a clock of its own for each operator.
+    pub(crate) fn with_clock(pipeline: &str, plan: &SourcePlan, clock: impl Fn() -> Clock) -> Self {
         let readers = |wanted: Input| {
             let all = plan
                 .steps
@@ -119,6 +131,11 @@ impl Chain {
                 .iter()
                 .map(|step| Step {
                     name: step.name.as_str().into(),
+                    stage: step.stage.as_str().into(),
+                    context: Context {
+                        clock: clock(),
+                        memory: step.memory.clone(),
+                    },
                     config: step.config.clone(),
                     inputs: step.inputs.clone(),
                     compiled: Vec::new(),
@@ -169,14 +186,14 @@ impl Chain {
             .map(|&readers| Junction::new(readers))
             .collect();
         for index in 0..self.steps.len() {
-            let flow = collect_inputs(&self.steps[index].inputs, &mut source, &mut outputs);
+            let flow = collect_inputs(&self.steps[index].inputs, &mut source, &mut outputs)?;
             let step = &mut self.steps[index];
             outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected, &mut seen)?);
         }
         let flows = self
             .sinks
             .iter()
-            .map(|(inputs, keys)| by_key(collect_inputs(inputs, &mut source, &mut outputs), keys))
+            .map(|(inputs, keys)| by_key(collect_inputs(inputs, &mut source, &mut outputs)?, keys))
             .collect::<Result<_, _>>()?;
         Ok(Chained {
             flows,
@@ -248,11 +265,12 @@ impl Step {
                 operator: self.name.to_string(),
                 cause,
             })?;
+            out.tally.entered += applied.added;
             out.tally.filtered += applied.filtered;
             out.tally.warned += applied.warned;
             out.tally.quarantined += applied.rejected.len() as u64;
             seen.push(Seen {
-                subject: Subject::of_table(&self.name, &table),
+                subject: Subject::of_table(&self.stage, &table),
                 passed: passes(&applied.changes),
                 refused: (rejected.len()..rejected.len() + applied.rejected.len()).collect(),
                 more: false,
@@ -261,12 +279,16 @@ impl Step {
             for bad in &applied.rejected {
                 let verdict = Verdict {
                     pipeline,
-                    stage: &self.name,
+                    stage: &self.stage,
                     rule: &bad.rule,
                     field: bad.field.as_deref(),
                     reason: &bad.reason,
                 };
-                rejected.push(Entry::new(&records, bad.origin as usize, &verdict));
+                let entry = Entry::new(&records, bad.origin as usize, &verdict);
+                rejected.push(match &bad.detail {
+                    Some(detail) => entry.with_detail(detail),
+                    None => entry,
+                });
             }
             if !applied.changes.is_empty() {
                 out.changes.push(applied.changes);
@@ -284,35 +306,21 @@ impl Step {
         let index = match known {
             Some(index) => index,
             None => {
-                let operator =
-                    operator::compile(&self.name, &self.config, schema).map_err(|found| {
-                        let prefix = ["operators", &*self.name];
+                let operator = {
+                    let compiled =
+                        operator::compile_in(&self.name, &self.config, schema, &self.context);
+                    compiled.map_err(|found| {
+                        let prefix = ["operators", &*self.stage];
                         let placed = found.into_iter().map(|problem| problem.under(&prefix));
                         ChainError::Configuration(placed.collect())
-                    })?;
+                    })?
+                };
                 self.compiled.push((schema.clone(), operator));
                 self.compiled.len() - 1
             }
         };
         Ok(&mut self.compiled[index].1)
     }
-}
-
-/// The changes as the sink takes them.
-fn by_key(flow: Flow, keys: &SinkKeys) -> Result<Flow, ChainError> {
-    let mut out = Flow {
-        changes: Vec::with_capacity(flow.changes.len()),
-        tally: flow.tally,
-    };
-    for changes in flow.changes {
-        let table = changes.table.clone();
-        let changes = keys.apply(changes, &mut out.tally);
-        let changes = changes.map_err(|error| ChainError::Keys(table.name.to_string(), error))?;
-        if !changes.is_empty() {
-            out.changes.push(changes);
-        }
-    }
-    Ok(out)
 }
 
 /// A flow with several readers: copied for all of them but the last.
@@ -343,7 +351,12 @@ impl Junction {
     }
 }
 
-fn collect_inputs(inputs: &[Input], source: &mut Junction, outputs: &mut [Junction]) -> Flow {
+/// What comes in by several inputs, in an order that is right for each key.
+fn collect_inputs(
+    inputs: &[Input],
+    source: &mut Junction,
+    outputs: &mut [Junction],
+) -> Result<Flow, ChainError> {
     let mut all = Flow::default();
     for input in inputs {
         let flow = match input {
@@ -353,5 +366,13 @@ fn collect_inputs(inputs: &[Input], source: &mut Junction, outputs: &mut [Juncti
         all.tally += flow.tally;
         all.changes.extend(flow.changes);
     }
-    all
+    if inputs.len() > 1 {
+        let table = all
+            .changes
+            .first()
+            .map(|changes| changes.table.name.to_string());
+        all.changes = join::in_order(all.changes)
+            .map_err(|error| ChainError::Keys(table.unwrap_or_default(), error))?;
+    }
+    Ok(all)
 }

@@ -2,7 +2,7 @@
 
 use super::{MapConfig, goes_on, renamed};
 use crate::function;
-use crate::operator::problem;
+use crate::operator::{Settings as _, problem};
 use crate::problem::Problem;
 
 /// Problems that need no schema, but for those of the expressions.

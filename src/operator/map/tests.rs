@@ -4,7 +4,9 @@ use syncline_connectors::change::Logical;
 use crate::operator::testing::{
     changes, changes_with_before, show_applied, show_before, show_problems,
 };
-use crate::operator::{OperatorConfig, check_without_schema, compile, required_columns};
+use crate::operator::{
+    OperatorConfig, check_without_schema, compile, named_columns, required_columns,
+};
 
 fn config(text: &str) -> OperatorConfig {
     OperatorConfig::Map(toml::from_str(text).expect(text))
@@ -101,6 +103,13 @@ fn facts_of_a_change_can_be_named() {
             filtered 0 warned 0
         "#]],
     );
+}
+
+/// A source that is asked for a column `_offset` of its rows would say that they do not carry it.
+#[test]
+fn facts_of_a_change_are_no_columns_of_its_row() {
+    let config = config("fields.id = 'id'\nfields.at = '_offset'\nfields.key = '_key'");
+    assert_eq!(named_columns(&config), ["id"]);
 }
 
 #[test]

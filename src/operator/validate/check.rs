@@ -12,9 +12,11 @@ use regex::Regex;
 use syncline_connectors::change::{Logical, has_no_kind};
 
 use super::bound::{self, Rounding};
+use super::formats::test_of;
 use super::length::Bounds;
-use super::{Format, Rule, ValueType, format};
-use crate::function::type_name;
+use super::rule::json_validator;
+use super::{Rule, ValueType};
+use crate::function::{format, type_name};
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
@@ -130,7 +132,9 @@ pub(super) fn compile(
         add("type", compile_type(value_type, field));
     }
     if let Some(format) = rule.format {
-        add("format", compile_format(format, field));
+        let test = test_of(format, rule);
+        let reason = format!("{name} is not {}", test.noun);
+        add("format", text_check(field, test.rule, reason, test.holds));
     }
     if let Some(min) = &rule.min {
         add("min", compile_bound(min, Rounding::Up, field));
@@ -149,6 +153,15 @@ pub(super) fn compile(
     }
     if let Some(values) = &rule.one_of {
         add("one_of", compile_allowed(values, field));
+    }
+    if let Some(schema) = &rule.json_schema
+        && let Ok(validator) = json_validator(schema)
+    {
+        let reason = format!("{name} does not satisfy its JSON Schema");
+        let made = text_check(field, "json_schema".to_owned(), reason, move |text| {
+            serde_json::from_str(text).is_ok_and(|document| validator.is_valid(&document))
+        });
+        add("json_schema", made);
     }
     conditions
 }
@@ -192,24 +205,6 @@ fn text_check(
         rule,
         reason,
     }))
-}
-
-fn compile_format(wanted: Format, field: &Field) -> Result<Option<ColumnCondition>, String> {
-    let (name, noun, holds): (&str, &str, fn(&str) -> bool) = match wanted {
-        Format::Email => ("email", "an e-mail address", format::is_email),
-        Format::Url => ("url", "an absolute URL", format::is_url),
-        Format::Uuid => ("uuid", "a UUID", format::is_uuid),
-        Format::Date => ("date", "an ISO 8601 date", format::is_date),
-        Format::Datetime => ("datetime", "an RFC 3339 date and time", format::is_datetime),
-        Format::Time => ("time", "a time of day", format::is_time),
-        Format::Ip => ("ip", "an IP address", format::is_ip),
-        Format::Ipv4 => ("ipv4", "an IPv4 address", format::is_ipv4),
-        Format::Ipv6 => ("ipv6", "an IPv6 address", format::is_ipv6),
-        Format::Hostname => ("hostname", "a host name", format::is_host_name),
-        Format::Json => ("json", "a JSON document", format::is_json),
-    };
-    let reason = format!("{} is not {noun}", field.name());
-    text_check(field, format!("format = \"{name}\""), reason, holds)
 }
 
 /// A column that has the type already needs no check; a text is checked value by value.

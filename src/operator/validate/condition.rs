@@ -7,10 +7,12 @@ use syncline_connectors::change::{Changes, Operation};
 
 use super::Rule;
 use super::check::{self, Check};
+use super::suggestion::{Suggestion, suggest};
+use super::unique::Unique;
 use crate::function::{Expression, Failure};
 use crate::operator::filter::condition;
 use crate::operator::scope::{Scope, Values};
-use crate::operator::{problem, unknown};
+use crate::operator::{Memory, problem, unknown};
 use crate::problem::Problem;
 
 /// A compiled condition of a rule.
@@ -25,19 +27,25 @@ pub(super) struct Condition {
 }
 
 enum Test {
-    Column { index: usize, check: Check },
+    Column {
+        index: usize,
+        check: Check,
+    },
     Expression(Expression),
+    /// Looks at other rows, too, after all others.
+    Unique(Unique),
 }
 
 impl Condition {
     /// The rows that break the condition, and those of them for which an expression cannot be
-    /// computed. An unset value breaks nothing.
+    /// computed. An unset value breaks nothing. `None` where other rows decide ([`Condition::unique`]).
     pub(super) fn broken(
         &self,
         changes: &Changes,
         values: &Values<'_>,
-    ) -> (BooleanBuffer, Vec<Failure>) {
-        match &self.test {
+    ) -> Option<(BooleanBuffer, Vec<Failure>)> {
+        Some(match &self.test {
+            Test::Unique(_) => return None,
             Test::Column { index, check } => {
                 let rows = check.broken(changes.rows.column(*index));
                 // What an insert does not carry is null.
@@ -68,6 +76,25 @@ impl Condition {
                 });
                 (rows, known.failures)
             }
+        })
+    }
+
+    /// The test that looks at other rows.
+    pub(super) fn unique(&self) -> Option<&Unique> {
+        match &self.test {
+            Test::Unique(unique) => Some(unique),
+            Test::Column { .. } | Test::Expression(_) => None,
+        }
+    }
+
+    /// What would mend a value that breaks it.
+    pub(super) fn suggestion(&self, column: &str, value: &str) -> Option<Suggestion> {
+        match &self.test {
+            Test::Column {
+                check: Check::Text(holds),
+                ..
+            } => suggest(column, value, holds),
+            _ => None,
         }
     }
 }
@@ -107,11 +134,15 @@ pub(super) fn compile_where(
     }
 }
 
-/// Compiles all conditions of a rule. The paths of problems start at the rule.
+/// How many values a rule remembers.
+const UNIQUE_WINDOW: usize = 100_000;
+
+/// Compiles all conditions of a rule, which is number so and so. The paths of problems start at the rule.
 pub(super) fn compile(
     rule: &Rule,
     schema: &SchemaRef,
     scope: &Scope,
+    (number, memory): (usize, &Memory),
     problems: &mut Vec<Problem>,
 ) -> Vec<Condition> {
     let mut conditions = Vec::new();
@@ -132,6 +163,16 @@ pub(super) fn compile(
                 check: made.check,
             },
         }));
+        if rule.unique {
+            let entries_max = rule.unique_window.unwrap_or(UNIQUE_WINDOW);
+            let unique = Unique::new(index, number, conditions.len(), entries_max, memory);
+            conditions.push(Condition {
+                field: Some(name.to_owned()),
+                rule: "unique = true".to_owned(),
+                reason: format!("another row has this value of {name}"),
+                test: Test::Unique(unique),
+            });
+        }
     }
     if let Some(text) = &rule.check {
         match condition(scope, text) {

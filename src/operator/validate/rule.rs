@@ -5,9 +5,12 @@ use std::cmp::Ordering;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::bound;
 use super::length::Bounds;
+use crate::function::fingerprint;
+use crate::function::normal::Region;
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
@@ -40,12 +43,51 @@ pub struct Rule {
     pub pattern: Option<String>,
     /// The allowed values.
     pub one_of: Option<Vec<Literal>>,
+    /// For `format = "phone"`: the two letters of the country of numbers without `+`.
+    pub region: Option<String>,
+    /// No two rows of the stream may have the same value, among the last `unique_window` values. In memory
+    /// only, and for each value by the order of its partition.
+    pub unique: bool,
+    /// How many values `unique` remembers. Default: 100000.
+    #[schemars(range(min = 1))]
+    pub unique_window: Option<usize>,
+    /// A JSON Schema that the document in the column must satisfy, inline or as the name of a JSON file
+    /// relative to the pipeline file. It may refer to its own parts only; patterns take linear time.
+    #[schemars(with = "Option<TableOrFile>")]
+    pub json_schema: Option<Json>,
     /// An SQL expression over the row that must not be false.
     pub check: Option<String>,
     /// A message for a person, shown instead of the built-in reason when the rule is broken.
     pub message: Option<String>,
     /// What happens to a row that breaks this rule.
     pub on_failure: Option<OnFailure>,
+    /// How severe a failure is: a `warning` lets the row go on and is told in its column `_warnings`.
+    pub severity: Option<Severity>,
+    /// The part of rows that may break the rule, from 0 to 1, over the last `failure_window` rows of the
+    /// operator: beyond it the pipeline stops, and nothing of the batch is acknowledged.
+    #[schemars(range(min = 0, max = 1))]
+    pub max_failure_rate: Option<f64>,
+}
+
+/// A table, or the name of a file: a pipeline file is read with the file in the place of its name.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it only says the schema")]
+enum TableOrFile {
+    /// The name of a file.
+    File(String),
+    /// The table itself.
+    Table(serde_json::Map<String, Json>),
+}
+
+/// How severe a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// `on_failure` says what happens.
+    Error,
+    /// The row goes on with a warning.
+    Warning,
 }
 
 /// What happens to a row that breaks a rule.
@@ -64,6 +106,16 @@ pub enum OnFailure {
 }
 
 impl OnFailure {
+    /// The value as it is written.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::Drop => "drop",
+            Self::Warn => "warn",
+            Self::Stop => "stop",
+        }
+    }
+
     /// If several rules are broken, the most severe action applies.
     pub(super) fn severity(self) -> u8 {
         match self {
@@ -125,9 +177,33 @@ pub enum Format {
     Hostname,
     /// A JSON document.
     Json,
+    /// A phone number that exists in its numbering plan: with `+`, or of the country that `region` names.
+    Phone,
+    /// A country: its two letters of ISO 3166.
+    Country,
+    /// A currency: its three letters of ISO 4217.
+    Currency,
+    /// A language: its code of ISO 639, and perhaps a country: `de` or `de-AT`.
+    Language,
+    /// An IBAN without spaces, of a known country and with the right check digits.
+    Iban,
 }
 
 impl Rule {
+    /// What happens to a row that breaks the rule; `default` is the operator's.
+    pub(super) fn action(&self, default: OnFailure) -> OnFailure {
+        match self.severity {
+            Some(Severity::Warning) => OnFailure::Warn,
+            _ => self.on_failure.unwrap_or(default),
+        }
+    }
+
+    /// Tells the rule with its settings from every other.
+    pub(super) fn fingerprint(&self) -> String {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        fingerprint(text.as_bytes())
+    }
+
     /// The columns that the rule checks, each with its path from the rule.
     pub(super) fn columns(&self) -> Vec<(Vec<String>, &str)> {
         let field = self.field.iter();
@@ -180,12 +256,14 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         ("length", rule.length.is_some()),
         ("pattern", rule.pattern.is_some()),
         ("one_of", rule.one_of.is_some()),
+        ("unique", rule.unique),
+        ("json_schema", rule.json_schema.is_some()),
     ];
     let mut used = of_field.iter().filter(|(_, is_used)| *is_used).peekable();
     if used.peek().is_none() && rule.check.is_none() {
         problems
             .push(Problem::new(&[], "the rule has no condition").help(
-                "give it required, type, format, min, max, length, pattern, one_of or check",
+                "give it required, type, format, min, max, length, pattern, one_of, unique, json_schema or check",
             ));
     }
     if rule.field.is_some() && !rule.fields.is_empty() {
@@ -204,6 +282,39 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         problems.extend(used.map(|(setting, _)| {
             Problem::new(&[setting], format!("{setting} needs a field to check"))
         }));
+    }
+    if rule.severity == Some(Severity::Warning)
+        && rule
+            .on_failure
+            .is_some_and(|action| action != OnFailure::Warn)
+    {
+        problems.push(
+            Problem::new(&["on_failure"], "a warning lets the row go on")
+                .help("leave out on_failure, or write severity = \"error\""),
+        );
+    }
+    if let Some(region) = &rule.region {
+        if rule.format != Some(Format::Phone) {
+            problems.push(Problem::new(
+                &["region"],
+                "region belongs to format = \"phone\"",
+            ));
+        } else if Region::of(region).is_none() {
+            let message = format!("no country {region} with phone numbers");
+            let help = "write its two letters, such as DE";
+            problems.push(Problem::new(&["region"], message).help(help));
+        }
+    }
+    if rule.unique_window.is_some() && !rule.unique {
+        problems.push(Problem::new(
+            &["unique_window"],
+            "unique_window belongs to unique = true",
+        ));
+    }
+    if let Some(schema) = &rule.json_schema
+        && let Err(reason) = json_validator(schema)
+    {
+        problems.push(Problem::new(&["json_schema"], reason));
     }
     if let Some(pattern) = &rule.pattern
         && let Err(error) = Regex::new(pattern)
@@ -234,4 +345,22 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+/// Compiles a JSON Schema; it refers to nothing outside itself, and its patterns take linear time.
+pub(super) fn json_validator(schema: &Json) -> Result<jsonschema::Validator, String> {
+    // The text of a file that the rule names.
+    let parsed;
+    let schema = match schema {
+        Json::String(text) => {
+            parsed = serde_json::from_str(text)
+                .map_err(|error| format!("it is not a JSON document: {error}"))?;
+            &parsed
+        }
+        table => table,
+    };
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(schema)
+        .map_err(|error| format!("it is not a JSON Schema that can be used: {error}"))
 }

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Int32Type, Schema};
 use expect_test::{Expect, expect};
-use syncline_connectors::change::{Logical, Table};
+use syncline_connectors::change::{Logical, Operation, Table};
 use syncline_connectors::record::Records;
 
 use super::*;
@@ -288,16 +288,16 @@ fn all_problems_of_the_rules_are_told_at_once() {
         panic!("compiles");
     };
     expect![[r#"
-            rules.1.min: min needs a field to check
-            rules.2: the rule has no condition (give it required, type, format, min, max, length, pattern, one_of or check)
-            rules.3.pattern: the pattern is not a valid regular expression: unclosed group
-            rules.4.min: min is greater than max
-            rules.5.length: min is greater than max
-            rules.5.one_of: the list of allowed values is empty
-            rules.0.field: no column emial (did you mean email?)
-            rules.6.check 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
-            rules.7.check 6..13: lower does not take decimal(12, 2) here (it takes lower(String))
-        "#]].assert_eq(&show_problems(&problems));
+        rules.1.min: min needs a field to check
+        rules.2: the rule has no condition (give it required, type, format, min, max, length, pattern, one_of, unique, json_schema or check)
+        rules.3.pattern: the pattern is not a valid regular expression: unclosed group
+        rules.4.min: min is greater than max
+        rules.5.length: min is greater than max
+        rules.5.one_of: the list of allowed values is empty
+        rules.0.field: no column emial (did you mean email?)
+        rules.6.check 0..7: expected a condition, found decimal(12, 2) (compare it with something, as in status = 'open')
+        rules.7.check 6..13: lower does not take decimal(12, 2) here (it takes lower(String))
+    "#]].assert_eq(&show_problems(&problems));
     let problems = check_without_schema(&config("rules = [{ check = 'a b' }, { max = 1 }]"));
     expect![[r#"
             rules.1.max: max needs a field to check

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An e-mail address: before the `@` the dot-atom of RFC 5321 (no quoted strings, no comments),
 /// after it a host name of at least two labels. Letters outside ASCII are accepted in both.
-pub(super) fn is_email(text: &str) -> bool {
+pub(crate) fn is_email(text: &str) -> bool {
     const LOCAL_BYTES_MAX: usize = 64;
     const BYTES_MAX: usize = 254;
     let Some((local, domain)) = text.rsplit_once('@') else {
@@ -20,7 +20,7 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 /// A host name of at least two labels whose last label is not a number.
-pub(super) fn is_host_name(text: &str) -> bool {
+pub(crate) fn is_host_name(text: &str) -> bool {
     const BYTES_MAX: usize = 253;
     const LABEL_BYTES_MAX: usize = 63;
     let is_label = |label: &str| {
@@ -39,12 +39,12 @@ pub(super) fn is_host_name(text: &str) -> bool {
 }
 
 /// An absolute URL with a host.
-pub(super) fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| url.has_host())
 }
 
 /// A UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
-pub(super) fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
@@ -53,32 +53,32 @@ pub(super) fn is_uuid(text: &str) -> bool {
 }
 
 /// An IPv4 or IPv6 address.
-pub(super) fn is_ip(text: &str) -> bool {
+pub(crate) fn is_ip(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok()
 }
 
 /// An IPv4 address.
-pub(super) fn is_ipv4(text: &str) -> bool {
+pub(crate) fn is_ipv4(text: &str) -> bool {
     text.parse::<Ipv4Addr>().is_ok()
 }
 
 /// An IPv6 address.
-pub(super) fn is_ipv6(text: &str) -> bool {
+pub(crate) fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
 /// A JSON document.
-pub(super) fn is_json(text: &str) -> bool {
+pub(crate) fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 /// `YYYY-MM-DD`, a valid calendar date (ISO 8601).
-pub(super) fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     is_date_bytes(text.as_bytes())
 }
 
 /// A date, a time and an offset as in RFC 3339; a space is accepted instead of the `T`.
-pub(super) fn is_datetime(text: &str) -> bool {
+pub(crate) fn is_datetime(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some((date, rest)) = bytes.split_at_checked(10) else {
         return false;
@@ -90,12 +90,12 @@ pub(super) fn is_datetime(text: &str) -> bool {
 }
 
 /// `hh:mm:ss` with an optional fraction; 24:00:00 is valid (R3).
-pub(super) fn is_time(text: &str) -> bool {
+pub(crate) fn is_time(text: &str) -> bool {
     text == "24:00:00" || time_length(text.as_bytes()) == Some(text.len())
 }
 
 /// A date with a time, with or without an offset.
-pub(super) fn is_timestamp(text: &str) -> bool {
+pub(crate) fn is_timestamp(text: &str) -> bool {
     let without_offset = || {
         let (date, time) = text.split_at_checked(10)?;
         let time = time.strip_prefix(['T', 't', ' '])?;
