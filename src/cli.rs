@@ -7,12 +7,16 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{PipelineFile, Report, load, pipeline_files};
+use crate::config::{Log, LogFormat, PipelineFile, Report, Services, load, pipeline_files};
 
+mod client;
 mod conflicts;
+mod control;
+mod doctor;
+mod eval;
 mod graph;
 mod list;
 mod positions;
@@ -21,8 +25,10 @@ mod quarantine;
 mod run;
 mod schema;
 mod summary;
+mod test;
 mod validate;
 mod waiting;
+mod watch;
 
 /// What every `--help` ends with.
 const AFTER_HELP: &str = "\
@@ -30,6 +36,7 @@ Examples:
   syncline validate clients.toml         every mistake at once, each at its place
   syncline run clients.toml --once       until the source is read to its end
   syncline run pipelines/                every file of a folder, until SIGTERM
+  syncline status                        what the pipelines of a running process do
 
 Exit codes:
   0  done
@@ -52,8 +59,26 @@ struct Cli {
 enum Command {
     /// Run pipelines until they are stopped, or once.
     Run(run::Arguments),
+    /// Show what the pipelines of a running process do; exit code 1 where one is not ready.
+    Status(control::StatusArguments),
+    /// Drain a pipeline of a running process and keep it stopped, also over a restart of the process.
+    Pause(control::NamedArguments),
+    /// Let a paused pipeline of a running process go on.
+    Resume(control::NamedArguments),
+    /// Drain a pipeline of a running process and begin it again.
+    Restart(control::NamedArguments),
+    /// Run a pipeline of a running process now that waits for the next time of its schedule.
+    RunNow(control::NamedArguments),
+    /// Let a running process read its configuration again: only pipelines that differ begin anew.
+    Reload(control::ReloadArguments),
+    /// Ask every system of every pipeline, step by step, and say what to do where one fails.
+    Doctor(doctor::Arguments),
     /// Check pipeline files and show everything that is wrong with them.
     Validate(validate::Arguments),
+    /// Run the tests of pipelines, from the record to the row in the target.
+    Test(test::Arguments),
+    /// Try an expression on a row, or on the first rows of a source.
+    Eval(eval::Arguments),
     /// Show the graph of a pipeline.
     Graph(graph::Arguments),
     /// List every source, operator, sink, format, strategy and function, or show one of them.
@@ -77,23 +102,14 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// How logs are written to stderr; RUST_LOG says which.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    log_format: LogFormat,
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// The `syncline.toml` to read; by default the one beside each pipeline file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Log more; twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
 }
 
 /// How a command ended.
@@ -119,10 +135,19 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     // A wrong command line ends here, with 2.
     let cli = Cli::parse();
-    start_log(&cli.global);
+    start_log(&cli.global, &log_settings(&cli));
     let exit = match &cli.command {
         Command::Run(arguments) => run::run(arguments, &cli.global),
+        Command::Status(arguments) => control::status(arguments, &cli.global),
+        Command::Pause(arguments) => control::tell(arguments, "pause", &cli.global),
+        Command::Resume(arguments) => control::tell(arguments, "resume", &cli.global),
+        Command::Restart(arguments) => control::tell(arguments, "restart", &cli.global),
+        Command::RunNow(arguments) => control::tell(arguments, "run", &cli.global),
+        Command::Reload(arguments) => control::reload(arguments, &cli.global),
+        Command::Doctor(arguments) => doctor::run(arguments, &cli.global),
         Command::Validate(arguments) => validate::run(arguments, &cli.global),
+        Command::Test(arguments) => test::run(arguments, &cli.global),
+        Command::Eval(arguments) => eval::run(arguments, &cli.global),
         Command::Graph(arguments) => graph::run(arguments, &cli.global),
         Command::List(arguments) => list::run(arguments, &cli.global),
         Command::Schema(arguments) => schema::run(arguments, &cli.global),
@@ -136,20 +161,29 @@ pub fn main() -> ExitCode {
 
 /// Reads every pipeline file of `paths`, or shows what is wrong with any of them.
 pub(crate) fn load_all(paths: &[PathBuf], global: &Global) -> Result<Vec<PipelineFile>, Exit> {
-    let paths = pipeline_files(paths).map_err(|report| refuse(&report, global))?;
+    let mut services = Services::new(global.config.clone());
+    read_all(paths, &mut services).map_err(|report| refuse(&report, global))
+}
+
+/// Reads every pipeline file of `paths`, or everything that is wrong with any of them.
+pub(crate) fn read_all(
+    paths: &[PathBuf],
+    services: &mut Services,
+) -> Result<Vec<PipelineFile>, Report> {
+    let paths = pipeline_files(paths)?;
     let mut files = Vec::with_capacity(paths.len());
     let mut wrong = Report::default();
+    let mut broken = false;
     for path in &paths {
-        match load(path) {
+        match load(path, services) {
             Ok(file) => files.push(file),
-            Err(report) => wrong.append(report),
+            Err(report) => {
+                broken = true;
+                wrong.append(report);
+            }
         }
     }
-    if wrong.is_empty() {
-        Ok(files)
-    } else {
-        Err(refuse(&wrong, global))
-    }
+    if broken { Err(wrong) } else { Ok(files) }
 }
 
 /// Runs a command that asks systems outside.
@@ -216,9 +250,23 @@ pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && !refused
 }
 
-fn start_log(global: &Global) {
+/// What `syncline.toml` says of the log, for the command that runs pipelines. What is wrong with the file
+/// is shown by that command.
+fn log_settings(cli: &Cli) -> Log {
+    let Command::Run(arguments) = &cli.command else {
+        return Log::default();
+    };
+    let mut services = Services::new(cli.global.config.clone());
+    let service = services.of_process(&arguments.paths);
+    service.map_or_else(|_| Log::default(), |file| file.settings.log.clone())
+}
+
+fn start_log(global: &Global, settings: &Log) {
     let default = match global.verbose {
-        0 => "warn,syncline=info,syncline_connectors=info",
+        0 => settings
+            .filter
+            .as_deref()
+            .unwrap_or("warn,syncline=info,syncline_connectors=info"),
         1 => "info,syncline=debug,syncline_connectors=debug",
         _ => "trace",
     };
@@ -228,7 +276,7 @@ fn start_log(global: &Global) {
         .with_writer(std::io::stderr)
         .with_ansi(coloured(&std::io::stderr()));
     // A log that was started before, by a test, stays.
-    let _ = match global.log_format {
+    let _ = match global.log_format.unwrap_or(settings.format) {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),
     };

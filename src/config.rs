@@ -5,7 +5,7 @@
 //! each with its position. The plan compiles expressions and connects.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -14,39 +14,53 @@ use syncline_connectors::layer::{BreakerConfig, RetryConfig, ThrottleConfig};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
 
+use crate::function::Definitions;
 use crate::operator::OperatorConfig;
 
 mod document;
+mod includes;
 mod secret;
 mod substitution;
 
 mod report;
 mod shape;
 
+mod cases;
 mod checks;
+mod connection_keys;
 mod graph;
 mod kinds;
 mod quarantine;
 mod schema;
 mod size;
 
+mod addresses;
 mod read;
 mod reference;
 mod rows;
+mod schedule;
+mod service;
 mod together;
 
 #[cfg(test)]
 mod golden;
 
+pub use cases::{
+    ChangeLetter, Expectation, ExpectedConflict, ExpectedRejection, InputChange, Row, TestCase,
+    tests_beside,
+};
 pub use document::Document;
-pub(crate) use kinds::operator_kind;
 pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 pub(crate) use read::load_with_problems;
-pub use read::{load, load_text, pipeline_files};
+pub use read::{load, load_text, load_text_with, pipeline_files};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};
 pub use report::Report;
 pub use rows::{KnownRows, check_rows};
-pub use schema::pipeline_schema;
+pub use schedule::{Misfire, Overlap, Schedule, Timetable};
+pub use schema::{editor_schema, pipeline_schema};
+pub use service::{
+    Api, Defaults, Log, LogFormat, SERVICE_FILE, Service, ServiceFile, Services, service_schema,
+};
 pub use size::ByteSize;
 pub use together::check_together;
 
@@ -66,6 +80,16 @@ pub struct PipelineFile {
     pub sinks: Vec<(String, SinkNode)>,
     /// Where rejected changes are kept.
     pub quarantine: Option<QuarantineConfig>,
+    /// When it runs, if not all the time.
+    pub schedule: Option<Timetable>,
+    /// The folder for what Syncline keeps on disk.
+    pub state: PathBuf,
+    /// The whole file as it was understood, with all that it takes over.
+    resolved: serde_json::Value,
+    /// Its tests, and those of the file beside it.
+    pub tests: Vec<TestCase>,
+    /// The functions that the file defines or names.
+    pub functions: Definitions,
     /// The parsed file, to show later problems at their positions.
     pub document: Document,
 }
@@ -150,6 +174,11 @@ impl PipelineFile {
     /// The folder that relative `${file:…}` references start from.
     pub fn folder(&self) -> &Path {
         self.document.folder()
+    }
+
+    /// Whether both say the same, with the values of their references.
+    pub fn same_as(&self, other: &Self) -> bool {
+        (&self.name, &self.state, &self.resolved) == (&other.name, &other.state, &other.resolved)
     }
 
     /// Every node of the graph by name with its inputs: sources, then operators, then sinks.

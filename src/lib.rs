@@ -1,11 +1,12 @@
 //! Syncline: what happens between a source and a sink.
 //!
 //! Imports flow one way, each module from those before it: function ← operator ← conflict ←
-//! config ← failure, quarantine ← plan ← run ← cli.
+//! config ← failure, quarantine ← plan ← run ← daemon ← cli.
 
 pub mod cli;
 pub mod config;
 pub mod conflict;
+pub mod daemon;
 pub mod failure;
 pub mod function;
 pub mod operator;

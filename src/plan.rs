@@ -10,10 +10,10 @@ use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
-use crate::operator::{self, OperatorConfig};
+use crate::operator::{self, BranchConfig, Memory, OperatorConfig};
 
-/// Where rejected changes go when a file says nothing.
-const QUARANTINE_PATH: &str = "state/quarantine";
+/// Where rejected changes go in the state folder when a file says nothing.
+const QUARANTINE_FOLDER: &str = "quarantine";
 
 /// A pipeline, ready to run.
 pub struct Plan {
@@ -50,10 +50,14 @@ pub struct SourcePlan {
 pub struct StepPlan {
     /// The operator's name.
     pub name: String,
+    /// The name under which refusals are kept: for an output of a `route` that of the operator.
+    pub stage: String,
     /// Its settings.
     pub config: OperatorConfig,
     /// Where its changes come from.
     pub inputs: Vec<Input>,
+    /// What it remembers, in all lanes.
+    pub memory: Memory,
 }
 
 /// A sink and where its changes come from.
@@ -96,10 +100,10 @@ impl Plan {
                 .iter()
                 .map(|(name, config)| source(file, name, config))
                 .collect(),
-            quarantine: file
-                .quarantine
-                .clone()
-                .unwrap_or_else(|| QuarantineConfig::File(FileQuarantine::new(QUARANTINE_PATH))),
+            quarantine: file.quarantine.clone().unwrap_or_else(|| {
+                let folder = file.state.join(QUARANTINE_FOLDER);
+                QuarantineConfig::File(FileQuarantine::new(folder))
+            }),
         }
     }
 
@@ -146,7 +150,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     while placed {
         placed = false;
         for (operator, config) in &file.operators {
-            let known = steps.iter().any(|step| step.name == *operator);
+            let known = steps.iter().any(|step| step.stage == *operator);
             let waits = config
                 .inputs()
                 .iter()
@@ -155,9 +159,14 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
             if !known && !waits && !inputs.is_empty() {
                 steps.push(StepPlan {
                     name: operator.clone(),
+                    stage: operator.clone(),
                     config: config.clone(),
                     inputs,
+                    memory: Memory::default(),
                 });
+                if let OperatorConfig::Route(_) = config {
+                    add_branches(operator, config, &mut steps);
+                }
                 placed = true;
             }
         }
@@ -179,7 +188,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     decoding.columns = columns(&steps, &sinks);
     decoding.expected = named(&steps, operator::named_columns);
     decoding.computed = named(&steps, operator::computed_columns);
-    decoding.before = sinks.iter().any(wants_before);
+    decoding.before = wants_before(&steps, &sinks);
     let mut plan = SourcePlan {
         name: name.to_owned(),
         config: config.clone(),
@@ -192,15 +201,40 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
     plan
 }
 
-/// Whether the sink's way with conflicts looks at the rows before.
-fn wants_before(sink: &SinkPlan) -> bool {
-    let options = sink.config.options();
-    options.is_some_and(|options| options.conflict.wants_before())
+/// Adds a step for each output of the `route` that was added last.
+fn add_branches(name: &str, config: &OperatorConfig, steps: &mut Vec<StepPlan>) {
+    let route = Input::Step(steps.len() - 1);
+    for (output, output_name) in config.output_names(name).into_iter().enumerate() {
+        steps.push(StepPlan {
+            name: output_name,
+            stage: name.to_owned(),
+            config: OperatorConfig::Branch(BranchConfig { output }),
+            inputs: vec![route],
+            memory: Memory::default(),
+        });
+    }
+}
+
+/// Whether an operator, or a sink's way with conflicts, looks at the rows before.
+pub(crate) fn wants_before(steps: &[StepPlan], sinks: &[SinkPlan]) -> bool {
+    let by_sink = |sink: &SinkPlan| {
+        let options = sink.config.options();
+        options.is_some_and(|options| options.conflict.wants_before())
+    };
+    steps.iter().any(|step| step.config.wants_before()) || sinks.iter().any(by_sink)
 }
 
 /// Whether changes of `source` arrive at the node `name`.
 fn reaches(file: &PipelineFile, source: &str, name: &str) -> bool {
-    let operator = file.operators.iter().find(|(operator, _)| operator == name);
+    let mut operators = file.operators.iter();
+    let is_it = |known: &str, config: &OperatorConfig| {
+        known == name
+            || config
+                .output_names(known)
+                .iter()
+                .any(|output| output == name)
+    };
+    let operator = operators.find(|(known, config)| is_it(known, config));
     name == source
         || operator.is_some_and(|(_, config)| {
             config
@@ -248,10 +282,7 @@ fn column_behind(steps: &[StepPlan], input: Input, output: &str) -> Option<Strin
         return Some(output.to_owned());
     };
     let step = &steps[index];
-    let column = match &step.config {
-        OperatorConfig::Map(map) => map.column_behind(output)?,
-        OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => output.to_owned(),
-    };
+    let column = step.config.column_behind(output)?;
     let mut inputs = step.inputs.iter();
     inputs.find_map(|&input| column_behind(steps, input, &column))
 }

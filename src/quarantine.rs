@@ -131,6 +131,9 @@ mod tests {
             headers: None,
             value: None,
             run: run.map(str::to_owned),
+            found: None,
+            suggestion: None,
+            fingerprint: None,
             withdrawn: false,
         }
     }

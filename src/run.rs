@@ -7,6 +7,7 @@
 
 pub mod account;
 pub(crate) mod browse;
+pub(crate) mod cases;
 mod chain;
 mod connect;
 #[cfg(test)]
@@ -15,7 +16,9 @@ mod held;
 pub mod lag;
 mod lane;
 mod layers;
+pub mod measures;
 mod quarantine_writer;
+pub mod rate;
 pub mod refusals;
 mod refused_rules;
 pub(crate) mod replay;
@@ -32,6 +35,8 @@ use std::time::{Duration, Instant};
 use account::{Account, Balance};
 use lag::Lag;
 use lane::Lane;
+use measures::Measures;
+use rate::Rates;
 use refusals::{Refusals, RefusedRule};
 use status::Status;
 use tokio::sync::watch;
@@ -39,6 +44,7 @@ use tokio::task::JoinSet;
 
 use self::thread::{panicked, start};
 use crate::failure::Failure;
+use crate::operator::{Memory, RuleCount};
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
 
@@ -66,8 +72,14 @@ pub struct Running {
     pub accounts: Vec<(String, Arc<Account>)>,
     /// How far each source is behind, by name, in the order of the file.
     pub lags: Vec<(String, Arc<Lag>)>,
+    /// What is measured beside the accounts.
+    pub measures: Arc<Measures>,
+    /// How many changes each sink finishes a second.
+    pub rates: Arc<Rates>,
     /// What is refused, and whether that is everything.
     pub refusals: Arc<Refusals>,
+    /// What the operators remember, by their names.
+    pub memories: Vec<(String, Memory)>,
     started_at: Instant,
 }
 
@@ -84,6 +96,17 @@ pub struct Summary {
     pub sinks: Vec<SinkSummary>,
     /// What went into quarantine, by rule.
     pub quarantined: Vec<RefusedRule>,
+    /// How often rows broke a rule of `validate`, by operator.
+    pub rules: Vec<OperatorRules>,
+}
+
+/// How often rows broke the rules of one operator.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct OperatorRules {
+    /// The operator's name.
+    pub operator: String,
+    /// The rules that were broken.
+    pub rules: Vec<RuleCount>,
 }
 
 /// How far a source is behind.
@@ -122,9 +145,39 @@ impl Running {
                 .iter()
                 .map(|source| (source.name.clone(), Arc::default()))
                 .collect(),
+            measures: Arc::new(Measures::new(
+                plan.sources.iter().map(|source| source.name.as_str()),
+                plan.sink_names(),
+            )),
+            rates: Arc::default(),
             refusals: Arc::new(Refusals::new(&plan.name, plan.quarantine.stop_after())),
+            memories: plan
+                .sources
+                .iter()
+                .flat_map(|source| &source.steps)
+                .map(|step| (step.name.clone(), step.memory.clone()))
+                .collect(),
             started_at: Instant::now(),
         }
+    }
+
+    /// Of the next plan of the same pipeline: a sink that keeps its name keeps its account.
+    #[must_use]
+    pub fn succeeded_by(&self, plan: &Plan) -> Self {
+        let mut next = Self::new(plan);
+        for (name, account) in &mut next.accounts {
+            if let Some((_, mine)) = self.accounts.iter().find(|(known, _)| known == name) {
+                account.clone_from(mine);
+            }
+        }
+        next.status = self.status.clone();
+        next
+    }
+
+    /// Takes note of how far the sinks are, for their rates.
+    pub(crate) fn sample(&self) {
+        let finished = self.accounts.iter().map(|(_, account)| account.finished());
+        self.rates.sample(finished.collect());
     }
 
     /// What it did up to now.
@@ -153,6 +206,15 @@ impl Running {
                 .collect(),
             sinks: self.accounts.iter().map(of).collect(),
             quarantined: self.refusals.kept(),
+            rules: self
+                .memories
+                .iter()
+                .map(|(operator, memory)| OperatorRules {
+                    operator: operator.clone(),
+                    rules: memory.counts(),
+                })
+                .filter(|of| !of.rules.is_empty())
+                .collect(),
         }
     }
 

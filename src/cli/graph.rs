@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value as Json, json};
 
 use super::{Exit, Global, print, print_json, refuse};
-use crate::config::{PipelineFile, load};
+use crate::config::{PipelineFile, Services, load};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -28,7 +28,7 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let file = match load(&arguments.file) {
+    let file = match load(&arguments.file, &mut Services::new(global.config.clone())) {
         Ok(file) => file,
         Err(report) => return refuse(&report, global),
     };
@@ -57,18 +57,33 @@ struct Node {
 
 impl Graph {
     fn of(file: &PipelineFile) -> Self {
-        let node = |section, name: &String, kind, inputs: &[String]| Node {
-            name: name.clone(),
-            section,
-            kind,
-            inputs: inputs.to_vec(),
+        // An output of a route stands for the route.
+        let owner = |input: &String| {
+            let mut operators = file.operators.iter();
+            let found = operators.find(|(name, operator)| {
+                operator
+                    .output_names(name)
+                    .iter()
+                    .any(|output| output == input)
+            });
+            found.map_or_else(|| input.clone(), |(name, _)| name.clone())
+        };
+        let node = |section, name: &String, kind, inputs: &[String]| {
+            let mut inputs: Vec<String> = inputs.iter().map(owner).collect();
+            inputs.dedup();
+            Node {
+                name: name.clone(),
+                section,
+                kind,
+                inputs,
+            }
         };
         let mut nodes = Vec::new();
         for (name, source) in &file.sources {
             nodes.push(node("source", name, source.describe().kind, &[]));
         }
         for (name, operator) in &file.operators {
-            let kind = crate::config::operator_kind(operator);
+            let kind = operator.kind();
             nodes.push(node("operator", name, kind, operator.inputs()));
         }
         for (name, sink) in &file.sinks {

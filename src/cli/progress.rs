@@ -1,11 +1,14 @@
 //! The progress line on a terminal: counts that grow, how far the sources are behind,
 //! and what a pipeline waits for.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::summary::grouped;
+use crate::daemon::Daemon;
 use crate::run::Running;
 use crate::run::status::State;
 
@@ -19,23 +22,21 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Starts refreshing; does nothing where `visible` is false.
-    pub(crate) fn start(pipelines: Vec<Running>, visible: bool) -> Self {
+    pub(crate) fn start(daemon: Arc<Daemon>, visible: bool) -> Self {
         let bars = MultiProgress::new();
         let task = visible.then(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let lines: Vec<(Running, ProgressBar)> = pipelines
-                .into_iter()
-                .map(|pipeline| {
-                    let bar = bars.add(ProgressBar::new_spinner().with_style(style.clone()));
-                    bar.set_prefix(pipeline.name.clone());
-                    (pipeline, bar)
-                })
-                .collect();
+            let bars = bars.clone();
             tokio::spawn(async move {
+                let mut lines: BTreeMap<String, ProgressBar> = BTreeMap::new();
                 loop {
-                    for (pipeline, bar) in &lines {
-                        bar.set_message(line(pipeline));
+                    for slot in daemon.slots() {
+                        let bar = lines.entry(slot.name.clone()).or_insert_with(|| {
+                            let bar = ProgressBar::new_spinner().with_style(style.clone());
+                            bars.add(bar.with_prefix(slot.name.clone()))
+                        });
+                        bar.set_message(line(&slot.running()));
                         bar.tick();
                     }
                     tokio::time::sleep(REFRESH).await;

@@ -217,6 +217,16 @@ fn show_text(entry: &Entry) -> String {
         ("partition", entry.partition.to_string()),
         ("offset", entry.offset.to_string()),
     ];
+    let details = [
+        ("suggestion", &entry.suggestion),
+        ("found", &entry.found),
+        ("rule id", &entry.fingerprint),
+    ];
+    for (name, detail) in details {
+        if let Some(detail) = detail {
+            rows.insert(6, (name, detail.clone()));
+        }
+    }
     if let Some(field) = &entry.field {
         rows.insert(5, ("field", field.clone()));
     }

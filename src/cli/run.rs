@@ -14,30 +14,39 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use super::progress::Progress;
-use super::{Exit, Global, load_all, print, print_json, refuse, say, summary};
-use crate::config::{PipelineFile, check_together};
+use super::watch::watch;
+use super::{Exit, Global, print, print_json, read_all, refuse, say, summary};
+use crate::config::{Api, PipelineFile, Report, Services, check_together};
+use crate::daemon::api::Server;
+use crate::daemon::{Daemon, Ended, Load, Loaded, Notifier, ReloadAsked};
 use crate::failure::Failure;
-use crate::run::supervise::{Hopeful, Supervisor};
 use crate::run::{Options, Summary};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Pipeline files, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
-    paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     /// Stop when the sources are drained; for Kafka, at the end offsets as they were at the start.
     #[arg(long)]
     once: bool,
     /// How many lanes a source may have; the cores of the machine where it is not given.
     #[arg(long, value_name = "N")]
     lanes: Option<std::num::NonZeroUsize>,
-    /// Seconds that draining may take after a signal before the run fails.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_timeout: u64,
+    /// Seconds that a stop may take before the process ends with exit code 1: what is in flight is
+    /// written. By default what `shutdown_timeout_s` of syncline.toml says, else 25.
+    #[arg(long, value_name = "SECONDS", alias = "drain-timeout")]
+    shutdown_timeout: Option<u64>,
+    /// Where the control API listens, HOST:PORT. By default what `[api]` of syncline.toml says; without
+    /// either there is none.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
+    api: Option<String>,
+    /// Reload whenever a pipeline file or a syncline.toml has changed.
+    #[arg(long, conflicts_with = "once")]
+    watch: bool,
     /// End with the first failure of any pipeline, also where a system does not answer at the start.
     #[arg(long)]
     fail_fast: bool,
@@ -47,13 +56,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
-    let files = match load_all(&arguments.paths, global) {
-        Ok(files) => files,
-        Err(exit) => return exit,
+    let load: Load = {
+        let (paths, config) = (arguments.paths.clone(), global.config.clone());
+        Box::new(move || load(&paths, config.clone()))
     };
-    if let Err(report) = check_together(&files) {
-        return refuse(&report, global);
-    }
+    let loaded = match load() {
+        Ok(loaded) => loaded,
+        Err(report) => return refuse(&report, global),
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(2))
@@ -66,69 +76,81 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
             return Exit::Failed;
         }
     };
+    let given = arguments.shutdown_timeout.map(Duration::from_secs);
     let options = Options {
         once: arguments.once,
         fail_fast: arguments.fail_fast,
         lanes_max: arguments.lanes.map_or(cores, usize::from),
-        drain_deadline: Duration::from_secs(arguments.drain_timeout),
+        drain_deadline: given.unwrap_or_else(|| loaded.service.settings.shutdown_timeout()),
     };
-    let exit = runtime.block_on(run_all(files, &options, arguments, global));
+    let exit = runtime.block_on(async {
+        let (daemon, asked) = Daemon::new(loaded, options, load);
+        run_all(&daemon, asked, arguments, global).await
+    });
     // A task that is wedged past the drain deadline must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     exit
 }
 
+/// Reads what the command line names, now or for a reload.
+fn load(paths: &[PathBuf], config: Option<PathBuf>) -> Result<Loaded, Report> {
+    let mut services = Services::new(config);
+    let service = services.of_process(paths)?;
+    let files = read_all(paths, &mut services)?;
+    check_together(&files)?;
+    Ok(Loaded { service, files })
+}
+
 async fn run_all(
-    files: Vec<PipelineFile>,
-    options: &Options,
+    daemon: &Arc<Daemon>,
+    asked: mpsc::Receiver<ReloadAsked>,
     arguments: &Arguments,
     global: &Global,
 ) -> Exit {
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    );
-    let (Ok(terminate), Ok(interrupt)) = signals else {
-        tracing::error!("cannot listen for signals");
-        return Exit::Failed;
-    };
-    let (stop, stopped) = watch::channel(false);
-    let signals = tokio::spawn(listen(terminate, interrupt, stop.clone()));
-    let mut tasks = JoinSet::new();
-    let mut watched = Vec::new();
-    let hopeful = Hopeful::new(files.len());
-    for file in files.into_iter().map(Arc::new) {
-        let supervisor = Supervisor::new(file.clone(), options.clone(), hopeful.clone());
-        watched.push(supervisor.running.clone());
-        let stopped = stopped.clone();
-        tasks.spawn(async move {
-            let result = supervisor.run(stopped).await;
-            (file, supervisor.running, result)
-        });
-    }
-    let progress = Progress::start(watched, !global.json && std::io::stderr().is_terminal());
-    let mut exit = Exit::Done;
-    let (mut summaries, mut errors) = (Vec::new(), Vec::new());
-    while let Some(ended) = tasks.join_next().await {
-        let Ok((file, running, result)) = ended else {
-            tracing::error!("a pipeline panicked");
-            exit = worse(exit, Exit::Failed);
-            continue;
-        };
-        if let Err(failure) = &result {
-            progress.clear();
-            exit = worse(exit, report(&file, failure, global));
-            if options.fail_fast {
-                stop.send_replace(true);
-            }
+    let signals = match Signals::new(arguments.once) {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return Exit::Failed;
         }
-        summaries.push(running.summary());
-        errors.push(result.err().map(|failure| as_json(&file, &failure)));
-    }
+    };
+    let server = match serve(daemon, arguments).await {
+        Ok(server) => server,
+        Err(message) => {
+            tracing::error!("{message}");
+            return Exit::Configuration;
+        }
+    };
+    let notifier = Arc::new(Notifier::ready());
+    let signals = tokio::spawn(signals.listen(daemon.clone(), notifier));
+    let watching = arguments.watch.then(|| {
+        let (paths, config) = (arguments.paths.clone(), global.config.clone());
+        tokio::spawn(watch(daemon.clone(), paths, config))
+    });
+    let visible = !global.json && std::io::stderr().is_terminal();
+    let progress = Progress::start(daemon.clone(), visible);
+    let mut exit = Exit::Done;
+    let ended = daemon
+        .run(asked, |end: &Ended| {
+            if let Err(failure) = &end.result {
+                progress.clear();
+                exit = worse(exit, report(&end.file, failure, global));
+            }
+        })
+        .await;
     progress.clear();
     signals.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
+    drop(server);
+    let summaries: Vec<Summary> = ended.iter().map(|end| end.running.summary()).collect();
     let printed = if global.json {
-        print_json(&with_errors(&summaries, errors))
+        let errors = ended.iter().map(|end| {
+            let failure = end.result.as_ref().err()?;
+            Some(as_json(&end.file, failure))
+        });
+        print_json(&with_errors(&summaries, errors.collect()))
     } else {
         let printed = print(&summary::text(&summaries));
         say(&summary::quarantined(&summaries));
@@ -139,6 +161,23 @@ async fn run_all(
         exit = worse(exit, Exit::Failed);
     }
     worse(exit, printed)
+}
+
+/// Starts the API, where there is one.
+async fn serve(daemon: &Arc<Daemon>, arguments: &Arguments) -> Result<Option<Server>, String> {
+    let written = daemon.service().settings.api.clone();
+    let settings = match (&arguments.api, written) {
+        _ if arguments.once => return Ok(None),
+        (Some(address), written) => Api {
+            address: address.clone(),
+            ..written.unwrap_or_default()
+        },
+        (None, Some(written)) => written,
+        (None, None) => return Ok(None),
+    };
+    let server = Server::start(&settings, daemon.clone()).await?;
+    tracing::info!(address = %server.address, "the control API listens");
+    Ok(Some(server))
 }
 
 fn report(file: &PipelineFile, failure: &Failure, global: &Global) -> Exit {
@@ -201,16 +240,50 @@ fn worse(left: Exit, right: Exit) -> Exit {
     }
 }
 
-async fn listen(mut terminate: Signal, mut interrupt: Signal, stop: watch::Sender<bool>) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that a process listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Asks for a reload; a run that ends by itself keeps the system's way with it.
+    hang_up: Option<Signal>,
+}
+
+impl Signals {
+    fn new(once: bool) -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: (!once).then(|| signal(SignalKind::hangup())).transpose()?,
+        })
     }
-    tracing::info!("draining; a second signal ends at once");
-    stop.send_replace(true);
-    let code = tokio::select! {
-        _ = terminate.recv() => 143,
-        _ = interrupt.recv() => 130,
-    };
-    std::process::exit(code);
+
+    /// Reloads on SIGHUP, drains at the first SIGTERM or SIGINT, and ends the process at the second.
+    async fn listen(mut self, daemon: Arc<Daemon>, notifier: Arc<Notifier>) {
+        loop {
+            let hang_up = async {
+                match &mut self.hang_up {
+                    Some(signal) => signal.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = hang_up => {
+                    notifier.reloading();
+                    // The log says what became of it.
+                    let _ = daemon.ask_reload().await;
+                    notifier.reloaded();
+                }
+            }
+        }
+        tracing::info!("draining; a second signal ends at once");
+        notifier.stopping();
+        daemon.stop();
+        let code = tokio::select! {
+            _ = self.terminate.recv() => 143,
+            _ = self.interrupt.recv() => 130,
+        };
+        std::process::exit(code);
+    }
 }

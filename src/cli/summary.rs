@@ -26,6 +26,18 @@ pub(crate) fn text(summaries: &[Summary]) -> String {
         for sink in &summary.sinks {
             add_sink(&mut text, sink);
         }
+        for of in &summary.rules {
+            line(&mut text, format_args!("  operator {}", of.operator));
+            for rule in &of.rules {
+                let field = rule.field.as_deref();
+                let field = field.map_or(String::new(), |field| format!("{field}: "));
+                let count = grouped(rule.count);
+                line(
+                    &mut text,
+                    format_args!("    {:<12} {count:>14}  {field}{}", rule.action, rule.rule),
+                );
+            }
+        }
     }
     text
 }
@@ -256,6 +268,7 @@ mod tests {
                 lag: Some(1_500),
             }],
             sinks: vec![sink],
+            rules: Vec::new(),
             quarantined: vec![RefusedRule {
                 stage: "decode".into(),
                 topic: "crm.public.clients".into(),

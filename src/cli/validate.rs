@@ -11,7 +11,9 @@ use syncline_connectors::error::Error;
 use tokio::runtime::Runtime;
 
 use super::{Exit, Global, coloured, complain, print, print_json, refuse};
-use crate::config::{PipelineFile, Report, check_rows, load_with_problems, pipeline_files};
+use crate::config::{
+    PipelineFile, Report, Services, check_rows, load_with_problems, pipeline_files,
+};
 use crate::problem::Problem;
 
 mod reach;
@@ -45,8 +47,9 @@ pub(crate) fn run(arguments: &Arguments, global: &Global) -> Exit {
     let mut wrong = Report::default();
     let mut exit = Exit::Done;
     let mut text = String::new();
+    let mut services = Services::new(global.config.clone());
     for path in &paths {
-        let (report, ended) = match load_with_problems(path) {
+        let (report, ended) = match load_with_problems(path, &mut services) {
             Ok((file, problems)) => check(&file, problems, arguments.connect, &runtime),
             Err(report) => (report, Exit::Configuration),
         };

@@ -142,6 +142,17 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<SyntaxError>> {
     }
 }
 
+/// Parses a file, or reports every syntax error.
+pub(crate) fn parse_source(source: &Arc<Source>) -> Result<Node, Report> {
+    parse(&source.text).map_err(|errors| {
+        let problems = errors
+            .into_iter()
+            .map(|(span, message)| Problem::new(&[], message).in_file(span))
+            .collect();
+        Report::new(source, problems, &[])
+    })
+}
+
 impl Node {
     /// The value of `key`, if this is a table that contains it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
@@ -153,6 +164,22 @@ impl Node {
         match &self.value {
             Value::Table(entries) => entries,
             _ => &[],
+        }
+    }
+
+    /// As [`Node::entries`], to change them.
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.value {
+            Value::Table(entries) => entries,
+            _ => &mut [],
+        }
+    }
+
+    /// The value, if this is a string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(&text.text),
+            _ => None,
         }
     }
 

@@ -13,6 +13,8 @@ pub(crate) struct Component {
     pub(crate) name: String,
     /// `None` if `inputs` could not be read; problems that follow from it are not reported.
     pub(crate) inputs: Option<Vec<String>>,
+    /// The names under which others read it: its own, or those of its outputs.
+    pub(crate) outputs: Vec<String>,
 }
 
 /// The table that contains a component.
@@ -71,12 +73,21 @@ pub(crate) fn check(components: &[Component]) -> Vec<Problem> {
     check_cycles(components, &mut problems);
     for one in components {
         let Some(read) = &readers_known else { break };
-        if one.section != Section::Sinks && !read.contains(one.name.as_str()) {
-            let message = format!("nothing reads the {} `{}`", one.section.noun(), one.name);
-            let help = format!(
-                "write `inputs = [\"{}\"]` in an operator or a sink, or remove it",
-                one.name
-            );
+        if one.section == Section::Sinks {
+            continue;
+        }
+        for output in one
+            .outputs
+            .iter()
+            .filter(|output| !read.contains(output.as_str()))
+        {
+            let noun = match *output == one.name {
+                true => one.section.noun(),
+                false => "output",
+            };
+            let message = format!("nothing reads the {noun} `{output}`");
+            let help =
+                format!("write `inputs = [\"{output}\"]` in an operator or a sink, or remove it");
             problems.push(Problem::new(&[one.section.key(), &one.name], message).help(help));
         }
     }
@@ -128,8 +139,12 @@ fn check_inputs<'c>(
     let names: Vec<&str> = components
         .iter()
         .filter(|one| one.section != Section::Sinks)
-        .map(|one| one.name.as_str())
+        .flat_map(|one| one.outputs.iter().map(String::as_str))
         .collect();
+    let routed = |name: &str| {
+        let mut named = components.iter().filter(|one| one.name == name);
+        named.find(|one| one.outputs.iter().all(|output| output != name))
+    };
     for one in components {
         let Some(inputs) = &one.inputs else {
             certain = false;
@@ -155,6 +170,14 @@ fn check_inputs<'c>(
                 let message = format!("`{input}` is a sink, and a sink has no output");
                 let help = suggest(None, "an input is one of", &names);
                 problems.push(Problem::new(&path, message).help(help));
+            } else if let Some(route) =
+                routed(input).filter(|route| route.section == Section::Operators)
+            {
+                certain = false;
+                let outputs: Vec<&str> = route.outputs.iter().map(String::as_str).collect();
+                let message = format!("`{input}` has outputs, and this names none of them");
+                let help = suggest(None, "an input is one of", &outputs);
+                problems.push(Problem::new(&path, message).help(help));
             } else {
                 let near = nearest(
                     input,
@@ -173,13 +196,17 @@ fn check_inputs<'c>(
 
 /// Reports each cycle once, at the input that closes it.
 fn check_cycles(components: &[Component], problems: &mut Vec<Problem>) {
-    let inputs: BTreeMap<&str, &Component> = components
+    let operators = components
         .iter()
-        .filter(|one| one.section == Section::Operators)
-        .map(|one| (one.name.as_str(), one))
+        .filter(|one| one.section == Section::Operators);
+    let inputs: BTreeMap<&str, &Component> = operators
+        .clone()
+        .flat_map(|one| one.outputs.iter().map(move |output| (output.as_str(), one)))
         .collect();
+    let mut by_name: Vec<&Component> = operators.collect();
+    by_name.sort_by_key(|one| &one.name);
     let mut done = BTreeSet::new();
-    for one in inputs.values() {
+    for one in by_name {
         let mut trail = Vec::new();
         walk(one, &inputs, &mut trail, &mut done, problems);
     }
@@ -197,7 +224,10 @@ fn walk<'c>(
     }
     trail.push(&one.name);
     for (index, input) in one.inputs.iter().flatten().enumerate() {
-        if let Some(start) = trail.iter().position(|name| name == input) {
+        let owner = operators
+            .get(input.as_str())
+            .map_or(input.as_str(), |one| &one.name);
+        if let Some(start) = trail.iter().position(|name| *name == owner) {
             // The trail goes from a reader to its input, so the names are in reverse order.
             let mut names: Vec<String> = trail[start..]
                 .iter()

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use syncline_connectors::kind::Kind;
 
 use super::quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
-use crate::operator::{FilterConfig, MapConfig, OperatorConfig, ValidateConfig};
+use crate::operator::{
+    DedupeConfig, ExplodeConfig, FilterConfig, MapConfig, MaskConfig, NormalizeConfig,
+    OperatorConfig, RouteConfig, ValidateConfig,
+};
 
 /// Every kind of operator.
 pub(crate) const OPERATORS: &[Kind<OperatorConfig>] = &[
@@ -24,6 +27,31 @@ pub(crate) const OPERATORS: &[Kind<OperatorConfig>] = &[
         schema: ValidateConfig::json_schema,
         read: |value| serde_json::from_value(value).map(OperatorConfig::Validate),
     },
+    Kind {
+        name: "normalize",
+        schema: NormalizeConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Normalize),
+    },
+    Kind {
+        name: "mask",
+        schema: MaskConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Mask),
+    },
+    Kind {
+        name: "route",
+        schema: RouteConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Route),
+    },
+    Kind {
+        name: "dedupe",
+        schema: DedupeConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Dedupe),
+    },
+    Kind {
+        name: "explode",
+        schema: ExplodeConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Explode),
+    },
 ];
 
 /// Every kind of quarantine.
@@ -39,12 +67,3 @@ pub(crate) const QUARANTINES: &[Kind<QuarantineConfig>] = &[
         read: |value| serde_json::from_value(value).map(QuarantineConfig::Kafka),
     },
 ];
-
-/// The `type` of an operator.
-pub(crate) fn operator_kind(operator: &OperatorConfig) -> &'static str {
-    match operator {
-        OperatorConfig::Map(_) => "map",
-        OperatorConfig::Filter(_) => "filter",
-        OperatorConfig::Validate(_) => "validate",
-    }
-}

@@ -9,23 +9,26 @@ use syncline_connectors::kind::Kind;
 use syncline_connectors::registry::{SINKS, SOURCES};
 use syncline_connectors::sink::SinkConfig;
 
+use super::cases::is_tests;
 use super::checks::{check_quarantine, check_settings, check_sink, check_source};
 use super::document::{self, Document};
 use super::graph::{self, Component, Section};
+use super::includes::include;
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::report::{Report, Source};
 use super::schema::{Settings, pipeline_schema};
+use super::service::{SERVICE_FILE, ServiceFile, Services};
 use super::substitution::{ReferenceSources, substitute};
-use super::{Layers, PipelineFile, SinkNode, shape};
+use super::{Layers, PipelineFile, Schedule, SinkNode, shape};
 use crate::operator::check_without_schema;
 use crate::problem::Problem;
 
-/// Reads a pipeline file.
+/// Reads a pipeline file, with what its `syncline.toml` says for it.
 ///
 /// # Errors
 /// All problems of the file; also if it cannot be read.
-pub fn load(path: &Path) -> Result<PipelineFile, Report> {
-    without_problems(load_with_problems(path)?)
+pub fn load(path: &Path, services: &mut Services) -> Result<PipelineFile, Report> {
+    without_problems(load_with_problems(path, services)?)
 }
 
 /// Reads a pipeline file whose components can all be read, together with its remaining problems, so
@@ -33,10 +36,14 @@ pub fn load(path: &Path) -> Result<PipelineFile, Report> {
 ///
 /// # Errors
 /// All problems of the file, if its components cannot be read.
-pub(crate) fn load_with_problems(path: &Path) -> Result<(PipelineFile, Vec<Problem>), Report> {
+pub(crate) fn load_with_problems(
+    path: &Path,
+    services: &mut Services,
+) -> Result<(PipelineFile, Vec<Problem>), Report> {
     let shown = path.display().to_string();
+    let service = services.of(path)?;
     match std::fs::read_to_string(path) {
-        Ok(text) => read_text(&shown, text, &|name| std::env::var(name).ok()),
+        Ok(text) => read_text(&shown, text, &|name| std::env::var(name).ok(), &service),
         Err(error) => {
             let message = format!("the pipeline file cannot be read: {error}");
             Err(Report::unreadable(&shown, message))
@@ -54,7 +61,20 @@ pub fn load_text(
     text: String,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<PipelineFile, Report> {
-    without_problems(read_text(path, text, variable)?)
+    load_text_with(path, text, variable, &ServiceFile::default())
+}
+
+/// As [`load_text`], with a `syncline.toml`.
+///
+/// # Errors
+/// All problems of the file.
+pub fn load_text_with(
+    path: &str,
+    text: String,
+    variable: &dyn Fn(&str) -> Option<String>,
+    service: &ServiceFile,
+) -> Result<PipelineFile, Report> {
+    without_problems(read_text(path, text, variable, service)?)
 }
 
 fn without_problems(
@@ -71,26 +91,26 @@ fn read_text(
     path: &str,
     text: String,
     variable: &dyn Fn(&str) -> Option<String>,
+    service: &ServiceFile,
 ) -> Result<(PipelineFile, Vec<Problem>), Report> {
     let source = Arc::new(Source {
         path: path.to_owned(),
         text,
     });
-    let mut root = match document::parse(&source.text) {
-        Ok(root) => root,
-        Err(errors) => {
-            let problems = errors
-                .into_iter()
-                .map(|(span, message)| Problem::new(&[], message).in_file(span))
-                .collect();
-            return Err(Report::new(&source, problems, &[]));
-        }
-    };
+    let mut root = document::parse_source(&source)?;
     let mut invalid = Vec::new();
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let reference_sources = ReferenceSources { variable, folder };
-    let secrets = substitute(&mut root, &source.text, &reference_sources, &mut invalid);
+    let mut secrets = substitute(&mut root, &source.text, &reference_sources, &mut invalid);
+    secrets.extend_from_slice(service.shared.secrets());
+    let unconnected = service.shared.add_to(&mut root, &mut invalid);
+    let functions = include(&mut root, Path::new(path), &mut invalid);
     let (json, mut shape_problems) = shape::read(&root, pipeline_schema());
+    // What a connection would have brought is not missing.
+    shape_problems.retain(|problem| {
+        let below = |path: &Vec<String>| problem.path.starts_with(path);
+        !unconnected.iter().any(below)
+    });
     invalid.append(&mut shape_problems);
     let document = Document::new(source, root, secrets);
 
@@ -122,6 +142,16 @@ fn read_text(
     if let Some(settings) = &settings {
         components.add(&[], check_settings(settings));
     }
+    let schedule = settings
+        .as_ref()
+        .and_then(|settings| settings.schedule.as_ref());
+    let schedule = match schedule.map(Schedule::timetable).transpose() {
+        Ok(schedule) => schedule,
+        Err(wrong) => {
+            components.add(&["schedule"], wrong);
+            None
+        }
+    };
     let Components {
         mut invalid,
         mut problems,
@@ -149,6 +179,11 @@ fn read_text(
                     })
                     .collect(),
                 quarantine,
+                schedule,
+                state: service.settings.state.clone(),
+                resolved: json,
+                tests: settings.tests,
+                functions,
                 document,
             };
             Ok((file, problems))
@@ -169,16 +204,23 @@ pub fn pipeline_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
     let mut files = Vec::new();
     let mut report = Report::default();
     for argument in arguments {
+        let shown = argument.display().to_string();
+        let is_service = |path: &Path| path.file_name() == Some(OsStr::new(SERVICE_FILE));
         if !argument.is_dir() {
+            if is_service(argument) {
+                let message = "this file says what pipelines share and is none itself: name the \
+                               folder, or the files of the pipelines";
+                report.append(Report::unreadable(&shown, message.to_owned()));
+            }
             files.push(argument.clone());
             continue;
         }
-        let shown = argument.display().to_string();
         match std::fs::read_dir(argument) {
             Ok(entries) => {
                 let mut found: Vec<PathBuf> = entries
                     .filter_map(|entry| Some(entry.ok()?.path()))
                     .filter(|path| path.extension() == Some(OsStr::new("toml")) && path.is_file())
+                    .filter(|path| !is_service(path) && !is_tests(path))
                     .collect();
                 if found.is_empty() {
                     let message = "the folder contains no pipeline file (*.toml)".to_owned();
@@ -311,18 +353,30 @@ fn graph_of(json: &Json) -> Vec<Component> {
     let mut components = Vec::new();
     for section in [Section::Sources, Section::Operators, Section::Sinks] {
         for (name, json) in json[section.key()].as_object().into_iter().flatten() {
-            let inputs = match section {
-                Section::Sources => Some(Vec::new()),
-                _ => inputs_of(json),
-            };
             components.push(Component {
                 section,
                 name: name.clone(),
-                inputs,
+                inputs: inputs_of(json),
+                outputs: outputs_of(name, json),
             });
         }
     }
     components
+}
+
+/// The names under which others read a component.
+fn outputs_of(name: &str, json: &Json) -> Vec<String> {
+    let outputs = json["outputs"]
+        .as_object()
+        .filter(|_| json["type"] == "route");
+    let Some(outputs) = outputs else {
+        return vec![name.to_owned()];
+    };
+    let named = outputs.keys().map(String::as_str);
+    named
+        .chain(json["otherwise"].as_str())
+        .map(|output| format!("{name}.{output}"))
+        .collect()
 }
 
 /// The `inputs` of a component; empty if it has none. `None` if they cannot be read.

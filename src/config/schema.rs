@@ -3,6 +3,7 @@
 //! The parser checks a file against this schema, editors use it for completion, and `list` and the
 //! reference are generated from it.
 
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
 use regex::Regex;
@@ -13,8 +14,10 @@ use serde_json::{Map, Value as Json, json};
 use syncline_connectors::kind::Kind;
 use syncline_connectors::registry::{SINKS, SOURCES};
 
+use super::connection_keys::{CONNECTION, has_connection};
 use super::kinds::{OPERATORS, QUARANTINES};
-use super::{Batch, ByteSize, Layers};
+use super::{Batch, ByteSize, Layers, Schedule, TestCase};
+use crate::operator::literal::Texts;
 
 /// The settings of a pipeline file that belong to no component.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -28,6 +31,33 @@ pub(crate) struct Settings {
     pub(crate) memory: ByteSize,
     /// The limits of a batch.
     pub(crate) batch: Batch,
+    /// When the pipeline runs; all the time if this table is absent.
+    pub(crate) schedule: Option<Schedule>,
+    /// Functions for the expressions of this file, by name.
+    pub(crate) functions: BTreeMap<String, FunctionConfig>,
+    /// TOML files with further `[functions.NAME]`, relative to this file.
+    pub(crate) function_files: Vec<String>,
+    /// Tests of the pipeline, which `syncline test` runs. Further ones may stand in a file beside this one:
+    /// `clients.tests.toml` for `clients.toml`.
+    pub(crate) tests: Vec<TestCase>,
+}
+
+/// A function of a pipeline file: an expression over its arguments.
+///
+/// ```toml
+/// [functions.full_name]
+/// arguments = { first = "text", last = "text" }
+/// sql       = "trim(first) || ' ' || trim(last)"
+/// ```
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FunctionConfig {
+    /// The arguments in their order, each with its SQL type: `text`, `bigint`, `decimal(12, 2)`, `date`,
+    /// `timestamptz` and so on. What a call gives is cast to it.
+    #[serde(default)]
+    pub(crate) arguments: Texts,
+    /// The SQL expression over the arguments.
+    pub(crate) sql: String,
 }
 
 impl Default for Settings {
@@ -36,6 +66,10 @@ impl Default for Settings {
             name: None,
             memory: ByteSize::mebibytes(256),
             batch: Batch::default(),
+            schedule: None,
+            functions: BTreeMap::new(),
+            function_files: Vec::new(),
+            tests: Vec::new(),
         }
     }
 }
@@ -44,6 +78,27 @@ impl Default for Settings {
 pub fn pipeline_schema() -> &'static Json {
     static SCHEMA: OnceLock<Json> = OnceLock::new();
     SCHEMA.get_or_init(build)
+}
+
+/// As [`pipeline_schema`], for editors, which do not see what a connection brings: nothing is required
+/// beside `connection`.
+pub fn editor_schema() -> Json {
+    let mut schema = pipeline_schema().clone();
+    let takes_over = json!({
+        "type": "object",
+        "properties": { "connection": { "type": "string" } },
+        "required": ["connection"],
+    });
+    for path in [
+        "/properties/sources/additionalProperties",
+        "/properties/sinks/additionalProperties",
+        "/properties/quarantine",
+    ] {
+        if let Some(kinds) = schema.pointer_mut(path) {
+            *kinds = json!({ "if": takes_over, "then": {}, "else": kinds.take() });
+        }
+    }
+    schema
 }
 
 fn build() -> Json {
@@ -93,7 +148,7 @@ fn build() -> Json {
 
 /// Removes from doc comments what only a reader of the code understands: rule numbers and links to
 /// types.
-fn plain_descriptions(schema: &mut Json) {
+pub(crate) fn plain_descriptions(schema: &mut Json) {
     static NOT_FOR_USERS: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\s\([A-Z]\d+(?:[,–-] ?[A-Z]\d+)*\)|\[(`[^`]*`)\](?:\([^)]*\))?")
             .expect("the pattern is valid")
@@ -136,6 +191,13 @@ fn kinds<Config>(
             let mut properties = Map::new();
             let mut required = vec![json!("type")];
             properties.insert("type".to_owned(), json!({ "const": kind.name }));
+            let own = schema["properties"].as_object();
+            if own.is_some_and(has_connection) {
+                let description = "The connection of `syncline.toml` whose settings hold where this \
+                                   table has none.";
+                let connection = json!({ "type": "string", "description": description });
+                properties.insert(CONNECTION.to_owned(), connection);
+            }
             properties.extend(extra.before.clone());
             required.extend(extra.before.keys().map(|key| json!(key)));
             if let Some(own) = schema["properties"].as_object() {

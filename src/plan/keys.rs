@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 
 use super::{Input, Plan, SinkPlan, SourcePlan};
 use crate::failure::Failure;
-use crate::operator::OperatorConfig;
 
 impl Plan {
     /// Where neither a source nor its sink names a key, the sink's one table does. Asks the targets.
@@ -90,11 +89,7 @@ impl SourcePlan {
             return true;
         };
         let step = &self.steps[index];
-        let column = match &step.config {
-            OperatorConfig::Map(map) => map.column_behind(output),
-            OperatorConfig::Filter(_) | OperatorConfig::Validate(_) => Some(output.to_owned()),
-        };
-        column.is_some_and(|column| {
+        step.config.column_behind(output).is_some_and(|column| {
             step.inputs
                 .iter()
                 .all(|&input| self.columns_behind_all(input, &column, found))

@@ -5,6 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use syncline_connectors::record::Records;
 
+use crate::operator::Detail;
+
 /// One rejected change. The original bytes are whole, so that it can be replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -21,6 +23,15 @@ pub struct Entry {
     pub field: Option<String>,
     /// Why, for a person.
     pub reason: String,
+    /// The value that was found; of a sensitive column only its length. Never logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// An expression that would mend the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+    /// Tells the rule with its settings from every other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Topic or file.
     pub topic: String,
     /// Partition; 0 for a file.
@@ -103,6 +114,9 @@ impl Entry {
             rule: verdict.rule.to_owned(),
             field: verdict.field.map(str::to_owned),
             reason: verdict.reason.to_owned(),
+            found: None,
+            suggestion: None,
+            fingerprint: None,
             topic: partition.topic.to_string(),
             partition: partition.number,
             offset: record.offset,
@@ -115,9 +129,20 @@ impl Entry {
         }
     }
 
+    /// The entry with what else is known of the refusal.
+    pub(crate) fn with_detail(self, detail: &Detail) -> Self {
+        Self {
+            found: detail.found.clone(),
+            suggestion: detail.suggestion.clone(),
+            fingerprint: Some(detail.fingerprint.clone()),
+            ..self
+        }
+    }
+
     /// The entry that takes this one back; without the record.
     pub(super) fn withdrawal(&self) -> Self {
         Self {
+            found: None,
             headers: None,
             key: None,
             value: None,

@@ -12,6 +12,8 @@ use serde::Serialize;
 use syncline_connectors::conflict::{ConflictCounts, ConflictType};
 use syncline_connectors::sink::Outcome;
 
+use super::measures::durations;
+
 /// Counts of changes on the way to a sink, before the sink sees them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -42,9 +44,20 @@ impl std::ops::AddAssign for Tally {
 
 /// The account of one sink, shared by its lanes. One lock holds all of it, so that it adds up whenever it
 /// is read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Account {
     counts: Mutex<Counts>,
+    /// How long deliveries took from their fetch to the commit.
+    pub delivery: prometheus_client::metrics::histogram::Histogram,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            counts: Mutex::default(),
+            delivery: durations(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -168,6 +181,7 @@ impl Account {
     /// Records a durable delivery, `latency` after its fetch. `refused` is the number of changes
     /// that the sink rejected and that are in quarantine.
     pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
+        self.delivery.observe(latency.as_secs_f64());
         let mut counts = self.counts();
         let quarantined = tally.quarantined + refused;
         let superseded = tally.superseded + outcome.superseded;
@@ -228,6 +242,12 @@ impl Account {
             latency_p50_us: counts.latency_us.value_at_quantile(0.5),
             latency_p99_us: counts.latency_us.value_at_quantile(0.99),
         }
+    }
+
+    /// How many changes are finished.
+    pub(crate) fn finished(&self) -> u64 {
+        let counts = self.counts();
+        counts.entered.saturating_sub(counts.in_flight)
     }
 
     /// Removes everything that is in flight: a run has failed, and the next one gets it again.

@@ -37,7 +37,9 @@ impl Running {
         let lane_bytes = plan.memory_bytes / lanes_count as u64;
         let mut breakers: BTreeMap<&str, Breaker> = BTreeMap::new();
         let mut lanes = Vec::new();
-        for ((source_plan, of), (_, lag)) in plan.sources.iter().zip(counts).zip(&self.lags) {
+        let measured = self.measures.sources.iter().map(|(_, measures)| measures);
+        let watched = self.lags.iter().map(|(_, lag)| lag).zip(measured);
+        for ((source_plan, of), (lag, measures)) in plan.sources.iter().zip(counts).zip(watched) {
             for number in 0..of {
                 // Each lane reports for itself: one that goes on says nothing of the others.
                 let at = match lanes_count {
@@ -50,11 +52,14 @@ impl Running {
                     let breaker = breakers
                         .entry(&sink_plan.name)
                         .or_insert_with(|| Breaker::new(&sink_plan.layers.breaker));
+                    let sink_measures = self.measures.sink(&sink_plan.name);
+                    sink_measures.guarded_by(breaker);
                     let part = format!("sink {}{at}", sink_plan.name);
                     let context = RetryContext {
                         part: &part,
                         breaker,
                         status: &self.status,
+                        measures: &sink_measures,
                         abandoned,
                     };
                     let (handle, writer) = self
@@ -80,6 +85,8 @@ impl Running {
                     part,
                     number,
                     lag: lag.clone(),
+                    measures: measures.clone(),
+                    queued: measures.lane(),
                     source,
                     decoder: source_plan.decoder(),
                     chain: Chain::new(&plan.name, source_plan),

@@ -302,6 +302,7 @@ async fn process(
             part: &sink_plan.name,
             breaker: &Breaker::new(&BreakerConfig::default()),
             status: &status,
+            measures: &Arc::default(),
             abandoned: &stop,
         };
         writers.push(Writer {
@@ -333,6 +334,8 @@ async fn process(
         part: "source memory".into(),
         number: 0,
         lag: Arc::default(),
+        measures: Arc::default(),
+        queued: Arc::default(),
         source: Box::new(MemorySource {
             dice: Dice(seed),
             said: VecDeque::from([Event::Assigned(all)]),

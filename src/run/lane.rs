@@ -19,6 +19,7 @@ mod partitions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use syncline_connectors::error::{Error, Result};
@@ -34,6 +35,7 @@ use crate::quarantine::{Entry, Quarantine};
 use crate::run::account::Account;
 use crate::run::chain::{Chain, Flow};
 use crate::run::lag::Lag;
+use crate::run::measures::SourceMeasures;
 use crate::run::quarantine_writer;
 use crate::run::refusals::{Refusals, Subject};
 use crate::run::status::Status;
@@ -78,6 +80,9 @@ pub(crate) struct Lane {
     /// Its number among the lanes of its source.
     pub(crate) number: usize,
     pub(crate) lag: Arc<Lag>,
+    pub(crate) measures: Arc<SourceMeasures>,
+    /// How many bytes it has under way, for whoever watches.
+    pub(crate) queued: Arc<AtomicU64>,
     pub(crate) source: Box<dyn Source>,
     pub(crate) decoder: Box<dyn Decode>,
     pub(crate) chain: Chain,
@@ -133,7 +138,12 @@ impl Lane {
             let room = self.room();
             self.status
                 .waits(&self.part, "the source hands over nothing");
-            match self.source.next(&room).await {
+            let asked = Instant::now();
+            let event = self.source.next(&room).await;
+            if let Ok(Event::Records(_) | Event::Rows(_)) = &event {
+                self.measures.fetch.observe(asked.elapsed().as_secs_f64());
+            }
+            match event {
                 Ok(Event::Records(fetched)) => self.decode(fetched).await?,
                 Ok(Event::Rows(rows)) => self.process(rows).await?,
                 Ok(Event::Assigned(partitions)) => self.begin(partitions).await?,
@@ -171,6 +181,8 @@ impl Lane {
         let fetched_at = Instant::now();
         self.status.resume(&self.part);
         let chained = self.chain.apply(&records, decoded)?;
+        let took = fetched_at.elapsed();
+        self.measures.operators.observe(took.as_secs_f64());
         self.status.moved(&self.part);
         let waiting = self
             .refusals
@@ -267,6 +279,8 @@ impl Lane {
     /// Takes note of what the writers finished, and begins again after a fence.
     async fn handle_notices(&mut self) -> Result<(), Failure> {
         self.take_notices()?;
+        self.queued
+            .store(self.progress.in_flight_bytes as u64, Ordering::Relaxed);
         if let Some(error) = self.progress.fence.take() {
             self.begin_again(&error).await?;
         }
@@ -358,23 +372,6 @@ impl Lane {
                 Ok(())
             }
             error => Err(Failure::of_source(&self.part, error)),
-        }
-    }
-
-    /// Tells the outside what is finished, and whoever watches how much waits.
-    async fn acknowledge(&mut self) {
-        self.lag.report(self.number, self.source.lag());
-        let finished = std::mem::take(&mut self.progress.finished);
-        self.progress.acknowledged_at = Some(Instant::now());
-        if finished.is_empty() {
-            return;
-        }
-        if let Err(error) = self.source.acknowledge(&finished).await {
-            tracing::warn!(
-                part = self.part,
-                error = error.chain(),
-                "the source did not take positions"
-            );
         }
     }
 

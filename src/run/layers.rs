@@ -2,15 +2,17 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
-use syncline_connectors::error::Result;
+use syncline_connectors::error::{Error, Result};
 use syncline_connectors::layer;
 use syncline_connectors::layer::{Breaker, OnStatus};
 use syncline_connectors::record::HeldPositions;
 use syncline_connectors::sink::{Outcome, Sink, Write};
 use tokio::sync::watch;
 
+use super::measures::SinkMeasures;
 use super::status::Status;
 use crate::config::Layers;
 
@@ -21,6 +23,7 @@ pub(super) struct RetryContext<'a> {
     /// Shared by all lanes that write to the sink.
     pub(super) breaker: &'a Breaker,
     pub(super) status: &'a Arc<Status>,
+    pub(super) measures: &'a Arc<SinkMeasures>,
     /// Ends the waiting for a target that is away.
     pub(super) abandoned: &'a watch::Receiver<bool>,
 }
@@ -43,6 +46,7 @@ pub(super) fn patient(
         sink,
         part: context.part.to_owned(),
         status: context.status.clone(),
+        measures: context.measures.clone(),
     };
     let sink = layer::retry(
         Box::new(watched),
@@ -58,12 +62,22 @@ pub(super) fn patient(
     }
 }
 
-/// Shows in the status that a call to the target waits for its answer. It is inside the retries and the
+/// Shows in the status that a call to the target waits for its answer, and measures it. It is inside the retries and the
 /// throttle, whose pauses are no calls.
 struct Watched {
     sink: Box<dyn Sink>,
     part: String,
     status: Arc<Status>,
+    measures: Arc<SinkMeasures>,
+}
+
+impl Watched {
+    fn note<T>(&self, answer: &Result<T>) {
+        self.status.moved(&self.part);
+        if let Err(Error::Unavailable { .. }) = answer {
+            self.measures.failed();
+        }
+    }
 }
 
 #[async_trait]
@@ -72,14 +86,18 @@ impl Sink for Watched {
         self.status
             .waits(&self.part, "no answer to a question for the positions");
         let found = self.sink.positions().await;
-        self.status.moved(&self.part);
+        self.note(&found);
         found
     }
 
     async fn write(&mut self, write: &Write) -> Result<Outcome> {
         self.status.waits(&self.part, "no answer to a write");
+        let began = Instant::now();
         let outcome = self.sink.write(write).await;
-        self.status.moved(&self.part);
+        self.note(&outcome);
+        if outcome.is_ok() {
+            self.measures.wrote(write.len(), began.elapsed());
+        }
         outcome
     }
 

@@ -179,6 +179,9 @@ mod tests {
             headers: None,
             value: None,
             run: None,
+            found: None,
+            suggestion: None,
+            fingerprint: None,
             withdrawn: false,
         }
     }

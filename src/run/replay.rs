@@ -17,6 +17,7 @@ use syncline_connectors::conflict::Verdict;
 use syncline_connectors::record::{Partition, Records};
 use syncline_connectors::sink::{Identity, Sink};
 
+pub(crate) use self::write::retain;
 use self::write::write;
 use crate::conflict;
 use crate::failure::Failure;

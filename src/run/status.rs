@@ -6,40 +6,20 @@
 //! no further for [`NO_PROGRESS`] is stalled as well, whatever its task believes. Both are computed
 //! when the state is read, so a thread that hangs cannot report that all is well.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+
+pub use self::state::{LastError, PartState, State};
 
 /// A part that has something to do and gets no further for so long is stalled.
 pub const NO_PROGRESS: Duration = Duration::from_secs(15);
 /// How often a stall that goes on is said again, with its present cause.
 const REPEAT: Duration = Duration::from_secs(60);
-
-/// The state of a pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
-pub enum State {
-    /// It connects to its systems for the first time, or again after a failure.
-    Starting,
-    /// Changes are processed.
-    Running,
-    /// Everything that the sources have is in the targets.
-    Idle,
-    /// Something waits and nothing moves.
-    Stalled {
-        /// The part and its reason.
-        cause: String,
-    },
-    /// It failed, and begins again by itself.
-    Failed {
-        /// The failure.
-        cause: String,
-    },
-    /// It has ended.
-    Stopped,
-}
 
 /// What the pipeline as a whole does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +27,8 @@ pub(crate) enum Phase {
     Starting,
     Started,
     Failed(String),
+    Paused,
+    Scheduled,
     Stopped,
 }
 
@@ -64,6 +46,10 @@ struct Inner {
     parts: BTreeMap<String, Part>,
     /// The part without progress that the log was told of.
     told: Option<String>,
+    /// When the targets held everything last, before the present run.
+    fresh_before: Option<Instant>,
+    failures: u64,
+    last_error: Option<LastError>,
 }
 
 #[derive(Debug)]
@@ -94,6 +80,9 @@ impl Status {
                 stalled: Vec::new(),
                 parts: BTreeMap::new(),
                 told: None,
+                fresh_before: None,
+                failures: 0,
+                last_error: None,
             }),
         }
     }
@@ -101,7 +90,12 @@ impl Status {
     /// The pipeline as a whole enters a phase; its parts begin anew with each start.
     pub(crate) fn enter(&self, phase: Phase) {
         let mut inner = self.inner();
+        if let Phase::Failed(cause) = &phase {
+            inner.failures += 1;
+            inner.went_wrong(cause);
+        }
         if phase != Phase::Started {
+            inner.fresh_before = inner.fresh_at();
             inner.parts.clear();
             inner.told = None;
             // What could not be reached at the start is still waited for.
@@ -117,6 +111,7 @@ impl Status {
     pub(crate) fn stall(&self, part: &str, cause: &str) {
         let now = Instant::now();
         let mut inner = self.inner();
+        inner.went_wrong(cause);
         match inner.stalled.iter_mut().find(|stall| stall.part == part) {
             Some(stall) => {
                 if stall.cause != cause || now - stall.told_at >= REPEAT {
@@ -154,17 +149,20 @@ impl Status {
         }
     }
 
-    /// A part has something to do from now on, if it had not before.
+    /// A part has something to do from now on, if it had not before. A source that is asked again has
+    /// caught up until it hands over something, or is asked for too long.
     pub(crate) fn waits(&self, part: &str, what: &'static str) {
         let mut inner = self.inner();
         let part = inner.part(part);
         part.waits.get_or_insert((Instant::now(), what));
-        part.caught_up = false;
     }
 
-    /// A part got on with what it did, or has nothing to do.
+    /// A part got on with what it did; of a source, there is more to do.
     pub(crate) fn moved(&self, part: &str) {
-        self.inner().part(part).waits = None;
+        let mut inner = self.inner();
+        let part = inner.part(part);
+        part.waits = None;
+        part.caught_up = false;
     }
 
     /// The targets hold everything that a source had at `at`.
@@ -184,9 +182,34 @@ impl Status {
     /// How old the targets are: since when they no longer hold everything that the sources had. `None`
     /// until they held it once.
     pub fn freshness(&self) -> Option<Duration> {
+        self.inner().fresh_at().map(|at| at.elapsed())
+    }
+
+    /// How often the pipeline failed as a whole.
+    pub fn failures(&self) -> u64 {
+        self.inner().failures
+    }
+
+    /// What went wrong last, also where it has passed since.
+    pub fn last_error(&self) -> Option<LastError> {
+        self.inner().last_error.clone()
+    }
+
+    /// Each part that has reported, and what it waits for.
+    pub fn parts(&self) -> Vec<PartState> {
         let inner = self.inner();
-        let oldest = inner.parts.values().filter_map(|part| part.fresh_at).min();
-        oldest.map(|at| at.elapsed())
+        let mut found: BTreeMap<&str, Option<String>> = BTreeMap::new();
+        for (name, part) in &inner.parts {
+            found.insert(name, part.without_progress());
+        }
+        for stall in &inner.stalled {
+            found.insert(&stall.part, Some(stall.cause.clone()));
+        }
+        let state = |(part, cause): (&str, _)| PartState {
+            part: part.to_owned(),
+            cause,
+        };
+        found.into_iter().map(state).collect()
     }
 
     /// The current state.
@@ -199,6 +222,8 @@ impl Status {
                 };
             }
             Phase::Stopped => return State::Stopped,
+            Phase::Paused => return State::Paused,
+            Phase::Scheduled => return State::Scheduled,
             Phase::Starting | Phase::Started => {}
         }
         if let Some(stall) = inner.stalled.first() {
@@ -261,17 +286,40 @@ impl Inner {
 
     /// The part that waits longest, if that is too long.
     fn without_progress(&self) -> Option<(String, String)> {
-        let now = Instant::now();
-        let waits = self
-            .parts
-            .iter()
-            .filter_map(|(name, part)| part.waits.map(|(since, what)| (since, name, what)));
-        let (since, name, what) = waits.min_by_key(|(since, ..)| *since)?;
-        let waited = now - since;
-        (waited >= NO_PROGRESS).then(|| {
-            let cause = format!("{what} for {} s", waited.as_secs());
-            (name.clone(), cause)
-        })
+        let waits = self.parts.iter().filter(|(_, part)| part.waits.is_some());
+        let (name, part) = waits.min_by_key(|(_, part)| part.waits.map(|(since, _)| since))?;
+        Some((name.clone(), part.without_progress()?))
+    }
+
+    /// When the targets held everything that the sources had: since this run began, or before it
+    /// where a source does not know yet.
+    fn fresh_at(&self) -> Option<Instant> {
+        let of_sources = || {
+            let parts = self.parts.iter();
+            parts.filter(|(name, _)| name.starts_with("source "))
+        };
+        let known = of_sources().all(|(_, part)| part.fresh_at.is_some());
+        match known {
+            true => of_sources().filter_map(|(_, part)| part.fresh_at).min(),
+            false => None,
+        }
+        .or(self.fresh_before)
+    }
+
+    fn went_wrong(&mut self, cause: &str) {
+        self.last_error = Some(LastError {
+            at: SystemTime::now(),
+            message: cause.to_owned(),
+        });
+    }
+}
+
+impl Part {
+    /// What it waits for, if it has waited too long.
+    fn without_progress(&self) -> Option<String> {
+        let (since, what) = self.waits?;
+        let waited = since.elapsed();
+        (waited >= NO_PROGRESS).then(|| format!("{what} for {} s", waited.as_secs()))
     }
 }
 
@@ -280,52 +328,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stalled(cause: &str) -> State {
-        State::Stalled {
-            cause: cause.into(),
-        }
-    }
-
-    #[test]
-    fn stalled_while_any_part_is() {
-        let status = Status::new("p");
-        assert_eq!(status.state(), State::Starting);
-        status.stall("sinks.a", "connection refused");
-        status.stall("sources.b", "no broker");
-        status.resume("sinks.a");
-        assert_eq!(status.state(), stalled("sources.b: no broker"));
-        status.resume("sources.b");
-        status.enter(Phase::Started);
-        assert_eq!(status.state(), State::Running);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_part_that_gets_no_further_is_stalled_whatever_it_believes() {
-        let status = Status::new("p");
-        status.enter(Phase::Started);
-        status.caught_up("source a");
-        assert_eq!(status.state(), State::Idle);
-        status.waits("sink b", "no answer to a write");
-        assert_eq!(status.state(), State::Running);
-        tokio::time::advance(NO_PROGRESS - Duration::from_secs(1)).await;
-        // To say it again does not begin a new wait.
-        status.waits("sink b", "no answer to a write");
-        assert_eq!(status.state(), State::Running);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(
-            status.state(),
-            stalled("sink b: no answer to a write for 15 s")
-        );
-        assert_eq!(status.freshness(), Some(NO_PROGRESS));
-        status.moved("sink b");
-        assert_eq!(status.state(), State::Idle);
-        status.enter(Phase::Failed("full disk".into()));
-        let cause = "full disk".into();
-        assert_eq!(status.state(), State::Failed { cause });
-        status.enter(Phase::Starting);
-        assert_eq!(status.state(), State::Starting);
-    }
-}
+mod tests;

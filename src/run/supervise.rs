@@ -38,12 +38,12 @@ const START: &str = "start";
 pub struct Hopeful(Arc<watch::Sender<usize>>);
 
 impl Hopeful {
-    /// Of so many pipelines that begin.
-    pub fn new(pipelines: usize) -> Self {
-        Self(Arc::new(watch::Sender::new(pipelines)))
+    /// Of no pipeline yet.
+    pub fn none() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
     }
 
-    fn change(&self, by: isize) {
+    pub(crate) fn change(&self, by: isize) {
         self.0
             .send_modify(|count| *count = count.saturating_add_signed(by));
     }
@@ -59,9 +59,13 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Of a file whose sinks were not asked for anything yet.
-    pub fn new(file: Arc<PipelineFile>, options: Options, hopeful: Hopeful) -> Self {
-        let running = Running::new(&Plan::new(&file));
+    /// Of a file whose sinks were not asked for anything yet, and what it did before.
+    pub fn new(
+        file: Arc<PipelineFile>,
+        running: Running,
+        options: Options,
+        hopeful: Hopeful,
+    ) -> Self {
         Self {
             file,
             running,
@@ -75,22 +79,12 @@ impl Supervisor {
     /// # Errors
     /// The failure that it ended with.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), Failure> {
-        let result = self.keep_going(&mut stop).await;
-        self.hopeful.change(-1);
-        self.running.status.enter(match &result {
-            Ok(()) => Phase::Stopped,
-            Err(failure) => Phase::Failed(failure.to_string()),
-        });
-        result
-    }
-
-    async fn keep_going(&self, stop: &mut watch::Receiver<bool>) -> Result<(), Failure> {
         let (mut away, mut failed) = (waits(AWAY), waits(FAILED));
         let mut running = self.running.clone();
         loop {
             let status = &self.running.status;
             let began = Instant::now();
-            let Err(failure) = self.attempt(&running, stop).await else {
+            let Err(failure) = self.attempt(&running, &stop).await else {
                 return Ok(());
             };
             if self.options.once || self.options.fail_fast || *stop.borrow() {
@@ -174,7 +168,10 @@ impl Supervisor {
                 ended = &mut attempt => {
                     return ended.unwrap_or_else(|error| Err(panicked(&error.to_string())));
                 }
-                _ = look.tick() => running.status.watch(),
+                _ = look.tick() => {
+                    running.status.watch();
+                    running.sample();
+                }
             }
         }
     }
@@ -183,7 +180,7 @@ impl Supervisor {
 impl Running {
     /// The same pipeline for another run: what refuses is on trial anew, everything else goes on.
     #[must_use]
-    fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self {
             refusals: Arc::new(self.refusals.again()),
             ..self.clone()

@@ -5,7 +5,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::harness::{DEADLINE, Pipeline, Process, Proxy, Workload, eventually, kafka, postgres};
+use syncline::daemon::view;
+
+use crate::harness::{
+    Api, DEADLINE, Pipeline, Process, Proxy, Workload, eventually, kafka, metric, postgres,
+};
 
 /// A pipeline from a file to a file.
 const GOOD: &str = r#"
@@ -173,6 +177,8 @@ write_timeout_ms = 25000
         url = target.url_through(proxy.port()),
     );
     let pipeline = Pipeline::new(&text);
+    let api = Api::new(None);
+    fs::write(pipeline.folder().join("syncline.toml"), api.toml()).expect("it is written");
     let mut process = pipeline.start(&[]);
     let arrives = async |process: &mut Process, count: i64| {
         eventually("every record", DEADLINE, async || {
@@ -192,9 +198,38 @@ write_timeout_ms = 25000
     let texts = ["stalled", "sink billing", "no answer to a write"];
     says(&mut process, &texts, Duration::from_secs(20)).await;
     assert!(frozen.elapsed() >= Duration::from_secs(14), "not before");
+    shows_a_stall(&api);
     proxy.heal();
     arrives(&mut process, all).await;
     says(&mut process, &["running again", "sink billing"], DEADLINE).await;
+    assert_eq!(api.get("/readyz").expect("it answers").status, 200);
     process.terminate();
     pipeline.finish(process, DEADLINE).await.expect_success();
+}
+
+/// A stall is seen wherever one can look, and the process is alive.
+fn shows_a_stall(api: &Api) {
+    let get = |path: &str| api.get(path).expect("it answers");
+    let pipeline: view::Pipeline = get("/v1/pipelines/pipeline").read();
+    assert_eq!(pipeline.state, "stalled", "{pipeline:?}");
+    let cause = pipeline.cause.expect("there is one");
+    assert!(cause.contains("sink billing"), "{cause}");
+    assert!(pipeline.freshness_ms.is_some_and(|age| age > 10_000));
+    let ready = get("/readyz");
+    assert_eq!(ready.status, 503);
+    let ready: view::Ready = ready.read();
+    assert_eq!(ready.not_ready[0].state, "stalled");
+    assert_eq!(get("/livez").status, 200);
+    let metrics = get("/metrics").body;
+    let of = |name, labels: &[&str]| metric(&metrics, name, labels);
+    assert_eq!(of("syncline_pipeline_state", &["state=\"stalled\""]), [1.0]);
+    assert_eq!(of("syncline_pipeline_ready", &[]), [0.0]);
+    assert!(of("syncline_pipeline_freshness_seconds", &[])[0] > 10.0);
+    let connections: view::Connections = get("/v1/connections").read();
+    let sink = connections
+        .connections
+        .iter()
+        .find(|one| one.name == "billing");
+    let sink = sink.expect("it is listed");
+    assert_eq!(sink.health, "down", "{sink:?}");
 }

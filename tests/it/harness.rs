@@ -5,10 +5,12 @@
 //! Every wait is for a condition with a deadline, through [`eventually`]. The test can check that a
 //! fault that it caused really happened; otherwise the test would prove nothing.
 
+mod api;
 mod broker;
 mod changes;
 mod connect;
 mod database_server;
+mod http;
 mod kafka;
 mod mariadb;
 mod pipeline;
@@ -21,10 +23,12 @@ mod target;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
+pub(crate) use api::{Api, metric};
 pub(crate) use broker::Broker;
 pub(crate) use changes::{Random, Workload};
 pub(crate) use connect::Connect;
 pub(crate) use database_server::DatabaseServer;
+pub(crate) use http::{HttpServer, Received, Reply};
 pub(crate) use kafka::{Kafka, Message, RawMessage};
 pub(crate) use mariadb::Mariadb;
 pub(crate) use pipeline::{Finished, Pipeline};

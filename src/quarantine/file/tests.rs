@@ -16,6 +16,9 @@ fn entry(offset: i64) -> Entry {
         headers: None,
         value: None,
         run: None,
+        found: None,
+        suggestion: None,
+        fingerprint: None,
         withdrawn: false,
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes on their way to rows; rows that come as rows pass by.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use syncline_connectors::source::{Fetched, FetchedRows};
 
@@ -16,7 +17,9 @@ impl Lane {
             .map_err(|diagnosis| self.stopped(&diagnosis))?;
         self.status.moved(&self.part);
         self.status.waits(&self.part, "a fetch is being decoded");
+        let began = Instant::now();
         let decoded = self.decoder.decode(&records);
+        self.measures.decode.observe(began.elapsed().as_secs_f64());
         let spans = fetched.spans;
         self.process(FetchedRows {
             records,

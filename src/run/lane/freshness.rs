@@ -1,10 +1,29 @@
-//! What a lane tells the status: whether it has caught up, and how old the targets are.
+//! What a lane tells others: whether it has caught up, how old the targets are, and which positions
+//! are done.
 
 use std::time::Instant;
 
 use crate::run::Lane;
 
 impl Lane {
+    /// Tells the outside what is finished, and whoever watches how much waits.
+    pub(super) async fn acknowledge(&mut self) {
+        self.lag.report(self.number, self.source.lag());
+        let finished = std::mem::take(&mut self.progress.finished);
+        self.progress.acknowledged_at = Some(Instant::now());
+        if finished.is_empty() {
+            return;
+        }
+        self.measures.reached(&finished);
+        if let Err(error) = self.source.acknowledge(&finished).await {
+            tracing::warn!(
+                part = self.part,
+                error = error.chain(),
+                "the source did not take positions"
+            );
+        }
+    }
+
     /// Nothing came: there is nothing, or the lane holds the source back.
     pub(super) fn idle(&mut self) {
         self.status.resume(&self.part);

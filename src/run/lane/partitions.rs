@@ -33,6 +33,11 @@ impl Lane {
                 }
             };
             self.tell_beginning(&assignments);
+            let standing = assignments.iter().filter_map(|assignment| {
+                let held = assignment.sinks.iter().map(Standing::position).min();
+                Some((assignment.partition.clone(), held.flatten()?))
+            });
+            self.measures.reached(&standing.collect());
             self.progress.owned.extend(waiting.iter().cloned());
             if let Some(fence) = self.remember(remember).await? {
                 fences += 1;
@@ -140,6 +145,7 @@ impl Lane {
             }
         }
         self.progress.forget(partitions);
+        self.measures.leave(partitions.iter());
         Ok(())
     }
 }

@@ -22,6 +22,9 @@ fn entry(offset: i64, rule: &str, value: &str) -> Entry {
         headers: None,
         value: Some(crate::quarantine::Payload::Text(value.into())),
         run: None,
+        found: None,
+        suggestion: None,
+        fingerprint: None,
         withdrawn: false,
     }
 }

@@ -140,6 +140,8 @@ impl Trial {
         let format = self.format?;
         let form = match format {
             Format::Csv => recognize::not_text(&samples),
+            // Rows with their types, and messages that say of themselves what they are.
+            Format::Parquet | Format::MaxwellJson => None,
             Format::DebeziumJson | Format::Json => recognize::unreadable(&samples, self.from_start),
         };
         if let Some(form) = form {

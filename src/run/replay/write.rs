@@ -78,7 +78,7 @@ pub(super) fn count(replayed: &mut Replayed, outcome: &Outcome) {
 }
 
 /// Keeps the changes of some records.
-pub(super) fn retain(
+pub(crate) fn retain(
     changes: &mut Vec<Changes>,
     keeps: impl Fn(usize) -> bool,
 ) -> Result<(), Error> {

@@ -89,6 +89,11 @@ impl Pipeline {
         self.spawn(name, &run)
     }
 
+    /// Starts `syncline ARGUMENTS…`, with the output in files `NAME.stdout` and `NAME.stderr`.
+    pub(crate) fn start_command(&self, name: &str, arguments: &[&str]) -> Process {
+        self.spawn(name, arguments)
+    }
+
     /// Runs `syncline ARGUMENTS…` until it ends, in the folder of the pipeline.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Finished {
         let process = self.spawn(&unique("command"), arguments);

@@ -45,6 +45,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Asks for a reload (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Kills the process (SIGKILL) and waits until it has ended. `false` if it had already ended.
     pub(crate) fn kill(&mut self) -> bool {
         let ran = self.is_running();
