@@ -162,6 +162,11 @@ pub trait SinkSettings: fmt::Debug + Send + Sync {
     /// sink's own table.
     fn check(&self) -> Vec<Problem>;
 
+    /// Whether rows go to standard output, which then belongs to nobody else.
+    fn owns_stdout(&self) -> bool {
+        false
+    }
+
     /// Whether the target is there and fits the settings. Writes nothing.
     ///
     /// # Errors

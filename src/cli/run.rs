@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::progress::Progress;
 use super::watch::watch;
-use super::{Exit, Global, print, print_json, read_all, refuse, say, summary};
+use super::{Exit, Global, print, read_all, refuse, say, summary};
 use crate::config::{Api, PipelineFile, Report, Services, check_together};
 use crate::daemon::api::Server;
 use crate::daemon::{Daemon, Ended, Load, Loaded, Notifier, ReloadAsked};
@@ -145,17 +145,26 @@ async fn run_all(
     }
     drop(server);
     let summaries: Vec<Summary> = ended.iter().map(|end| end.running.summary()).collect();
-    let printed = if global.json {
+    let text = if global.json {
         let errors = ended.iter().map(|end| {
             let failure = end.result.as_ref().err()?;
             Some(as_json(&end.file, failure))
         });
-        print_json(&with_errors(&summaries, errors.collect()))
+        format!("{:#}\n", with_errors(&summaries, errors.collect()))
     } else {
-        let printed = print(&summary::text(&summaries));
-        say(&summary::quarantined(&summaries));
-        printed
+        summary::text(&summaries)
     };
+    let sinks = ended.iter().flat_map(|end| &end.file.sinks);
+    let printed = match sinks.into_iter().any(|(_, sink)| sink.config.owns_stdout()) {
+        true => {
+            say(&text);
+            Exit::Done
+        }
+        false => print(&text),
+    };
+    if !global.json {
+        say(&summary::quarantined(&summaries));
+    }
     let any = |summary: &Summary| !summary.quarantined.is_empty();
     if arguments.fail_on_quarantine && summaries.iter().any(any) {
         exit = worse(exit, Exit::Failed);

@@ -335,3 +335,30 @@ async fn a_secret_from_the_environment_is_in_no_output() {
         assert!(!shown.contains(CANARY), "a secret is shown\n{shown}");
     }
 }
+
+/// Rows on standard output can be read by another program: nothing else is there.
+#[tokio::test]
+async fn a_sink_that_writes_to_standard_output_has_it_alone() {
+    let pipeline = Pipeline::new(
+        "[sources.crm]\ntype = \"file\"\npath = \"rows.jsonl\"\nformat = \"json\"\nkey = [\"id\"]\n\
+         [sinks.out]\ntype = \"file\"\ninputs = [\"crm\"]\npath = \"-\"\n",
+    );
+    let rows = "{\"id\":1}\n{\"id\":2}\n";
+    fs::write(pipeline.folder().join("rows.jsonl"), rows).expect("it is written");
+    for arguments in [&["--once"][..], &["--once", "--json"]] {
+        let finished = pipeline.finish(pipeline.start(arguments), DEADLINE).await;
+        finished.expect_success();
+        let lines: Vec<Value> = finished
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a row"))
+            .collect();
+        assert_eq!(lines.len(), 2, "{}", finished.stdout);
+        assert_eq!(lines[1]["id"], 2);
+        assert!(finished.stderr.contains("written"), "{}", finished.stderr);
+    }
+    let history = pipeline
+        .command(&["conflicts", "history", pipeline.file()])
+        .await;
+    assert_eq!((history.code, &*history.stdout), (Some(2), ""));
+}

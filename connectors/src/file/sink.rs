@@ -153,6 +153,10 @@ impl SinkSettings for FileSink {
         "file"
     }
 
+    fn owns_stdout(&self) -> bool {
+        self.path == "-"
+    }
+
     fn options(&self) -> Option<Options> {
         None
     }

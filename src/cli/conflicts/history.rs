@@ -35,6 +35,7 @@ pub(super) async fn run(arguments: &Arguments, global: &Global) -> Exit {
         complain(
             "no sink keeps a history: write [sinks.NAME.conflict.history] with to = \"table\" or \"file\"",
         );
+        return Exit::Configuration;
     }
     found.exit(if global.json {
         // A record contains only texts, numbers and JSON, so it can always be converted.
