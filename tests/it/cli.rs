@@ -346,7 +346,9 @@ async fn a_sink_that_writes_to_standard_output_has_it_alone() {
     let rows = "{\"id\":1}\n{\"id\":2}\n";
     fs::write(pipeline.folder().join("rows.jsonl"), rows).expect("it is written");
     for arguments in [&["--once"][..], &["--once", "--json"]] {
-        let finished = pipeline.finish(pipeline.start(arguments), DEADLINE).await;
+        let finished = pipeline
+            .finish(pipeline.start_as(&unique("run"), arguments), DEADLINE)
+            .await;
         finished.expect_success();
         let lines: Vec<Value> = finished
             .stdout
