@@ -1,5 +1,6 @@
-//! Measures the decoding of Debezium JSON to Arrow, compared with arrow-json on the nested schema, and
-//! that of rows as JSON and CSV, compared with arrow's readers of the same bytes.
+//! Measures the decoding of Debezium JSON to Arrow, compared with arrow-json on the nested schema, that of
+//! rows as JSON and CSV, compared with arrow's readers of the same bytes, and that of Debezium's events in
+//! Avro, compared with arrow-avro.
 
 mod support;
 
@@ -7,7 +8,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use support::{Aim, Run, compare, events, time};
+use arrow_avro::reader::ReaderBuilder;
+use arrow_avro::schema::{AvroSchema, Fingerprint, FingerprintAlgorithm, SchemaStore};
+use support::{Aim, Run, avro, compare, events, time};
 use syncline_connectors::format::{CsvSettings, DecoderOptions, Format, decoder};
 use syncline_connectors::record::Records;
 
@@ -41,6 +44,30 @@ fn main() {
         || decode(&updates, &options),
         || ceiling(&updates),
     );
+    for (name, event, before) in [
+        (
+            "decode debezium-avro",
+            events::event as fn(u64) -> String,
+            false,
+        ),
+        (
+            "decode debezium-avro, with the row before",
+            events::update,
+            true,
+        ),
+    ] {
+        let batches: Vec<_> = (0..EVENTS / BATCH)
+            .map(|batch| avro::records_of(event, batch * BATCH, BATCH))
+            .collect();
+        compare(
+            name,
+            "arrow-avro, whole event",
+            // The ceiling makes no rows of it: no operations, keys, images.
+            Aim::RateAtLeast(if before { 0.4 } else { 0.5 }),
+            || decode_avro(&batches, before),
+            || avro_ceiling(&batches),
+        );
+    }
     rows(Format::Json, "arrow-json", events::row, || {
         Reader::Json(
             arrow_json::ReaderBuilder::new(events::row_schema())
@@ -143,6 +170,56 @@ fn decode(batches: &[Arc<Records>], options: &DecoderOptions) -> Run {
                 .all(|changes| changes.before.is_some());
             assert_eq!(has_before, options.before);
             black_box(decoded);
+        }
+    })
+}
+
+fn decode_avro(batches: &[Arc<Records>], before: bool) -> Run {
+    let registry = serde_json::json!({ "url": avro::registry() });
+    let options = DecoderOptions {
+        before,
+        schema_registry: Some(serde_json::from_value(registry).expect("settings")),
+        ..DecoderOptions::default()
+    };
+    let mut decoder = decoder(Format::DebeziumAvro, options);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let prepared = runtime
+        .expect("a runtime")
+        .block_on(decoder.prepare(&batches[0]));
+    prepared.expect("the registry answers");
+    time(batches.len() as u64 * BATCH, || {
+        for records in batches {
+            let decoded = decoder.decode(records);
+            assert!(decoded.rejected.is_empty());
+            let rows: usize = decoded.changes.iter().map(|changes| changes.len()).sum();
+            assert_eq!(rows as u64, BATCH);
+            black_box(decoded);
+        }
+    })
+}
+
+fn avro_ceiling(batches: &[Arc<Records>]) -> Run {
+    let mut store = SchemaStore::new_with_type(FingerprintAlgorithm::Id);
+    let schema = AvroSchema::new(avro::schema());
+    store
+        .set(Fingerprint::Id(avro::ID), schema)
+        .expect("the schema can be read");
+    let mut decoder = ReaderBuilder::new()
+        .with_batch_size(BATCH as usize)
+        .with_writer_schema_store(store)
+        .build_decoder()
+        .expect("the schema can be read");
+    time(batches.len() as u64 * BATCH, || {
+        for records in batches {
+            for index in 0..records.len() {
+                let value = records.value(index).expect("no tombstones here");
+                assert_eq!(decoder.decode(value).expect("valid Avro"), value.len());
+            }
+            let batch = decoder.flush().expect("whole records").expect("rows");
+            assert_eq!(batch.num_rows() as u64, BATCH);
+            black_box(batch);
         }
     })
 }

@@ -141,6 +141,11 @@ impl SourcePlan {
     pub fn decoder(&self) -> Box<dyn Decode> {
         decoder(self.format, self.decoding.clone())
     }
+
+    /// A decoder of records that a person writes.
+    pub(crate) fn decoder_of_texts(&self) -> Box<dyn Decode> {
+        decoder(self.format.as_text(), self.decoding.clone())
+    }
 }
 
 /// Gathers what `name` reaches: operators in topological order, then sinks.

@@ -9,6 +9,7 @@
     reason = "every bench is a crate of its own and uses a part of this"
 )]
 
+pub mod avro;
 pub mod client;
 pub mod events;
 pub mod kafka;

@@ -28,6 +28,7 @@
 //! - a change of an ignored replication origin is filtered
 //! - fields that a declared schema does not name are left out
 
+mod avro;
 mod cells;
 mod column;
 mod csv;
@@ -66,6 +67,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+#[cfg(test)]
+pub(crate) use self::avro::decode_with as decode_avro;
 pub(crate) use self::cells::{fit, is_document, read_cells, read_exact};
 pub use self::csv::CsvSettings;
 pub(crate) use self::csv::{RecordEnd, is_word, record_end};
@@ -74,6 +77,7 @@ pub use self::decode::{Decode, decoder};
 pub use self::decoding::Decoding;
 pub(crate) use self::origin::is_origin_of;
 use crate::change::Changes;
+use crate::schema_registry::SchemaRegistry;
 
 /// What the bytes of a record are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -83,6 +87,10 @@ pub enum Format {
     DebeziumJson,
     /// Changes of MySQL as Maxwell's daemon writes them.
     MaxwellJson,
+    /// Debezium events as Avro, with their schemas in a schema registry; only for topics.
+    DebeziumAvro,
+    /// One Avro record a message, which is a row, with its schema in a schema registry; only for topics.
+    Avro,
     /// One JSON object a message or line, which is a row.
     Json,
     /// One row a message or line, as comma-separated values (RFC 4180).
@@ -91,11 +99,29 @@ pub enum Format {
     Parquet,
 }
 
+impl Format {
+    /// Whether its records name a schema that stands elsewhere, so that they are only messages of topics.
+    pub fn has_registry(self) -> bool {
+        matches!(self, Self::DebeziumAvro | Self::Avro)
+    }
+
+    /// The format in which a person writes such a record: what is no text has one that is.
+    pub fn as_text(self) -> Self {
+        match self {
+            Self::DebeziumAvro => Self::DebeziumJson,
+            Self::Avro => Self::Json,
+            text => text,
+        }
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DebeziumJson => "debezium-json",
             Self::MaxwellJson => "maxwell-json",
+            Self::DebeziumAvro => "debezium-avro",
+            Self::Avro => "avro",
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Parquet => "parquet",
@@ -201,6 +227,8 @@ pub struct DecoderOptions {
     pub deleted: Option<String>,
     /// How lines of `csv` are written.
     pub csv: CsvSettings,
+    /// Where the schemas of `avro` and `debezium-avro` are.
+    pub schema_registry: Option<SchemaRegistry>,
 }
 
 impl Default for DecoderOptions {
@@ -220,6 +248,7 @@ impl Default for DecoderOptions {
             ignore_origins: Vec::new(),
             deleted: None,
             csv: CsvSettings::default(),
+            schema_registry: None,
         }
     }
 }

@@ -6,9 +6,9 @@
 //! - `paging`: how one page leads to the next; `bookmark`: where reading stands, as a text
 //! - `source`, `sink`
 
-mod auth;
+pub(crate) mod auth;
 mod bookmark;
-mod client;
+pub(crate) mod client;
 mod paging;
 mod redirect;
 mod sink;

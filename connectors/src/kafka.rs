@@ -22,6 +22,7 @@
 //! that it had at the start. The committed offsets follow for lag tools; they are not the authority
 //! where the sink keeps positions.
 
+mod avro;
 mod begin;
 mod client;
 #[cfg(test)]
@@ -94,6 +95,18 @@ use crate::source::{Description, Extent, Lane, Opening, Purpose, Source, SourceS
 /// topics  = "^crm\\.public\\..*"
 /// group   = "syncline-everything"
 /// format  = "debezium-json"
+/// ```
+///
+/// Messages in Avro, with their schemas in a registry:
+///
+/// ```toml
+/// [sources.avro]
+/// type    = "kafka"
+/// brokers = "localhost:9092"
+/// topics  = ["crm.public.clients"]
+/// group   = "syncline-avro"
+/// format  = "debezium-avro"
+/// schema_registry = { url = "http://localhost:8081" }
 /// ```
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod problem;
 pub mod record;
 pub mod registry;
+pub mod schema_registry;
 pub mod sink;
 pub mod source;
 pub mod sql;

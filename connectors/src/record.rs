@@ -4,10 +4,11 @@
 //! is the offset; for a file it is the byte at which the next line begins. What a position counts
 //! in is its incarnation: a topic that was deleted and made again counts anew.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A part of a source that is ordered in itself: a Kafka topic partition, a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +95,16 @@ pub struct Records {
     pub entries: Vec<Record>,
     /// The partitions that [`Record::partition`] points into.
     pub partitions: Vec<RecordPartition>,
+    /// What makes text of keys and values that are none; the decoder says it.
+    pub(crate) readable: OnceLock<Arc<dyn Readable>>,
+}
+
+/// Makes the text of what a format in bytes says, as `debezium-json` or `json` would say it.
+pub(crate) trait Readable: fmt::Debug + Send + Sync {
+    /// Of a key; `None` where it cannot be read.
+    fn key(&self, bytes: &[u8]) -> Option<Vec<u8>>;
+    /// Of a value; `None` where it cannot be read.
+    fn value(&self, bytes: &[u8]) -> Option<Vec<u8>>;
 }
 
 /// A partition as [`Records`] knows it.
@@ -127,6 +138,24 @@ impl Records {
     /// The value of a record; `None` for a tombstone.
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         self.slice(&self.entries[index].value)
+    }
+
+    /// The key as JSON or plain text, whatever its format.
+    pub fn key_text(&self, index: usize) -> Option<Cow<'_, [u8]>> {
+        let bytes = self.key(index)?;
+        match self.readable.get() {
+            Some(readable) => readable.key(bytes).map(Cow::Owned),
+            None => Some(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// The value as JSON or plain text, whatever its format.
+    pub fn value_text(&self, index: usize) -> Option<Cow<'_, [u8]>> {
+        let bytes = self.value(index)?;
+        match self.readable.get() {
+            Some(readable) => readable.value(bytes).map(Cow::Owned),
+            None => Some(Cow::Borrowed(bytes)),
+        }
     }
 
     /// The headers of a record, a JSON object.

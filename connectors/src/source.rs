@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::format::{Decoded, Decoding};
 use crate::problem::Problem;
 use crate::record::{Incarnation, Partition, Positions, Records, Span};
+use crate::schema_registry::RegistryClient;
 
 /// How much one fetch may hold, and how long it may wait to fill.
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +197,9 @@ impl Opening {
 /// # Errors
 /// As [`SourceSettings::connect`].
 pub async fn probe(settings: &dyn SourceSettings) -> Result<()> {
+    if let Some(registry) = &settings.decoding().schema_registry {
+        RegistryClient::new(registry)?.probe().await?;
+    }
     let source = settings.connect(Opening::alone(Purpose::Once, 0)).await?;
     source.close().await
 }

@@ -139,7 +139,7 @@ async fn evaluate(arguments: &Arguments, file: &PipelineFile) -> Result<Vec<Give
                 expect: Default::default(),
             };
             let records = cases::records_of(source, &plan, &case).map_err(wrong)?;
-            see(source.decoder().decode(&Arc::new(records)))?;
+            see(source.decoder_of_texts().decode(&Arc::new(records)))?;
         }
         None => read(source, &plan, arguments.limit, see).await?,
     }
@@ -173,6 +173,7 @@ async fn read(
             Event::Records(fetched) => {
                 let records = Arc::new(fetched.records);
                 read += records.len();
+                decoder.prepare(&records).await.map_err(failed)?;
                 see(decoder.decode(&records))?;
             }
             Event::Rows(rows) => {

@@ -177,7 +177,7 @@ fn misspelt_keys_get_the_nearest_name() {
             9 | colour = 1
               | ^^^^^^ sources.crm.colour
               |
-              = help: the keys here are `type`, `connection`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `key_columns`, `unavailable`, `ignore_origins`, `deleted`, `csv`, `instance`, `properties`
+              = help: the keys here are `type`, `connection`, `brokers`, `topics`, `group`, `start`, `format`, `schema`, `key`, `key_columns`, `unavailable`, `ignore_origins`, `deleted`, `csv`, `schema_registry`, `instance`, `properties`
 
         "#]],
     );

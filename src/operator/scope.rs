@@ -10,6 +10,7 @@
 //! is null and its unset bit is set. A column that an insert does not carry is null. All values of a
 //! truncate are unset.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -82,8 +83,8 @@ impl Metadata {
         let records = &changes.records;
         let origins = || changes.origins.iter().map(|&origin| origin as usize);
         match self {
-            Self::Key => texts(origins().map(|origin| records.key(origin))),
-            Self::Headers => texts(origins().map(|origin| records.headers(origin))),
+            Self::Key => texts(origins().map(|origin| records.key_text(origin))),
+            Self::Headers => texts(origins().map(|origin| records.headers(origin).map(Cow::from))),
             Self::Topic => Arc::new(StringArray::from_iter_values(
                 origins().map(|origin| &records.partition(origin).partition.topic),
             )),
@@ -110,7 +111,7 @@ impl Metadata {
             )),
             Self::Source => Arc::new(
                 origins()
-                    .map(|origin| source_of(records.value(origin)?))
+                    .map(|origin| source_of(&records.value_text(origin)?))
                     .collect::<StringArray>(),
             ),
             Self::Warnings => new_null_array(&DataType::Utf8, changes.len()),
@@ -139,10 +140,11 @@ fn source_of(value: &[u8]) -> Option<String> {
 }
 
 /// Bytes that are not valid UTF-8 become null.
-fn texts<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> ArrayRef {
+fn texts<'a>(values: impl Iterator<Item = Option<Cow<'a, [u8]>>>) -> ArrayRef {
     let mut builder = StringBuilder::new();
     for value in values {
-        builder.append_option(value.and_then(|bytes| std::str::from_utf8(bytes).ok()));
+        let text = value.as_ref();
+        builder.append_option(text.and_then(|bytes| std::str::from_utf8(bytes).ok()));
     }
     Arc::new(builder.finish())
 }

@@ -64,6 +64,7 @@ pub(crate) async fn browse(
             }
             Event::Records(fetched) => {
                 let records = Arc::new(fetched.records);
+                decoder.prepare(&records).await.map_err(failed)?;
                 let decoded = decoder.decode(&records);
                 see(&records, decoded)?;
             }
@@ -101,7 +102,7 @@ pub(crate) fn carry(
     let number = records.add_partition(&partition, true);
     records.push(number, 0, None, None, Some(record), None);
     let records = Arc::new(records);
-    let decoded = source.decoder().decode(&records);
+    let decoded = source.decoder_of_texts().decode(&records);
     let mut chained = Chain::new(&plan.name, source).apply(&records, decoded)?;
     let changes = chained.flows.swap_remove(sink).changes;
     Ok((changes, chained.rejected))

@@ -93,7 +93,7 @@ pub(crate) async fn run(file: &PipelineFile, case: &TestCase) -> Result<Ran, Fai
     };
     for source in &plan.sources {
         let records = Arc::new(records_of(source, &plan, case).map_err(wrong)?);
-        let decoded = source.decoder().decode(&records);
+        let decoded = source.decoder_of_texts().decode(&records);
         let clock = || Clock::stopped_at(clock.timestamp_micros());
         let mut chained = Chain::with_clock(&plan.name, source, clock).apply(&records, decoded)?;
         for entry in &chained.rejected {

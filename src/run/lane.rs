@@ -29,6 +29,7 @@ use syncline_connectors::sink::Write;
 use syncline_connectors::source::{Event, FetchedRows, Limits, Source};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::decode::Unprepared;
 use self::held::{Held, size};
 use crate::failure::Failure;
 use crate::quarantine::{Entry, Quarantine};
@@ -112,6 +113,8 @@ pub(crate) struct Progress {
     /// A fence that a writer met: all begins again from the sinks' positions.
     fence: Option<Error>,
     acknowledged_at: Option<Instant>,
+    /// The fetch that cannot be decoded yet; nothing is fetched behind it.
+    unprepared: Option<Unprepared>,
     /// Fetches that wait for the end of a trial, in order.
     held: Vec<Held>,
     /// The subjects on trial among them.
@@ -135,6 +138,7 @@ impl Lane {
         self.refusals.reads(&self.part);
         while !*self.stop.borrow() {
             self.handle_notices().await?;
+            self.decode_waiting().await?;
             let room = self.room();
             self.status
                 .waits(&self.part, "the source hands over nothing");
@@ -247,17 +251,15 @@ impl Lane {
     /// What the next fetch may hold: nothing while the budget is used up.
     fn room(&self) -> Limits {
         let queued = self.progress.tracker.in_flight() + self.progress.held.len();
-        if self.progress.in_flight_bytes >= self.in_flight_bytes_max || queued >= DELIVERIES_MAX {
+        let is_full = self.progress.in_flight_bytes >= self.in_flight_bytes_max;
+        if is_full || queued >= DELIVERIES_MAX || self.progress.unprepared.is_some() {
             return HOLD;
         }
-        let rows = match self.progress.proven {
-            true => self.limits.rows,
-            false => self.limits.rows.min(FIRST_ROWS_MAX),
-        };
-        Limits {
-            rows,
-            ..self.limits
+        let mut limits = self.limits;
+        if !self.progress.proven {
+            limits.rows = limits.rows.min(FIRST_ROWS_MAX);
         }
+        limits
     }
 
     fn stopped(&self, diagnosis: &str) -> Failure {

@@ -155,7 +155,7 @@ impl Refusals {
         input: RecordKind,
     ) -> Result<(), String> {
         let RecordKind { of_file, format } = input;
-        if format == Format::Csv {
+        if format == Format::Csv || format.has_registry() {
             return Ok(());
         }
         let mut looked_at = lock(&self.looked_at);

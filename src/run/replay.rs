@@ -97,7 +97,7 @@ pub(crate) async fn replay(
             carried,
             refused,
             filtered,
-        } = carry(plan, source, records)?;
+        } = carry(plan, source, records).await?;
         replayed.filtered += filtered;
         let mut stay: HashSet<usize> = refused.keys().copied().collect();
         for (record, entry) in &refused {
@@ -186,7 +186,7 @@ async fn overtaken(
 ///
 /// # Errors
 /// As a run that meets such records.
-pub(crate) fn preview(
+pub(crate) async fn preview(
     plan: &Plan,
     source: &SourcePlan,
     entries: &[&Entry],
@@ -194,7 +194,7 @@ pub(crate) fn preview(
     let records = records_of(source, entries);
     let OnTheWay {
         carried, refused, ..
-    } = carry(plan, source, &records)?;
+    } = carry(plan, source, &records).await?;
     let stays = refused.iter().flat_map(|(record, entry)| {
         stays(&records[*record], &entry.rule, &entry.reason).collect::<Vec<_>>()
     });
@@ -261,7 +261,11 @@ struct OnTheWay {
 }
 
 /// Decodes and transforms.
-fn carry(plan: &Plan, source: &SourcePlan, records: &[Record<'_>]) -> Result<OnTheWay, Failure> {
+async fn carry(
+    plan: &Plan,
+    source: &SourcePlan,
+    records: &[Record<'_>],
+) -> Result<OnTheWay, Failure> {
     let mut raw = Records::default();
     for record in records {
         let entry = record.entries[0];
@@ -281,7 +285,10 @@ fn carry(plan: &Plan, source: &SourcePlan, records: &[Record<'_>]) -> Result<OnT
         );
     }
     let raw = Arc::new(raw);
-    let decoded = source.decoder().decode(&raw);
+    let mut decoder = source.decoder();
+    let prepared = decoder.prepare(&raw).await;
+    prepared.map_err(|error| Failure::of(&source.part(), error))?;
+    let decoded = decoder.decode(&raw);
     let mut chained = Chain::new(&plan.name, source).apply(&raw, decoded)?;
     let mut refused = BTreeMap::new();
     for entry in chained.rejected.drain(..) {

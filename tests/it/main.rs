@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod avro;
 mod backpressure;
 mod cases;
 mod cli;

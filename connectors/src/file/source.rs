@@ -75,6 +75,10 @@ impl SourceSettings for FileSource {
                 "a parquet file says the types of its columns: cast them in a map operator";
             problems.push(Problem::new(&["schema"], message));
         }
+        if self.decoding.format.has_registry() {
+            let message = "only for topics: a line of a file names no schema of a registry";
+            problems.push(Problem::new(&["format"], message));
+        }
         problems
     }
 
@@ -111,9 +115,13 @@ impl FileSource {
                 quote: csv.quote as u8,
                 header: csv.header.is_none(),
             },
-            Format::DebeziumJson | Format::MaxwellJson | Format::Json | Format::Parquet => {
-                Framing::Lines
-            }
+            Format::DebeziumJson
+            | Format::MaxwellJson
+            | Format::Json
+            | Format::Parquet
+            // Refused by `check`.
+            | Format::DebeziumAvro
+            | Format::Avro => Framing::Lines,
         }
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ use super::debezium::{Debezium, ToObject};
 use super::fault::{Fault, Parsed};
 use super::{Decode, Decoded, DecoderOptions};
 use crate::change::{Logical, loose_text};
+use crate::error::Result;
 use crate::problem::Problem;
 use crate::record::Records;
 use crate::text::write_string;
@@ -104,7 +106,12 @@ impl Csv {
     }
 }
 
+#[async_trait]
 impl Decode for Csv {
+    async fn prepare(&mut self, _records: &Records) -> Result<()> {
+        Ok(())
+    }
+
     fn decode(&mut self, records: &Arc<Records>) -> Decoded {
         let mut decoded = self.rows.decode(records);
         for changes in &mut decoded.changes {

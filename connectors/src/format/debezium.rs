@@ -18,14 +18,18 @@ mod apply;
 mod key_change;
 mod key_columns;
 mod read;
+mod rows;
 mod shape;
 mod topic;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use self::read::{Tail, begins_as_envelope, not_an_object};
+use self::rows::Rows;
+pub(super) use self::rows::ToObject;
 use self::topic::{Progress, Topic};
 use super::envelope::EnvelopeReader;
 use super::fault::{Fault, Parsed};
@@ -36,6 +40,7 @@ use super::scan::Cursor;
 use super::schema::{Connect, Described, Form};
 use super::stream::{Basis, Stream, StreamSettings};
 use super::{Decode, Decoded, DecoderOptions, KeyColumns, Undecodable};
+use crate::error::Result;
 use crate::record::{Partition, Records};
 
 /// A longer message is refused.
@@ -65,6 +70,8 @@ pub(super) struct Debezium {
     key_columns: KeyColumns,
     ignored: Origins,
     schemas: HashMap<Box<[u8]>, Arc<Connect>>,
+    /// Schemas that do not stand in the messages, by the text that stands for them there.
+    given: HashMap<Box<[u8]>, Arc<Connect>>,
     reader: EnvelopeReader,
     topics: Vec<Topic>,
     topic_lookup: HashMap<Arc<str>, usize>,
@@ -134,6 +141,7 @@ impl Debezium {
             default_table: options.default_table.map(Into::into),
             ignored: Origins::new(&options.ignore_origins),
             schemas: HashMap::new(),
+            given: HashMap::new(),
             reader: EnvelopeReader::new(),
             topics: Vec::new(),
             topic_lookup: HashMap::new(),
@@ -144,60 +152,12 @@ impl Debezium {
     }
 }
 
-/// Rows that are no events.
-#[derive(Debug)]
-enum Rows {
-    /// Each is a JSON object.
-    Objects,
-    /// Each is made into one; the text is kept from record to record.
-    Other(Box<dyn ToObject>, Vec<u8>),
-}
-
-/// How a row in another format becomes a JSON object.
-pub(super) trait ToObject: fmt::Debug + Send {
-    /// Appends the value of a record as a JSON object.
-    ///
-    /// # Errors
-    /// A fault where it is no row.
-    fn write(&mut self, records: &Records, index: usize, out: &mut Vec<u8>) -> Parsed<()>;
-}
-
-impl Debezium {
-    /// For records that are rows and no events: `deleted` names the field that marks a delete.
-    pub(super) fn of_rows(mut options: DecoderOptions, format: Option<Box<dyn ToObject>>) -> Self {
-        let deleted = options.deleted.take();
-        let mut decoder = Self::new(options);
-        decoder.keys.metadata = Arc::new(Metadata::of_rows(deleted));
-        decoder.rows = Some(match format {
-            None => Rows::Objects,
-            Some(format) => Rows::Other(format, Vec::new()),
-        });
-        decoder
-    }
-
-    /// The record as a JSON object, where its format is another one.
-    fn object_of(&mut self, records: &Records, index: usize) -> Parsed<Option<Vec<u8>>> {
-        let Some(Rows::Other(format, text)) = &mut self.rows else {
-            return Ok(None);
-        };
-        if records.value(index).is_none() {
-            return Ok(None);
-        }
-        let mut object = std::mem::take(text);
-        object.clear();
-        format.write(records, index, &mut object)?;
-        Ok(Some(object))
-    }
-
-    /// Keeps the memory of a text for the next one.
-    fn give_back(&mut self, object: Option<Vec<u8>>) {
-        if let (Some(Rows::Other(_, text)), Some(object)) = (&mut self.rows, object) {
-            *text = object;
-        }
-    }
-}
-
+#[async_trait]
 impl Decode for Debezium {
+    async fn prepare(&mut self, _records: &Records) -> Result<()> {
+        Ok(())
+    }
+
     fn decode(&mut self, records: &Arc<Records>) -> Decoded {
         let mut decoded = Decoded::default();
         let partitions = records.partitions.iter();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CsvSettings, DeclaredSchema, DecoderOptions, Format, KeyColumns, parse_declared};
 use crate::problem::Problem;
+use crate::schema_registry::SchemaRegistry;
 
 /// What the settings of a source say of its records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +40,9 @@ pub struct Decoding {
     /// columns; messages need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csv: Option<CsvSettings>,
+    /// For `avro` and `debezium-avro`: where the schemas of the messages are.
+    #[serde(default, skip_serializing)]
+    pub schema_registry: Option<SchemaRegistry>,
 }
 
 impl Decoding {
@@ -53,6 +57,7 @@ impl Decoding {
             ignore_origins: Vec::new(),
             deleted: None,
             csv: None,
+            schema_registry: None,
         }
     }
 
@@ -62,7 +67,10 @@ impl Decoding {
         let mut refuse = |path: &[&str], message: String| {
             problems.push(Problem::new(path, message));
         };
-        let says_deletes = matches!(self.format, Format::DebeziumJson | Format::MaxwellJson);
+        let says_deletes = matches!(
+            self.format,
+            Format::DebeziumJson | Format::DebeziumAvro | Format::MaxwellJson
+        );
         if self.deleted.is_some() && says_deletes {
             refuse(
                 &["deleted"],
@@ -72,7 +80,22 @@ impl Decoding {
         if self.csv.is_some() && self.format != Format::Csv {
             refuse(&["csv"], format!("the format is {}", self.format));
         }
+        match (&self.schema_registry, self.format.has_registry()) {
+            (Some(_), false) => {
+                let message = format!("the format is {}", self.format);
+                refuse(&["schema_registry"], message);
+            }
+            (None, true) => {
+                let message = format!("messages of {} do not carry their schemas", self.format);
+                let mut problem = Problem::new(&["format"], message);
+                problem.help =
+                    Some("write schema_registry = { url = \"http://host:8081\" }".to_owned());
+                problems.push(problem);
+            }
+            _ => {}
+        }
         problems.extend(self.csv.iter().flat_map(CsvSettings::check));
+        problems.extend(self.schema_registry.iter().flat_map(SchemaRegistry::check));
         problems
     }
 
@@ -89,6 +112,7 @@ impl Decoding {
             ignore_origins: self.ignore_origins.clone(),
             deleted: self.deleted.clone(),
             csv: self.csv.clone().unwrap_or_default(),
+            schema_registry: self.schema_registry.clone(),
             ..DecoderOptions::default()
         };
         if let Some(unavailable) = &self.unavailable {

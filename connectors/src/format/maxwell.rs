@@ -15,10 +15,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use super::debezium::Debezium;
 use super::{Decode, Decoded, DecoderOptions, Undecodable};
+use crate::error::Result;
 use crate::record::Records;
 
 /// See the module docs.
@@ -38,7 +40,12 @@ impl Maxwell {
 /// An event of which no row comes.
 const NOTHING: &[u8] = b"{\"op\":\"m\",\"source\":{},\"before\":null,\"after\":null}";
 
+#[async_trait]
 impl Decode for Maxwell {
+    async fn prepare(&mut self, _records: &Records) -> Result<()> {
+        Ok(())
+    }
+
     fn decode(&mut self, records: &Arc<Records>) -> Decoded {
         let mut events = Records {
             partitions: records.partitions.clone(),

@@ -84,7 +84,7 @@ const REGISTRY_JSON: Form = form(
 );
 const REGISTRY_BINARY: Form = form(
     "Avro or Protobuf behind the five bytes of a schema registry",
-    CONVERTER,
+    "if it is Avro, write format = \"debezium-avro\" (or \"avro\" for plain rows) and schema_registry = { url = \"…\" } in the source; else set key.converter and value.converter of the connector to org.apache.kafka.connect.json.JsonConverter",
 );
 const BSON: Form = form("BSON documents", CONVERTER);
 const PROTOBUF: Form = form("binary data that looks like Protobuf", CONVERTER);

@@ -8,7 +8,8 @@
 
 mod words;
 
-use self::words::{eight_digits, is_digits, is_same, plain_end};
+pub(super) use self::words::plain_end;
+use self::words::{eight_digits, is_digits, is_same};
 use super::fault::{Fault, Parsed};
 use super::text::Text;
 

@@ -62,8 +62,12 @@ impl Connect {
     pub(super) fn parse(text: &[u8]) -> Parsed<Self> {
         let schema: Value = serde_json::from_slice(text)
             .map_err(|error| Fault::form(format!("the embedded schema is broken: {error}")))?;
-        let fields = fields(&schema)
-            .ok_or_else(|| Fault::form("the embedded schema is not that of a struct"))?;
+        Self::of(&schema)
+    }
+
+    /// Of a schema that was parsed before.
+    pub(super) fn of(schema: &Value) -> Parsed<Self> {
+        let fields = struct_fields(schema)?;
         let name = schema["name"].as_str().unwrap_or_default();
         let others = ["Heartbeat", "TransactionMetadataValue", "SchemaChangeValue"];
         if name.starts_with("io.debezium.connector.")
@@ -81,12 +85,21 @@ impl Connect {
                 form: Form::Envelope,
                 columns: described(row),
             }),
-            _ => Ok(Self {
-                form: Form::Flat,
-                columns: described(fields),
-            }),
+            _ => Self::of_row(schema),
         }
     }
+
+    /// Of a schema that is known to be that of a row, whatever its fields are called.
+    pub(super) fn of_row(schema: &Value) -> Parsed<Self> {
+        Ok(Self {
+            form: Form::Flat,
+            columns: described(struct_fields(schema)?),
+        })
+    }
+}
+
+fn struct_fields(schema: &Value) -> Parsed<&Vec<Value>> {
+    fields(schema).ok_or_else(|| Fault::form("the schema is not that of a struct"))
 }
 
 fn fields(schema: &Value) -> Option<&Vec<Value>> {

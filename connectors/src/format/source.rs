@@ -15,7 +15,7 @@ const MISS: u32 = 8;
 const MISSES_MAX: u32 = 128;
 
 /// Names that matter, in the order of [`Head::read_source`].
-const NAMES: [&str; 5] = ["ts_ms", "db", "schema", "table", "origin"];
+pub(super) const NAMES: [&str; 5] = ["ts_ms", "db", "schema", "table", "origin"];
 
 /// A value of the block last walked, by its place in the block.
 #[derive(Debug, Clone, PartialEq)]

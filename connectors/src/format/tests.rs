@@ -17,15 +17,15 @@ use super::*;
 use crate::change::Operation;
 use crate::record::{Partition, Records};
 
-const TOPIC: &str = "crm.public.clients";
+pub(super) const TOPIC: &str = "crm.public.clients";
 
 /// A record by key and value.
 type Message<'a> = (Option<&'a str>, Option<&'a str>);
 
 /// A record by key and value, in bytes.
-type RawMessage<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+pub(super) type RawMessage<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
-fn records(messages: &[RawMessage<'_>], topic: &str) -> Arc<Records> {
+pub(super) fn records(messages: &[RawMessage<'_>], topic: &str) -> Arc<Records> {
     let mut records = Records::default();
     let partition = Partition {
         topic: topic.into(),
@@ -47,7 +47,7 @@ fn of_texts(messages: &[Message<'_>]) -> Arc<Records> {
 }
 
 /// One line a change: `schema.table[key] c a=1 b=null c=-`, where `-` is unset; then one a reject.
-fn show(decoded: &Decoded) -> Vec<String> {
+pub(super) fn show(decoded: &Decoded) -> Vec<String> {
     let mut lines = Vec::new();
     for changes in &decoded.changes {
         let schema = changes.schema();
@@ -539,6 +539,7 @@ fn r12_a_delete_with_its_tombstone_is_one_delete() {
             bytes: all.bytes.clone(),
             entries: all.entries[range].to_vec(),
             partitions: all.partitions.clone(),
+            ..Records::default()
         })
     };
     assert_eq!(decoder.decode(&part(0..1)).total(), 1);

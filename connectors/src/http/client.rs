@@ -68,7 +68,7 @@ impl fmt::Debug for Access {
 }
 
 /// A URL without its parameters, which may hold a secret.
-pub(super) fn shown(url: &str) -> &str {
+pub(crate) fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
@@ -110,7 +110,7 @@ impl Access {
 }
 
 /// See the module docs.
-pub(super) struct Client {
+pub(crate) struct Client {
     access: Access,
     client: reqwest::Client,
     tokens: Tokens,
@@ -119,24 +119,24 @@ pub(super) struct Client {
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Option<Vec<u8>>,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Why there is nothing to use.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The system is not able to answer now; wait so long where it says it.
     Later(Error, Option<Duration>),
     /// A person has to change something.
@@ -150,7 +150,7 @@ impl Client {
     ///
     /// # Errors
     /// `Configuration` where the settings do not fit.
-    pub(super) fn new(access: &Access) -> Result<Self> {
+    pub(crate) fn new(access: &Access) -> Result<Self> {
         let wrong = |cause: &dyn fmt::Display| {
             Error::configuration(format!("the HTTP client cannot be set up: {cause}"))
         };
@@ -194,7 +194,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub(super) async fn send(&mut self, request: &Request) -> Result<Answer, Refusal> {
+    pub(crate) async fn send(&mut self, request: &Request) -> Result<Answer, Refusal> {
         let first = self.try_send(request).await?;
         let has_tokens = matches!(self.access.auth, Some(Auth::OAuth2 { .. }));
         let answer = match first.status == StatusCode::UNAUTHORIZED && has_tokens {

@@ -160,7 +160,8 @@ impl SourceSettings for HttpSource {
         let mut problems = self.access.check();
         problems.extend(self.decoding.check());
         let mut refuse = |path: &[&str], message: &str| problems.push(Problem::new(path, message));
-        if matches!(self.decoding.format, Format::Csv | Format::Parquet) {
+        let format = self.decoding.format;
+        if matches!(format, Format::Csv | Format::Parquet) || format.has_registry() {
             refuse(&["format"], "a record of an answer is JSON: write \"json\"");
         }
         if self.interval().is_err() {

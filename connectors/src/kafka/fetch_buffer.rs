@@ -231,7 +231,7 @@ impl FetchBuffer {
         let fresh = Records {
             bytes: Vec::with_capacity(self.records.bytes.len()),
             entries: Vec::with_capacity(self.records.entries.len()),
-            partitions: Vec::new(),
+            ..Records::default()
         };
         let records = std::mem::replace(&mut self.records, fresh);
         Some(Fetched { records, spans })

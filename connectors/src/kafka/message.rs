@@ -21,6 +21,22 @@ pub enum MessageFormat {
     /// An envelope as Debezium writes it, with the row before where it is known; a delete is followed by
     /// a null. A source reads it with `format = "debezium-json"`.
     DebeziumJson,
+    /// The row as an Avro record, its schema in a schema registry; null deletes it.
+    Avro,
+    /// An envelope as Debezium writes it in Avro, its schema in a schema registry; a delete is followed by a
+    /// null.
+    DebeziumAvro,
+}
+
+impl MessageFormat {
+    /// Whether its messages name schemas of a registry.
+    pub(super) fn has_registry(self) -> bool {
+        matches!(self, Self::Avro | Self::DebeziumAvro)
+    }
+
+    fn is_events(self) -> bool {
+        matches!(self, Self::DebeziumJson | Self::DebeziumAvro)
+    }
 }
 
 /// The key columns of some changes, by their place; an empty list where nothing names them.
@@ -41,7 +57,7 @@ pub(super) fn key_columns(
     names.iter().map(place).collect()
 }
 
-/// The messages of one change, in order.
+/// The messages of one change as JSON, in order.
 ///
 /// # Errors
 /// Where the change has no key, or the format cannot say it.
@@ -53,19 +69,19 @@ pub(super) fn messages(
 ) -> Result<Vec<OutRecord>, RejectedRow> {
     let operation = changes.operations[row];
     if operation == Operation::Truncate {
-        return match format {
-            MessageFormat::Json => Err(RejectedRow {
+        if !format.is_events() {
+            let reason = "json cannot say that a table is emptied: take format = \"debezium-json\"";
+            return Err(RejectedRow {
                 row,
                 rule: "R13".to_owned(),
                 field: None,
-                reason: "json cannot say that a table is emptied: take format = \"debezium-json\""
-                    .to_owned(),
-            }),
-            MessageFormat::DebeziumJson => Ok(vec![OutRecord {
-                value: Some(envelope(changes, row)),
-                ..OutRecord::default()
-            }]),
-        };
+                reason: reason.to_owned(),
+            });
+        }
+        return Ok(vec![OutRecord {
+            value: Some(envelope(changes, row)),
+            ..OutRecord::default()
+        }]);
     }
     let message_key = key_of(changes, row, key)?;
     let record = |value: Option<Vec<u8>>| OutRecord {
@@ -74,17 +90,15 @@ pub(super) fn messages(
         headers: Vec::new(),
     };
     let is_delete = operation == Operation::Delete;
-    Ok(match format {
-        MessageFormat::Json if is_delete => vec![record(None)],
-        MessageFormat::Json => {
+    Ok(match (format.is_events(), is_delete) {
+        (false, true) => vec![record(None)],
+        (false, false) => {
             let mut value = Vec::new();
             write_row(changes, row, &mut value);
             vec![record(Some(value))]
         }
-        MessageFormat::DebeziumJson if is_delete => {
-            vec![record(Some(envelope(changes, row))), record(None)]
-        }
-        MessageFormat::DebeziumJson => vec![record(Some(envelope(changes, row)))],
+        (true, true) => vec![record(Some(envelope(changes, row))), record(None)],
+        (true, false) => vec![record(Some(envelope(changes, row)))],
     })
 }
 

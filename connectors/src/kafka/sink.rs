@@ -19,7 +19,8 @@
 //! - null: null; a key without a value rejects its change (R2).
 //! - delete: a message without a value (a tombstone), after the event in `debezium-json`.
 //! - truncate: an event in `debezium-json`; `json` cannot say it and rejects it (R13).
-//! - an unset value (R14, R19) is left out.
+//! - an unset value (R14, R19) is left out. `avro` and `debezium-avro` cannot leave a column out: see
+//!   `kafka/avro.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::avro::{AvroMessages, Ids};
 use super::message::{MessageFormat, key_columns, messages};
 use super::new_topic::{CreateTopics, ensure};
 use super::producer::{KafkaWriter, OutRecord};
@@ -41,6 +43,7 @@ use crate::format::{Decoding, Format};
 use crate::positions::PositionStore;
 use crate::problem::Problem;
 use crate::record::HeldPositions;
+use crate::schema_registry::{RegistryClient, SchemaRegistry};
 use crate::sink::{Identity, Outcome, Sink, SinkConfig, SinkSettings, Write};
 use crate::sql::Options;
 
@@ -68,6 +71,9 @@ pub struct KafkaSink {
     /// The columns that make the key of a message. Default: the key that the changes carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
+    /// For `avro` and `debezium-avro`: where schemas are registered, under `TOPIC-key` and `TOPIC-value`.
+    #[serde(default, skip_serializing)]
+    pub schema_registry: Option<SchemaRegistry>,
     /// How topics are made that are not there. Default: they are not made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<CreateTopics>,
@@ -139,6 +145,21 @@ impl SinkSettings for KafkaSink {
                 "is no name of a topic: expected letters, digits, `.`, `_`, `-` and {table}";
             problems.push(Problem::new(&["topic"], message));
         }
+        match (&self.schema_registry, self.format.has_registry()) {
+            (Some(_), false) => {
+                let message = "only for avro and debezium-avro";
+                problems.push(Problem::new(&["schema_registry"], message));
+            }
+            (None, true) => {
+                let message = "messages of avro do not carry their schemas";
+                let mut problem = Problem::new(&["format"], message);
+                problem.help =
+                    Some("write schema_registry = { url = \"http://host:8081\" }".to_owned());
+                problems.push(problem);
+            }
+            _ => {}
+        }
+        problems.extend(self.schema_registry.iter().flat_map(SchemaRegistry::check));
         if let Some(create) = &self.create {
             for (name, count) in [
                 ("partitions", create.partitions),
@@ -158,6 +179,9 @@ impl SinkSettings for KafkaSink {
     }
 
     async fn probe(&self) -> Result<()> {
+        if let Some(registry) = &self.schema_registry {
+            RegistryClient::new(registry)?.probe().await?;
+        }
         super::check(&self.as_source()).await.map(drop)
     }
 
@@ -171,7 +195,11 @@ impl SinkSettings for KafkaSink {
         _resolvers: &Arc<dyn Resolvers>,
     ) -> Result<Box<dyn Sink>> {
         self.probe().await?;
+        let is_events = self.format == MessageFormat::DebeziumAvro;
+        let registry = self.schema_registry.as_ref();
+        let avro = registry.map(|registry| AvroMessages::new(registry, is_events));
         Ok(Box::new(Messages {
+            avro: avro.transpose()?,
             writer: KafkaWriter::connect(&self.brokers, &self.topic, &self.properties)?,
             config: self.clone(),
             known: BTreeSet::new(),
@@ -206,6 +234,8 @@ fn is_topic(name: &str) -> bool {
 }
 
 struct Messages {
+    /// Where the format has schemas.
+    avro: Option<AvroMessages>,
     writer: KafkaWriter,
     config: KafkaSink,
     /// Topics that are there, where it is our part to make them.
@@ -225,13 +255,18 @@ impl Messages {
     }
 
     /// The messages of a batch, in order; what cannot be one is added to `rejected`.
-    fn encode(
-        &self,
+    async fn encode(
+        &mut self,
         batch: usize,
+        topic: &str,
         changes: &Changes,
         rejected: &mut Vec<RejectedChange>,
     ) -> Result<Vec<OutRecord>> {
         let key = key_columns(changes, self.config.key.as_deref()).map_err(Error::configuration)?;
+        let mut ids = Ids { key: 0, value: 0 };
+        if let Some(avro) = &mut self.avro {
+            ids = avro.register(topic, changes, &key).await?;
+        }
         let mut out = Vec::with_capacity(changes.len());
         for row in 0..changes.len() {
             let mut refuse = |rule: String, field: Option<String>, reason: String| {
@@ -243,7 +278,11 @@ impl Messages {
                     reason,
                 });
             };
-            match messages(changes, row, &key, self.config.format) {
+            let made = match &self.avro {
+                Some(avro) => avro.messages(changes, row, &key, ids),
+                None => messages(changes, row, &key, self.config.format),
+            };
+            match made {
                 Err(refused) => refuse(refused.rule, refused.field, refused.reason),
                 Ok(mut records) => {
                     for record in &mut records {
@@ -286,8 +325,9 @@ impl Sink for Messages {
         let mut batches: Vec<(String, Vec<OutRecord>)> = Vec::new();
         let mut rejected = Vec::new();
         for (index, changes) in write.changes.iter().enumerate() {
-            let records = self.encode(index, changes, &mut rejected)?;
-            batches.push((self.topic_of(changes)?, records));
+            let topic = self.topic_of(changes)?;
+            let records = self.encode(index, &topic, changes, &mut rejected).await?;
+            batches.push((topic, records));
         }
         // Nothing is sent of a write of which something is refused: the rest comes again.
         if !rejected.is_empty() {
@@ -342,5 +382,14 @@ mod tests {
         check(r#"{"brokers": "h:1", "topic": "a", "key": []}"#, &["key"]);
         let properties = r#"{"brokers": "h:1", "topic": "a", "properties": {"group.id": "x"}}"#;
         check(properties, &["properties.group.id"]);
+        check(
+            r#"{"brokers": "h:1", "topic": "a", "format": "avro"}"#,
+            &["format"],
+        );
+        let registry =
+            r#"{"brokers": "h:1", "topic": "a", "schema_registry": {"url": "http://h:8081"}}"#;
+        check(registry, &["schema_registry"]);
+        let both = r#"{"brokers": "h:1", "topic": "a", "format": "debezium-avro", "schema_registry": {"url": "h"}}"#;
+        check(both, &["schema_registry.url"]);
     }
 }

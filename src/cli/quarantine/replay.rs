@@ -158,7 +158,7 @@ async fn show(
     let (mut changes, mut refused): (Vec<Value>, Vec<Stays>) = (Vec::new(), Vec::new());
     let resolvers = conflict::resolvers();
     for (source, entries) in groups {
-        let (carried, stays) = preview(plan, source, entries)?;
+        let (carried, stays) = preview(plan, source, entries).await?;
         refused.extend(stays);
         for carried in carried {
             let sink = &source.sinks[carried.sink];

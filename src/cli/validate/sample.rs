@@ -67,6 +67,7 @@ async fn sample(config: &dyn SourceSettings) -> Result<Vec<SchemaRef>> {
             }
             Event::Records(fetched) => {
                 let fetched = Arc::new(fetched.records);
+                decoder.prepare(&fetched).await?;
                 found.add(&fetched, decoder.decode(&fetched));
             }
             Event::Rows(rows) => found.add(&rows.records, rows.decoded),

@@ -102,7 +102,7 @@ fn record_of(
     let op = change.op.unwrap_or(ChangeLetter::C);
     let row = change.row.as_ref().map(with_nulls);
     match source.format {
-        Format::DebeziumJson => {
+        Format::DebeziumJson | Format::DebeziumAvro => {
             let before = change.before.as_ref().map(with_nulls);
             let (before, after) = match op {
                 ChangeLetter::D => (row, None),
@@ -118,7 +118,7 @@ fn record_of(
             });
             Ok((change.key.clone(), Some(event.to_string())))
         }
-        Format::Json if matches!(op, ChangeLetter::D | ChangeLetter::T) => match &source
+        Format::Json | Format::Avro if matches!(op, ChangeLetter::D | ChangeLetter::T) => match &source
             .decoding
             .deleted
         {
@@ -132,7 +132,7 @@ fn record_of(
                     .to_owned(),
             ),
         },
-        Format::Json => Ok((
+        Format::Json | Format::Avro => Ok((
             change.key.clone(),
             row.map(|row| Json::Object(row).to_string()),
         )),

@@ -26,6 +26,10 @@ impl Lane {
 
     /// Nothing came: there is nothing, or the lane holds the source back.
     pub(super) fn idle(&mut self) {
+        if self.progress.unprepared.is_some() {
+            // It is stalled still, whatever the source says.
+            return;
+        }
         self.status.resume(&self.part);
         let busy = self.progress.tracker.in_flight() > 0 || !self.progress.held.is_empty();
         match (busy, self.source.lag()) {

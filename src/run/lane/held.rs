@@ -82,11 +82,11 @@ impl Progress {
 
     /// Partitions that are gone: nothing of theirs is acknowledged any more (R18).
     pub(super) fn forget(&mut self, partitions: &[Partition]) {
-        if !self.held.is_empty() {
+        let unprepared = self.drop_unprepared();
+        if unprepared || !self.held.is_empty() {
             self.drop_held();
             self.fence = Some(Error::Unavailable {
-                message: "partitions left while refused changes of theirs were held back"
-                    .to_owned(),
+                message: "partitions left while changes of theirs were held back".to_owned(),
                 cause: None,
             });
         }

@@ -98,6 +98,7 @@ impl Lane {
         self.progress.tracker.reset();
         self.progress.marker = None;
         self.progress.drop_held();
+        self.progress.drop_unprepared();
         let partitions: Vec<Partition> = self.progress.owned.iter().cloned().collect();
         self.begin(partitions).await?;
         // What was queued was finished or given back before the positions were read: a fence that it

@@ -141,7 +141,7 @@ impl Trial {
         let form = match format {
             Format::Csv => recognize::not_text(&samples),
             // Rows with their types, and messages that say of themselves what they are.
-            Format::Parquet | Format::MaxwellJson => None,
+            Format::Parquet | Format::MaxwellJson | Format::DebeziumAvro | Format::Avro => None,
             Format::DebeziumJson | Format::Json => recognize::unreadable(&samples, self.from_start),
         };
         if let Some(form) = form {

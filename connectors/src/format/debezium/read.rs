@@ -92,7 +92,7 @@ impl Debezium {
         }
         let connect = match payload.schema {
             None => None,
-            Some(text) => Some(match self.schemas.get(text) {
+            Some(text) => Some(match self.given.get(text).or(self.schemas.get(text)) {
                 Some(connect) => connect.clone(),
                 None => {
                     let connect = Arc::new(Connect::parse(text)?);

@@ -52,7 +52,7 @@ pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
 /// The first quote, backslash or control character at or after `at`; the length where none is.
 /// Eight bytes at a time: each test leaves the high bit of the first byte that holds.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub(in crate::format) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     while let Some(chunk) = bytes.get(at..at + 8) {
