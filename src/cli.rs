@@ -293,6 +293,31 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_a_deployment_use_only_flags_that_exist() {
+        use clap::CommandFactory as _;
+        let command = Cli::command();
+        let run = command.find_subcommand("run").expect("it is there");
+        let known = |flag: &str| run.get_arguments().any(|one| one.get_long() == Some(flag));
+        let files = [
+            ("deploy/helm/templates/syncline.yaml", "args: ", 1),
+            ("deploy/kubernetes/syncline.yaml", "args: ", 0),
+            ("deploy/syncline.service", "ExecStart=", 0),
+            ("deploy/Dockerfile", "CMD ", 0),
+        ];
+        for (path, start, count) in files {
+            let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            let text = std::fs::read_to_string(place).expect("the file is there");
+            let mut lines = text.lines().map(str::trim_start);
+            let line = lines.find(|line| line.starts_with(start)).expect(path);
+            assert!(line.contains("run"), "{path}: {line}");
+            let words = line.split([' ', '"', ',']);
+            let flags: Vec<&str> = words.filter_map(|word| word.strip_prefix("--")).collect();
+            assert_eq!(flags.len(), count, "{path}: {line}");
+            assert!(flags.iter().all(|flag| known(flag)), "{path}: {line}");
+        }
+    }
+
+    #[test]
     fn exit_codes_are_those_that_are_documented() {
         let codes = [
             Exit::Done,

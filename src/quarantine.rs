@@ -20,6 +20,11 @@ use topic::TopicStore;
 
 use crate::config::QuarantineConfig;
 
+/// How much of the end of a file [`newest`] reads.
+const NEWEST_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How many entries of a topic [`newest`] keeps.
+const NEWEST_ENTRIES_MAX: usize = 50_000;
+
 /// An open quarantine, shared by the lanes of a pipeline.
 #[derive(Debug)]
 pub enum Quarantine {
@@ -73,6 +78,8 @@ pub struct Listing {
     pub entries: Vec<Entry>,
     /// Places that could not be read, each with its reason; what stands there is not served.
     pub damaged: Vec<String>,
+    /// Whether there are older entries that were not read.
+    pub is_cut: bool,
 }
 
 /// Reads the quarantine of a pipeline.
@@ -81,26 +88,51 @@ pub struct Listing {
 /// `Unavailable` where the folder or the brokers do not answer.
 pub fn list(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
     let mut listing = match config {
-        QuarantineConfig::File(config) => file::list(&config.path, pipeline)?,
-        QuarantineConfig::Kafka(config) => topic::list(config, pipeline)?,
+        QuarantineConfig::File(config) => file::list(&config.path, pipeline, u64::MAX)?,
+        QuarantineConfig::Kafka(config) => topic::list(config, pipeline, usize::MAX)?,
     };
-    let mut of_runs: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
-    for (index, entry) in listing.entries.iter().enumerate() {
-        of_runs.insert((entry.id(), entry.run.clone()), index);
-    }
-    let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    for ((id, _), index) in of_runs {
-        if !listing.entries[index].withdrawn {
-            let newest = last.entry(id).or_insert(index);
-            *newest = index.max(*newest);
-        }
-    }
-    let mut index = 0;
-    listing.entries.retain(|entry| {
-        index += 1;
-        last.get(&entry.id()) == Some(&(index - 1))
-    });
+    listing.keep_last();
     Ok(listing)
+}
+
+/// Reads the end of the quarantine of a pipeline, in bounded memory: the last [`NEWEST_BYTES_MAX`] of each of
+/// its files, or the last [`NEWEST_ENTRIES_MAX`] entries of its topic. Entries are without the bytes of their
+/// records.
+///
+/// # Errors
+/// `Unavailable` where the folder or the brokers do not answer.
+pub fn newest(config: &QuarantineConfig, pipeline: &str) -> Result<Listing> {
+    let mut listing = match config {
+        QuarantineConfig::File(config) => file::list(&config.path, pipeline, NEWEST_BYTES_MAX)?,
+        QuarantineConfig::Kafka(config) => topic::list(config, pipeline, NEWEST_ENTRIES_MAX)?,
+    };
+    listing.keep_last();
+    for entry in &mut listing.entries {
+        (entry.key, entry.value) = (None, None);
+    }
+    Ok(listing)
+}
+
+impl Listing {
+    /// Keeps the last entry of each id that was not taken back.
+    fn keep_last(&mut self) {
+        let mut of_runs: BTreeMap<(String, Option<String>), usize> = BTreeMap::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            of_runs.insert((entry.id(), entry.run.clone()), index);
+        }
+        let mut last: BTreeMap<String, usize> = BTreeMap::new();
+        for ((id, _), index) in of_runs {
+            if !self.entries[index].withdrawn {
+                let newest = last.entry(id).or_insert(index);
+                *newest = index.max(*newest);
+            }
+        }
+        let mut index = 0;
+        self.entries.retain(|entry| {
+            index += 1;
+            last.get(&entry.id()) == Some(&(index - 1))
+        });
+    }
 }
 
 fn unavailable(what: &str, path: &std::path::Path, cause: std::io::Error) -> Error {

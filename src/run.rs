@@ -24,6 +24,7 @@ mod refused_rules;
 pub(crate) mod replay;
 mod sink_keys;
 pub mod status;
+mod successor;
 pub mod supervise;
 mod thread;
 mod tracker;
@@ -161,23 +162,17 @@ impl Running {
         }
     }
 
-    /// Of the next plan of the same pipeline: a sink that keeps its name keeps its account.
-    #[must_use]
-    pub fn succeeded_by(&self, plan: &Plan) -> Self {
-        let mut next = Self::new(plan);
-        for (name, account) in &mut next.accounts {
-            if let Some((_, mine)) = self.accounts.iter().find(|(known, _)| known == name) {
-                account.clone_from(mine);
-            }
-        }
-        next.status = self.status.clone();
-        next
-    }
-
     /// Takes note of how far the sinks are, for their rates.
     pub(crate) fn sample(&self) {
         let finished = self.accounts.iter().map(|(_, account)| account.finished());
         self.rates.sample(finished.collect());
+    }
+
+    /// No source is read now.
+    pub(crate) fn forget_lags(&self) {
+        for (_, lag) in &self.lags {
+            lag.forget();
+        }
     }
 
     /// What it did up to now.

@@ -43,7 +43,7 @@ struct Inner {
     running: Running,
     /// Whether the file is another one than that of the last run.
     is_new: bool,
-    /// Whether the last run did not end in time: what is left of it still counts in its accounts.
+    /// Whether the last run did not end in time: what is left of it must not count in the next one.
     is_spoilt: bool,
     has_ended: bool,
     /// The runs of a pipeline that has a schedule.
@@ -130,7 +130,9 @@ impl Slot {
             match now {
                 Wanted::Stop => return Ok(()),
                 Wanted::Pause => {
-                    self.running().status.enter(Phase::Paused);
+                    let running = self.running();
+                    running.status.enter(Phase::Paused);
+                    running.forget_lags();
                     tracing::info!(pipeline = self.name, "paused");
                     self.inner().timer.interrupt();
                     // The sender lives as long as this task.
@@ -260,9 +262,9 @@ impl Slot {
     fn begin(&self) -> (Arc<PipelineFile>, Running) {
         let mut inner = self.inner();
         let is_new = std::mem::take(&mut inner.is_new);
-        inner.running = match std::mem::take(&mut inner.is_spoilt) {
-            true => Running::new(&Plan::new(&inner.file)),
-            false if is_new => inner.running.succeeded_by(&Plan::new(&inner.file)),
+        let is_spoilt = std::mem::take(&mut inner.is_spoilt);
+        inner.running = match is_new || is_spoilt {
+            true => inner.running.succeeded_by(&Plan::new(&inner.file)),
             false => inner.running.again(),
         };
         (inner.file.clone(), inner.running.clone())

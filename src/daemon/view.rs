@@ -90,7 +90,7 @@ pub struct Source {
     pub name: String,
     /// Its `type`.
     pub r#type: String,
-    /// Records that wait and were not fetched; absent where the source cannot know.
+    /// Records that wait and were not fetched; absent where the source cannot know, and while nobody reads it.
     pub lag: Option<u64>,
     /// Bytes between fetch and commit.
     pub queued_bytes: u64,
@@ -225,8 +225,12 @@ pub struct Connection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quarantine {
-    /// How many there are in all.
+    /// How many there are in what was read: the last 32 MiB of each file, or 50,000 entries of a topic.
     pub total: usize,
+    /// Whether there are older ones, which were not read: `syncline quarantine list` reads all.
+    pub cut: bool,
+    /// What the next page is asked for with, as `before`; absent on the last one.
+    pub next: Option<String>,
     /// At most as many as were asked for.
     pub entries: Vec<QuarantineEntry>,
     /// Pipelines whose quarantine could not be read, and why.

@@ -154,18 +154,29 @@ fn hide(file: &File, path: &Path) {
 }
 
 /// Reads every file of the pipeline; of one that shares its file, by a name that differs only in what a
-/// file name cannot hold, nothing.
-pub(super) fn list(folder: &Path, pipeline: &str) -> Result<Listing> {
+/// file name cannot hold, nothing. Of a file that is longer than `bytes_max` only its end is read.
+pub(super) fn list(folder: &Path, pipeline: &str, bytes_max: u64) -> Result<Listing> {
     let mut listing = Listing::default();
     for process in 0..PROCESSES_MAX {
         let path = folder.join(file_name(pipeline, process));
-        let file = match File::open(&path) {
+        let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
             Err(e) => return Err(unavailable("read", &path, e)),
         };
+        let length = file.metadata().map_err(|e| unavailable("read", &path, e))?;
+        let skipped = length.len().saturating_sub(bytes_max);
+        // From one byte before, so that a line that begins exactly there is whole.
+        let from = SeekFrom::Start(skipped.saturating_sub(1));
+        file.seek(from).map_err(|e| unavailable("read", &path, e))?;
         let mut lines = BufReader::new(file);
         let mut line = Vec::new();
+        if skipped > 0 {
+            listing.is_cut = true;
+            lines
+                .read_until(b'\n', &mut line)
+                .map_err(|e| unavailable("read", &path, e))?;
+        }
         for number in 0_usize.. {
             line.clear();
             lines

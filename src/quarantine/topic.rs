@@ -4,6 +4,7 @@
 //! An append is durable when the brokers acknowledged all of it. What the topic forgets by its
 //! retention is gone.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use syncline_connectors::error::Result;
@@ -43,9 +44,15 @@ impl TopicStore {
     }
 }
 
-/// Reads the whole topic and keeps the entries of one pipeline.
-pub(super) fn list(config: &KafkaQuarantine, pipeline: &str) -> Result<Listing> {
+/// Reads the whole topic and keeps the last entries of one pipeline, at most `entries_max`; where that is a
+/// bound, without the bytes of their records.
+pub(super) fn list(
+    config: &KafkaQuarantine,
+    pipeline: &str,
+    entries_max: usize,
+) -> Result<Listing> {
     let mut listing = Listing::default();
+    let mut last = VecDeque::new();
     read_topic(
         &config.brokers,
         &config.topic,
@@ -53,8 +60,18 @@ pub(super) fn list(config: &KafkaQuarantine, pipeline: &str) -> Result<Listing> 
         |records| {
             for index in 0..records.len() {
                 match parse(&records, index) {
-                    Some(entry) if entry.pipeline == pipeline => listing.entries.push(entry),
+                    Some(mut entry) if entry.pipeline == pipeline => {
+                        if entries_max < usize::MAX {
+                            (entry.key, entry.value) = (None, None);
+                        }
+                        last.push_back(entry);
+                        if last.len() > entries_max {
+                            last.pop_front();
+                            listing.is_cut = true;
+                        }
+                    }
                     Some(_) => {}
+                    None if listing.damaged.len() >= entries_max => {}
                     None => {
                         let place = &records.partition(index).partition;
                         let offset = records.entries[index].offset;
@@ -67,6 +84,7 @@ pub(super) fn list(config: &KafkaQuarantine, pipeline: &str) -> Result<Listing> 
             Ok(())
         },
     )?;
+    listing.entries = last.into();
     Ok(listing)
 }
 

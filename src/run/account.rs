@@ -3,6 +3,10 @@
 //! `in = written + superseded + filtered + kept + waiting + quarantined + in flight`, at all times. A change
 //! that comes again after a restart or a fence is first removed from the account, so it counts
 //! once.
+//!
+//! A run that did not end in time leaves tasks behind. Its account is closed then: what it finished goes on in
+//! the account of the next run, so that counts never fall, and whatever these tasks still do counts nowhere.
+//! The next run finds it in the target and counts it as replayed.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -60,8 +64,10 @@ impl Default for Account {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Counts {
+    /// Another account goes on with these counts.
+    is_closed: bool,
     entered: u64,
     written: u64,
     superseded: u64,
@@ -136,6 +142,7 @@ impl Balance {
 impl Default for Counts {
     fn default() -> Self {
         Self {
+            is_closed: false,
             entered: 0,
             written: 0,
             superseded: 0,
@@ -159,6 +166,9 @@ impl Account {
     /// Adds changes that are on their way to the sink.
     pub(crate) fn enter(&self, tally: &Tally) {
         let mut counts = self.counts();
+        if counts.is_closed {
+            return;
+        }
         counts.in_flight += tally.entered;
         counts.entered += tally.entered;
     }
@@ -166,6 +176,9 @@ impl Account {
     /// Removes changes that the source will deliver again.
     pub(crate) fn give_back(&self, tally: &Tally) {
         let mut counts = self.counts();
+        if counts.is_closed {
+            return;
+        }
         counts.entered -= tally.entered;
         counts.in_flight -= tally.entered;
     }
@@ -173,6 +186,9 @@ impl Account {
     /// Removes changes that the target already holds, and counts them as replayed.
     pub(crate) fn replay(&self, count: u64) {
         let mut counts = self.counts();
+        if counts.is_closed {
+            return;
+        }
         counts.entered -= count;
         counts.in_flight -= count;
         counts.replayed += count;
@@ -181,8 +197,11 @@ impl Account {
     /// Records a durable delivery, `latency` after its fetch. `refused` is the number of changes
     /// that the sink rejected and that are in quarantine.
     pub(crate) fn finish(&self, tally: &Tally, outcome: &Outcome, refused: u64, latency: Duration) {
-        self.delivery.observe(latency.as_secs_f64());
         let mut counts = self.counts();
+        if counts.is_closed {
+            return;
+        }
+        self.delivery.observe(latency.as_secs_f64());
         let quarantined = tally.quarantined + refused;
         let superseded = tally.superseded + outcome.superseded;
         let counted = outcome.written + superseded + tally.filtered + outcome.kept + quarantined;
@@ -212,6 +231,9 @@ impl Account {
     /// Records changes that waited in vain and are in the quarantine now.
     pub(crate) fn expire(&self, count: u64) {
         let mut counts = self.counts();
+        if counts.is_closed {
+            return;
+        }
         counts.waiting -= count as i64;
         counts.quarantined += count;
     }
@@ -255,6 +277,19 @@ impl Account {
         let mut counts = self.counts();
         counts.entered = counts.entered.saturating_sub(counts.in_flight);
         counts.in_flight = 0;
+    }
+
+    /// Closes this account and opens the next one with what is finished. What is in flight comes again.
+    pub(crate) fn succeed(&self) -> Self {
+        let mut counts = self.counts();
+        counts.entered = counts.entered.saturating_sub(counts.in_flight);
+        counts.in_flight = 0;
+        let next = Self {
+            counts: Mutex::new(counts.clone()),
+            delivery: self.delivery.clone(),
+        };
+        counts.is_closed = true;
+        next
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -312,6 +347,32 @@ mod tests {
         let balance = account.balance();
         assert!(balance.adds_up(), "{balance:?}");
         assert_eq!((balance.entered, balance.in_flight), (1, 0));
+    }
+
+    #[test]
+    fn r17_counts_go_on_after_a_run_that_did_not_end_in_time() {
+        let account = Account::default();
+        let two = Tally {
+            entered: 2,
+            ..Tally::default()
+        };
+        let both = Outcome {
+            written: 2,
+            ..Outcome::default()
+        };
+        account.enter(&two);
+        account.finish(&two, &both, 0, Duration::ZERO);
+        account.enter(&two);
+        let next = account.succeed();
+        // A task of the run before ends late, and what it wrote is found in the target.
+        account.finish(&two, &both, 0, Duration::ZERO);
+        next.enter(&two);
+        next.replay(2);
+        for balance in [account.balance(), next.balance()] {
+            assert!(balance.adds_up(), "{balance:?}");
+            assert_eq!((balance.written, balance.in_flight), (2, 0));
+        }
+        assert_eq!(next.balance().replayed, 2);
     }
 
     #[test]

@@ -19,6 +19,12 @@ impl Lag {
         };
     }
 
+    /// Nobody reads the source now: what was last known grows old, and is no longer said.
+    pub(crate) fn forget(&self) {
+        let mut lanes = self.lanes.lock().expect("no holder of this lock panics");
+        lanes.clear();
+    }
+
     /// The lag over all lanes, in records; `None` if no lane knows it.
     pub fn records(&self) -> Option<u64> {
         let lanes = self.lanes.lock().expect("no holder of this lock panics");
@@ -43,5 +49,8 @@ mod tests {
         check(0, None, Some(7));
         check(1, Some(0), Some(0));
         check(1, None, None);
+        check(1, Some(3), Some(3));
+        lag.forget();
+        assert_eq!(lag.records(), None);
     }
 }

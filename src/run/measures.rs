@@ -48,7 +48,8 @@ pub struct SinkMeasures {
     pub write: Histogram,
     /// How many changes a write held.
     pub changes: Histogram,
-    retries: AtomicU64,
+    /// Shared with the runs before, so that it never falls.
+    retries: Arc<AtomicU64>,
     breaker: Mutex<Option<Breaker>>,
 }
 
@@ -77,6 +78,21 @@ impl Measures {
         }
     }
 
+    /// Goes on with what was measured before: a source or sink that keeps its name keeps its counters. Positions,
+    /// bytes and the breaker are those of one run.
+    pub(crate) fn go_on_from(&mut self, before: &Self) {
+        for (name, source) in &mut self.sources {
+            if let Some((_, known)) = before.sources.iter().find(|(known, _)| known == name) {
+                *source = Arc::new(known.succeed());
+            }
+        }
+        for (name, sink) in &mut self.sinks {
+            if let Some((_, known)) = before.sinks.iter().find(|(known, _)| known == name) {
+                *sink = Arc::new(known.succeed());
+            }
+        }
+    }
+
     /// Those of the sink `name`.
     pub(crate) fn sink(&self, name: &str) -> Arc<SinkMeasures> {
         let found = self.sinks.iter().find(|(known, _)| known == name);
@@ -99,6 +115,15 @@ impl Default for SourceMeasures {
 }
 
 impl SourceMeasures {
+    fn succeed(&self) -> Self {
+        Self {
+            fetch: self.fetch.clone(),
+            decode: self.decode.clone(),
+            operators: self.operators.clone(),
+            ..Self::default()
+        }
+    }
+
     /// A place for a lane to say how many bytes it has under way. It counts until it is dropped.
     pub(crate) fn lane(&self) -> Arc<AtomicU64> {
         let mine = Arc::new(AtomicU64::new(0));
@@ -143,13 +168,22 @@ impl Default for SinkMeasures {
         Self {
             write: durations(),
             changes: Histogram::new(CHANGES),
-            retries: AtomicU64::new(0),
+            retries: Arc::default(),
             breaker: Mutex::default(),
         }
     }
 }
 
 impl SinkMeasures {
+    fn succeed(&self) -> Self {
+        Self {
+            write: self.write.clone(),
+            changes: self.changes.clone(),
+            retries: self.retries.clone(),
+            breaker: Mutex::default(),
+        }
+    }
+
     /// A write became durable.
     pub(crate) fn wrote(&self, changes: usize, took: Duration) {
         self.write.observe(took.as_secs_f64());

@@ -136,9 +136,14 @@ impl Refusals {
 
     /// Of another run of the same pipeline in this process.
     pub(crate) fn again(&self) -> Self {
+        self.succeed(self.stop_after)
+    }
+
+    /// Of the next plan of the same pipeline, which stops after so many refusals: what was counted stays.
+    pub(crate) fn succeed(&self, stop_after: u64) -> Self {
         Self {
             kept: self.kept.clone(),
-            ..Self::new("", self.stop_after)
+            ..Self::new("", stop_after)
         }
     }
 

@@ -87,6 +87,18 @@ impl Status {
         }
     }
 
+    /// The state of the next run, where tasks of this one may still report: it keeps what happened before.
+    pub(crate) fn succeed(&self) -> Self {
+        let next = Self::new(&self.pipeline);
+        {
+            let (before, mut inner) = (self.inner(), next.inner());
+            inner.fresh_before = before.fresh_at();
+            inner.failures = before.failures;
+            inner.last_error.clone_from(&before.last_error);
+        }
+        next
+    }
+
     /// The pipeline as a whole enters a phase; its parts begin anew with each start.
     pub(crate) fn enter(&self, phase: Phase) {
         let mut inner = self.inner();
@@ -239,7 +251,7 @@ impl Status {
         if inner.phase == Phase::Starting {
             return State::Starting;
         }
-        let mut sources = inner.parts.values().filter(|part| part.fresh_at.is_some());
+        let mut sources = inner.sources();
         let waiting = inner
             .parts
             .values()
@@ -294,16 +306,19 @@ impl Inner {
     /// When the targets held everything that the sources had: since this run began, or before it
     /// where a source does not know yet.
     fn fresh_at(&self) -> Option<Instant> {
-        let of_sources = || {
-            let parts = self.parts.iter();
-            parts.filter(|(name, _)| name.starts_with("source "))
-        };
-        let known = of_sources().all(|(_, part)| part.fresh_at.is_some());
+        let known = self.sources().all(|part| part.fresh_at.is_some());
         match known {
-            true => of_sources().filter_map(|(_, part)| part.fresh_at).min(),
+            true => self.sources().filter_map(|part| part.fresh_at).min(),
             false => None,
         }
         .or(self.fresh_before)
+    }
+
+    /// The sources that have reported, also those that have never caught up.
+    fn sources(&self) -> impl Iterator<Item = &Part> {
+        let parts = self.parts.iter();
+        let sources = parts.filter(|(name, _)| name.starts_with("source "));
+        sources.map(|(_, part)| part)
     }
 
     fn went_wrong(&mut self, cause: &str) {

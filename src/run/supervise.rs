@@ -93,6 +93,7 @@ impl Supervisor {
             if began.elapsed() >= PROVEN {
                 (away, failed) = (waits(AWAY), waits(FAILED));
             }
+            self.running.forget_lags();
             let cause = failure.to_string();
             let (wait, wrong) = match &failure {
                 Failure::Unreachable(_) => {

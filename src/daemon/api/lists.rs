@@ -1,6 +1,7 @@
 //! What can be looked at: connections, quarantine, conflicts. Read-only, with a limit, and without the
 //! values of rows.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,17 @@ pub(super) struct Wanted {
     #[serde(default = "default_limit")]
     limit: usize,
     pipeline: Option<String>,
+}
+
+/// What the quarantine is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedEntries {
+    #[serde(default = "default_limit")]
+    limit: usize,
+    pipeline: Option<String>,
+    /// `next` of the page before.
+    before: Option<String>,
 }
 
 fn default_limit() -> usize {
@@ -100,19 +112,35 @@ fn of_pipeline(slot: &Slot) -> Vec<Connection> {
 
 pub(super) async fn quarantine(
     State(shared): State<Arc<Shared>>,
-    wanted: Asked,
+    asked: Result<Query<WantedEntries>, QueryRejection>,
 ) -> Result<Json<Quarantine>, Refusal> {
-    let (wanted, slots) = shared.wanted(wanted)?;
+    let (before, asked) = match asked {
+        Ok(Query(asked)) => {
+            let WantedEntries {
+                limit,
+                pipeline,
+                before,
+            } = asked;
+            (before, Ok(Query(Wanted { limit, pipeline })))
+        }
+        Err(rejection) => (None, Err(rejection)),
+    };
+    let (wanted, slots) = shared.wanted(asked)?;
     let plans: Vec<Plan> = slots.iter().map(|slot| Plan::new(&slot.file())).collect();
     let read = tokio::task::spawn_blocking(move || {
         let mut answer = Quarantine {
             total: 0,
+            cut: false,
+            next: None,
             entries: Vec::new(),
             errors: Vec::new(),
         };
         for plan in plans {
-            match quarantine::list(&plan.quarantine, &plan.name) {
-                Ok(listing) => answer.entries.extend(listing.entries.iter().map(rejected)),
+            match quarantine::newest(&plan.quarantine, &plan.name) {
+                Ok(listing) => {
+                    answer.cut |= listing.is_cut;
+                    answer.entries.extend(listing.entries.iter().map(rejected));
+                }
                 Err(error) => answer.errors.push(Unread {
                     of: plan.name,
                     what: error.chain(),
@@ -120,10 +148,7 @@ pub(super) async fn quarantine(
             }
         }
         answer.total = answer.entries.len();
-        answer
-            .entries
-            .sort_by(|one, other| other.time.cmp(&one.time));
-        answer.entries.truncate(wanted.limit);
+        (answer.entries, answer.next) = page(answer.entries, before.as_deref(), wanted.limit);
         answer
     });
     let answer = read.await.map_err(|error| {
@@ -131,6 +156,29 @@ pub(super) async fn quarantine(
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, what, "ask again")
     })?;
     Ok(Json(answer))
+}
+
+/// The newest entries behind a place, and the place behind them if there are more.
+fn page(
+    mut entries: Vec<QuarantineEntry>,
+    before: Option<&str>,
+    limit: usize,
+) -> (Vec<QuarantineEntry>, Option<String>) {
+    entries.sort_by_cached_key(|entry| Reverse(place(entry)));
+    if let Some(before) = before {
+        entries.retain(|entry| place(entry).as_str() < before);
+    }
+    let next = entries
+        .get(limit)
+        .is_some()
+        .then(|| place(&entries[limit - 1]));
+    entries.truncate(limit);
+    (entries, next)
+}
+
+/// Where an entry stands: by time, and entries of one time by what they are.
+fn place(entry: &QuarantineEntry) -> String {
+    format!("{}~{}~{}", entry.time, entry.pipeline, entry.id)
 }
 
 fn rejected(entry: &quarantine::Entry) -> QuarantineEntry {
@@ -214,5 +262,35 @@ impl Shared {
             None => self.daemon.slots(),
         };
         Ok((wanted, slots))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_hold_every_entry_once_also_those_of_one_time() {
+        let entry = |number: usize| QuarantineEntry {
+            id: format!("e{number}"),
+            time: format!("2026-01-01T00:00:0{}.000Z", number / 4),
+            pipeline: "p".to_owned(),
+            stage: "decode".to_owned(),
+            rule: "r".to_owned(),
+            field: None,
+            topic: "t".to_owned(),
+            partition: 0,
+            offset: number as i64,
+        };
+        let all: Vec<_> = (0..9).map(entry).collect();
+        let (mut before, mut seen) = (None, Vec::new());
+        for expected in [3, 3, 3] {
+            let (entries, next) = page(all.clone(), before.as_deref(), 3);
+            assert_eq!(entries.len(), expected);
+            seen.extend(entries.into_iter().map(|entry| entry.offset));
+            before = next;
+        }
+        assert_eq!(before, None);
+        assert_eq!(seen, [8, 7, 6, 5, 4, 3, 2, 1, 0]);
     }
 }

@@ -32,6 +32,7 @@ pub(super) enum Answer {
 
 const UNKNOWN: (&str, &str) = ("404", "There is no such pipeline.");
 const LIMIT: (&str, &str) = ("limit", "At most so many, 1 to 1000; 100 by default.");
+const BEFORE: (&str, &str) = ("before", "Go on behind a page: its `next`.");
 const PIPELINE: (&str, &str) = ("pipeline", "Only those of this pipeline.");
 
 /// Every route; of a path that is there for GET and for POST there is none.
@@ -99,7 +100,7 @@ pub(super) fn routes() -> Vec<Route> {
             get(lists::connections),
         ),
         Route {
-            query: &[LIMIT, PIPELINE],
+            query: &[LIMIT, PIPELINE, BEFORE],
             refusals: &[("400", "The limit is none."), UNKNOWN],
             ..route(
                 "/v1/quarantine",

@@ -84,3 +84,60 @@ fn the_dashboard_and_the_alerts_name_only_metrics_that_exist() {
         assert!(unknown.is_empty(), "{file} uses {unknown:?}");
     }
 }
+
+/// The paths of a YAML file of nested tables, as a template names them: `.Values.image.tag`.
+fn paths_of_values(text: &str) -> BTreeSet<String> {
+    let mut tables: Vec<(usize, &str)> = Vec::new();
+    let mut paths = BTreeSet::new();
+    for line in text.lines() {
+        let key = line.trim_start();
+        let Some((name, _)) = key.split_once(':').filter(|_| !key.starts_with('#')) else {
+            continue;
+        };
+        let indent = line.len() - key.len();
+        tables.retain(|(outer, _)| *outer < indent);
+        tables.push((indent, name));
+        let names: Vec<&str> = tables.iter().map(|(_, name)| *name).collect();
+        paths.insert(format!(".Values.{}", names.join(".")));
+    }
+    paths
+}
+
+#[test]
+fn the_helm_chart_names_only_values_metrics_and_routes_that_exist() {
+    let names = names();
+    let used = named("deploy/helm/templates/scaledobject.yaml", &names);
+    assert!(!used.is_empty() && used.is_subset(&names), "{used:?}");
+    let read = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("deploy")
+            .join(path);
+        std::fs::read_to_string(path).expect("the file is there")
+    };
+    let known = paths_of_values(&read("helm/values.yaml"));
+    let value = Regex::new(r"\.Values(?:\.\w+)+").expect("it is valid");
+    let mut named = BTreeSet::new();
+    for template in ["syncline.yaml", "scaledobject.yaml"] {
+        let text = read(&format!("helm/templates/{template}"));
+        named.extend(
+            value
+                .find_iter(&text)
+                .map(|found| found.as_str().to_owned()),
+        );
+    }
+    assert!(named.len() > 10, "{named:?}");
+    assert!(named.is_subset(&known), "{:?}", named.difference(&known));
+    let description = crate::daemon::api::openapi();
+    let probe = Regex::new(r"httpGet: \{ path: (\S+),").expect("it is valid");
+    for file in ["helm/templates/syncline.yaml", "kubernetes/syncline.yaml"] {
+        let text = read(file);
+        let probes: Vec<&str> = probe
+            .captures_iter(&text)
+            .map(|found| found.get(1).unwrap().as_str())
+            .collect();
+        assert_eq!(probes.len(), 2, "{file}");
+        for path in probes {
+            assert!(description["paths"][path].is_object(), "{file}: {path}");
+        }
+    }
+}

@@ -32,7 +32,10 @@ fn what_is_appended_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let store = FileStore::open(folder.path(), "p").unwrap();
     store.append(&[entry(1), entry(2)]).unwrap();
-    assert_eq!(offsets(&list(folder.path(), "p").unwrap()), [1, 2]);
+    assert_eq!(
+        offsets(&list(folder.path(), "p", u64::MAX).unwrap()),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -50,7 +53,7 @@ fn a_torn_line_is_cut_and_the_valid_prefix_kept() {
         .unwrap()
         .append(&[entry(3)])
         .unwrap();
-    let listing = list(folder.path(), "p").unwrap();
+    let listing = list(folder.path(), "p", u64::MAX).unwrap();
     assert_eq!((offsets(&listing), listing.damaged.len()), (vec![1, 3], 0));
 }
 
@@ -69,7 +72,7 @@ fn a_flipped_byte_is_found_and_not_served() {
         .unwrap();
     bytes[place] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let listing = list(folder.path(), "p").unwrap();
+    let listing = list(folder.path(), "p", u64::MAX).unwrap();
     assert_eq!((offsets(&listing), listing.damaged.len()), (vec![2], 1));
 }
 
@@ -82,7 +85,7 @@ fn a_line_that_is_being_written_is_not_damage() {
     let mut open = store.open.lock().unwrap();
     let file = &mut open.as_mut().unwrap().file;
     file.write_all(&torn.as_bytes()[..torn.len() - 1]).unwrap();
-    let listing = list(folder.path(), "p").unwrap();
+    let listing = list(folder.path(), "p", u64::MAX).unwrap();
     assert_eq!((offsets(&listing), listing.damaged.len()), (vec![1], 0));
 }
 
@@ -97,7 +100,7 @@ fn pipelines_whose_files_have_one_name_are_listed_apart() {
         let store = FileStore::open(folder.path(), pipeline).unwrap();
         store.append(&[of(pipeline, offset)]).unwrap();
     }
-    assert_eq!(offsets(&list(folder.path(), "a.b").unwrap()), [2]);
+    assert_eq!(offsets(&list(folder.path(), "a.b", u64::MAX).unwrap()), [2]);
 }
 
 #[test]
@@ -109,7 +112,10 @@ fn two_processes_do_not_share_a_file() {
     second.append(&[entry(2)]).unwrap();
     let path = |store: &FileStore| store.open.lock().unwrap().as_ref().unwrap().path.clone();
     assert_ne!(path(&first), path(&second));
-    assert_eq!(offsets(&list(folder.path(), "p").unwrap()), [1, 2]);
+    assert_eq!(
+        offsets(&list(folder.path(), "p", u64::MAX).unwrap()),
+        [1, 2]
+    );
 }
 
 #[test]
@@ -140,7 +146,11 @@ fn a_file_that_is_deleted_or_renamed_is_never_appended_to() {
         store.append(&[entry(1)]).unwrap();
         fault(&folder);
         store.append(&[entry(2)]).unwrap();
-        assert_eq!(offsets(&list(&folder, "p").unwrap()), expect, "{what}");
+        assert_eq!(
+            offsets(&list(&folder, "p", u64::MAX).unwrap()),
+            expect,
+            "{what}"
+        );
     }
 }
 
@@ -160,7 +170,7 @@ fn an_append_fails_until_the_folder_can_be_made_again() {
     }
     std::fs::remove_file(&folder).unwrap();
     store.append(&[entry(1)]).unwrap();
-    assert_eq!(offsets(&list(&folder, "p").unwrap()), [1]);
+    assert_eq!(offsets(&list(&folder, "p", u64::MAX).unwrap()), [1]);
 }
 
 #[test]
@@ -175,4 +185,25 @@ fn only_the_owner_reads_what_is_kept() {
     std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     drop(FileStore::open(&folder, "p").unwrap());
     assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn of_a_long_file_the_end_is_read_by_whole_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FileStore::open(folder.path(), "p").unwrap();
+    store.append(&[entry(1), entry(2), entry(3)]).unwrap();
+    let bytes = line(&entry(1)).len() as u64;
+    let cases: [(u64, &[i64], bool); 5] = [
+        (3 * bytes, &[1, 2, 3], false),
+        (3 * bytes - 1, &[2, 3], true),
+        (2 * bytes, &[2, 3], true),
+        (2 * bytes - 1, &[3], true),
+        (bytes - 1, &[], true),
+    ];
+    for (bytes_max, expected, is_cut) in cases {
+        let listing = list(folder.path(), "p", bytes_max).unwrap();
+        assert_eq!(offsets(&listing), expected, "{bytes_max} bytes");
+        assert_eq!(listing.is_cut, is_cut, "{bytes_max} bytes");
+        assert!(listing.damaged.is_empty(), "{:?}", listing.damaged);
+    }
 }

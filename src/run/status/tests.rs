@@ -83,3 +83,15 @@ async fn the_targets_get_older_over_a_failure_and_a_new_start() {
     status.caught_up("source a");
     assert_eq!(status.freshness(), Some(Duration::ZERO));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_never_caught_up_keeps_the_pipeline_from_idle() {
+    let status = Status::new("p");
+    status.enter(Phase::Started);
+    status.caught_up("source a");
+    // It handed over its first rows, and nobody waits for anything at this moment.
+    status.moved("source b");
+    assert_eq!(status.state(), State::Running);
+    status.caught_up("source b");
+    assert_eq!(status.state(), State::Idle);
+}

@@ -46,9 +46,22 @@ async fn a_pause_stops_writing_outlives_the_process_and_loses_nothing() {
 
     let paused = pipeline.command(&["pause", "pipeline"]).await;
     paused.expect_success();
-    in_state(&api, &mut process, "pipeline", &["paused"]).await;
+    let shown = in_state(&api, &mut process, "pipeline", &["paused"]).await;
+    assert_eq!(
+        shown.sources[0].lag, None,
+        "nobody looks while it is paused"
+    );
     kafka.produce(&topic, second);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Nobody of this process can read what came.
+    eventually("an empty group", DEADLINE, async || {
+        let members = kafka.members(&topic);
+        if members.is_empty() {
+            Ok(())
+        } else {
+            Err(members)
+        }
+    })
+    .await;
     assert_eq!(target.positions_sum().await.ok(), Some(first.len() as i64));
     let refused = api
         .post("/v1/pipelines/pipeline/restart")
