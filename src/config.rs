@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use syncline_connectors::cache::Options;
 use syncline_connectors::layer::{BreakerConfig, RetryConfig, ThrottleConfig};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::SourceConfig;
+use syncline_connectors::sql::lookup::LookupConfig;
 
 use crate::function::Definitions;
 use crate::operator::OperatorConfig;
@@ -25,6 +27,7 @@ mod substitution;
 mod report;
 mod shape;
 
+mod caches;
 mod cases;
 mod checks;
 mod connection_keys;
@@ -35,6 +38,7 @@ mod schema;
 mod size;
 
 mod addresses;
+mod files;
 mod read;
 mod reference;
 mod rows;
@@ -50,9 +54,10 @@ pub use cases::{
     tests_beside,
 };
 pub use document::Document;
+pub use files::pipeline_files;
 pub use quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 pub(crate) use read::load_with_problems;
-pub use read::{load, load_text, load_text_with, pipeline_files};
+pub use read::{load, load_text, load_text_with};
 pub use reference::{Entry, EntryKind, EntryOption, entries, reference_markdown};
 pub use report::Report;
 pub use rows::{KnownRows, check_rows};
@@ -74,6 +79,10 @@ pub struct PipelineFile {
     pub batch: Batch,
     /// The sources by name, in the order of the file.
     pub sources: Vec<(String, SourceConfig)>,
+    /// The caches by name.
+    pub caches: Vec<(String, Options)>,
+    /// The tables and queries that rows are looked up in, by name, in the order of the file.
+    pub lookups: Vec<(String, LookupConfig)>,
     /// The operators by name, in the order of the file.
     pub operators: Vec<(String, OperatorConfig)>,
     /// The sinks by name, in the order of the file.

@@ -1,6 +1,6 @@
 //! Syncline: what happens between a source and a sink.
 //!
-//! Imports flow one way, each module from those before it: function ← operator ← conflict ←
+//! Imports flow one way, each module from those before it: function ← lookup ← operator ← conflict ←
 //! config ← failure, quarantine ← plan ← run ← daemon ← cli.
 
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod conflict;
 pub mod daemon;
 pub mod failure;
 pub mod function;
+pub mod lookup;
 pub mod operator;
 pub mod plan;
 pub mod quarantine;

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use syncline_connectors::change::Changes;
 
 use crate::function::{ExpressionError, nearest};
+use crate::lookup::Question;
 use crate::problem::Problem;
 
 mod context;
@@ -16,6 +17,7 @@ pub mod explode;
 pub mod filter;
 mod in_place;
 pub mod literal;
+pub mod lookup;
 pub mod map;
 pub mod mask;
 mod memory;
@@ -31,6 +33,7 @@ pub use context::Context;
 pub use dedupe::DedupeConfig;
 pub use explode::ExplodeConfig;
 pub use filter::FilterConfig;
+pub use lookup::LookupConfig;
 pub use map::MapConfig;
 pub use mask::MaskConfig;
 pub use memory::{Memory, RuleCount};
@@ -63,6 +66,8 @@ pub enum OperatorConfig {
     Explode(ExplodeConfig),
     /// `type = "route"`
     Route(RouteConfig),
+    /// `type = "lookup"`
+    Lookup(LookupConfig),
     /// One output of a `route`; a plan makes it.
     Branch(BranchConfig),
 }
@@ -97,6 +102,7 @@ impl OperatorConfig {
             Self::Dedupe(config) => &config.inputs,
             Self::Explode(config) => &config.inputs,
             Self::Route(config) => &config.inputs,
+            Self::Lookup(config) => &config.inputs,
             Self::Branch(_) => &[],
         }
     }
@@ -112,6 +118,7 @@ impl OperatorConfig {
             Self::Dedupe(_) => "dedupe",
             Self::Explode(_) => "explode",
             Self::Route(_) | Self::Branch(_) => "route",
+            Self::Lookup(_) => "lookup",
         }
     }
 
@@ -137,6 +144,15 @@ impl OperatorConfig {
         matches!(self, Self::Route(_) | Self::Explode(_))
     }
 
+    /// What the operator looks up, in the order of its [`Context::slots`].
+    pub fn questions(&self) -> Vec<Question> {
+        match self {
+            Self::Lookup(config) => vec![config.question()],
+            Self::Validate(config) => config.questions(),
+            _ => Vec::new(),
+        }
+    }
+
     fn settings(&self) -> &dyn Settings {
         match self {
             Self::Map(config) => config,
@@ -147,6 +163,7 @@ impl OperatorConfig {
             Self::Dedupe(config) => config,
             Self::Explode(config) => config,
             Self::Route(config) => config,
+            Self::Lookup(config) => config,
             Self::Branch(config) => config,
         }
     }
@@ -323,71 +340,4 @@ fn is_set(mask: &Option<BooleanBuffer>, row: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The examples in the documentation of the settings must be valid, because people copy them.
-    #[test]
-    fn every_documented_snippet_parses() {
-        type Read = fn(toml::Table) -> OperatorConfig;
-        let sources: [(&str, &str, Read); 8] = [
-            ("map", include_str!("operator/map.rs"), |table| {
-                OperatorConfig::Map(table.try_into().expect("settings"))
-            }),
-            ("filter", include_str!("operator/filter.rs"), |table| {
-                OperatorConfig::Filter(table.try_into().expect("settings"))
-            }),
-            ("validate", include_str!("operator/validate.rs"), |table| {
-                OperatorConfig::Validate(table.try_into().expect("settings"))
-            }),
-            (
-                "normalize",
-                include_str!("operator/normalize.rs"),
-                |table| OperatorConfig::Normalize(table.try_into().expect("settings")),
-            ),
-            ("mask", include_str!("operator/mask.rs"), |table| {
-                OperatorConfig::Mask(table.try_into().expect("settings"))
-            }),
-            ("dedupe", include_str!("operator/dedupe.rs"), |table| {
-                OperatorConfig::Dedupe(table.try_into().expect("settings"))
-            }),
-            ("explode", include_str!("operator/explode.rs"), |table| {
-                OperatorConfig::Explode(table.try_into().expect("settings"))
-            }),
-            ("route", include_str!("operator/route.rs"), |table| {
-                OperatorConfig::Route(table.try_into().expect("settings"))
-            }),
-        ];
-        for (kind, source, read) in sources {
-            let lines = source.lines().map_while(|line| match line {
-                "#[cfg(test)]" => None,
-                line => Some(line.trim_start_matches("///").trim_start()),
-            });
-            let text: Vec<&str> = lines.collect();
-            let snippets: Vec<String> = text
-                .split(|line| line.starts_with("```"))
-                .skip(1)
-                .step_by(2)
-                .map(|snippet| snippet.join("\n"))
-                .collect();
-            assert!(!snippets.is_empty(), "{kind} shows a snippet");
-            for snippet in snippets {
-                let file: toml::Table = toml::from_str(&snippet).expect(&snippet);
-                let operators = file["operators"].as_table().expect("a table of operators");
-                for settings in operators.values() {
-                    let mut settings = settings.as_table().expect("a table").clone();
-                    assert_eq!(settings.remove("type"), Some(kind.into()));
-                    let config = read(settings);
-                    assert_eq!(check_without_schema(&config), []);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn unknown_settings_are_refused() {
-        assert!(toml::from_str::<MapConfig>("field.a = 'x'").is_err());
-        assert!(toml::from_str::<FilterConfig>("where = 'a'\nwhen = 'b'").is_err());
-        assert!(toml::from_str::<ValidateConfig>("rules = [{ feild = 'x' }]").is_err());
-    }
-}
+mod tests;

@@ -5,11 +5,14 @@
 
 mod keys;
 
+use std::sync::Arc;
+
 use syncline_connectors::format::{Decode, DecoderOptions, Format, decoder};
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{Limits, SourceConfig};
 
 use crate::config::{FileQuarantine, Layers, PipelineFile, QuarantineConfig};
+use crate::lookup::Lookups;
 use crate::operator::{self, BranchConfig, Memory, OperatorConfig};
 
 /// Where rejected changes go in the state folder when a file says nothing.
@@ -23,6 +26,8 @@ pub struct Plan {
     pub memory_bytes: u64,
     /// How much one fetch may hold.
     pub limits: Limits,
+    /// What operators look up.
+    pub lookups: Arc<Lookups>,
     /// One plan a source.
     pub sources: Vec<SourcePlan>,
     /// Where rejected changes are kept.
@@ -39,6 +44,8 @@ pub struct SourcePlan {
     pub format: Format,
     /// What the decoder is told.
     pub decoding: DecoderOptions,
+    /// What the operators look up.
+    pub lookups: Arc<Lookups>,
     /// The operators, each after all of its inputs.
     pub steps: Vec<StepPlan>,
     /// The sinks.
@@ -87,6 +94,7 @@ impl Plan {
     /// The plan of a checked file: names resolve, and there is no cycle.
     pub fn new(file: &PipelineFile) -> Self {
         let batch = &file.batch;
+        let lookups = Arc::new(Lookups::new(&file.caches, &file.lookups));
         Self {
             name: file.name.clone(),
             memory_bytes: file.memory_bytes,
@@ -98,12 +106,22 @@ impl Plan {
             sources: file
                 .sources
                 .iter()
-                .map(|(name, config)| source(file, name, config))
+                .map(|(name, config)| source(file, name, config, &lookups))
                 .collect(),
+            lookups,
             quarantine: file.quarantine.clone().unwrap_or_else(|| {
                 let folder = file.state.join(QUARANTINE_FOLDER);
                 QuarantineConfig::File(FileQuarantine::new(folder))
             }),
+        }
+    }
+
+    /// Looks up in the tables and caches of another plan of the same file; the caches begin empty.
+    pub(crate) fn look_up_in(&mut self, lookups: &Arc<Lookups>) {
+        lookups.clear();
+        self.lookups = lookups.clone();
+        for source in &mut self.sources {
+            source.lookups = lookups.clone();
         }
     }
 
@@ -149,7 +167,12 @@ impl SourcePlan {
 }
 
 /// Gathers what `name` reaches: operators in topological order, then sinks.
-fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan {
+fn source(
+    file: &PipelineFile,
+    name: &str,
+    config: &SourceConfig,
+    lookups: &Arc<Lookups>,
+) -> SourcePlan {
     let mut steps: Vec<StepPlan> = Vec::new();
     let mut placed = true;
     while placed {
@@ -199,6 +222,7 @@ fn source(file: &PipelineFile, name: &str, config: &SourceConfig) -> SourcePlan 
         config: config.clone(),
         format: config.decoding().format,
         decoding,
+        lookups: lookups.clone(),
         steps,
         sinks,
     };

@@ -40,11 +40,13 @@ use measures::Measures;
 use rate::Rates;
 use refusals::{Refusals, RefusedRule};
 use status::Status;
+use syncline_connectors::cache::CacheStats;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::thread::{panicked, start};
 use crate::failure::Failure;
+use crate::lookup::Lookups;
 use crate::operator::{Memory, RuleCount};
 use crate::plan::Plan;
 use crate::quarantine::Quarantine;
@@ -79,6 +81,8 @@ pub struct Running {
     pub rates: Arc<Rates>,
     /// What is refused, and whether that is everything.
     pub refusals: Arc<Refusals>,
+    /// What the operators look up, with its caches.
+    pub lookups: Arc<Lookups>,
     /// What the operators remember, by their names.
     pub memories: Vec<(String, Memory)>,
     started_at: Instant,
@@ -99,6 +103,18 @@ pub struct Summary {
     pub quarantined: Vec<RefusedRule>,
     /// How often rows broke a rule of `validate`, by operator.
     pub rules: Vec<OperatorRules>,
+    /// What each cache did.
+    pub caches: Vec<CacheSummary>,
+}
+
+/// What a cache did.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct CacheSummary {
+    /// The cache's name.
+    pub cache: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub stats: CacheStats,
 }
 
 /// How often rows broke the rules of one operator.
@@ -152,6 +168,7 @@ impl Running {
             )),
             rates: Arc::default(),
             refusals: Arc::new(Refusals::new(&plan.name, plan.quarantine.stop_after())),
+            lookups: plan.lookups.clone(),
             memories: plan
                 .sources
                 .iter()
@@ -209,6 +226,12 @@ impl Running {
                     rules: memory.counts(),
                 })
                 .filter(|of| !of.rules.is_empty())
+                .collect(),
+            caches: self
+                .lookups
+                .stats()
+                .into_iter()
+                .map(|(cache, stats)| CacheSummary { cache, stats })
                 .collect(),
         }
     }

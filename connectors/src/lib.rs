@@ -7,6 +7,7 @@
 
 pub mod assignment;
 pub mod blackhole;
+pub mod cache;
 pub mod change;
 pub mod conflict;
 pub mod conflict_queue;

@@ -47,6 +47,7 @@ mod connection;
 mod dialect;
 mod equality;
 mod lock;
+mod lookup;
 mod one_by_one;
 mod read;
 mod source;
@@ -67,6 +68,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::dialect::MYSQL;
+pub use self::lookup::MysqlLookup;
 use self::session::Session;
 pub use self::source::MysqlSource;
 use crate::conflict::Resolvers;

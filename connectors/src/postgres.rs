@@ -19,6 +19,7 @@
 mod failure;
 
 mod catalogue;
+mod lookup;
 mod origin;
 mod positions;
 mod prepare;
@@ -61,6 +62,7 @@ use serde::Deserialize;
 
 pub use self::dialect::POSTGRES;
 use self::failure::Failure;
+pub use self::lookup::PostgresLookup;
 pub use self::origin::OriginMark;
 use self::session::Session;
 pub use self::source::PostgresSource;

@@ -1,6 +1,6 @@
-//! The sources and sinks that exist: the one file that names implementations.
+//! The sources, sinks and lookups that exist: the one file that names implementations.
 //!
-//! A new source or sink is a folder with its settings and one line here. The parser of pipeline files,
+//! A new source, sink or lookup is a folder with its settings and one line here. The parser of pipeline files,
 //! their JSON Schema, `syncline list` and the reference go through these lists.
 
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use crate::file::{FileSink, FileSource};
 use crate::http::{HttpSink, HttpSource};
 use crate::kafka::{KafkaSink, KafkaSource};
 use crate::kind::Kind;
-use crate::mysql::{MysqlSink, MysqlSource};
-use crate::postgres::{PostgresSink, PostgresSource};
+use crate::mysql::{MysqlLookup, MysqlSink, MysqlSource};
+use crate::postgres::{PostgresLookup, PostgresSink, PostgresSource};
 use crate::sink::{SinkConfig, SinkSettings};
 use crate::source::{SourceConfig, SourceSettings};
-use crate::sqlite::{SqliteSink, SqliteSource};
+use crate::sql::lookup::{LookupConfig, LookupSettings};
+use crate::sqlite::{SqliteLookup, SqliteSink, SqliteSource};
 
 /// Every source.
 pub const SOURCES: &[Kind<SourceConfig>] = &[
@@ -40,6 +41,13 @@ pub const SINKS: &[Kind<SinkConfig>] = &[
     sink::<BlackholeSink>("blackhole"),
 ];
 
+/// Every lookup.
+pub const LOOKUPS: &[Kind<LookupConfig>] = &[
+    lookup::<PostgresLookup>("postgres"),
+    lookup::<MysqlLookup>("mysql"),
+    lookup::<SqliteLookup>("sqlite"),
+];
+
 const fn source<S>(name: &'static str) -> Kind<SourceConfig>
 where
     S: SourceSettings + JsonSchema + DeserializeOwned + 'static,
@@ -59,6 +67,17 @@ where
         name,
         schema: S::json_schema,
         read: |value| Ok(Arc::new(serde_json::from_value::<S>(value)?)),
+    }
+}
+
+const fn lookup<L>(name: &'static str) -> Kind<LookupConfig>
+where
+    L: LookupSettings + JsonSchema + DeserializeOwned + 'static,
+{
+    Kind {
+        name,
+        schema: L::json_schema,
+        read: |value| Ok(Arc::new(serde_json::from_value::<L>(value)?)),
     }
 }
 
@@ -94,5 +113,13 @@ mod tests {
         sink("file", r#"{"path": "x.jsonl"}"#);
         sink("http", r#"{"url": "https://h/clients/{id}"}"#);
         sink("blackhole", "{}");
+        let lookup = |kind: &str, text: &str| {
+            let known = LOOKUPS.iter().find(|known| known.name == kind).unwrap();
+            let config = (known.read)(serde_json::from_str(text).unwrap()).unwrap();
+            assert_eq!(config.kind(), kind);
+        };
+        lookup("postgres", r#"{"url": "postgres://h/d", "table": "t"}"#);
+        lookup("mysql", r#"{"url": "mysql://h/d", "table": "t"}"#);
+        lookup("sqlite", r#"{"path": "x.db", "table": "t"}"#);
     }
 }

@@ -38,6 +38,7 @@ pub(crate) mod decide;
 pub(crate) mod equality;
 pub mod fold;
 pub(crate) mod keys;
+pub mod lookup;
 pub(crate) mod moves;
 pub(crate) mod normal_keys;
 pub(crate) mod positions;

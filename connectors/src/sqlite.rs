@@ -27,6 +27,7 @@ mod failure;
 mod function;
 
 mod lock;
+mod lookup;
 mod positions;
 mod prepare;
 mod statement;
@@ -56,6 +57,7 @@ use serde::{Deserialize, Serialize};
 
 use self::connection::SqliteConnection;
 pub use self::dialect::SQLITE;
+pub use self::lookup::SqliteLookup;
 pub use self::scratch::ScratchDatabase;
 pub use self::source::SqliteSource;
 use crate::conflict::Resolvers;

@@ -132,6 +132,7 @@ async fn evaluate(arguments: &Arguments, file: &PipelineFile) -> Result<Vec<Give
             let case = TestCase {
                 name: String::new(),
                 clock: None,
+                lookups: Default::default(),
                 schema: None,
                 input: vec![change],
                 target: Default::default(),

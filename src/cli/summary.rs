@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::run::{SinkSummary, Summary};
+use crate::run::{CacheSummary, SinkSummary, Summary};
 
 /// All summaries as text.
 pub(crate) fn text(summaries: &[Summary]) -> String {
@@ -39,6 +39,9 @@ pub(crate) fn text(summaries: &[Summary]) -> String {
             }
         }
     }
+    for cache in summaries.iter().flat_map(|summary| &summary.caches) {
+        add_cache(&mut text, cache);
+    }
     text
 }
 
@@ -70,6 +73,34 @@ pub(crate) fn quarantined(summaries: &[Summary]) -> String {
         }
     }
     text
+}
+
+fn add_cache(text: &mut String, cache: &CacheSummary) {
+    let stats = &cache.stats;
+    line(text, format_args!("  cache {}", cache.cache));
+    let rate = stats.hit_rate().map_or(String::new(), |rate| {
+        format!("  {:.1} % of what was asked for", 100.0 * rate)
+    });
+    let took = milliseconds(stats.load_us.checked_div(stats.loads).unwrap_or_default());
+    for (name, count, more) in [
+        ("hits", stats.hits, rate),
+        ("misses", stats.misses, String::new()),
+        (
+            "requests",
+            stats.loads,
+            format!("  {took} each, for {} keys", grouped(stats.loaded)),
+        ),
+        ("evictions", stats.evictions, String::new()),
+        ("expired", stats.expired, String::new()),
+        (
+            "entries",
+            stats.entries,
+            format!("  about {} bytes", grouped(stats.bytes)),
+        ),
+    ] {
+        let count = grouped(count);
+        line(text, format_args!("    {name:<12} {count:>14}{more}"));
+    }
 }
 
 fn add_sink(text: &mut String, sink: &SinkSummary) {
@@ -215,6 +246,7 @@ pub(crate) fn grouped(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use syncline_connectors::cache::CacheStats;
     use syncline_connectors::sink::Outcome;
 
     use super::*;
@@ -277,6 +309,19 @@ mod tests {
                 count: 1_100,
                 reason: "found a string, expected a decimal number".into(),
             }],
+            caches: vec![CacheSummary {
+                cache: "firms".into(),
+                stats: CacheStats {
+                    hits: 9_000,
+                    misses: 1_000,
+                    loads: 4,
+                    loaded: 1_000,
+                    load_us: 10_000,
+                    entries: 1_000,
+                    bytes: 120_000,
+                    ..CacheStats::default()
+                },
+            }],
         };
         expect![[r#"
             clients put changes into quarantine (`syncline quarantine list`)
@@ -301,6 +346,13 @@ mod tests {
                 warned                    3
                 changes/s             6,000
                 latency             12.3 ms  p50, 45.7 ms p99, from fetch to commit
+              cache firms
+                hits                  9,000  90.0 % of what was asked for
+                misses                1,000
+                requests                  4  2.5 ms each, for 1,000 keys
+                evictions                 0
+                expired                   0
+                entries               1,000  about 120,000 bytes
         "#]]
         .assert_eq(&text(&[summary]));
     }

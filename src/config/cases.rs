@@ -35,6 +35,9 @@ pub struct TestCase {
     /// The types of columns, where the pipeline leaves them to what the source sends: `id = "int64"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<DeclaredSchema>,
+    /// The rows of the tables that are looked into, by the name of the lookup. No database is asked.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lookups: BTreeMap<String, Vec<Row>>,
     /// The changes that come in, in their order.
     pub input: Vec<InputChange>,
     /// The rows that stand in the target before, by sink. Each row names the same columns.

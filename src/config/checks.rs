@@ -1,6 +1,8 @@
 //! What a schema cannot say: settings of one component that must agree with each other, and
 //! expressions that must at least be SQL.
 
+use std::collections::BTreeMap;
+
 use syncline_connectors::change::Table;
 use syncline_connectors::conflict::{
     BaseFrom, ConflictPolicy, Detect, History, HistoryPlace, Strategy,
@@ -8,12 +10,16 @@ use syncline_connectors::conflict::{
 use syncline_connectors::format::parse_declared;
 use syncline_connectors::sink::SinkConfig;
 use syncline_connectors::source::{SourceConfig, SourceSettings as _};
+use syncline_connectors::sql::lookup::LookupConfig;
 use syncline_connectors::sql::target::Target;
 use syncline_connectors::sql::version::duration_us;
 
+use super::caches::CacheConfig;
 use super::schema::Settings;
 use super::{ByteSize, QuarantineConfig};
 use crate::conflict;
+use crate::function::nearest;
+use crate::operator::OperatorConfig;
 use crate::problem::Problem;
 
 /// The least memory with which a pipeline can work.
@@ -86,6 +92,47 @@ pub(crate) fn check_settings(settings: &Settings) -> Vec<Problem> {
         problems.push(Problem::new(&["batch", "bytes"], message));
     }
     problems
+}
+
+/// What is wrong with the names by which operators find lookups, and lookups their caches, and with the caches.
+pub(crate) fn check_lookups(
+    operators: &[(String, OperatorConfig)],
+    lookups: &[(String, LookupConfig)],
+    caches: &BTreeMap<String, CacheConfig>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, cache) in caches {
+        let wrong = cache.check().into_iter();
+        problems.extend(wrong.map(|problem| problem.under(&["caches", name])));
+    }
+    let known: Vec<&str> = lookups.iter().map(|(name, _)| name.as_str()).collect();
+    for (name, operator) in operators {
+        for question in operator.questions() {
+            if !known.contains(&question.lookup.as_str()) {
+                let path = ["operators", name, "lookup"];
+                problems.push(absent("lookup", &path, &question.lookup, &known));
+            }
+        }
+    }
+    let known: Vec<&str> = caches.keys().map(String::as_str).collect();
+    for (name, lookup) in lookups {
+        if let Some(cache) = &lookup.options().cache
+            && !known.contains(&cache.as_str())
+        {
+            let path = ["lookups", name, "cache"];
+            problems.push(absent("cache", &path, cache, &known));
+        }
+    }
+    problems
+}
+
+/// The problem of a name that the file does not define.
+fn absent(noun: &str, path: &[&str], name: &str, known: &[&str]) -> Problem {
+    let problem = Problem::new(path, format!("there is no {noun} `{name}`"));
+    problem.help(match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write it into this file, as [{noun}s.{name}]"),
+    })
 }
 
 /// What is wrong with `[sinks.NAME.conflict]`; paths begin at the sink.

@@ -6,8 +6,8 @@ use syncline_connectors::kind::Kind;
 
 use super::quarantine::{FileQuarantine, KafkaQuarantine, QuarantineConfig};
 use crate::operator::{
-    DedupeConfig, ExplodeConfig, FilterConfig, MapConfig, MaskConfig, NormalizeConfig,
-    OperatorConfig, RouteConfig, ValidateConfig,
+    DedupeConfig, ExplodeConfig, FilterConfig, LookupConfig, MapConfig, MaskConfig,
+    NormalizeConfig, OperatorConfig, RouteConfig, ValidateConfig,
 };
 
 /// Every kind of operator.
@@ -51,6 +51,11 @@ pub(crate) const OPERATORS: &[Kind<OperatorConfig>] = &[
         name: "explode",
         schema: ExplodeConfig::json_schema,
         read: |value| serde_json::from_value(value).map(OperatorConfig::Explode),
+    },
+    Kind {
+        name: "lookup",
+        schema: LookupConfig::json_schema,
+        read: |value| serde_json::from_value(value).map(OperatorConfig::Lookup),
     },
 ];
 

@@ -1,23 +1,23 @@
 //! Reads a file into a [`PipelineFile`], or reports all of its problems.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 use syncline_connectors::kind::Kind;
-use syncline_connectors::registry::{SINKS, SOURCES};
+use syncline_connectors::registry::{LOOKUPS, SINKS, SOURCES};
 use syncline_connectors::sink::SinkConfig;
+use syncline_connectors::sql::lookup::LookupConfig;
 
-use super::cases::is_tests;
-use super::checks::{check_quarantine, check_settings, check_sink, check_source};
+use super::checks::{check_lookups, check_quarantine, check_settings, check_sink, check_source};
 use super::document::{self, Document};
 use super::graph::{self, Component, Section};
 use super::includes::include;
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::report::{Report, Source};
 use super::schema::{Settings, pipeline_schema};
-use super::service::{SERVICE_FILE, ServiceFile, Services};
+use super::service::{ServiceFile, Services};
 use super::substitution::{ReferenceSources, substitute};
 use super::{Layers, PipelineFile, Schedule, SinkNode, shape};
 use crate::operator::check_without_schema;
@@ -122,6 +122,7 @@ fn read_text(
     let sources = components.read(Section::Sources, SOURCES);
     let operators = components.read(Section::Operators, OPERATORS);
     let sinks = components.read(Section::Sinks, SINKS);
+    let lookups = components.lookups();
     let layers = components.layers(&sinks);
     let quarantine = components.component(&["quarantine"], &json["quarantine"], QUARANTINES);
     let settings = components.settings();
@@ -136,11 +137,15 @@ fn read_text(
     for (name, sink) in &sinks {
         components.add(&["sinks", name], check_sink(sink));
     }
+    for (name, lookup) in &lookups {
+        components.add(&["lookups", name], lookup.check());
+    }
     if let Some(quarantine) = &quarantine {
         components.add(&["quarantine"], check_quarantine(quarantine));
     }
     if let Some(settings) = &settings {
         components.add(&[], check_settings(settings));
+        components.add(&[], check_lookups(&operators, &lookups, &settings.caches));
     }
     let schedule = settings
         .as_ref()
@@ -164,6 +169,12 @@ fn read_text(
                 memory_bytes: settings.memory.0,
                 batch: settings.batch,
                 sources,
+                caches: settings
+                    .caches
+                    .iter()
+                    .map(|(name, cache)| (name.clone(), cache.options()))
+                    .collect(),
+                lookups,
                 operators,
                 sinks: sinks
                     .into_iter()
@@ -195,53 +206,6 @@ fn read_text(
     }
 }
 
-/// Expands arguments to pipeline files: a file stays as it is, a folder becomes every `*.toml` in
-/// it, ordered by name.
-///
-/// # Errors
-/// A folder that cannot be read, or that contains no pipeline file.
-pub fn pipeline_files(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Report> {
-    let mut files = Vec::new();
-    let mut report = Report::default();
-    for argument in arguments {
-        let shown = argument.display().to_string();
-        let is_service = |path: &Path| path.file_name() == Some(OsStr::new(SERVICE_FILE));
-        if !argument.is_dir() {
-            if is_service(argument) {
-                let message = "this file says what pipelines share and is none itself: name the \
-                               folder, or the files of the pipelines";
-                report.append(Report::unreadable(&shown, message.to_owned()));
-            }
-            files.push(argument.clone());
-            continue;
-        }
-        match std::fs::read_dir(argument) {
-            Ok(entries) => {
-                let mut found: Vec<PathBuf> = entries
-                    .filter_map(|entry| Some(entry.ok()?.path()))
-                    .filter(|path| path.extension() == Some(OsStr::new("toml")) && path.is_file())
-                    .filter(|path| !is_service(path) && !is_tests(path))
-                    .collect();
-                if found.is_empty() {
-                    let message = "the folder contains no pipeline file (*.toml)".to_owned();
-                    report.append(Report::unreadable(&shown, message));
-                }
-                found.sort();
-                files.append(&mut found);
-            }
-            Err(error) => {
-                let message = format!("the folder cannot be read: {error}");
-                report.append(Report::unreadable(&shown, message));
-            }
-        }
-    }
-    if report.is_empty() {
-        Ok(files)
-    } else {
-        Err(report)
-    }
-}
-
 /// Reads the components of a file and collects their problems.
 struct Components<'a> {
     json: &'a Json,
@@ -260,6 +224,17 @@ impl Components<'_> {
                 take_layers(&mut json);
             }
             if let Some(config) = self.component(&[section.key(), name], &json, kinds) {
+                read.push((name.clone(), config));
+            }
+        }
+        read
+    }
+
+    /// Reads the lookups that are valid by the schema.
+    fn lookups(&mut self) -> Vec<(String, LookupConfig)> {
+        let mut read = Vec::new();
+        for (name, json) in self.json["lookups"].as_object().into_iter().flatten() {
+            if let Some(config) = self.component(&["lookups", name], json, LOOKUPS) {
                 read.push((name.clone(), config));
             }
         }
@@ -316,7 +291,7 @@ impl Components<'_> {
     /// Reads the settings that belong to no component.
     fn settings(&mut self) -> Option<Settings> {
         let mut json = self.json.clone();
-        for component in ["sources", "operators", "sinks", "quarantine"] {
+        for component in ["sources", "operators", "sinks", "lookups", "quarantine"] {
             json.as_object_mut()?.shift_remove(component);
         }
         let settings: Settings = match serde_json::from_value(json) {

@@ -39,6 +39,8 @@ pub enum EntryKind {
     Operator,
     /// A `type` of `[sinks.NAME]`.
     Sink,
+    /// A `type` of `[lookups.NAME]`.
+    Lookup,
     /// A `type` of `[quarantine]`.
     Quarantine,
     /// A `format` of a source.
@@ -67,10 +69,11 @@ pub struct EntryOption {
 
 impl EntryKind {
     /// All kinds, in the order of the listing.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Source,
         Self::Operator,
         Self::Sink,
+        Self::Lookup,
         Self::Quarantine,
         Self::Format,
         Self::Strategy,
@@ -83,6 +86,7 @@ impl EntryKind {
             Self::Source => "source",
             Self::Operator => "operator",
             Self::Sink => "sink",
+            Self::Lookup => "lookup",
             Self::Quarantine => "quarantine",
             Self::Format => "format",
             Self::Strategy => "strategy",
@@ -95,6 +99,7 @@ impl EntryKind {
             Self::Source => "Sources",
             Self::Operator => "Operators",
             Self::Sink => "Sinks",
+            Self::Lookup => "Lookups",
             Self::Quarantine => "Quarantines",
             Self::Format => "Formats",
             Self::Strategy => "Conflict strategies",
@@ -119,6 +124,10 @@ pub fn entries() -> Vec<Entry> {
         (
             EntryKind::Sink,
             "/properties/sinks/additionalProperties/oneOf",
+        ),
+        (
+            EntryKind::Lookup,
+            "/properties/lookups/additionalProperties/oneOf",
         ),
         (EntryKind::Quarantine, "/properties/quarantine/oneOf"),
     ] {
@@ -180,7 +189,7 @@ fn file_options() -> Vec<EntryOption> {
     let mut options = options(pipeline_schema());
     options.retain(|option| {
         let top = option.name.split('.').next().unwrap_or_default();
-        !["sources", "operators", "sinks", "quarantine"].contains(&top)
+        !["sources", "operators", "sinks", "lookups", "quarantine"].contains(&top)
     });
     options
 }

@@ -12,8 +12,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use syncline_connectors::kind::Kind;
-use syncline_connectors::registry::{SINKS, SOURCES};
+use syncline_connectors::registry::{LOOKUPS, SINKS, SOURCES};
 
+use super::caches::CacheConfig;
 use super::connection_keys::{CONNECTION, has_connection};
 use super::kinds::{OPERATORS, QUARANTINES};
 use super::{Batch, ByteSize, Layers, Schedule, TestCase};
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) batch: Batch,
     /// When the pipeline runs; all the time if this table is absent.
     pub(crate) schedule: Option<Schedule>,
+    /// Caches, which lookups keep their rows in, by name.
+    pub(crate) caches: BTreeMap<String, CacheConfig>,
     /// Functions for the expressions of this file, by name.
     pub(crate) functions: BTreeMap<String, FunctionConfig>,
     /// TOML files with further `[functions.NAME]`, relative to this file.
@@ -67,6 +70,7 @@ impl Default for Settings {
             memory: ByteSize::mebibytes(256),
             batch: Batch::default(),
             schedule: None,
+            caches: BTreeMap::new(),
             functions: BTreeMap::new(),
             function_files: Vec::new(),
             tests: Vec::new(),
@@ -92,6 +96,7 @@ pub fn editor_schema() -> Json {
     for path in [
         "/properties/sources/additionalProperties",
         "/properties/sinks/additionalProperties",
+        "/properties/lookups/additionalProperties",
         "/properties/quarantine",
     ] {
         if let Some(kinds) = schema.pointer_mut(path) {
@@ -122,6 +127,11 @@ fn build() -> Json {
             "sinks",
             "The sinks, which write rows to a target, by name.",
             kinds(&mut generator, SINKS, &sink_keys),
+        ),
+        (
+            "lookups",
+            "The tables and queries that rows are looked up in, by name.",
+            kinds(&mut generator, LOOKUPS, &ExtraKeys::default()),
         ),
     ];
     for (section, description, kinds) in sections {

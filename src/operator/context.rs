@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use crate::function::Clock;
+use crate::lookup::Slot;
 
 /// What an operator is given beside its settings.
 #[derive(Debug, Clone)]
@@ -10,6 +11,9 @@ pub struct Context {
     pub clock: Clock,
     /// What it remembers from batch to batch.
     pub memory: Memory,
+    /// Where it finds what was looked up for it, one for each of its questions; none where nothing is known of
+    /// the tables.
+    pub slots: Vec<Slot>,
 }
 
 impl Default for Context {
@@ -18,6 +22,7 @@ impl Default for Context {
         Self {
             clock: Clock::system(),
             memory: Memory::default(),
+            slots: Vec::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::{
     remaining,
 };
 use crate::function;
+use crate::lookup::Question;
 use crate::problem::Problem;
 
 mod bound;
@@ -28,13 +29,14 @@ mod check;
 mod condition;
 mod formats;
 mod length;
+mod reference;
 mod rule;
 mod suggestion;
 mod unique;
 mod warnings;
 
 use condition::{Applies, Condition};
-pub use rule::{Format, Length, LengthBounds, OnFailure, Rule, Severity, ValueType};
+pub use rule::{Format, Length, LengthBounds, OnFailure, Reference, Rule, Severity, ValueType};
 pub(crate) use unique::encoded;
 
 /// Checks rows against rules; a row that breaks one is quarantined, or treated as `on_failure`
@@ -124,6 +126,13 @@ impl Settings for ValidateConfig {
     }
 }
 
+impl ValidateConfig {
+    /// What its rules look up: a question for each column of a rule with `reference`.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        self.rules.iter().flat_map(Rule::questions).collect()
+    }
+}
+
 struct CompiledRule {
     conditions: Vec<Condition>,
     /// The rows that the rule is about; all of them if absent.
@@ -155,10 +164,12 @@ fn compile(name: &str, config: &ValidateConfig, schema: &SchemaRef, context: &Co
     let scope = Scope::new(schema, context.clock.clone());
     let mut problems = check_shape(config);
     let mut rules = Vec::new();
+    let mut slots = context.slots.iter();
     for (index, rule) in config.rules.iter().enumerate() {
         let mut found = Vec::new();
         let memory = (index, &context.memory);
-        let conditions = condition::compile(rule, schema, &scope, memory, &mut found);
+        let mut conditions = condition::compile(rule, schema, &scope, memory, &mut found);
+        conditions.extend(condition::compile_reference(rule, schema, &mut slots));
         let applies = condition::compile_where(rule, &scope, &mut found);
         let at_rule = ["rules", &index.to_string()];
         problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));

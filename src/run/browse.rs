@@ -47,33 +47,32 @@ pub(crate) async fn browse(
     let mut decoder = source.decoder();
     let mut chain = Chain::new(&plan.name, source);
     let (mut browsed, mut complete) = (Browsed::default(), false);
-    let mut see = |records: &Arc<Records>, decoded: Decoded| -> Result<(), Failure> {
+    while Instant::now() < deadline {
+        let (records, decoded): (Arc<Records>, Decoded) =
+            match reader.next(&plan.limits).await.map_err(failed)? {
+                Event::Assigned(partitions) => {
+                    let assigned = reader.assign(&from_the_start(&partitions)).await;
+                    assigned.map_err(failed)?;
+                    continue;
+                }
+                Event::Records(fetched) => {
+                    let records = Arc::new(fetched.records);
+                    decoder.prepare(&records).await.map_err(failed)?;
+                    let decoded = decoder.decode(&records);
+                    (records, decoded)
+                }
+                Event::Rows(rows) => (rows.records, rows.decoded),
+                Event::End => {
+                    complete = true;
+                    break;
+                }
+                Event::Idle | Event::Revoked { .. } => continue,
+            };
         browsed.records += records.len() as u64;
-        let mut chained = chain.apply(records, decoded)?;
+        let mut chained = chain.apply(&records, decoded, None).await?;
         browsed.rejected += chained.rejected.len() as u64;
         for changes in &chained.flows.swap_remove(sink).changes {
             visit(changes)?;
-        }
-        Ok(())
-    };
-    while Instant::now() < deadline {
-        match reader.next(&plan.limits).await.map_err(failed)? {
-            Event::Assigned(partitions) => {
-                let assigned = reader.assign(&from_the_start(&partitions)).await;
-                assigned.map_err(failed)?;
-            }
-            Event::Records(fetched) => {
-                let records = Arc::new(fetched.records);
-                decoder.prepare(&records).await.map_err(failed)?;
-                let decoded = decoder.decode(&records);
-                see(&records, decoded)?;
-            }
-            Event::Rows(rows) => see(&rows.records, rows.decoded)?,
-            Event::End => {
-                complete = true;
-                break;
-            }
-            Event::Idle | Event::Revoked { .. } => {}
         }
     }
     browsed.complete = complete;
@@ -88,7 +87,7 @@ pub(crate) async fn browse(
 ///
 /// # Errors
 /// As a run that meets such a record.
-pub(crate) fn carry(
+pub(crate) async fn carry(
     plan: &Plan,
     source: &SourcePlan,
     sink: usize,
@@ -103,7 +102,8 @@ pub(crate) fn carry(
     records.push(number, 0, None, None, Some(record), None);
     let records = Arc::new(records);
     let decoded = source.decoder_of_texts().decode(&records);
-    let mut chained = Chain::new(&plan.name, source).apply(&records, decoded)?;
+    let mut chain = Chain::new(&plan.name, source);
+    let mut chained = chain.apply(&records, decoded, None).await?;
     let changes = chained.flows.swap_remove(sink).changes;
     Ok((changes, chained.rejected))
 }

@@ -29,6 +29,7 @@ use crate::config::{
 use crate::conflict;
 use crate::failure::Failure;
 use crate::function::Clock;
+use crate::lookup::Lookups;
 use crate::plan::{Plan, SourcePlan};
 use crate::run::account::Tally;
 use crate::run::chain::{Chain, Flow};
@@ -57,6 +58,20 @@ pub(crate) struct Ran {
     pub(crate) keys: BTreeMap<String, Vec<String>>,
 }
 
+/// The rows of the case in the place of the tables that are looked into.
+fn lookups(plan: &Plan, case: &TestCase) -> Result<Arc<Lookups>, String> {
+    if let Some(name) = case
+        .lookups
+        .keys()
+        .find(|name| plan.lookups.names().all(|known| known != name.as_str()))
+    {
+        return Err(format!("the pipeline has no lookup {name}"));
+    }
+    let rows = case.lookups.iter();
+    let rows = rows.map(|(name, rows)| (name.clone(), rows.iter().map(with_nulls).collect()));
+    Ok(Arc::new(plan.lookups.with_rows(&rows.collect())))
+}
+
 /// Runs a case.
 ///
 /// # Errors
@@ -78,6 +93,8 @@ pub(crate) async fn run(file: &PipelineFile, case: &TestCase) -> Result<Ran, Fai
             source.decoding.declared = Some(declared.clone());
         }
     }
+    let lookups = lookups(&plan, case).map_err(wrong)?;
+    plan.look_up_in(&lookups);
     let scratch = prepare(&mut plan, case)?;
     plan.take_keys().await?;
     let mut ran = Ran {
@@ -95,7 +112,8 @@ pub(crate) async fn run(file: &PipelineFile, case: &TestCase) -> Result<Ran, Fai
         let records = Arc::new(records_of(source, &plan, case).map_err(wrong)?);
         let decoded = source.decoder_of_texts().decode(&records);
         let clock = || Clock::stopped_at(clock.timestamp_micros());
-        let mut chained = Chain::with_clock(&plan.name, source, clock).apply(&records, decoded)?;
+        let mut chain = Chain::with_clock(&plan.name, source, clock);
+        let mut chained = chain.apply(&records, decoded, None).await?;
         for entry in &chained.rejected {
             ran.reject(
                 entry.offset as usize,

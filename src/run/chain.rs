@@ -2,10 +2,12 @@
 //!
 //! An operator is compiled once for every schema that reaches it and then only evaluates. Where the
 //! graph forks, both branches see the same batch; where it joins, the batches follow one another.
+//! Before a batch goes through an operator that looks something up, all of it is looked up (`look_up`).
 //! A flow carries a tally of what became of the changes on its way, so that every sink's account
 //! adds up (R17).
 
 mod join;
+mod look_up;
 mod to_sink;
 
 use std::sync::Arc;
@@ -13,12 +15,15 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use syncline_connectors::change::Changes;
+use syncline_connectors::error::Error;
 use syncline_connectors::format::Decoded;
 use syncline_connectors::record::Records;
 
+pub(crate) use self::look_up::Waits;
 use self::to_sink::by_key;
 use crate::failure::Failure;
 use crate::function::Clock;
+use crate::lookup::Reader;
 use crate::operator::{self, Context, Operator, OperatorConfig, OperatorError};
 use crate::plan::{Input, SourcePlan};
 use crate::problem::Problem;
@@ -46,6 +51,8 @@ struct Step {
     name: Arc<str>,
     stage: Arc<str>,
     context: Context,
+    /// What it looks up.
+    readers: Vec<Reader>,
     config: OperatorConfig,
     inputs: Vec<Input>,
     compiled: Vec<(SchemaRef, Box<dyn Operator>)>,
@@ -76,6 +83,8 @@ pub(crate) enum ChainError {
     Configuration(Vec<Problem>),
     /// The key columns of changes of this table cannot be compared.
     Keys(String, ArrowError),
+    /// A lookup cannot be asked.
+    Lookup(String, Error),
     /// A rule with `on_failure = "stop"` failed.
     Stop {
         /// The operator.
@@ -92,6 +101,7 @@ impl From<ChainError> for Failure {
             ChainError::Keys(table, cause) => Self::Configuration(format!(
                 "the key columns of {table:?} cannot be compared with their rows before ({cause}): give the sink a key of plain values"
             )),
+            ChainError::Lookup(name, error) => Self::of(&format!("lookup {name}"), error),
             ChainError::Stop { operator, cause } => {
                 Self::Failed(format!("operator {operator}: {cause}"))
             }
@@ -129,16 +139,21 @@ impl Chain {
             steps: plan
                 .steps
                 .iter()
-                .map(|step| Step {
-                    name: step.name.as_str().into(),
-                    stage: step.stage.as_str().into(),
-                    context: Context {
-                        clock: clock(),
-                        memory: step.memory.clone(),
-                    },
-                    config: step.config.clone(),
-                    inputs: step.inputs.clone(),
-                    compiled: Vec::new(),
+                .map(|step| {
+                    let readers = look_up::readers(plan, &step.config);
+                    Step {
+                        name: step.name.as_str().into(),
+                        stage: step.stage.as_str().into(),
+                        context: Context {
+                            clock: clock(),
+                            memory: step.memory.clone(),
+                            slots: readers.iter().map(|reader| reader.slot.clone()).collect(),
+                        },
+                        readers,
+                        config: step.config.clone(),
+                        inputs: step.inputs.clone(),
+                        compiled: Vec::new(),
+                    }
                 })
                 .collect(),
             sinks: plan
@@ -149,11 +164,13 @@ impl Chain {
         }
     }
 
-    /// Sends what was decoded through every operator.
-    pub(crate) fn apply(
+    /// Sends what was decoded through every operator. With `waits` it waits for a lookup whose database does
+    /// not answer. Where it is dropped meanwhile, nothing has come of the changes.
+    pub(crate) async fn apply(
         &mut self,
         records: &Arc<Records>,
         decoded: Decoded,
+        waits: Option<&Waits<'_>>,
     ) -> Result<Chained, ChainError> {
         let mut rejected = Vec::new();
         for bad in &decoded.rejected {
@@ -188,7 +205,8 @@ impl Chain {
         for index in 0..self.steps.len() {
             let flow = collect_inputs(&self.steps[index].inputs, &mut source, &mut outputs)?;
             let step = &mut self.steps[index];
-            outputs[index].put(step.apply(&self.pipeline, flow, &mut rejected, &mut seen)?);
+            let applied = step.apply(&self.pipeline, flow, &mut rejected, &mut seen, waits);
+            outputs[index].put(applied.await?);
         }
         let flows = self
             .sinks
@@ -247,12 +265,13 @@ impl Chain {
 }
 
 impl Step {
-    fn apply(
+    async fn apply(
         &mut self,
         pipeline: &str,
         flow: Flow,
         rejected: &mut Vec<Entry>,
         seen: &mut Vec<Seen>,
+        waits: Option<&Waits<'_>>,
     ) -> Result<Flow, ChainError> {
         let mut out = Flow {
             changes: Vec::with_capacity(flow.changes.len()),
@@ -260,6 +279,7 @@ impl Step {
         };
         for changes in flow.changes {
             let (records, table) = (changes.records.clone(), changes.table.clone());
+            look_up::look_up(&mut self.readers, &changes, waits).await?;
             let operator = self.operator(&changes.schema())?;
             let applied = operator.apply(changes).map_err(|cause| ChainError::Stop {
                 operator: self.name.to_string(),

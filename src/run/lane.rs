@@ -15,6 +15,7 @@
 mod decode;
 mod freshness;
 mod held;
+mod operators;
 mod partitions;
 
 use std::collections::BTreeSet;
@@ -57,8 +58,6 @@ const HOLD: Limits = Limits {
 const FIRST_ROWS_MAX: usize = 500;
 /// How often a lane that has read everything looks whether a trial has ended.
 const TRIAL_POLL: Duration = Duration::from_millis(20);
-/// How long a lane waits before it asks a source again that does not answer.
-const SOURCE_PAUSE: Duration = Duration::from_millis(200);
 /// How often the places of one assignment are read again because another lane or process keeps them
 /// first; each lane of the source can be faster once.
 const FENCES_MAX: u32 = 1_000;
@@ -184,7 +183,9 @@ impl Lane {
         } = fetched;
         let fetched_at = Instant::now();
         self.status.resume(&self.part);
-        let chained = self.chain.apply(&records, decoded)?;
+        let Some(chained) = self.apply(&records, decoded, &spans).await? else {
+            return Ok(());
+        };
         let took = fetched_at.elapsed();
         self.measures.operators.observe(took.as_secs_f64());
         self.status.moved(&self.part);
@@ -344,37 +345,6 @@ impl Lane {
             }
         }
         Ok(())
-    }
-
-    /// Waits for something while the source hands over nothing and stays in its group.
-    async fn hold<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::pin!(future);
-        loop {
-            let event = tokio::select! {
-                biased;
-                value = &mut future => return Ok(value),
-                event = self.source.next(&HOLD) => event,
-            };
-            match event {
-                Ok(Event::Revoked { partitions, .. }) => {
-                    self.progress.forget(&partitions);
-                }
-                Ok(Event::Assigned(partitions)) => self.progress.waiting.extend(partitions),
-                Ok(_) => tokio::task::yield_now().await,
-                Err(error) => self.source_failed(error).await?,
-            }
-        }
-    }
-
-    async fn source_failed(&mut self, error: Error) -> Result<(), Failure> {
-        match error {
-            Error::Unavailable { .. } => {
-                self.status.stall(&self.part, &error.chain());
-                tokio::time::sleep(SOURCE_PAUSE).await;
-                Ok(())
-            }
-            error => Err(Failure::of_source(&self.part, error)),
-        }
     }
 
     async fn send(&mut self, index: usize, command: Command) -> Result<(), Failure> {

@@ -289,7 +289,8 @@ async fn carry(
     let prepared = decoder.prepare(&raw).await;
     prepared.map_err(|error| Failure::of(&source.part(), error))?;
     let decoded = decoder.decode(&raw);
-    let mut chained = Chain::new(&plan.name, source).apply(&raw, decoded)?;
+    let mut chain = Chain::new(&plan.name, source);
+    let mut chained = chain.apply(&raw, decoded, None).await?;
     let mut refused = BTreeMap::new();
     for entry in chained.rejected.drain(..) {
         let record = records.iter().position(|record| {

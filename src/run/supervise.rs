@@ -156,6 +156,7 @@ impl Supervisor {
         let (mine, mut stopped) = (running.clone(), stop.clone());
         let mut attempt = tokio::spawn(async move {
             let mut plan = Plan::new(&file);
+            plan.look_up_in(&mine.lookups);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|&stop| stop) => return Ok(()),

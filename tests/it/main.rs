@@ -25,6 +25,7 @@ mod kafka_to_postgres;
 mod keys;
 mod kill;
 mod kill_conflicts;
+mod lookup;
 mod manual;
 mod order;
 mod poison;

@@ -215,7 +215,7 @@ impl Report {
             ));
         }
         let index = search::index_of(source, &self.sink);
-        let (batches, rejected) = carry(plan, source, index, change.as_bytes())?;
+        let (batches, rejected) = carry(plan, source, index, change.as_bytes()).await?;
         self.rejected = rejected;
         let wanted = arguments.key.as_deref().map(KeyFilter::of);
         let rows = batches

@@ -16,6 +16,7 @@ fn every_component_shows_toml_that_holds() {
             EntryKind::Source => "sources",
             EntryKind::Operator => "operators",
             EntryKind::Sink => "sinks",
+            EntryKind::Lookup => "lookups",
             EntryKind::Quarantine => "quarantine",
             EntryKind::Format | EntryKind::Strategy | EntryKind::Function => continue,
         };
@@ -67,6 +68,7 @@ fn the_examples_of_the_guides_hold() {
         include_str!("../../../docs/files.md"),
         include_str!("../../../docs/formats.md"),
         include_str!("../../../docs/http.md"),
+        include_str!("../../../docs/rows.md"),
     ];
     // A place that the environment says is not known here.
     let without_place = |mut problems: Vec<crate::problem::Problem>| {

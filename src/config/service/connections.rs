@@ -56,7 +56,7 @@ impl Shared {
         if let Value::Table(entries) = &mut root.value {
             add_missing(entries, &self.defaults, &(0..0));
         }
-        for section in ["sources", "sinks"] {
+        for section in ["sources", "sinks", "lookups"] {
             let tables = root.entries_mut().iter_mut();
             let of_section = tables.filter(|entry| entry.key == section);
             for entry in of_section.flat_map(|entry| entry.node.entries_mut()) {

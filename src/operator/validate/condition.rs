@@ -7,9 +7,11 @@ use syncline_connectors::change::{Changes, Operation};
 
 use super::Rule;
 use super::check::{self, Check};
+use super::reference::{self, Reference};
 use super::suggestion::{Suggestion, suggest};
 use super::unique::Unique;
 use crate::function::{Expression, Failure};
+use crate::lookup::Slot;
 use crate::operator::filter::condition;
 use crate::operator::scope::{Scope, Values};
 use crate::operator::{Memory, problem, unknown};
@@ -32,6 +34,8 @@ enum Test {
         check: Check,
     },
     Expression(Expression),
+    /// Looks into another table.
+    Reference(Reference),
     /// Looks at other rows, too, after all others.
     Unique(Unique),
 }
@@ -46,6 +50,7 @@ impl Condition {
     ) -> Option<(BooleanBuffer, Vec<Failure>)> {
         Some(match &self.test {
             Test::Unique(_) => return None,
+            Test::Reference(reference) => (reference.missing(changes), Vec::new()),
             Test::Column { index, check } => {
                 let rows = check.broken(changes.rows.column(*index));
                 // What an insert does not carry is null.
@@ -83,7 +88,7 @@ impl Condition {
     pub(super) fn unique(&self) -> Option<&Unique> {
         match &self.test {
             Test::Unique(unique) => Some(unique),
-            Test::Column { .. } | Test::Expression(_) => None,
+            Test::Column { .. } | Test::Expression(_) | Test::Reference(_) => None,
         }
     }
 
@@ -132,6 +137,22 @@ pub(super) fn compile_where(
             None
         }
     }
+}
+
+/// The conditions of a rule that looks into other tables; each finds its answers in the next of `slots`.
+pub(super) fn compile_reference<'s>(
+    rule: &Rule,
+    schema: &SchemaRef,
+    slots: &mut impl Iterator<Item = &'s Slot>,
+) -> Vec<Condition> {
+    let made = reference::compile(rule, schema, slots).into_iter();
+    made.map(|made| Condition {
+        field: Some(made.field),
+        rule: made.rule,
+        reason: made.reason,
+        test: Test::Reference(made.reference),
+    })
+    .collect()
 }
 
 /// How many values a rule remembers.

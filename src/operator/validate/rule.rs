@@ -11,6 +11,7 @@ use super::bound;
 use super::length::Bounds;
 use crate::function::fingerprint;
 use crate::function::normal::Region;
+use crate::lookup::Question;
 use crate::operator::literal::Literal;
 use crate::problem::Problem;
 
@@ -51,6 +52,9 @@ pub struct Rule {
     /// How many values `unique` remembers. Default: 100000.
     #[schemars(range(min = 1))]
     pub unique_window: Option<usize>,
+    /// The value must be in a table of `[lookups.NAME]`: `{ lookup = "clients", column = "id" }`. Without
+    /// `column` the table's column has the name of the field.
+    pub reference: Option<Reference>,
     /// A JSON Schema that the document in the column must satisfy, inline or as the name of a JSON file
     /// relative to the pipeline file. It may refer to its own parts only; patterns take linear time.
     #[schemars(with = "Option<TableOrFile>")]
@@ -78,6 +82,17 @@ enum TableOrFile {
     File(String),
     /// The table itself.
     Table(serde_json::Map<String, Json>),
+}
+
+/// A table that has the value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// The name of the `[lookups.NAME]`.
+    pub lookup: String,
+    /// The column of its table. Default: the name of the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
 }
 
 /// How severe a failure is.
@@ -215,6 +230,22 @@ impl Rule {
         one.chain(many).collect()
     }
 
+    /// What the rule looks up, for each of its columns.
+    pub(super) fn questions(&self) -> Vec<Question> {
+        let Some(reference) = &self.reference else {
+            return Vec::new();
+        };
+        let question = |(_, field): (Vec<String>, &str)| Question {
+            lookup: reference.lookup.clone(),
+            on: vec![(
+                field.to_owned(),
+                reference.column.as_deref().unwrap_or(field).to_owned(),
+            )],
+            columns: Vec::new(),
+        };
+        self.columns().into_iter().map(question).collect()
+    }
+
     /// The expressions of the rule, each with the setting that holds it.
     pub(super) fn expressions(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let settings = [("check", &self.check), ("where", &self.r#where)];
@@ -257,13 +288,14 @@ pub(super) fn check_shape(rule: &Rule) -> Vec<Problem> {
         ("pattern", rule.pattern.is_some()),
         ("one_of", rule.one_of.is_some()),
         ("unique", rule.unique),
+        ("reference", rule.reference.is_some()),
         ("json_schema", rule.json_schema.is_some()),
     ];
     let mut used = of_field.iter().filter(|(_, is_used)| *is_used).peekable();
     if used.peek().is_none() && rule.check.is_none() {
         problems
             .push(Problem::new(&[], "the rule has no condition").help(
-                "give it required, type, format, min, max, length, pattern, one_of, unique, json_schema or check",
+                "give it required, type, format, min, max, length, pattern, one_of, unique, reference, json_schema or check",
             ));
     }
     if rule.field.is_some() && !rule.fields.is_empty() {

@@ -289,7 +289,7 @@ fn all_problems_of_the_rules_are_told_at_once() {
     };
     expect![[r#"
         rules.1.min: min needs a field to check
-        rules.2: the rule has no condition (give it required, type, format, min, max, length, pattern, one_of, unique, json_schema or check)
+        rules.2: the rule has no condition (give it required, type, format, min, max, length, pattern, one_of, unique, reference, json_schema or check)
         rules.3.pattern: the pattern is not a valid regular expression: unclosed group
         rules.4.min: min is greater than max
         rules.5.length: min is greater than max

@@ -79,7 +79,7 @@ impl Cells {
     }
 
     /// How many values there are, nulls among them.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::sql) fn len(&self) -> usize {
         self.cells.len()
     }
 
@@ -89,7 +89,7 @@ impl Cells {
     }
 
     /// The value at `index`.
-    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+    pub(in crate::sql) fn get(&self, index: usize) -> Option<&[u8]> {
         self.cells[index]
             .as_ref()
             .map(|range| &self.bytes[range.clone()])
