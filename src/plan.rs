@@ -3,6 +3,7 @@
 //! A plan is made from a checked [`PipelineFile`]; after it no text is parsed again but expressions,
 //! which are compiled when the first schema arrives.
 
+mod kept;
 mod keys;
 
 use std::sync::Arc;
@@ -113,15 +114,6 @@ impl Plan {
                 let folder = file.state.join(QUARANTINE_FOLDER);
                 QuarantineConfig::File(FileQuarantine::new(folder))
             }),
-        }
-    }
-
-    /// Looks up in the tables and caches of another plan of the same file; the caches begin empty.
-    pub(crate) fn look_up_in(&mut self, lookups: &Arc<Lookups>) {
-        lookups.clear();
-        self.lookups = lookups.clone();
-        for source in &mut self.sources {
-            source.lookups = lookups.clone();
         }
     }
 

@@ -17,6 +17,7 @@ mod compression;
 mod memory;
 mod queue;
 mod stats;
+mod stored;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,9 +28,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::compression::Compression;
-use self::memory::{Memory, Stored};
+use self::memory::Memory;
 pub use self::stats::CacheStats;
 use self::stats::Counters;
+use self::stored::Stored;
 
 /// How many entries a cache holds where nothing says it.
 pub const ENTRIES: u64 = 100_000;

@@ -1,7 +1,7 @@
 //! What operators remember from batch to batch: values seen, how often rules failed, and counts.
 //!
 //! The memory of an operator is shared by its lanes, and by what was compiled of it for other schemas. It
-//! begins empty at each start. Each entry knows the position of the change that made it, so that a change
+//! begins empty at each start, but for the counts. Each entry knows the position of the change that made it, so that a change
 //! which is read again meets only what came before it. Bounded: see [`Window`] and [`RULES_MAX`].
 
 use std::collections::BTreeMap;
@@ -42,6 +42,13 @@ pub struct RuleCount {
 impl Memory {
     pub(super) fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// Begins anew; what was counted stays.
+    pub(crate) fn forget(&self) {
+        let mut kept = self.lock();
+        kept.windows.clear();
+        kept.rates.clear();
     }
 
     /// How often each rule failed, in the order in which they first did.

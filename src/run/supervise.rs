@@ -157,6 +157,7 @@ impl Supervisor {
         let mut attempt = tokio::spawn(async move {
             let mut plan = Plan::new(&file);
             plan.look_up_in(&mine.lookups);
+            plan.remember_in(&mine.memories);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|&stop| stop) => return Ok(()),

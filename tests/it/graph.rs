@@ -329,3 +329,24 @@ async fn arrives(
     })
     .await;
 }
+
+/// What a run counts of its rules is counted where its summary looks.
+#[tokio::test]
+async fn the_summary_says_how_often_each_rule_failed() {
+    let pipeline = Pipeline::new(
+        "[sources.crm]\ntype = \"file\"\npath = \"rows.jsonl\"\nformat = \"json\"\nkey = [\"id\"]\n\
+         [operators.check]\ntype = \"validate\"\ninputs = [\"crm\"]\nrules = [{ field = \"name\", required = true }]\n\
+         [sinks.out]\ntype = \"blackhole\"\ninputs = [\"check\"]\n\
+         [quarantine]\ntype = \"file\"\npath = \"quarantine\"\n",
+    );
+    let rows = "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":null}\n{\"id\":3,\"name\":null}\n";
+    fs::write(pipeline.folder().join("rows.jsonl"), rows).expect("it is written");
+    let finished = pipeline
+        .finish(pipeline.start(&["--once", "--json"]), DEADLINE)
+        .await;
+    finished.expect_success();
+    let summaries: Value = serde_json::from_str(&finished.stdout).expect("JSON");
+    let rules = &summaries[0]["rules"];
+    assert_eq!(rules[0]["operator"], "check", "{summaries:#}");
+    assert_eq!(rules[0]["rules"][0]["count"], 2, "{rules}");
+}

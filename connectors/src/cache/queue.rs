@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashlink::LinkedHashMap;
 
 use super::Key;
-use super::memory::{Stored, Weight};
 use super::stats::Counters;
+use super::stored::{Stored, Weight};
 
 /// See the module docs.
 pub(super) struct Queue {
