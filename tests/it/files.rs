@@ -66,6 +66,7 @@ async fn kills_leave_each_row_in_one_finished_file() {
     kafka.produce(&topic, &messages);
     let pipeline = Pipeline::new(&format!(
         "[batch]\nrows = 100\n[sources.crm]\ntype = \"kafka\"\nbrokers = {:?}\ntopics = [{topic:?}]\ngroup = {topic:?}\nformat = \"json\"\n\
+         properties = {{ \"session.timeout.ms\" = \"2000\", \"heartbeat.interval.ms\" = \"400\", \"max.poll.interval.ms\" = \"4000\" }}\n\
          [sinks.lake]\ntype = \"file\"\ninputs = [\"crm\"]\npath = \"lake/dt={{date}}/\"\ncompression = \"gzip\"\nroll = {{ rows = 700, after = \"200ms\" }}\n",
         kafka.brokers()
     ));

@@ -63,6 +63,40 @@ async fn kills_at_any_moment_lose_nothing_and_duplicate_nothing() {
     assert_eq!(found.len(), expected.len());
 }
 
+/// As a file says it that sets nothing of the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_the_next_process_is_at_work_within_15_seconds_by_default() {
+    let kafka = kafka();
+    let topic = kafka.topic("kill_default", 1).await;
+    let target = postgres("kill_default").await;
+    target.execute(Workload::TABLE).await;
+    let workload = Workload::generate(4, 400, 100, false);
+    let (first, second) = workload.messages.split_at(200);
+    let text = text(&topic, kafka.brokers(), target.url());
+    let lines = text.lines().filter(|line| !line.starts_with("properties"));
+    let pipeline = Pipeline::new(&lines.collect::<Vec<_>>().join("\n"));
+    let arrived = async |count: usize| match target.positions_sum().await {
+        Ok(sum) if sum == count as i64 => Ok(()),
+        other => Err(format!("{other:?} of {count}")),
+    };
+    kafka.produce(&topic, first);
+    let mut process = pipeline.start(&[]);
+    eventually("the first changes", DEADLINE, async || {
+        process.expect_running();
+        arrived(first.len()).await
+    })
+    .await;
+    assert!(process.kill(), "it ran until it was killed");
+    kafka.produce(&topic, second);
+    let mut process = pipeline.start(&[]);
+    let all = workload.messages.len();
+    eventually("the others", Duration::from_secs(15), async || {
+        process.expect_running();
+        arrived(all).await
+    })
+    .await;
+}
+
 fn text(topic: &str, brokers: &str, url: &str) -> String {
     format!(
         r#"

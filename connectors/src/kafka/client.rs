@@ -184,11 +184,20 @@ pub(super) fn settings(brokers: &str, properties: &BTreeMap<String, String>) -> 
     settings
 }
 
+/// How long a member of a group may be silent before its partitions go to others.
+const SESSION_MS: u64 = 10_000;
+
+/// How long a member may take to ask for more, or to join again; never shorter than its session.
+const POLL_INTERVAL_MS: u64 = 30_000;
+
 /// Adds what a consumer needs. `memory_bytes` bounds what it fetches ahead: half of it waits in the
 /// queue, a fetch on its way may take an eighth and grow fourfold as it is decompressed.
 pub(super) fn consume(settings: &mut ClientConfig, group: &str, memory_bytes: u64) {
     let queue_bytes = (memory_bytes / 2).clamp(1 << 20, 1 << 30);
     let fetch_bytes = (memory_bytes / 8).clamp(1 << 20, 50 << 20);
+    let session = settings.get("session.timeout.ms");
+    let session_ms = session.and_then(|text| text.parse().ok());
+    let session_ms = session_ms.unwrap_or(SESSION_MS);
     let defaults = [
         ("fetch.max.bytes", fetch_bytes.to_string()),
         (
@@ -200,6 +209,13 @@ pub(super) fn consume(settings: &mut ClientConfig, group: &str, memory_bytes: u6
         (
             "partition.assignment.strategy",
             "cooperative-sticky".to_owned(),
+        ),
+        // So long the partitions of a process that was killed have no owner.
+        ("session.timeout.ms", session_ms.to_string()),
+        // So long a group waits for a member that was killed while it joined; a lane asks far more often.
+        (
+            "max.poll.interval.ms",
+            session_ms.max(POLL_INTERVAL_MS).to_string(),
         ),
         ("check.crcs", "true".to_owned()),
         ("fetch.error.backoff.ms", "100".to_owned()),
@@ -231,7 +247,6 @@ pub(super) fn consume(settings: &mut ClientConfig, group: &str, memory_bytes: u6
         );
 }
 
-/// What a caller does about an error of the client.
 /// Opens a client.
 pub(super) fn open<C, T>(settings: &ClientConfig, brokers: &str, context: C) -> Result<T>
 where
