@@ -15,8 +15,72 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use syncline_connectors::change::{Changes, Image, Operation};
 
-use super::{Applied, Operator, OperatorError, Rejection, remaining};
+use super::{Applied, Compiled, Operator, OperatorError, Rejection, remaining, unknown};
 use crate::function::Failure;
+use crate::problem::Problem;
+
+/// A rule for one column or several.
+pub(super) trait ColumnRule {
+    /// The columns that it names, each with the path of its name below the rule.
+    fn columns(&self) -> Vec<(Vec<String>, &str)>;
+
+    /// The problems that need no schema. Their paths start at the rule.
+    fn check_shape(&self) -> Vec<Problem>;
+}
+
+/// Compiles rules one after another, each for what those before it leave of its column; `steps` compiles
+/// one for a column, `none` is the problem of an operator without rules.
+pub(super) fn compile<R: ColumnRule>(
+    name: &str,
+    schema: &SchemaRef,
+    rules: &[R],
+    none: Problem,
+    steps: impl Fn(&R, usize, &Field) -> Result<Vec<Step>, String>,
+) -> Compiled {
+    let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    let (mut compiled, mut problems) = (Vec::new(), Vec::new());
+    problems.extend(rules.is_empty().then_some(none));
+    for (index, rule) in rules.iter().enumerate() {
+        let mut found = rule.check_shape();
+        for (path, column_name) in rule.columns() {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let Ok(column) = schema.index_of(column_name) else {
+                let names: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+                found.push(unknown(&path, column_name, &names));
+                continue;
+            };
+            if !found.is_empty() {
+                continue;
+            }
+            match steps(rule, column, &fields[column]) {
+                Ok(steps) => {
+                    for step in steps {
+                        fields[column] = step.kernel.field(&fields[column]);
+                        compiled.push(step);
+                    }
+                }
+                Err(message) => found.push(Problem::new(&path, message)),
+            }
+        }
+        let at_rule = ["rules", &index.to_string()];
+        problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
+    }
+    match problems.is_empty() {
+        true => Ok(Box::new(InPlace::new(name, schema, compiled))),
+        false => Err(problems),
+    }
+}
+
+/// The problems of rules that need no schema.
+pub(super) fn check<R: ColumnRule>(rules: &[R], none: Problem) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = rules.is_empty().then_some(none).into_iter().collect();
+    for (index, rule) in rules.iter().enumerate() {
+        let at_rule = ["rules", &index.to_string()];
+        let found = rule.check_shape().into_iter();
+        problems.extend(found.map(|problem| problem.under(&at_rule)));
+    }
+    problems
+}
 
 /// Computes a column from a column.
 pub(super) trait Kernel: Send {

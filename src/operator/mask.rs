@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use self::kernel::{Keyed, Partial, Redact, Round};
-use super::in_place::{InPlace, Kernel, Step};
+use super::in_place::{ColumnRule, Kernel, Step, check, compile};
 use super::literal::Literal;
-use super::{Compiled, Context, Settings, unknown};
+use super::{Compiled, Context, Settings};
 use crate::function::type_name;
 use crate::problem::Problem;
 
@@ -107,55 +107,25 @@ impl MaskRule {
 
 impl Settings for MaskConfig {
     fn compile(&self, name: &str, schema: &SchemaRef, _: &Context) -> Compiled {
-        let mut problems = Vec::new();
-        let mut steps = Vec::new();
-        if self.rules.is_empty() {
-            problems.push(no_rules());
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            let mut found = check_shape(rule);
-            for (path, column_name) in rule.columns() {
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                let Ok(column) = schema.index_of(column_name) else {
-                    let fields = schema.fields().iter();
-                    let names: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
-                    found.push(unknown(&path, column_name, &names));
-                    continue;
-                };
-                if !found.is_empty() {
-                    continue;
-                }
-                match kernel(rule, schema.field(column)) {
-                    Ok(kernel) => steps.push(Step {
-                        column,
-                        kernel,
-                        rule: format!("operator {name}"),
-                        or_null: false,
-                        keeps_keys_apart: rule.by == Hiding::Hmac,
-                    }),
-                    Err(message) => found.push(Problem::new(&path, message)),
-                }
-            }
-            let at_rule = ["rules", &index.to_string()];
-            problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Box::new(InPlace::new(name, schema, steps)))
+        compile(
+            name,
+            schema,
+            &self.rules,
+            no_rules(),
+            |rule, column, field| {
+                Ok(vec![Step {
+                    column,
+                    kernel: kernel(rule, field)?,
+                    rule: format!("operator {name}"),
+                    or_null: false,
+                    keeps_keys_apart: rule.by == Hiding::Hmac,
+                }])
+            },
+        )
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.rules.is_empty() {
-            problems.push(no_rules());
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            let at_rule = ["rules", &index.to_string()];
-            let found = check_shape(rule).into_iter();
-            problems.extend(found.map(|problem| problem.under(&at_rule)));
-        }
-        problems
+        check(&self.rules, no_rules())
     }
 
     fn computed_columns(&self) -> Vec<String> {
@@ -180,7 +150,16 @@ fn no_rules() -> Problem {
         .help("add one, as in { field = \"notes\", by = \"redact\" }")
 }
 
-/// The problems of a rule that need no schema. Their paths start at the rule.
+impl ColumnRule for MaskRule {
+    fn columns(&self) -> Vec<(Vec<String>, &str)> {
+        self.columns()
+    }
+
+    fn check_shape(&self) -> Vec<Problem> {
+        check_shape(self)
+    }
+}
+
 fn check_shape(rule: &MaskRule) -> Vec<Problem> {
     let mut problems = Vec::new();
     if rule.field.is_some() != rule.fields.is_empty() {

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::form::{AmbiguousTime, Case, Form, OnNoForm, Space, UnicodeForm};
 use self::kernel::{Typed, Words};
-use super::in_place::{InPlace, Kernel, Step};
-use super::{Compiled, Context, Settings, unknown};
+use super::in_place::{ColumnRule, Kernel, Step, check, compile};
+use super::{Compiled, Context, Settings};
 use crate::function::normal::{Ambiguous, DateFormats, Notation, Region, Zone};
 use crate::problem::Problem;
 
@@ -138,62 +138,27 @@ impl FormRule {
 
 impl Settings for NormalizeConfig {
     fn compile(&self, name: &str, schema: &SchemaRef, _: &Context) -> Compiled {
-        let mut problems = Vec::new();
-        let mut steps = Vec::new();
-        let mut fields: Vec<Field> = schema.fields().iter().map(|f| f.as_ref().clone()).collect();
-        if self.rules.is_empty() {
-            problems.push(no_rules());
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            let mut found = check_shape(rule);
-            for (path, column_name) in rule.columns() {
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                let Ok(column) = schema.index_of(column_name) else {
-                    let names: Vec<&str> =
-                        fields.iter().map(|field| field.name().as_str()).collect();
-                    found.push(unknown(&path, column_name, &names));
-                    continue;
-                };
-                if !found.is_empty() {
-                    continue;
-                }
-                match kernels(rule, &fields[column]) {
-                    Ok(kernels) => {
-                        for kernel in kernels {
-                            fields[column] = kernel.field(&fields[column]);
-                            steps.push(Step {
-                                column,
-                                kernel,
-                                rule: rule.text(),
-                                or_null: rule.on_failure.unwrap_or(self.on_failure)
-                                    == OnNoForm::Null,
-                                keeps_keys_apart: true,
-                            });
-                        }
-                    }
-                    Err(message) => found.push(Problem::new(&path, message)),
-                }
-            }
-            let at_rule = ["rules", &index.to_string()];
-            problems.extend(found.into_iter().map(|problem| problem.under(&at_rule)));
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Box::new(InPlace::new(name, schema, steps)))
+        compile(
+            name,
+            schema,
+            &self.rules,
+            no_rules(),
+            |rule, column, field| {
+                let or_null = rule.on_failure.unwrap_or(self.on_failure) == OnNoForm::Null;
+                let steps = kernels(rule, field)?.into_iter().map(|kernel| Step {
+                    column,
+                    kernel,
+                    rule: rule.text(),
+                    or_null,
+                    keeps_keys_apart: true,
+                });
+                Ok(steps.collect())
+            },
+        )
     }
 
     fn check(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.rules.is_empty() {
-            problems.push(no_rules());
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            let at_rule = ["rules", &index.to_string()];
-            let found = check_shape(rule).into_iter();
-            problems.extend(found.map(|problem| problem.under(&at_rule)));
-        }
-        problems
+        check(&self.rules, no_rules())
     }
 
     fn computed_columns(&self) -> Vec<String> {
@@ -218,7 +183,16 @@ fn no_rules() -> Problem {
         .help("add one, as in { field = \"email\", to = \"email\" }")
 }
 
-/// The problems of a rule that need no schema. Their paths start at the rule.
+impl ColumnRule for FormRule {
+    fn columns(&self) -> Vec<(Vec<String>, &str)> {
+        self.columns()
+    }
+
+    fn check_shape(&self) -> Vec<Problem> {
+        check_shape(self)
+    }
+}
+
 fn check_shape(rule: &FormRule) -> Vec<Problem> {
     let mut problems = Vec::new();
     if rule.field.is_some() != rule.fields.is_empty() {

@@ -141,3 +141,21 @@ proptest! {
         splits_agree(&settings, &text_changes(&texts), at);
     }
 }
+
+/// The second rule of a column meets what the first one leaves: a text, where a number was.
+#[test]
+fn each_rule_is_compiled_for_what_those_before_it_leave() {
+    let hmac = "{ field = 'balance', by = 'hmac', key = 'secret' }";
+    let partial = "{ field = 'balance', by = 'partial', keep_start = 6 }";
+    let changes = changes();
+    let text = format!("rules = [{hmac}, {partial}]");
+    let mut mask = compile("hide", &config(&text), &changes.schema()).expect("a text is masked");
+    let applied = mask.apply(changes.clone()).expect("goes on");
+    assert!(applied.rejected.is_empty());
+    let balance = applied.changes.column("balance").expect("it is there");
+    let balance = arrow::array::AsArray::as_string::<i32>(balance).value(0);
+    assert!(balance.contains('*'), "{balance}");
+    let text = format!("rules = [{hmac}, {{ field = 'balance', by = 'round', to = 100 }}]");
+    let compiled = compile("hide", &config(&text), &changes.schema());
+    assert!(compiled.is_err(), "a text is no number");
+}
