@@ -88,7 +88,7 @@ async fn a_kill_between_two_commits_adds_every_change_once_c8() {
     let conflict = "conflict.columns.balance = \"sum\"\n";
     let text = kill_text(&topic, kafka.brokers(), target.url(), 2, conflict);
     // A small delivery is written by the first writer for both, so a batch waits until it is full.
-    let text = text.replace("rows = 400", "rows   = 400\nlinger = \"5s\"");
+    let text = text.replace("rows = 400", "rows      = 400\nlinger_ms = 5000");
     let pipeline = Pipeline::new(&text);
     let mut process = pipeline.start(&[]);
     let last = async || target.number(LAST).await.unwrap_or(0);
