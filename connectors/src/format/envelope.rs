@@ -40,6 +40,10 @@ pub(super) struct Envelope {
     pub(super) message: bool,
     /// A transaction boundary or a schema change by its fields.
     pub(super) other: bool,
+    /// It says where it is from: `source` is an object.
+    sourced: bool,
+    /// It has a field that is none of an envelope that this reader knows.
+    strange: bool,
 }
 
 impl Envelope {
@@ -50,7 +54,9 @@ impl Envelope {
             (RowPart::Absent, RowPart::Absent)
         );
         let truncate = head.operation.as_deref() == Some(b"t");
-        head.operation.is_some() && (rows || self.message || truncate)
+        // A plain row may have a column `op`, and must not empty its table.
+        let without_rows = (self.message || truncate) && (self.sourced || !self.strange);
+        head.operation.is_some() && (rows || without_rows)
     }
 }
 
@@ -114,13 +120,17 @@ impl EnvelopeReader {
                         &mut envelope.after
                     }) = part;
                 }
-                2 if cursor.peek() == b'{' => self.source.read(cursor, head)?,
+                2 if cursor.peek() == b'{' => {
+                    envelope.sourced = true;
+                    self.source.read(cursor, head)?;
+                }
                 3 => head.operation = text(cursor)?,
                 4 => head.event_ms = milliseconds(cursor)?,
                 _ => {
                     envelope.message |= name == 5;
-                    if name != STRANGER {
-                        seen |= 1 << name;
+                    match name == STRANGER {
+                        true => envelope.strange = true,
+                        false => seen |= 1 << name,
                     }
                     cursor.skip()?;
                 }
