@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::find::{find, is_pattern};
-use super::tail::{Framing, Tail};
+use super::tail::{Framing, Tail, without_line_end};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::record::{Held, Partition, Positions, Records, Span};
@@ -88,12 +88,16 @@ impl Lines {
                         break;
                     }
                 };
-                let value = line.bytes.trim_ascii();
+                let is_csv = self.framing != Framing::Lines;
+                // A blank of a CSV field belongs to it.
+                let value = match is_csv {
+                    true => without_line_end(line.bytes),
+                    false => line.bytes.trim_ascii(),
+                };
                 if value.is_empty() {
                     continue;
                 }
                 let number = *number.get_or_insert_with(|| records.add_partition(&partition, true));
-                let is_csv = self.framing != Framing::Lines;
                 let value = (is_csv || value != b"null").then_some(value);
                 records.push(number, line.offset, None, None, value, None);
             }

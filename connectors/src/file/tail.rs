@@ -231,7 +231,7 @@ impl Tail {
             let (partition, framing) = (self.partition.clone(), self.framing);
             let mut beginning = Self::new(partition, framing, self.line_bytes_max);
             let line = beginning.find(true)?;
-            self.header = line.map(|line| line.bytes.trim_ascii_end().into());
+            self.header = line.map(|line| without_line_end(line.bytes).into());
         }
         Ok(self.header.clone())
     }
@@ -368,5 +368,23 @@ pub(super) fn failed(verb: &str, path: &Path, cause: io::Error) -> Error {
             Error::configuration_from(format!("{message}: correct path = \"…\""), cause)
         }
         _ => Error::unavailable(message, cause),
+    }
+}
+
+/// A line without its end; blanks stay, since fields may end with them.
+pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod line_end_tests {
+    use super::without_line_end;
+
+    #[test]
+    fn blanks_and_tabs_at_the_ends_of_a_line_stay() {
+        assert_eq!(without_line_end(b"\t2\t \r\n"), b"\t2\t ");
+        assert_eq!(without_line_end(b" 2,a  \n"), b" 2,a  ");
+        assert_eq!(without_line_end(b"2,  "), b"2,  ");
     }
 }
