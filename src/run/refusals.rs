@@ -188,7 +188,8 @@ impl Refusals {
             if format == Format::Json && recognize::are_events(&values) {
                 return Err(of_form(topic, &recognize::EVENTS, format));
             }
-            if let Some(form) = recognize::foreign_json(&values)
+            if format != Format::MaxwellJson
+                && let Some(form) = recognize::foreign_json(&values)
                 && !form
                     .keys
                     .iter()
