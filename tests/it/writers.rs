@@ -41,11 +41,11 @@ async fn kills_between_writers_lose_nothing_and_duplicate_nothing_r4() {
     let proxy = Proxy::start(server_port.expect("a port")).await;
     proxy.delay(Duration::from_millis(2));
     let url = target.url_through(proxy.port());
-    let pipeline = Pipeline::new(&kill_text(&topic, kafka.brokers(), &url, 2, ""));
+    let pipeline = Pipeline::new(&kill_text(&topic, kafka.brokers(), &url, 2, "", ""));
     let moved = async || target.positions_sum().await.unwrap_or_default();
     for kill in 0..KILLS {
         let writers = [2, 3, 3, 1, 4][kill % 5];
-        pipeline.write(&kill_text(&topic, kafka.brokers(), &url, writers, ""));
+        pipeline.write(&kill_text(&topic, kafka.brokers(), &url, writers, "", ""));
         let start = moved().await;
         let mut process = pipeline.start(&[]);
         eventually("progress", DEADLINE, async || {
@@ -86,13 +86,13 @@ async fn a_kill_between_two_commits_adds_every_change_once_c8() {
     let (first, second) = workload.messages.split_at(2_000);
     kafka.produce(&topic, first);
     let conflict = "conflict.columns.balance = \"sum\"\n";
-    let text = kill_text(&topic, kafka.brokers(), target.url(), 2, conflict);
-    // A small delivery is written by the first writer for both, so a batch waits until it is full.
-    let text = text.replace("rows = 400", "rows      = 400\nlinger_ms = 5000");
+    // The first writer writes a small delivery for both, so a batch waits until it is full.
+    let batch = "linger_ms = 5000";
+    let text = kill_text(&topic, kafka.brokers(), target.url(), 2, batch, conflict);
     let pipeline = Pipeline::new(&text);
     let mut process = pipeline.start(&[]);
     let last = async || target.number(LAST).await.unwrap_or(0);
-    // Both writers' positions are asked for: the last row can be written before the other writer has committed.
+    // The last row can be written before the other writer has committed, so both positions are asked for.
     eventually("the first half of both writers", DEADLINE, async || {
         process.expect_running();
         let now = target.positions_sum().await.unwrap_or_default();
@@ -138,11 +138,19 @@ async fn a_kill_between_two_commits_adds_every_change_once_c8() {
     assert_eq!(found.len(), expected.len());
 }
 
-fn kill_text(topic: &str, brokers: &str, url: &str, writers: usize, conflict: &str) -> String {
+fn kill_text(
+    topic: &str,
+    brokers: &str,
+    url: &str,
+    writers: usize,
+    batch: &str,
+    conflict: &str,
+) -> String {
     format!(
         r#"
 [batch]
 rows = 400
+{batch}
 
 [sources.crm]
 type    = "kafka"
