@@ -196,3 +196,59 @@ evolution = "evolve"
         finished.stderr
     );
 }
+
+#[tokio::test]
+async fn plain_rows_with_a_column_op_empty_no_table_r13() {
+    for target in Target::each("plain_op").await {
+        let text_type = match target.kind() {
+            "mariadb" => "varchar(40)",
+            _ => "text",
+        };
+        target
+            .execute(&format!(
+                "CREATE TABLE deal (id bigint PRIMARY KEY, op {text_type}, message {text_type})"
+            ))
+            .await;
+        target
+            .execute("INSERT INTO deal (id, op) VALUES (100, 'kept')")
+            .await;
+        let pipeline = Pipeline::new(&format!(
+            r#"[sources.deals]
+type   = "file"
+path   = "deals.jsonl"
+format = "debezium-json"
+key    = ["id"]
+
+[sinks.target]
+inputs = ["deals"]
+table  = "deal"
+{}"#,
+            target.lines()
+        ));
+        // The first one decides: nothing before it says that these are rows.
+        let lines = concat!(
+            r#"{"id":3,"op":"t"}"#,
+            "\n",
+            r#"{"id":4,"op":"m","message":"hello"}"#,
+            "\n",
+            r#"{"id":5,"op":"i"}"#,
+            "\n",
+        );
+        fs::write(pipeline.folder().join("deals.jsonl"), lines).expect("the folder can be written");
+        let summary = run(&pipeline, "run").await;
+        let kind = target.kind();
+        assert_eq!(
+            (&summary["in"], &summary["written"]),
+            (&3.into(), &3.into()),
+            "{kind}: {summary}"
+        );
+        let rows = target
+            .rows("SELECT id, op, message FROM deal ORDER BY id")
+            .await;
+        assert_eq!(
+            texts(&rows),
+            ["3 t -", "4 m hello", "5 i -", "100 kept -"],
+            "{kind}"
+        );
+    }
+}

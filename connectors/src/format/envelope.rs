@@ -42,7 +42,7 @@ pub(super) struct Envelope {
     pub(super) other: bool,
     /// It says where it is from: `source` is an object.
     sourced: bool,
-    /// It has a field that is none of an envelope that this reader knows.
+    /// It has a field that no envelope of Debezium has.
     strange: bool,
 }
 
@@ -53,10 +53,16 @@ impl Envelope {
             (&self.before, &self.after),
             (RowPart::Absent, RowPart::Absent)
         );
-        let truncate = head.operation.as_deref() == Some(b"t");
+        let Some(operation) = head.operation.as_deref() else {
+            return false;
+        };
         // A plain row may have a column `op`, and must not empty its table.
-        let without_rows = (self.message || truncate) && (self.sourced || !self.strange);
-        head.operation.is_some() && (rows || without_rows)
+        let is_event = self.sourced || !self.strange;
+        match operation {
+            b"t" => is_event,
+            b"m" => is_event && (rows || self.message),
+            _ => rows || (is_event && self.message),
+        }
     }
 }
 
@@ -82,6 +88,9 @@ impl EnvelopeReader {
             "databaseName",
             "ddl",
             "tableChanges",
+            "transaction",
+            "ts_us",
+            "ts_ns",
         ];
         Self {
             keys: KeyOrder::new(names),
@@ -128,9 +137,10 @@ impl EnvelopeReader {
                 4 => head.event_ms = milliseconds(cursor)?,
                 _ => {
                     envelope.message |= name == 5;
-                    match name == STRANGER {
-                        true => envelope.strange = true,
-                        false => seen |= 1 << name,
+                    if name == STRANGER {
+                        envelope.strange = true;
+                    } else {
+                        seen |= 1 << name;
                     }
                     cursor.skip()?;
                 }
@@ -182,6 +192,24 @@ mod tests {
         );
         check(r#"{"op":"t","source":null}"#, true, None);
         check(r#"{"op":"c","name":"a flat row"}"#, false, None);
+        check(r#"{"op":"t","name":"a flat row"}"#, false, None);
+        check(
+            r#"{"op":"t","before":null,"after":null,"id":1}"#,
+            false,
+            None,
+        );
+        check(r#"{"op":"m","message":"a flat row","id":1}"#, false, None);
+        // A transformation of the connector may leave out `source`.
+        check(
+            r#"{"before":null,"after":null,"op":"t","ts_ms":1,"ts_us":1,"ts_ns":1,"transaction":null}"#,
+            true,
+            None,
+        );
+        check(
+            r#"{"op":"t","source":{"table":"t","ts_ms":5},"added_by_a_transformation":1}"#,
+            true,
+            None,
+        );
         check(r#"{"after":"a flat row","before":1}"#, false, None);
         check("{}", false, None);
     }
