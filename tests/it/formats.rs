@@ -252,3 +252,49 @@ table  = "deal"
         );
     }
 }
+
+#[tokio::test]
+async fn blanks_at_the_ends_of_a_csv_record_belong_to_its_fields() {
+    for target in Target::each("csv_blanks").await {
+        let text_type = match target.kind() {
+            "mariadb" => "varchar(40)",
+            _ => "text",
+        };
+        target
+            .execute(&format!(
+                "CREATE TABLE note (id bigint PRIMARY KEY, name {text_type}, note {text_type})"
+            ))
+            .await;
+        let pipeline = Pipeline::new(&format!(
+            r#"[sources.notes]
+type   = "file"
+path   = "notes.tsv"
+format = "csv"
+key    = ["id"]
+csv.delimiter = "\t"
+
+[sinks.target]
+inputs = ["notes"]
+table  = "note"
+{}"#,
+            target.lines()
+        ));
+        let lines = "name\tid\tnote\n\t1\tfirst\nLev\t2\t\r\nMia\t3\t end  \r\n";
+        fs::write(pipeline.folder().join("notes.tsv"), lines).expect("the folder can be written");
+        let summary = run(&pipeline, "run").await;
+        let kind = target.kind();
+        assert_eq!(summary["written"], 3, "{kind}: {summary}");
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            target
+                .rows("SELECT id, name, note FROM note ORDER BY id")
+                .await,
+            [
+                [text("1"), None, text("first")],
+                [text("2"), text("Lev"), None],
+                [text("3"), text("Mia"), text(" end  ")],
+            ],
+            "{kind}"
+        );
+    }
+}

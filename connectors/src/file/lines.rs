@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::find::{find, is_pattern};
-use super::tail::{Framing, Tail, without_line_end};
+use super::tail::{Framing, Tail};
 use crate::assignment::{Assignment, Remember, Standing};
 use crate::error::{Error, Result};
 use crate::record::{Held, Partition, Positions, Records, Span};
@@ -91,7 +91,7 @@ impl Lines {
                 let is_csv = self.framing != Framing::Lines;
                 // A blank of a CSV field belongs to it.
                 let value = match is_csv {
-                    true => without_line_end(line.bytes),
+                    true => line.bytes,
                     false => line.bytes.trim_ascii(),
                 };
                 if value.is_empty() {

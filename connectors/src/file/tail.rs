@@ -28,6 +28,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 /// One line with where it stands.
 pub(super) struct Line<'a> {
     pub(super) offset: i64,
+    /// Without the line end, `\n` or `\r\n`.
     pub(super) bytes: &'a [u8],
 }
 
@@ -231,7 +232,7 @@ impl Tail {
             let (partition, framing) = (self.partition.clone(), self.framing);
             let mut beginning = Self::new(partition, framing, self.line_bytes_max);
             let line = beginning.find(true)?;
-            self.header = line.map(|line| without_line_end(line.bytes).into());
+            self.header = line.map(|line| line.bytes.into());
         }
         Ok(self.header.clone())
     }
@@ -299,6 +300,7 @@ impl Tail {
         if offset == 0 {
             bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         }
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         Line {
             offset,
             bytes: &bytes[..bytes.len().min(self.line_bytes_max)],
@@ -368,23 +370,5 @@ pub(super) fn failed(verb: &str, path: &Path, cause: io::Error) -> Error {
             Error::configuration_from(format!("{message}: correct path = \"…\""), cause)
         }
         _ => Error::unavailable(message, cause),
-    }
-}
-
-/// A line without its end; blanks stay, since fields may end with them.
-pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-#[cfg(test)]
-mod line_end_tests {
-    use super::without_line_end;
-
-    #[test]
-    fn blanks_and_tabs_at_the_ends_of_a_line_stay() {
-        assert_eq!(without_line_end(b"\t2\t \r\n"), b"\t2\t ");
-        assert_eq!(without_line_end(b" 2,a  \n"), b" 2,a  ");
-        assert_eq!(without_line_end(b"2,  "), b"2,  ");
     }
 }
