@@ -188,8 +188,9 @@ impl Refusals {
             if format == Format::Json && recognize::are_events(&values) {
                 return Err(of_form(topic, &recognize::EVENTS, format));
             }
-            if format != Format::MaxwellJson
-                && let Some(form) = recognize::foreign_json(&values)
+            let asked_for = |form| form == recognize::MAXWELL && format == Format::MaxwellJson;
+            if let Some(form) = recognize::foreign_json(&values)
+                && !asked_for(form)
                 && !form
                     .keys
                     .iter()

@@ -298,3 +298,73 @@ table  = "note"
         );
     }
 }
+
+#[tokio::test]
+async fn changes_of_maxwell_reach_the_target() {
+    let kafka = kafka();
+    let topic = unique("maxwell");
+    kafka.create_topic(&topic, 1).await;
+    let change = |kind: &str, id: i64, rest: &str| Message {
+        key: Some(format!(
+            r#"{{"database":"shop","table":"item","pk.id":{id}}}"#
+        )),
+        value: Some(format!(
+            r#"{{"database":"shop","table":"item","type":"{kind}","ts":1700000000,{rest}}}"#
+        )),
+    };
+    kafka.produce(
+        &topic,
+        &[
+            change("insert", 1, r#""data":{"id":1,"name":"Anna"}"#),
+            change("insert", 2, r#""data":{"id":2,"name":"Lev"}"#),
+            change(
+                "update",
+                1,
+                r#""data":{"id":1,"name":"Mia"},"old":{"name":"Anna"}"#,
+            ),
+            change("delete", 2, r#""data":{"id":2,"name":"Lev"}"#),
+        ],
+    );
+    let text = |format: &str, sink: &str| {
+        format!(
+            r#"[sources.shop]
+type    = "kafka"
+brokers = "{}"
+topics  = ["{topic}"]
+group   = "{topic}_{format}"
+format  = "{format}"
+
+[sinks.target]
+inputs    = ["shop"]
+table     = "item"
+evolution = "evolve"
+{sink}"#,
+            kafka.brokers()
+        )
+    };
+    for target in Target::each("maxwell").await {
+        let pipeline = Pipeline::new(
+            &text("maxwell-json", &target.lines())
+                .replace("group   = \"", &format!("group   = \"{}_", target.kind())),
+        );
+        let summary = run(&pipeline, "run").await;
+        let kind = target.kind();
+        assert_eq!(
+            (&summary["in"], &summary["quarantined"]),
+            (&4.into(), &0.into()),
+            "{kind}: {summary}"
+        );
+        let rows = target.rows("SELECT id, name FROM item ORDER BY id").await;
+        assert_eq!(texts(&rows), ["1 Mia"], "{kind}");
+    }
+    // Where another format is written, the message names the right one.
+    let pipeline = Pipeline::new(&text("json", "type = \"sqlite\"\npath = \"target.db\""));
+    let process = pipeline.start(&["--once"]);
+    let finished = pipeline.finish(process, DEADLINE).await;
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(r#"write format = "maxwell-json""#),
+        "{}",
+        finished.stderr
+    );
+}

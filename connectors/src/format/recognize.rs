@@ -11,7 +11,7 @@ mod json;
 mod tests;
 mod text;
 
-pub use self::json::{BASE64_DECIMALS, EVENTS, are_events, foreign_json, is_base64_field};
+pub use self::json::{BASE64_DECIMALS, EVENTS, MAXWELL, are_events, foreign_json, is_base64_field};
 pub use self::text::array_over_lines;
 
 /// A longer value has to be cut to this before it is shown.

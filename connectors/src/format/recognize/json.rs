@@ -24,6 +24,13 @@ const AVRO_JSON: Form = Form {
     keys: &[],
 };
 
+/// Changes of Maxwell where rows or events of Debezium are expected.
+pub const MAXWELL: Form = Form {
+    name: "changes of Maxwell",
+    remedy: "write format = \"maxwell-json\"",
+    keys: &["database", "table", "type"],
+};
+
 /// Conventions that top-level keys tell.
 const CONVENTIONS: &[Convention] = &[
     Convention {
@@ -53,11 +60,7 @@ const CONVENTIONS: &[Convention] = &[
         ],
     },
     Convention {
-        form: Form {
-            name: "changes of Maxwell",
-            remedy: "capture the database with Debezium",
-            keys: &["database", "table", "type"],
-        },
+        form: MAXWELL,
         keys: &[
             ("database", Kind::Text),
             ("table", Kind::Text),
